@@ -1,0 +1,322 @@
+#!/usr/bin/env python3
+"""Make, list and remove lab hosts: Debian containers that boot systemd and are reached over SSH.
+
+    lab.py up NAME [--debian 12|13] [--publish 8080:80]…   create (or start) a host and wait until SSH answers
+    lab.py down NAME…                                      remove hosts
+    lab.py list                                            what runs
+    lab.py clean                                           remove every host, image and key that this tool made
+
+A host's address and key go to .lab/ssh_config: `ssh -F .lab/ssh_config NAME` logs in, and Ansible, molecule and
+testinfra use the same file. Needs a Docker engine; where there is none, `up` installs and starts one on a Debian
+machine as root, and says what is missing elsewhere. Standard library only.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import platform
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent.parent
+STATE = ROOT / ".lab"
+KEY = STATE / "id_ed25519"
+SUITES = {"12": "bookworm", "13": "trixie"}
+LABEL = "ansible-channels-stack.lab"
+IMAGE = "ansible-channels-stack-lab"
+PACKAGES = "systemd-sysv,dbus,python3,openssh-server,ca-certificates,iproute2"
+SSHD_WAIT = 60  # seconds; a host boots in two to five
+
+
+class LabError(Exception):
+    """Something that the user has to settle; its text says how."""
+
+
+def say(text: str) -> None:
+    """Print one line of progress at once."""
+    print(f"lab: {text}", flush=True)
+
+
+def run(*command: str, check: bool = True, quiet: bool = True, **options) -> subprocess.CompletedProcess[str]:
+    """Run a command; on failure raise LabError with its last lines."""
+    if quiet:
+        options.setdefault("stdout", subprocess.PIPE)
+        options.setdefault("stderr", subprocess.STDOUT)
+    done = subprocess.run(command, text=True, check=False, **options)
+    if check and done.returncode:
+        tail = "\n".join((done.stdout or "").strip().splitlines()[-15:])
+        raise LabError(f"`{' '.join(command)}` failed with {done.returncode}:\n{tail}")
+    return done
+
+
+def docker(*arguments: str, **options) -> str:
+    """Run a docker command and return what it printed."""
+    return (run("docker", *arguments, **options).stdout or "").strip()
+
+
+# --- the engine -----------------------------------------------------------------------------------------------------
+
+
+def engine_answers() -> bool:
+    """Tell whether a Docker engine answers this user."""
+    return bool(shutil.which("docker")) and run("docker", "info", check=False).returncode == 0
+
+
+def ensure_engine() -> None:
+    """Install and start a Docker engine where none answers; raise LabError where that is not possible."""
+    if engine_answers():
+        return
+    if not shutil.which("dockerd"):
+        install_packages("docker.io", "iptables", why="no Docker engine was found")
+    if os.geteuid():
+        raise LabError(
+            "a Docker engine is installed but does not answer this user. Start it and join its group:\n"
+            f"  sudo systemctl start docker; sudo usermod -aG docker {os.environ.get('USER', '$USER')}; newgrp docker"
+        )
+    say("starting the Docker engine")
+    if Path("/run/systemd/system").is_dir():
+        run("systemctl", "start", "docker.service", check=False)
+    else:
+        STATE.mkdir(exist_ok=True)
+        with (STATE / "dockerd.log").open("ab") as log:
+            subprocess.Popen(  # outlives this run: it is the machine's engine from now on
+                ["dockerd"], stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, cwd="/"
+            )
+    deadline = time.monotonic() + 60
+    while not engine_answers():
+        if time.monotonic() > deadline:
+            raise LabError(f"the Docker engine did not start; see {STATE / 'dockerd.log'} or `journalctl -u docker`")
+        time.sleep(0.5)
+
+
+def install_packages(*names: str, why: str) -> None:
+    """Install Debian packages as root, or raise LabError with the command for somebody who is."""
+    command = f"apt-get install --no-install-recommends {' '.join(names)}"
+    if not shutil.which("apt-get"):
+        raise LabError(
+            f"{why}, and this is not a Debian machine ({platform.system()}). Install Docker (https://docs.docker.com/"
+            "engine/install/ or Docker Desktop) and start it, then run this again."
+        )
+    if os.geteuid():
+        raise LabError(f"{why}. As root: {command}; then run this again.")
+    say(f"installing {', '.join(names)}")
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    run("apt-get", "update", "-q")
+    run("apt-get", "install", "--yes", "-q", "--no-install-recommends", *names, env=environment)
+
+
+# --- images ---------------------------------------------------------------------------------------------------------
+
+
+def image_name(debian: str) -> str:
+    """Name the image of a Debian version by what it is made of, so that a changed recipe makes a new one."""
+    recipe = hashlib.sha256(b"".join(path.read_bytes() for path in sorted(HERE.glob("*")) if path.suffix != ".py"))
+    return f"{IMAGE}:{SUITES[debian]}-{recipe.hexdigest()[:12]}"
+
+
+def ensure_image(debian: str) -> str:
+    """Build the lab image of a Debian version where it is missing, and return its name."""
+    image = image_name(debian)
+    if run("docker", "image", "inspect", image, check=False).returncode:
+        base = ensure_base(SUITES[debian])
+        say(f"building {image}")
+        environment = {**os.environ, "DOCKER_BUILDKIT": "0"}  # the classic builder is there on every engine
+        docker("build", "--label", LABEL, "--build-arg", f"BASE={base}", "--tag", image, str(HERE), env=environment)
+    return image
+
+
+def ensure_base(suite: str) -> str:
+    """Return a base image: the registry's where one is reachable, else one made from the machine's Debian mirror."""
+    local = f"{IMAGE}-base:{suite}"
+    for name in (local, f"debian:{suite}-slim"):
+        if run("docker", "image", "inspect", name, check=False).returncode == 0:
+            return name
+    if run("timeout", "120", "docker", "pull", "--quiet", f"debian:{suite}-slim", check=False).returncode == 0:
+        return f"debian:{suite}-slim"
+    if not shutil.which("mmdebstrap"):
+        install_packages("mmdebstrap", why="no image registry is reachable, and mmdebstrap is needed to make an image")
+    say(f"no image registry is reachable: making Debian {suite} with mmdebstrap")
+    archive = STATE / f"{suite}.tar"
+    run("mmdebstrap", "--variant=minbase", f"--include={PACKAGES}", suite, str(archive), *mirrors(suite))
+    docker("import", "--change", f"LABEL {LABEL}=", str(archive), local)
+    archive.unlink()
+    return local
+
+
+def mirrors(suite: str) -> list[str]:
+    """Return the machine's own Debian mirror as mmdebstrap's arguments, or nothing where that is the default."""
+    sites = run("apt-get", "indextargets", "--format", "$(SITE) $(ORIGIN)", "Created-By: Packages", check=False).stdout
+    debian = [line.split()[0] for line in (sites or "").splitlines() if line.endswith(" Debian")]
+    if not debian or any("deb.debian.org" in site for site in debian):
+        return []
+    return [f"deb {debian[0]} {suite} main"]
+
+
+# --- hosts ----------------------------------------------------------------------------------------------------------
+
+
+def container_options() -> list[str]:
+    """Return what lets systemd boot in a container of this engine."""
+    options = ["--tmpfs", "/run", "--tmpfs", "/run/lock", "--security-opt", "seccomp=unconfined"]
+    if docker("info", "--format", "{{.CgroupVersion}}") == "1":
+        options += ["--cap-add", "SYS_ADMIN", "--cap-add", "NET_ADMIN", "--cgroupns=host"]
+        options += ["--volume", "/sys/fs/cgroup:/sys/fs/cgroup:rw"]
+        # systemd 256 and later refuse cgroup v1 unless told that this is meant.
+        forced = "systemd.unified_cgroup_hierarchy=0 SYSTEMD_CGROUP_ENABLE_LEGACY_FORCE=1"
+        return [*options, "--env", f"SYSTEMD_PROC_CMDLINE={forced}"]
+    return [*options, "--privileged", "--cgroupns=private"]
+
+
+def free_port() -> int:
+    """Return a TCP port of the loopback address that nothing listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def check_ports(published: list[str]) -> None:
+    """Raise LabError where a port that is to be published is taken."""
+    for pair in published:
+        port = int(pair.split(":")[0])
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError as error:
+                raise LabError(f"port {port} of this machine is taken ({error.strerror}): choose another one") from error
+
+
+def up(name: str, debian: str, published: list[str]) -> bool:
+    """Have a host run and answer SSH; return whether it had to be created or started."""
+    ensure_engine()
+    ensure_keys()
+    state = inspect(name)
+    if state and state["State"]["Running"] and (STATE / "hosts" / name).exists():
+        return False
+    if state:
+        docker("start", name)
+        say(f"{name}: started")
+    else:
+        check_ports(published)
+        image = ensure_image(debian)
+        network()
+        ports = [f"127.0.0.1:{pair}" for pair in (f"{free_port()}:22", *published)]
+        docker(
+            "run", "--detach", "--name", name, "--hostname", name, "--label", LABEL, "--network", IMAGE,
+            *(item for port in ports for item in ("--publish", port)), *container_options(), image,
+        )  # fmt: skip
+        docker("exec", name, "install", "-d", "-m", "700", "/root/.ssh")
+        docker("cp", f"{KEY}.pub", f"{name}:/root/.ssh/authorized_keys")
+        docker("exec", name, "chown", "root:root", "/root/.ssh/authorized_keys")
+        say(f"{name}: created (Debian {debian})")
+    write_ssh_config(name)
+    wait_for_ssh(name)
+    return True
+
+
+def inspect(name: str) -> dict | None:
+    """Return what the engine knows of a lab host, or None."""
+    done = run("docker", "inspect", "--type", "container", name, check=False)
+    if done.returncode:
+        return None
+    state = json.loads(done.stdout)[0]
+    if LABEL not in state["Config"]["Labels"]:
+        raise LabError(f"a container named {name} exists and is not one of the lab's: rename or remove it")
+    return state
+
+
+def network() -> None:
+    """Have the network on which lab hosts reach each other by name."""
+    if run("docker", "network", "inspect", IMAGE, check=False).returncode:
+        docker("network", "create", "--label", LABEL, IMAGE)
+
+
+def ensure_keys() -> None:
+    """Have the key pair with which lab hosts are reached."""
+    (STATE / "hosts").mkdir(parents=True, exist_ok=True)
+    if not KEY.exists():
+        run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "lab", "-f", str(KEY))
+    (STATE / "ssh_config").write_text(f"Include {STATE}/hosts/*\n")
+
+
+def write_ssh_config(name: str) -> None:
+    """Write how a host is reached; its SSH host key is new with each container, so it is not remembered."""
+    bindings = json.loads(docker("inspect", "--format", "{{json .HostConfig.PortBindings}}", name))
+    (STATE / "hosts" / name).write_text(
+        f"Host {name}\n  HostName 127.0.0.1\n  Port {bindings['22/tcp'][0]['HostPort']}\n  User root\n"
+        f"  IdentityFile {KEY}\n  IdentitiesOnly yes\n  StrictHostKeyChecking no\n  UserKnownHostsFile /dev/null\n"
+        "  LogLevel ERROR\n"
+    )
+
+
+def wait_for_ssh(name: str) -> None:
+    """Wait until systemd has booted and SSH answers."""
+    deadline = time.monotonic() + SSHD_WAIT
+    probe = ("ssh", "-F", str(STATE / "ssh_config"), "-o", "ConnectTimeout=2", name, "systemctl is-system-running")
+    while (last := run(*probe, check=False)).stdout.strip() not in ("running", "degraded"):
+        if time.monotonic() > deadline:
+            raise LabError(f"{name} did not boot: {last.stdout.strip()}\n{docker('logs', '--tail', '20', name)}")
+        time.sleep(0.3)
+
+
+def down(names: list[str]) -> None:
+    """Remove hosts."""
+    for name in names:
+        if engine_answers() and inspect(name):
+            docker("rm", "--force", "--volumes", name)
+            say(f"{name}: removed")
+        (STATE / "hosts" / name).unlink(missing_ok=True)
+
+
+def hosts() -> list[str]:
+    """Return the names of all lab hosts."""
+    return docker("ps", "--all", "--filter", f"label={LABEL}", "--format", "{{.Names}}").split() if engine_answers() else []
+
+
+def clean() -> None:
+    """Remove every host, image, network and key of the lab."""
+    down(hosts())
+    if engine_answers():
+        if images := docker("images", "--quiet", "--filter", f"label={LABEL}").split():
+            run("docker", "rmi", "--force", *dict.fromkeys(images), check=False)
+        run("docker", "network", "rm", IMAGE, check=False)
+    shutil.rmtree(STATE, ignore_errors=True)
+
+
+def main() -> int:
+    """Read the command line and do as it says."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(dest="command", required=True)
+    create = commands.add_parser("up", help="create or start a host")
+    create.add_argument("name")
+    create.add_argument("--debian", choices=sorted(SUITES), default="12")
+    create.add_argument("--publish", action="append", default=[], metavar="PORT:PORT")
+    commands.add_parser("down", help="remove hosts").add_argument("names", nargs="+")
+    commands.add_parser("list", help="show the lab's hosts")
+    commands.add_parser("clean", help="remove all that the lab made")
+    arguments = parser.parse_args()
+    try:
+        if arguments.command == "up":
+            print("changed" if up(arguments.name, arguments.debian, arguments.publish) else "unchanged")
+        elif arguments.command == "down":
+            down(arguments.names)
+        elif arguments.command == "list":
+            print("\n".join(hosts()))
+        else:
+            clean()
+    except LabError as error:
+        print(f"lab: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
