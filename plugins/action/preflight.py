@@ -1,0 +1,837 @@
+"""Action that finds every problem of an inventory and its hosts at once, before anything changes.
+
+It runs once, on the controller, after a raw probe has registered `__preflight_probe` on every host, and touches none
+of them. To add a check of values that must fit together, write a function decorated with `@check("<role>")`: it is
+called for each host that the role applies to, and yields `Problem`s.
+"""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import functools
+import ipaddress
+import os
+import re
+import textwrap
+import typing as t
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import jinja2
+from ansible.errors import AnsibleAction, AnsibleError, AnsibleUndefinedVariable, AnsibleValueOmittedError
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+from ansible.plugins.action import ActionBase
+
+try:  # where a value was written; an internal of ansible-core, so its absence must only cost the line in the report
+    from ansible._internal._datatag._tags import Origin
+except ImportError:  # pragma: no cover
+    Origin = None
+
+PROBE = "__preflight_probe"
+PLACEHOLDER = "!!!SET"
+MASK = "********"
+SECRET_NAME = re.compile(r"pass(word|wd|phrase)?(_|$)|password|secret|token|key|^vault_", re.IGNORECASE)
+NOT_SECRET = {"ansible_ssh_private_key_file"}  # the path of a key, which the ssh command to try by hand needs
+MAGIC = {"hostvars", "groups", "vars", PROBE}  # what Ansible itself puts among a host's variables
+SHORTEST_MASKED = 6  # characters: masking shorter values would garble the message more than it would hide
+SECRET_LENGTH = 12  # characters
+SKIPPED_FOLDERS = {"node_modules", "venv", "env", "site-packages", "__pycache__"}
+SEARCH_DEPTH = 3  # folders below the one searched
+WIDTH = 100  # columns of the report
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong: with which variable (if any), what, and what to do about it."""
+
+    variable: str
+    fault: str
+    fix: str
+
+
+@dataclass
+class Role:
+    """What a role's files say about its variables."""
+
+    name: str
+    options: dict[str, dict[str, t.Any]]
+    defaults: dict[str, t.Any]
+    computed: dict[str, t.Any]
+    groups: list[str] = field(default_factory=list)
+
+
+class Untemplatable(Exception):
+    """A value that cannot be known: `problem` says why, or is None where only the host's facts can tell."""
+
+    def __init__(self, problem: Problem | None) -> None:
+        super().__init__(problem)
+        self.problem = problem
+
+
+def is_secret(name: str, spec: Mapping[str, t.Any] | None = None) -> bool:
+    """Whether the value of a variable or of a key must never be shown."""
+    return name not in NOT_SECRET and (bool((spec or {}).get("no_log")) or bool(SECRET_NAME.search(name)))
+
+
+def strings(value: t.Any) -> Iterator[str]:
+    """Yield every string in a value, however deep. An encrypted value that cannot be read yields nothing."""
+    if isinstance(value, Mapping):
+        for item in value.values():
+            yield from strings(item)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from strings(item)
+    elif value is not None and not isinstance(value, bool | int | float):
+        try:
+            yield str(value)
+        except AnsibleError:
+            return
+
+
+def names_read(value: t.Any) -> set[str]:
+    """Names of the variables that the templates in a value read directly."""
+    return set().union(*(names_in(text) for text in strings(value) if "{{" in text or "{%" in text))
+
+
+@functools.cache  # the same template is looked at for every host
+def names_in(text: str) -> frozenset[str]:
+    """Names in one template; none where it does not parse, for which templating it gives the reason."""
+    try:
+        return frozenset(node.name for node in jinja2.Environment().parse(text).find_all(jinja2.nodes.Name))
+    except jinja2.TemplateError:
+        return frozenset()
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """The known name that is most like `name`, or nothing."""
+    return next(iter(difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.7)), "")
+
+
+def origin(value: t.Any) -> str:
+    """The file and line where a value was written, as `file:line`, or nothing."""
+    tag = Origin.get_tag(value) if Origin else None
+    if not tag or not tag.path:
+        return ""
+    return shown(tag.path) + (f":{tag.line_num}" if tag.line_num else "")
+
+
+def shown(path: str | Path) -> str:
+    """A path as short as it can be typed from here."""
+    relative = os.path.relpath(path)
+    return str(path) if relative.startswith("..") else relative
+
+
+def last_line(text: t.Any) -> str:
+    """The last line of a text that is not blank."""
+    return next((line.strip() for line in reversed(str(text or "").splitlines()) if line.strip()), "")
+
+
+def listed(items: Iterable[str], limit: int = 6) -> str:
+    """`a, b and c`, cut off with the number of those left out."""
+    names = list(items)
+    if len(names) > limit:
+        return f"{', '.join(names[:limit])} and {len(names) - limit} more"
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+
+
+# --- one host -------------------------------------------------------------------------------------------------------
+
+
+class HostView:
+    """A host as checks see it: its groups and roles, and its variables as the inventory or the roles' defaults say."""
+
+    def __init__(
+        self,
+        name: str,
+        variables: Mapping[str, t.Any],
+        roles: Mapping[str, Role],
+        templar: t.Any,
+        playbook_dir: str,
+    ) -> None:
+        """Take `variables` untemplated; `templar` makes copies of itself for other variables."""
+        self.name = name
+        self.groups = set(variables.get("group_names") or ())
+        self.roles = [role for role in roles.values() if self.groups.intersection(role.groups)]
+        self.inventory = variables
+        self.probe: Mapping[str, t.Any] = variables.get(PROBE) or {}
+        self.faulty: set[str] = set()
+        self.playbook_dir = playbook_dir
+        self._known = {name for role in roles.values() for name in role.options}
+        # Where no play has loaded a role, its defaults are unknown to the inventory's templates, which may read them.
+        self._all: dict[str, t.Any] = {}
+        for role in roles.values():
+            self._all |= role.defaults | role.computed
+        self._all |= variables
+        self._templar = templar.copy_with_new_env(available_variables=self._all)
+
+    def raw(self, variable: str) -> t.Any:
+        """The value as it is written, with its templates."""
+        return self._all.get(variable)
+
+    def get(self, variable: str) -> t.Any:
+        """The inventory's value or the role's default; None where there is none, or none that can be relied on."""
+        if variable in self.faulty or variable not in self._all:
+            return None
+        try:
+            return self.render(variable)
+        except Untemplatable:
+            return None
+
+    def path(self, variable: str) -> Path | None:
+        """The value as a path on the controller: a relative one begins at the playbook's folder, as in Ansible."""
+        value = self.get(variable)
+        return Path(self.playbook_dir, Path(str(value)).expanduser()) if value else None
+
+    def render(self, variable: str) -> t.Any:
+        """The value with its templates filled in, or raise `Untemplatable`."""
+        try:
+            return self._templar.template(self._all[variable])
+        except AnsibleValueOmittedError:
+            return None
+        except Exception as error:  # templates run any plugin, and these raise what they like
+            if isinstance(error, AnsibleUndefinedVariable) and self._needs_facts(variable):
+                raise Untemplatable(None) from error
+            raise Untemplatable(self._explain(variable, error)) from error
+
+    def sources(self, variable: str) -> list[str]:
+        """The variable and, through any number of templates, all others that it is built from."""
+        found: list[str] = []
+        waiting = [variable]
+        while waiting:
+            name = waiting.pop(0)
+            if name in found or name in MAGIC or name not in self._all:
+                continue
+            found.append(name)
+            waiting.extend(sorted(names_read(self._all[name])))
+        return found
+
+    def names_read_by_inventory(self) -> set[str]:
+        """Names that any value of the inventory reads."""
+        return set().union(*(names_read(self.inventory[name]) for name in self.inventory if name not in MAGIC))
+
+    def _needs_facts(self, variable: str) -> bool:
+        """Whether a value is read from facts, which are not gathered yet."""
+        texts = (text for name in self.sources(variable) for text in strings(self._all[name]))
+        words = {word for text in texts for word in re.findall(r"\bansible_\w+", text)}
+        return any(word == "ansible_facts" or word not in self._all for word in words)
+
+    def _explain(self, variable: str, error: Exception) -> Problem:
+        """Why a value does not template, without a word of the value."""
+        message = str(error).splitlines()[0] if str(error) else type(error).__name__
+        undefined = re.search(r"'([^']+)' is undefined", message)
+        if isinstance(error, AnsibleUndefinedVariable) and undefined:
+            missing = undefined[1]
+            match = nearest(missing, set(self._all) | self._known)
+            fix = f"Write {match} instead of {missing}" if match else f"Set {missing} in the inventory"
+            return Problem(variable, f"refers to {missing}, which is set nowhere", f"{fix}, or correct {variable}.")
+        if any(is_secret(name) for name in self.sources(variable)):
+            message = f"{type(error).__name__} (not shown: it is built from a secret)"
+        return Problem(variable, f"cannot be templated: {message}", f"Correct the template in {variable}.")
+
+
+# --- hosts: what the probe found ------------------------------------------------------------------------------------
+
+
+def probe_facts(result: Mapping[str, t.Any]) -> dict[str, str]:
+    """The `key=value` lines that the probe printed."""
+    lines = str(result.get("stdout") or "").splitlines()
+    return {key: value.strip() for key, found, value in (line.strip().partition("=") for line in lines) if found}
+
+
+def version_tuple(version: str) -> tuple[int, ...]:
+    """`3.11.2` as numbers, for comparing."""
+    return tuple(int(part) for part in re.findall(r"\d+", version)[:2])
+
+
+def by_hand(host: HostView) -> str:
+    """The command that shows an operator what Ansible saw when it did not get through."""
+    connection = str(host.get("ansible_connection") or "ssh")
+    if connection.rpartition(".")[2] not in ("ssh", "smart", "paramiko_ssh", "paramiko"):
+        return f"Look whether connection {connection} reaches it:\n  ansible {host.name} -m ansible.builtin.ping"
+    words = ["ssh"]
+    for option, names in (("-p", ("ansible_port", "ansible_ssh_port")), ("-i", ("ansible_ssh_private_key_file",))):
+        words += next(([option, str(host.get(name))] for name in names if host.get(name)), [])
+    words += [str(host.get(name)) for name in ("ansible_ssh_common_args", "ansible_ssh_extra_args") if host.get(name)]
+    user = host.get("ansible_user") or host.get("ansible_ssh_user")
+    target = host.get("ansible_host") or host.get("ansible_ssh_host") or host.name
+    return "Try by hand, and correct ansible_host, ansible_port, ansible_user or the key:\n  " + " ".join(
+        [*words, f"{user}@{target}" if user else str(target), "true"]
+    )
+
+
+def host_problems(host: HostView, versions: list[str], minimum_python: str) -> Iterator[Problem]:
+    """What is wrong with a machine itself: not reachable, not root, not a supported Debian, no Python."""
+    facts = probe_facts(host.probe)
+    if host.probe.get("unreachable"):
+        line = re.sub(r"^.*Failed to connect to the host via ssh: ", "", last_line(host.probe.get("msg")))
+        yield Problem("", f"unreachable: {line}", by_hand(host))
+    elif not host.probe or host.probe.get("skipped"):
+        yield Problem("", "was not probed", "Run the role preflight as a whole, without skipping its tags.")
+    elif "user" not in facts:
+        said = last_line(host.probe.get("stderr")) or last_line(host.probe.get("msg")) or "no output"
+        yield Problem("", f"no command can be run on it as root: {said}", root_fix())
+    else:
+        yield from machine_problems(facts, versions, minimum_python, host.name)
+
+
+def root_fix() -> str:
+    """How commands come to run as root."""
+    return (
+        "Set ansible_become: true for it, with ansible_become_password in the vault if sudo asks (or run with "
+        "--ask-become-pass), or ansible_user: root."
+    )
+
+
+def machine_problems(facts: Mapping[str, str], versions: list[str], minimum: str, name: str) -> Iterator[Problem]:
+    """What is wrong with a machine that answered."""
+    if facts["user"] != "root":
+        yield Problem("", f'commands run as "{facts["user"] or "nobody known"}", not as root', root_fix())
+    supported = f"Debian {listed(versions)}"
+    if facts.get("id") != "debian" or facts.get("version") not in versions:
+        found = " ".join(filter(None, (facts.get("id"), facts.get("version")))) or "an unknown system"
+        yield Problem("", f"runs {found}; supported: {supported}", f"Give it {supported}, or take it out.")
+        supported = ""
+    elif facts.get("apt") != "yes":
+        yield Problem("", "has no apt-get", "Use a Debian image that has apt.")
+    python = facts.get("python", "")
+    install = f"  ansible {name} -m ansible.builtin.raw -a 'apt-get update && apt-get install -y python3'"
+    if not python:
+        fix = "Install it, or correct ansible_python_interpreter:\n" + install
+        yield Problem("", "has no Python 3", fix)
+    elif supported and version_tuple(python) < version_tuple(minimum):
+        fix = f"Install Debian's own, and let ansible_python_interpreter name it if it is set:\n{install}"
+        yield Problem("", f"has Python {python}, older than {minimum}", fix)
+
+
+# --- variables: against the roles' specs ----------------------------------------------------------------------------
+
+
+def unknown_problems(host: HostView, roles: Mapping[str, Role]) -> Iterator[Problem]:
+    """Variables that begin like a role's and are none of it: nearly always a typo, and silently without effect."""
+    known = {name for role in roles.values() for name in role.options}
+    helpers = host.names_read_by_inventory()
+    for name in sorted(set(host.inventory) - known - helpers):
+        role = next((role for role in roles if name.startswith(f"{role}_")), None)
+        if role is None:
+            continue
+        match = nearest(name, known)
+        fix = f"Write {match}." if match else "Take it out, or give it a name that begins with no role's name."
+        yield Problem(name, f"is no variable of role {role} or of another, and has no effect", fix)
+
+
+def option_problems(host: HostView, role: Role) -> Iterator[Problem]:
+    """What is wrong with each variable of a role, taken by itself."""
+    for name, spec in sorted(role.options.items()):
+        for problem in value_problems(host, name, spec):
+            host.faulty.add(name)
+            yield problem
+
+
+def value_problems(host: HostView, name: str, spec: Mapping[str, t.Any]) -> Iterator[Problem]:
+    """What is wrong with one value of the inventory, or with its absence."""
+    if name not in host.inventory:
+        if spec.get("required"):
+            yield Problem(name, "is required and not set", f"{first_sentence(spec)}\n  {name}: {sample(spec)}")
+        return
+    try:
+        value = host.render(name)
+    except Untemplatable as error:
+        if error.problem:
+            yield error.problem
+        return
+    if value is None:
+        if spec.get("required") or spec.get("default") is not None:
+            yield Problem(name, "is set to nothing", "Write a value, or delete the line.")
+        return
+    bare = {key: item for key, item in spec.items() if key not in ("required", "default", "aliases")}
+    for message in ArgumentSpecValidator({name: bare}).validate({name: value}).error_messages:
+        fix = f"Write {sample(spec)}. {first_sentence(spec)}"
+        hidden = f"is not a valid {spec.get('type', 'str')} (value not shown: it is a secret)"
+        secret = is_secret(name, spec) or any(is_secret(source) for source in host.sources(name))
+        yield Problem(name, hidden if secret else f"is not valid: {message}", fix)
+
+
+def first_sentence(spec: Mapping[str, t.Any]) -> str:
+    """What a variable is, in one sentence."""
+    description = spec.get("description") or ""
+    text = description if isinstance(description, str) else str(next(iter(description), ""))
+    return re.split(r"(?<=[.!?])\s", " ".join(text.split()), maxsplit=1)[0]
+
+
+def sample(spec: Mapping[str, t.Any]) -> str:
+    """What may be written as a value."""
+    if spec.get("choices"):
+        return "one of " + ", ".join(str(choice) for choice in spec["choices"])
+    return f"<{spec.get('type', 'str')}>"
+
+
+def placeholder_problems(host: HostView, role: Role, vault: str) -> Iterator[Problem]:
+    """Placeholders of a template inventory that nobody has replaced: named by the variable that holds them."""
+    for option in sorted(role.options):
+        holders = [name for name in host.sources(option) if PLACEHOLDER in "\n".join(strings(host.raw(name)))]
+        if not holders and PLACEHOLDER in "\n".join(strings(host.get(option))):
+            holders = [option]
+        for holder in holders:
+            host.faulty.add(option)
+            reader = f" (read by {option})" if holder != option else ""
+            fix = f"Put a value of your own into the inventory's vault:\n  ansible-vault edit {vault}"
+            yield Problem(holder, f"still holds a placeholder, {PLACEHOLDER} …{reader}", fix)
+
+
+# --- values that must fit together ----------------------------------------------------------------------------------
+
+Check = Callable[[HostView], Iterator[Problem]]
+CHECKS: list[tuple[str, Check]] = []
+
+
+def check(role: str) -> Callable[[Check], Check]:
+    """Register a check that is made for each host to which `role` applies."""
+
+    def register(function: Check) -> Check:
+        CHECKS.append((role, function))
+        return function
+
+    return register
+
+
+@check("release")
+def release_name(host: HostView) -> Iterator[Problem]:
+    """The app's name becomes folders, units and a Unix user."""
+    name = host.get("release_app")
+    if name is not None and not re.fullmatch(r"[a-z][a-z0-9-]{0,30}", str(name)):
+        fix = "Write a lower-case letter, then at most 30 lower-case letters, digits and hyphens: dashboard"
+        yield Problem("release_app", f'"{name}" cannot name folders, services and a user', fix)
+
+
+@check("release")
+def release_source(host: HostView) -> Iterator[Problem]:
+    """The code comes from exactly one place."""
+    if {"release_folder", "release_repository"} & host.faulty:
+        return
+    given = [name for name in ("release_folder", "release_repository") if host.get(name)]
+    if len(given) == 2:
+        yield Problem("release_folder", "is set, and so is release_repository", "Delete one of the two.")
+    if not given:
+        fix = "Set one of them:\n  release_folder: /path/to/the/project\n  release_repository: https://host/project.git"
+        yield Problem("release_folder", "is not set, nor is release_repository: there is no code to deploy", fix)
+
+
+@check("release")
+def release_folder(host: HostView) -> Iterator[Problem]:
+    """A project taken from the controller is there, with `manage.py` where the backend is said to be."""
+    folder = host.path("release_folder")
+    if folder is None:
+        return
+    backend = backend_folder(host)
+    if not folder.is_dir():
+        yield Problem("release_folder", f"{folder} is no folder on this machine", "Write the path of the project.")
+    elif backend and not (backend / "manage.py").is_file():
+        lacks = "has no manage.py" if backend.is_dir() else "does not exist"
+        found = [str(path.parent.relative_to(folder)) for path in find_files(folder, "manage.py")]
+        variable, fix = (
+            "release_folder",
+            f"No manage.py is in it or up to {SEARCH_DEPTH} folders below: write another path.",
+        )
+        if found:
+            variable, fix = "release_backend", f"manage.py is in {listed(found)}. Write:\n  release_backend: {found[0]}"
+        yield Problem(variable, f"{backend} {lacks}", fix)
+
+
+@check("asgi")
+def asgi_application(host: HostView) -> Iterator[Problem]:
+    """The ASGI path has the form that servers import."""
+    value = host.get("asgi_application")
+    if not isinstance(value, str):
+        return
+    fault, better = asgi_fault(value)
+    if fault:
+        host.faulty.add("asgi_application")
+        yield Problem("asgi_application", f'"{value}" {fault}', f"Write {better}")
+
+
+def asgi_fault(value: str) -> tuple[str, str]:
+    """What is wrong with `module.path:attribute`, and what was probably meant; two empty strings for nothing."""
+    meant = re.sub(r"\(.*\)$", "", value.strip())
+    meant = re.sub(r"\.py(?=:|$)", "", meant).replace("/", ".").strip(".")
+    if ":" not in meant:
+        head, _, tail = meant.rpartition(".")
+        meant = f"{head}:{tail}" if head and tail in ("application", "app") else f"{meant}:application"
+    meant = re.sub(r"\bwsgi:", "asgi:", meant)
+    name = r"[^\W\d]\w*"
+    if not re.fullmatch(rf"{name}(\.{name})*:{name}(\.{name})*", meant):
+        meant = "module.path:attribute, such as core.asgi:application"
+    if value == meant:
+        return "", ""
+    if "(" in value:
+        return "calls the application; it is to be named only", meant
+    if "/" in value or ".py" in value:
+        return "is a file's path, not a module's name with dots", meant
+    if ":" not in value:
+        return "has no colon between the module and the application in it", meant
+    if re.search(r"\bwsgi:", value):
+        return "is WSGI, which has no WebSockets", meant
+    return "is not of the form module.path:attribute", meant
+
+
+@check("asgi")
+def asgi_module(host: HostView) -> Iterator[Problem]:
+    """The ASGI module is in the project's folder, and assigns what is to be served."""
+    if not (backend := backend_folder(host)) or not (backend / "manage.py").is_file():
+        return
+    module, colon, attribute = str(host.get("asgi_application") or "").partition(":")
+    if not colon or asgi_fault(f"{module}:{attribute}")[0]:
+        return
+    path = backend.joinpath(*module.split("."))
+    file = next((file for file in (path.with_suffix(".py"), path / "__init__.py") if file.is_file()), None)
+    if file is None:
+        found = [".".join(one.relative_to(backend).with_suffix("").parts) for one in find_files(backend, "asgi.py")]
+        fix = f"Write {listed(f'{one}:application' for one in found)}" if found else "Write that file, or another path"
+        yield Problem("asgi_application", f"there is no {path.with_suffix('.py')}", f"{fix}.")
+        return
+    names = assigned_names(file)
+    attribute = attribute.partition(".")[0]
+    if names is not None and attribute not in names:
+        are = f"It assigns {listed(sorted(names), 12)}." if names else "It assigns nothing."
+        yield Problem("asgi_application", f"{file} does not assign {attribute}", f"{are} Write one of its names.")
+
+
+def backend_folder(host: HostView) -> Path | None:
+    """The folder of `manage.py`, on the controller; None where the project does not come from here."""
+    folder = host.path("release_folder")
+    return folder / str(host.get("release_backend") or "") if folder and folder.is_dir() else None
+
+
+def find_files(folder: Path, name: str) -> list[Path]:
+    """Files of that name up to `SEARCH_DEPTH` folders down, nearest first, leaving out what is not the project's."""
+    found = []
+    for root, folders, files in os.walk(folder):
+        depth = len(Path(root).relative_to(folder).parts)
+        mine = [one for one in folders if not one.startswith(".") and one not in SKIPPED_FOLDERS]
+        folders[:] = mine if depth < SEARCH_DEPTH else []
+        if name in files:
+            found.append(Path(root, name))
+    return sorted(found, key=lambda path: (len(path.parts), path))
+
+
+def assigned_names(file: Path) -> set[str] | None:
+    """Names that a module visibly assigns; None where that cannot be told."""
+    try:
+        tree = ast.parse(file.read_text(encoding="utf-8"))
+    except (SyntaxError, ValueError, OSError):
+        return None  # perhaps written for a newer Python than the controller's
+    names: set[str] = set()
+    waiting: list[ast.AST] = list(tree.body)
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            names.add(node.name)  # what is assigned inside is not the module's
+            continue
+        if isinstance(node, ast.ImportFrom | ast.Import):
+            names |= {(alias.asname or alias.name).partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            names.add(node.id)
+        waiting.extend(ast.iter_child_nodes(node))
+    return None if "*" in names or "__getattr__" in names else names
+
+
+@check("redis")
+def secret_lengths(host: HostView) -> Iterator[Problem]:
+    """Secrets that the network can try are long enough."""
+    for name in ("redis_password",):
+        value = host.get(name)
+        if value is not None and len(str(value)) < SECRET_LENGTH:
+            fix = "Make one, and put it into the inventory's vault:\n  openssl rand -hex 24"
+            yield Problem(name, f"has fewer than {SECRET_LENGTH} characters", fix)
+
+
+@check("redis")
+def redis_bind(host: HostView) -> Iterator[Problem]:
+    """Redis listens on no address that the world can reach."""
+    value = host.get("redis_bind")
+    for text in value.split() if isinstance(value, str) else value or []:
+        if fault := address_fault(str(text)):
+            fix = "Write addresses of a private network or 127.0.0.1:\n  redis_bind: [127.0.0.1, 10.0.0.5]"
+            yield Problem("redis_bind", f'"{text}" {fault}', fix)
+
+
+def address_fault(text: str) -> str:
+    """Why an address is neither loopback nor private; nothing where it is."""
+    try:
+        address = ipaddress.ip_address(text.removeprefix("-").replace("*", "0.0.0.0"))
+    except ValueError:
+        return "is not an IP address"
+    address = getattr(address, "ipv4_mapped", None) or address
+    if address.is_unspecified:  # which the ipaddress module counts as private
+        return "is every address of the host, the public ones too"
+    shared = ipaddress.ip_network("100.64.0.0/10")  # of carriers and VPNs, not routed on the internet
+    if address.is_private or (address.version == 4 and address in shared):
+        return ""
+    return "is a public address"
+
+
+# --- the report -----------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Entry:
+    """A problem with all the hosts that have it and the places where its value was written."""
+
+    problem: Problem
+    hosts: list[str]
+    origins: list[str]
+
+
+class Report:
+    """Collects problems, the same of many hosts once, and lays them out."""
+
+    def __init__(self, groups: Mapping[str, list[str]], hosts: list[str]) -> None:
+        """Take the inventory's groups and the names of the hosts that are looked at."""
+        self._groups = groups
+        self._hosts = hosts
+        self._entries: dict[Problem, Entry] = {}
+
+    def __bool__(self) -> bool:
+        """Whether there is a problem."""
+        return bool(self._entries)
+
+    def add(self, problem: Problem, host: HostView | None = None) -> None:
+        """Note a problem of a host, or of the inventory as a whole."""
+        entry = self._entries.setdefault(problem, Entry(problem, [], []))
+        if host is None:
+            return
+        if host.name not in entry.hosts:
+            entry.hosts.append(host.name)
+        written = origin(host.inventory.get(problem.variable)) if problem.variable else ""
+        if written and written not in entry.origins:
+            entry.origins.append(written)
+
+    def where(self, hosts: list[str]) -> str:
+        """Hosts as a reader would say it: by a group's name where all of a group is meant."""
+        if len(hosts) == 1:
+            return f"host {hosts[0]}"
+        for group in sorted(self._groups, key=lambda name: (name == "all", name)):
+            if group != "ungrouped" and set(self._groups[group]) & set(self._hosts) == set(hosts):
+                return "every host" if group == "all" else f"every host of group {group}"
+        return f"hosts {listed(hosts)}" if hosts else "inventory"
+
+    def data(self, secrets: Iterable[str]) -> list[dict[str, t.Any]]:
+        """The problems as plain data, with every secret's value masked."""
+        longest_first = sorted(set(secrets), key=len, reverse=True)
+
+        def mask(text: str) -> str:
+            for secret in longest_first:
+                text = text.replace(secret, MASK)
+            return text
+
+        return [
+            {
+                "where": self.where(entry.hosts),
+                "hosts": list(entry.hosts),
+                "variable": entry.problem.variable,
+                "set_in": listed(entry.origins, 3),
+                "fault": mask(entry.problem.fault),
+                "fix": mask(entry.problem.fix),
+            }
+            for entry in self._entries.values()
+        ]
+
+
+def laid_out(problems: list[dict[str, t.Any]]) -> str:
+    """The message: numbered blocks, prose wrapped, commands and snippets (which are indented) left whole."""
+    blocks = [f"{counted(len(problems), 'problem')}; nothing was changed."]
+    for number, problem in enumerate(problems, 1):
+        lines = [f"{number:>2}. {problem['where']}"]
+        variable = problem["variable"] + (f"  ({problem['set_in']})" if problem["set_in"] else "")
+        for label, text in (("variable", variable), ("fault", problem["fault"]), ("fix", problem["fix"])):
+            if text:
+                lines += labelled(label, text)
+        blocks.append("\n".join(lines))
+    return "\n\n".join(blocks)
+
+
+def labelled(label: str, text: str) -> list[str]:
+    """A label with its text beside it, in lines."""
+    lines: list[str] = []
+    for line in text.splitlines():
+        whole = line.startswith(" ")
+        lines += [line] if whole else textwrap.wrap(line, WIDTH, break_long_words=False, break_on_hyphens=False)
+    return [f"    {label if index == 0 else '':<10}{line}" for index, line in enumerate(lines)]
+
+
+def counted(number: int, noun: str) -> str:
+    """`1 host`, `2 hosts`."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+# --- the action -----------------------------------------------------------------------------------------------------
+
+
+class ActionModule(ActionBase):
+    """With `roles`, find all problems and fail with them, or return the hosts' facts; with `report`, tell a result."""
+
+    TRANSFERS_FILES = False
+    _requires_connection = False
+    _VALID_ARGS = frozenset(
+        ("report", "roles", "roles_path", "debian_versions", "minimum_python", "allow_placeholders")
+    )
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
+        """Return `problems` and fail, or return `hosts`: each host's facts from the probe."""
+        result = super().run(tmp, task_vars)
+        variables = task_vars or {}
+        if "report" in self._task.args:
+            return {**result, **self._told(self._task.args["report"])}
+        _, args = self.validate_argument_spec(
+            argument_spec={
+                "roles": {"type": "dict", "required": True},
+                "roles_path": {"type": "path", "default": self._default_roles_path(variables)},
+                "debian_versions": {"type": "list", "elements": "str", "required": True},
+                "minimum_python": {"type": "str", "required": True},
+                "allow_placeholders": {"type": "bool", "default": False},
+            }
+        )
+        roles = self._load_roles(Path(args["roles_path"]), args["roles"])
+        hosts = self._host_views(variables, roles)
+        report = Report(variables["groups"], [host.name for host in hosts])
+        self._collect(report, hosts, roles, args, variables)
+        if report:
+            problems = report.data(self._secrets(hosts, roles))
+            return {**result, "failed": True, "msg": laid_out(problems), "problems": problems}
+        facts = {host.name: {**probe_facts(host.probe), "groups": sorted(host.groups)} for host in hosts}
+        applied = {role.name: role for host in hosts for role in host.roles}
+        variables_checked = counted(sum(len(role.options) for role in applied.values()), "variable")
+        checked_all = f"{counted(len(hosts), 'host')}, {counted(len(applied), 'role')}, {variables_checked}"
+        return {
+            **result,
+            "changed": False,
+            "msg": f"No problems: {checked_all}.",
+            "problems": [],
+            "hosts": facts,
+        }
+
+    @staticmethod
+    def _told(report: Mapping[str, t.Any]) -> dict[str, t.Any]:
+        """Tell an earlier result: fail with its message where it has problems.
+
+        Ansible prints a failure twice, as an error and as the task's result, and the data of the result once more. An
+        exception of our own lets the first be one line, and leaving the data out lets the second be only the message.
+        """
+        if report["problems"]:
+            head = f"{counted(len(report['problems']), 'problem')}; nothing was changed. Listed below:"
+            raise AnsibleAction(head, result={"changed": False, "msg": report["msg"]})
+        return {"changed": False, "msg": report["msg"], "_ansible_verbose_always": True}
+
+    @staticmethod
+    def _default_roles_path(variables: Mapping[str, t.Any]) -> str:
+        """The folder of the role that runs this action, which is the folder of all roles."""
+        if "role_path" in variables:
+            return os.path.dirname(variables["role_path"])
+        return str(Path(__file__).resolve().parents[2] / "roles")
+
+    def _load_roles(self, folder: Path, groups: Mapping[str, list[str]]) -> dict[str, Role]:
+        """Read the contract of every role that has one."""
+        roles = {}
+        for specs in sorted(folder.glob("*/meta/argument_specs.yml")):
+            path = specs.parents[1]
+            main = (self._load(specs).get("argument_specs") or {}).get("main") or {}
+            roles[path.name] = Role(
+                name=path.name,
+                options=main.get("options") or {},
+                defaults=self._load(path / "defaults" / "main.yml"),
+                computed=self._load(path / "vars" / "main.yml"),
+                groups=list(groups.get(path.name) or []),
+            )
+        return roles
+
+    def _load(self, path: Path) -> dict[str, t.Any]:
+        """A role's YAML file; its templates are the bundle's own and may be run."""
+        if not path.is_file():
+            return {}
+        return self._loader.load_from_file(str(path), trusted_as_template=True) or {}
+
+    def _host_views(self, variables: Mapping[str, t.Any], roles: Mapping[str, Role]) -> list[HostView]:
+        """The hosts of this run that are in any group; the implicit localhost is in none."""
+        hostvars = variables["hostvars"]
+        views = []
+        for name in variables["ansible_play_hosts_all"]:
+            # Untemplated, and with hostvars, which Ansible leaves out of a host's own view of its variables.
+            raw = {**hostvars.raw_get(name), "hostvars": hostvars}
+            view = HostView(name, raw, roles, self._templar, variables["playbook_dir"])
+            if view.groups - {"ungrouped"}:
+                views.append(view)
+        return views
+
+    def _collect(
+        self,
+        report: Report,
+        hosts: list[HostView],
+        roles: Mapping[str, Role],
+        args: Mapping[str, t.Any],
+        variables: Mapping[str, t.Any],
+    ) -> None:
+        """Make all checks, in the order in which their problems are best read."""
+        for problem in inventory_problems(variables["groups"], variables.get("ansible_inventory_sources") or ()):
+            report.add(problem)
+        for host in hosts:
+            for problem in host_problems(host, args["debian_versions"], args["minimum_python"]):
+                report.add(problem, host)
+        for host in hosts:
+            for problem in unknown_problems(host, roles):
+                report.add(problem, host)
+            for role in host.roles:
+                for problem in option_problems(host, role):
+                    report.add(problem, host)
+                if not args["allow_placeholders"]:
+                    vault = vault_file(variables.get("ansible_inventory_sources") or ())
+                    for problem in placeholder_problems(host, role, vault):
+                        report.add(problem, host)
+        for host in hosts:
+            applied = {role.name for role in host.roles}
+            for role_name, function in CHECKS:
+                for problem in function(host) if role_name in applied else ():
+                    report.add(problem, host)
+
+    @staticmethod
+    def _secrets(hosts: list[HostView], roles: Mapping[str, Role]) -> set[str]:
+        """Values that no message may carry, whichever way they came into one."""
+        specs = {name: spec for role in roles.values() for name, spec in role.options.items()}
+        found: set[str] = set()
+        for host in hosts:
+            for name in host.inventory:
+                if name in specs or is_secret(name):
+                    found |= secret_values(name, host.get(name), specs.get(name))
+        return {value for value in found if len(value) >= SHORTEST_MASKED and PLACEHOLDER not in value}
+
+
+def secret_values(name: str, value: t.Any, spec: Mapping[str, t.Any] | None = None) -> set[str]:
+    """The strings of a variable that is secret, or those under keys that are."""
+    if is_secret(name, spec):
+        return set(strings(value))
+    if isinstance(value, Mapping):
+        inner = (spec or {}).get("options") or {}
+        return set().union(*(secret_values(str(key), item, inner.get(key)) for key, item in value.items()))
+    if isinstance(value, list | tuple):
+        return set().union(*(secret_values("", item, spec) for item in value))
+    return set()
+
+
+def inventory_problems(groups: Mapping[str, list[str]], sources: Iterable[str]) -> Iterator[Problem]:
+    """What is wrong with the inventory as a whole."""
+    if groups.get("app"):
+        return
+    read = listed(shown(source) if os.path.exists(source) else source for source in sources) or "none"
+    like = nearest("app", set(groups) - {"all", "ungrouped", "app"})
+    hint = f" (there is a group {like})" if like else ""
+    snippet = "app:\n    hosts:\n      app1:\n        ansible_host: 203.0.113.10"
+    state = "has no hosts" if "app" in groups else "is missing"
+    fix = f"Name the hosts that run your Django project:\n  {snippet}\nor choose another inventory with -i."
+    yield Problem("", f"group app {state}{hint}; inventory read: {read}", fix)
+
+
+def vault_file(sources: Iterable[str]) -> str:
+    """The inventory's vault, as a path to type."""
+    source = next((source for source in sources if os.path.exists(source)), "")
+    folder = source if os.path.isdir(source) else os.path.dirname(source)
+    return os.path.join(shown(folder) if folder else "<inventory>", "group_vars/all/vault.yml")
