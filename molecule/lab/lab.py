@@ -167,7 +167,7 @@ def container_options() -> list[str]:
     """Return what lets systemd boot in a container of this engine."""
     options = ["--tmpfs", "/run", "--tmpfs", "/run/lock", "--security-opt", "seccomp=unconfined"]
     if docker("info", "--format", "{{.CgroupVersion}}") == "1":
-        options += ["--cap-add", "SYS_ADMIN", "--cap-add", "NET_ADMIN", "--cgroupns=host"]
+        options += ["--cap-add", "SYS_ADMIN", "--cap-add", "NET_ADMIN", "--cap-add", "SYS_PTRACE", "--cgroupns=host"]
         options += ["--volume", "/sys/fs/cgroup:/sys/fs/cgroup:rw"]
         # systemd 256 and later refuse cgroup v1 unless told that this is meant.
         forced = "systemd.unified_cgroup_hierarchy=0 SYSTEMD_CGROUP_ENABLE_LEGACY_FORCE=1"

@@ -8,7 +8,9 @@ called for each host that the role applies to, and yields `Problem`s.
 from __future__ import annotations
 
 import ast
+import contextlib
 import difflib
+import fnmatch
 import functools
 import ipaddress
 import os
@@ -148,7 +150,6 @@ class HostView:
         variables: Mapping[str, t.Any],
         roles: Mapping[str, Role],
         templar: t.Any,
-        playbook_dir: str,
     ) -> None:
         """Take `variables` untemplated; `templar` makes copies of itself for other variables."""
         self.name = name
@@ -157,7 +158,6 @@ class HostView:
         self.inventory = variables
         self.probe: Mapping[str, t.Any] = variables.get(PROBE) or {}
         self.faulty: set[str] = set()
-        self.playbook_dir = playbook_dir
         self._known = {name for role in roles.values() for name in role.options}
         # Where no play has loaded a role, its defaults are unknown to the inventory's templates, which may read them.
         self._all: dict[str, t.Any] = {}
@@ -179,10 +179,22 @@ class HostView:
         except Untemplatable:
             return None
 
+    def items(self, variable: str) -> list[t.Any]:
+        """A list's items (or a text's words), without those that only facts can tell."""
+        raw = self.raw(variable)
+        if variable in self.faulty or not isinstance(raw, list):
+            value = self.get(variable)
+            return value.split() if isinstance(value, str) else list(value or [])
+        known = []
+        for item in raw:
+            with contextlib.suppress(AnsibleError, AnsibleValueOmittedError):
+                known.append(self._templar.template(item))
+        return known
+
     def path(self, variable: str) -> Path | None:
-        """The value as a path on the controller: a relative one begins at the playbook's folder, as in Ansible."""
+        """The value as a path on the controller."""
         value = self.get(variable)
-        return Path(self.playbook_dir, Path(str(value)).expanduser()) if value else None
+        return Path(str(value)).expanduser() if value else None
 
     def render(self, variable: str) -> t.Any:
         """The value with its templates filled in, or raise `Untemplatable`."""
@@ -425,7 +437,10 @@ def release_folder(host: HostView) -> Iterator[Problem]:
     if folder is None:
         return
     backend = backend_folder(host)
-    if not folder.is_dir():
+    if not folder.is_absolute():
+        fix = f'Say from where, or write the whole path:\n  release_folder: "{{{{ inventory_dir }}}}/{folder}"'
+        yield Problem("release_folder", f"{folder} is a relative path, and Ansible runs in more than one folder", fix)
+    elif not folder.is_dir():
         yield Problem("release_folder", f"{folder} is no folder on this machine", "Write the path of the project.")
     elif backend and not (backend / "manage.py").is_file():
         lacks = "has no manage.py" if backend.is_dir() else "does not exist"
@@ -437,6 +452,22 @@ def release_folder(host: HostView) -> Iterator[Problem]:
         if found:
             variable, fix = "release_backend", f"manage.py is in {listed(found)}. Write:\n  release_backend: {found[0]}"
         yield Problem(variable, f"{backend} {lacks}", fix)
+
+
+@check("release")
+def release_requirements(host: HostView) -> Iterator[Problem]:
+    """The files that say what the project needs are in its backend."""
+    backend = backend_folder(host)
+    names = host.get("release_requirements")
+    if not backend or not (backend / "manage.py").is_file() or not isinstance(names, list):
+        return
+    missing = [str(name) for name in names if not (backend / str(name)).is_file()]
+    if missing:
+        found = [str(path.relative_to(backend)) for path in find_files(backend, "*requirements*.txt", "base.txt")]
+        fix = f"There is {listed(found)}. Write the right ones:" if found else "Write the right ones:"
+        example = found[0] if found else "requirements.txt"
+        fix += f"\n  release_requirements: [{example}]"
+        yield Problem("release_requirements", f"{backend} has no {listed(missing)}", fix)
 
 
 @check("asgi")
@@ -500,18 +531,18 @@ def asgi_module(host: HostView) -> Iterator[Problem]:
 def backend_folder(host: HostView) -> Path | None:
     """The folder of `manage.py`, on the controller; None where the project does not come from here."""
     folder = host.path("release_folder")
-    return folder / str(host.get("release_backend") or "") if folder and folder.is_dir() else None
+    usable = folder and folder.is_absolute() and folder.is_dir()
+    return folder / str(host.get("release_backend") or "") if folder and usable else None
 
 
-def find_files(folder: Path, name: str) -> list[Path]:
-    """Files of that name up to `SEARCH_DEPTH` folders down, nearest first, leaving out what is not the project's."""
+def find_files(folder: Path, *patterns: str) -> list[Path]:
+    """Files of those names up to `SEARCH_DEPTH` folders down, nearest first, leaving out what is not the project's."""
     found = []
     for root, folders, files in os.walk(folder):
         depth = len(Path(root).relative_to(folder).parts)
         mine = [one for one in folders if not one.startswith(".") and one not in SKIPPED_FOLDERS]
         folders[:] = mine if depth < SEARCH_DEPTH else []
-        if name in files:
-            found.append(Path(root, name))
+        found += [Path(root, name) for name in files if any(fnmatch.fnmatch(name, one) for one in patterns)]
     return sorted(found, key=lambda path: (len(path.parts), path))
 
 
@@ -549,8 +580,7 @@ def secret_lengths(host: HostView) -> Iterator[Problem]:
 @check("redis")
 def redis_bind(host: HostView) -> Iterator[Problem]:
     """Redis listens on no address that the world can reach."""
-    value = host.get("redis_bind")
-    for text in value.split() if isinstance(value, str) else value or []:
+    for text in host.items("redis_bind"):
         if fault := address_fault(str(text)):
             fix = "Write addresses of a private network or 127.0.0.1:\n  redis_bind: [127.0.0.1, 10.0.0.5]"
             yield Problem("redis_bind", f'"{text}" {fault}', fix)
@@ -609,12 +639,12 @@ class Report:
 
     def where(self, hosts: list[str]) -> str:
         """Hosts as a reader would say it: by a group's name where all of a group is meant."""
-        if len(hosts) == 1:
-            return f"host {hosts[0]}"
+        if len(hosts) < 2:
+            return f"host {hosts[0]}" if hosts else "inventory"
         for group in sorted(self._groups, key=lambda name: (name == "all", name)):
             if group != "ungrouped" and set(self._groups[group]) & set(self._hosts) == set(hosts):
                 return "every host" if group == "all" else f"every host of group {group}"
-        return f"hosts {listed(hosts)}" if hosts else "inventory"
+        return f"hosts {listed(hosts)}"
 
     def data(self, secrets: Iterable[str]) -> list[dict[str, t.Any]]:
         """The problems as plain data, with every secret's value masked."""
@@ -758,7 +788,7 @@ class ActionModule(ActionBase):
         for name in variables["ansible_play_hosts_all"]:
             # Untemplated, and with hostvars, which Ansible leaves out of a host's own view of its variables.
             raw = {**hostvars.raw_get(name), "hostvars": hostvars}
-            view = HostView(name, raw, roles, self._templar, variables["playbook_dir"])
+            view = HostView(name, raw, roles, self._templar)
             if view.groups - {"ungrouped"}:
                 views.append(view)
         return views

@@ -6,6 +6,7 @@ except in `WebSocket.timings`, which are milliseconds.
 
 from __future__ import annotations
 
+import contextlib
 import html
 import http.client
 import json
@@ -61,7 +62,7 @@ _READ_BYTES = 65536
 _READS_PER_TURN = 16
 
 
-# ------------------------------------------------------------------------------------------------------------- errors
+# --- errors
 
 
 class HandshakeFailed(Exception):
@@ -127,7 +128,7 @@ class SocketClosed(Exception):
         self.closed = closed
 
 
-# ---------------------------------------------------------------------------------------------------------- transport
+# --- transport
 
 
 class _Transport:
@@ -282,7 +283,7 @@ def _wrap_tls(sock: socket.socket, host: str, timeout: float, context: ssl.SSLCo
         raise HandshakeFailed("tls", _error_text(error)) from error
 
 
-# ---------------------------------------------------------------------------------------------------------- websocket
+# --- websocket
 
 
 class WebSocket:
@@ -358,6 +359,7 @@ class WebSocket:
         and closes at once is seen. Messages that come meanwhile can still be received.
         """
         deadline = time.monotonic() + timeout
+        self._read_available()
         if self.closed is None:
             self._transmit(CloseConnection(code=code, reason=reason or None))
             self._close_sent = code
@@ -386,6 +388,11 @@ class WebSocket:
             # A close frame may have come before the connection broke; its code says more than the broken pipe.
             self._read_available()
             self._finish(1006, f"sending failed: {_error_text(error)}", "network")
+
+    def _last_word(self, event: Any) -> None:
+        """Send a close frame whose delivery is of no matter: why the socket ends is known already."""
+        with contextlib.suppress(LocalProtocolError, OSError):
+            self._transport.write(self._protocol.send(event), time.monotonic() + WRITE_WAIT)
 
     def _read_available(self) -> None:
         """Take in what has come, without waiting."""
@@ -424,7 +431,7 @@ class WebSocket:
         self._parts.append(part)
         self._parts_bytes += len(part.encode()) if isinstance(part, str) else len(part)
         if self._parts_bytes > self._max_message_bytes:
-            self._transmit(CloseConnection(code=1009))
+            self._last_word(CloseConnection(code=1009))
             self._finish(1009, f"a message was larger than {self._max_message_bytes} bytes", "client")
         elif event.message_finished:
             whole: str | bytes = (
@@ -438,13 +445,13 @@ class WebSocket:
     def _take_close(self, event: Any) -> None:
         reason = event.reason or ""
         if self._protocol.state is ConnectionState.REMOTE_CLOSING:
-            self._transmit(event.response())
+            self._last_word(event.response())
             self._finish(event.code, reason, "server")
         elif self._protocol.state is ConnectionState.CLOSED:
             self._finish(event.code, reason, "client" if event.code == self._close_sent else "server")
         else:
             # wsproto makes this event itself when it cannot read a frame; nothing the server closed.
-            self._transmit(event)
+            self._last_word(event)
             self._finish(1006, f"the server broke the WebSocket protocol: {reason}", "network")
 
 
@@ -505,9 +512,10 @@ class _Refusal:
         return HandshakeRefused(self.status, _phrase(self.status), self._headers, body)
 
 
-def _shake_hands(transport: _Transport, protocol: WSConnection, request: bytes, timeout: float) -> AcceptConnection:
-    """Send the request and take the answer; raises HandshakeRefused or HandshakeFailed."""
-    deadline = time.monotonic() + timeout
+def _shake_hands(
+    transport: _Transport, protocol: WSConnection, request: bytes, deadline: float, timeout: float
+) -> AcceptConnection:
+    """Send the request and take the answer; raises HandshakeRefused or HandshakeFailed (which names `timeout`)."""
     refusal = _Refusal()
     silent = True
     try:
@@ -575,12 +583,12 @@ def open_websocket(
         raise RuntimeError("the Python library wsproto is missing")
     target = _parse_url(url)
     protocol, request = _upgrade_request(target, origin, headers, subprotocols)
+    deadline = time.monotonic() + timeout
     sock, timings = _reach(target, unix_socket, connect_to, timeout, ssl_context)
     transport = _Transport(sock)
     begun = time.monotonic()
     try:
-        spent = sum(value or 0.0 for value in timings.values()) / 1000
-        accepted = _shake_hands(transport, protocol, request, max(0.001, timeout - spent))
+        accepted = _shake_hands(transport, protocol, request, deadline, timeout)
     except BaseException:
         transport.close()
         raise
@@ -618,7 +626,7 @@ def _reach(
     return sock, timings
 
 
-# -------------------------------------------------------------------------------------------------------------- watch
+# --- watch
 
 
 @dataclass
@@ -672,7 +680,7 @@ def _collect(websocket: WebSocket, report: Watched, keep: int, begun: float) -> 
         report.seconds = round(time.monotonic() - begun, 3)
 
 
-# --------------------------------------------------------------------------------------------------------------- http
+# --- http
 
 
 @dataclass(frozen=True)
@@ -728,7 +736,7 @@ def http_get(
         connection.close()
 
 
-# ------------------------------------------------------------------------------------------------------------- redact
+# --- redact
 
 #: What stands where a secret was.
 MASK = "***"
@@ -787,7 +795,7 @@ def _redact_cut(text: str, known: list[str]) -> str:
     return text
 
 
-# ------------------------------------------------------------------------------------------------------------ explain
+# --- explain
 
 
 @dataclass(frozen=True)
@@ -849,7 +857,7 @@ SYMPTOMS: tuple[Symptom, ...] = (
         "refused",
         "The request line or a header is larger than the server takes: a long token or many cookies.",
         "nginx: large_client_header_buffers, at least 4 16k. Or make the token shorter.",
-        codes=(400, 413, 414, 431),
+        codes=(400,),
         text=r"too (large|long)",
     ),
     Symptom(
@@ -1040,8 +1048,8 @@ SYMPTOMS: tuple[Symptom, ...] = (
     ),
     Symptom(
         "failed",
-        "TLS could not be set up: the server has no certificate for this name, or closed the connection.",
-        "Check the certificate and the server name in the proxy's configuration.",
+        "TLS could not be set up: the server has no certificate for this name, or the port speaks plain HTTP.",
+        "Check the certificate and the server name in the proxy's configuration, and the port; without TLS use ws://.",
         stage="tls",
     ),
     Symptom(

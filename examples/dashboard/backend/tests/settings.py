@@ -10,4 +10,4 @@ os.environ |= {
     "SQLITE_PATH": ":memory:",
 }
 
-from core.settings import *  # noqa: E402, F403
+from core.settings import *  # noqa: F403

@@ -49,7 +49,8 @@ async def test_health_does_not_wait_for_redis(async_client: AsyncClient, monkeyp
 
     monkeypatch.setattr(InMemoryChannelLayer, "group_send", hang)
     monkeypatch.setattr(views, "PROBE_SECONDS", 0.05)
-    response = await async_client.get("/health/")
+    async with asyncio.timeout(1):
+        response = await async_client.get("/health/")
     assert response.status_code == 503
     assert response.json()["channel_layer"] == "TimeoutError"
 

@@ -76,6 +76,7 @@ export class LiveSocket {
   /** Connect now instead of when the wait is over; after it was stopped, try again. */
   retryNow() {
     this.#refusals = 0;
+    this.#retry = 0;
     if (this.#socket === null && this.#token) this.#open();
   }
 

@@ -1,0 +1,660 @@
+"""The preflight finds every problem in one run, tells no secret, and lets a correct inventory through."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+import yaml
+from ansible.template import Templar
+from hypothesis import given
+from hypothesis import strategies as st
+
+ROOT = Path(__file__).resolve().parents[2]
+PLUGIN = ROOT / "plugins" / "action" / "preflight.py"
+# The value that no output may hold.
+SECRET = "hunter2-hunter2-hunter2"
+
+# A connection that answers the probe as a host's variable says, to have machines that a test cannot have.
+SCRIPTED = '''
+DOCUMENTATION = """
+name: scripted
+short_description: answers every command with a variable
+description: For tests.
+author: tests
+options:
+  answer: {description: stdout, type: str, vars: [{name: scripted_answer}]}
+"""
+from ansible.plugins.connection import ConnectionBase
+
+
+class Connection(ConnectionBase):
+    transport = "scripted"
+    has_pipelining = True
+
+    def _connect(self):
+        return self
+
+    def exec_command(self, cmd, in_data=None, sudoable=True):
+        answer = self.get_option("answer")
+        return (0, answer.encode(), b"") if answer else (1, b"", b"sudo: command not found\\n")
+
+    def put_file(self, in_path, out_path):
+        raise AssertionError("the preflight copies nothing to a host")
+
+    fetch_file = put_file
+
+    def close(self):
+        pass
+'''
+
+# Writes what the action returned to a file, since what is printed is laid out for people.
+RECORDER = """
+import json, os
+from ansible.plugins.callback import CallbackBase
+
+
+class CallbackModule(CallbackBase):
+    CALLBACK_TYPE = "aggregate"
+    CALLBACK_NAME = "recorder"
+
+    def v2_runner_on_ok(self, result):
+        if result.task.action == "preflight" and "roles" in result.task.args:
+            with open(os.environ["RECORD"], "w") as file:
+                json.dump({key: result.result.get(key) for key in ("msg", "problems", "hosts")}, file)
+
+    def v2_runner_on_failed(self, result, ignore_errors=False):
+        self.v2_runner_on_ok(result)
+"""
+
+PLAY = [
+    {
+        "name": "Preflight",
+        "hosts": "all:localhost",
+        "gather_facts": False,
+        "any_errors_fatal": True,
+        "strategy": "ansible.builtin.linear",
+        "tasks": [{"name": "Check", "ansible.builtin.include_role": {"name": "preflight"}}],
+    },
+    {
+        "name": "Change",
+        "hosts": "all",
+        "gather_facts": False,
+        "tasks": [{"name": "Say", "ansible.builtin.debug": {"msg": "THE DEPLOY BEGAN"}}],
+    },
+]
+
+
+def option(kind: str, default: Any = None, **more: Any) -> dict[str, Any]:
+    """An option of a fake role's spec."""
+    return {"type": kind, "description": f"A {kind}.", **({} if default is None else {"default": default}), **more}
+
+
+FAKE_ROLES: dict[str, dict[str, Any]] = {
+    "release": {
+        "release_app": option("str", required=True),
+        "release_folder": option("path", ""),
+        "release_repository": option("str", ""),
+        "release_backend": option("str", "."),
+        "release_requirements": option("list", ["requirements.txt"], elements="str"),
+        "release_user": option("str", "{{ release_app }}"),
+        "release_secrets": option("dict", {}, no_log=True),
+        "release_environment": option("dict", {}),
+    },
+    "asgi": {
+        "asgi_application": option("str", "core.asgi:application"),
+        "asgi_processes": option("int", 2),
+        "asgi_server": option("str", "daphne", choices=["daphne", "uvicorn"]),
+        "asgi_note": option("str"),
+        "asgi_bell": option("str"),
+        "asgi_code": option("int", 1, no_log=True),
+    },
+    "redis": {
+        "redis_password": option("str", required=True, no_log=True),
+        "redis_bind": option("list", ["127.0.0.1"], elements="str"),
+        "redis_port": option("int", 6379),
+    },
+}
+
+GOOD = {
+    "release_app": "dashboard",
+    "release_folder": "PROJECT",
+    "release_backend": "backend",
+    "release_user": "{{ release_app }}-web",
+    "asgi_note": "{{ ansible_facts.default_ipv4.address }} is told by facts, which come later",
+    "redis_password": "{{ vault_redis_password }}",
+    "redis_bind": ["10.0.0.5", "{{ ansible_facts['default_ipv4']['address'] }}"],
+    "vault_redis_password": SECRET,
+}
+
+DEBIAN = "python=3.11.2\nid=debian\nversion=12\ninit=systemd\nuser=root\napt=yes\n"
+
+
+def machine(answer: str = DEBIAN, **variables: Any) -> dict[str, Any]:
+    """A host that gives this answer."""
+    return {"ansible_connection": "scripted", "scripted_answer": answer, **variables}
+
+
+@dataclass
+class Run:
+    """One run of the play."""
+
+    status: int
+    output: str
+    record: dict[str, Any]
+
+    def faults(self) -> list[tuple[str, str, str]]:
+        """Where, which variable and what, of every problem."""
+        return [(one["where"], one["variable"], one["fault"]) for one in self.record["problems"]]
+
+    def find(self, where: str, variable: str, fault: str) -> dict[str, Any]:
+        """The one problem that these describe; `fault` is a part of the text."""
+        problems = self.record["problems"]
+        found = [
+            one for one in problems if (one["where"], one["variable"]) == (where, variable) and fault in one["fault"]
+        ]
+        assert len(found) == 1, f"{len(found)} problems are {(where, variable, fault)}; all:\n" + "\n".join(
+            map(str, self.faults())
+        )
+        return found[0]
+
+
+class Bench:
+    """A bundle with the real role and action, fake roles, and throwaway inventories."""
+
+    def __init__(self, folder: Path) -> None:
+        """Make roles, plugins and a project in `folder`."""
+        self.folder = folder
+        self.project = folder / "project"
+        for name in ("backend/core", "backend/.venv/core"):
+            (self.project / name).mkdir(parents=True)
+        self.write("project/backend/manage.py", "")
+        self.write("project/backend/requirements.txt", "channels\n")
+        self.write("project/backend/core/asgi.py", "import os\napplication = os.name\n")
+        self.write("connection/scripted.py", SCRIPTED)
+        self.write("callback/recorder.py", RECORDER)
+        self.write("ansible.cfg", "")
+        self.write("play.yml", yaml.safe_dump(PLAY, sort_keys=False))
+        shutil.copytree(ROOT / "roles" / "preflight", folder / "roles" / "preflight")
+        for name, options in FAKE_ROLES.items():
+            contract = {"argument_specs": {"main": {"short_description": name, "options": options}}}
+            self.write(f"roles/{name}/meta/argument_specs.yml", yaml.safe_dump(contract))
+            defaults = {key: spec["default"] for key, spec in options.items() if "default" in spec}
+            self.write(f"roles/{name}/defaults/main.yml", yaml.safe_dump(defaults))
+
+    def write(self, name: str, text: str) -> None:
+        """A file of the bench."""
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+
+    def run(self, groups: dict[str, Any], variables: dict[str, Any], *arguments: str, **environment: str) -> Run:
+        """Run the play against an inventory of these groups of hosts and these variables of all."""
+        shutil.rmtree(self.folder / "inventory", ignore_errors=True)
+        children = {name: {"hosts": hosts} for name, hosts in groups.items()}
+        self.write("inventory/hosts.yml", yaml.safe_dump({"all": {"children": children}}, sort_keys=False))
+        text = yaml.safe_dump(variables, sort_keys=False).replace("PROJECT", str(self.project))
+        self.write("inventory/group_vars/all/main.yml", text)
+        record = self.folder / "record.json"
+        record.unlink(missing_ok=True)
+        command = [str(Path(sys.executable).parent / "ansible-playbook"), "-i", "inventory", "play.yml", *arguments]
+        environment = self.environment(environment)
+        done = subprocess.run(
+            command, cwd=self.folder, env=environment, capture_output=True, text=True, timeout=120, check=False
+        )
+        output = done.stdout + done.stderr
+        return Run(done.returncode, output, json.loads(record.read_text()) if record.exists() else {})
+
+    def environment(self, more: dict[str, str]) -> dict[str, str]:
+        """Only what a run needs: an operator's own settings for Ansible change nothing here."""
+        return {
+            "PATH": os.environ["PATH"],
+            "HOME": str(self.folder),
+            "LC_ALL": "C.UTF-8",
+            "ANSIBLE_CONFIG": str(self.folder / "ansible.cfg"),
+            "ANSIBLE_NOCOLOR": "1",
+            "ANSIBLE_ROLES_PATH": str(self.folder / "roles"),
+            "ANSIBLE_ACTION_PLUGINS": str(PLUGIN.parent),
+            "ANSIBLE_CONNECTION_PLUGINS": str(self.folder / "connection"),
+            "ANSIBLE_CALLBACK_PLUGINS": str(self.folder / "callback"),
+            "ANSIBLE_CALLBACK_RESULT_FORMAT": "yaml",
+            "ANSIBLE_INTERPRETER_PYTHON": sys.executable,
+            "RECORD": str(self.folder / "record.json"),
+            **more,
+        }
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
+    """One bench for all runs of this module."""
+    return Bench(tmp_path_factory.mktemp("bench"))
+
+
+def closed_port() -> int:
+    """A port of this machine on which nothing listens."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+def unreachable() -> dict[str, Any]:
+    """A host behind a closed SSH port."""
+    return {"ansible_host": "127.0.0.1", "ansible_port": closed_port(), "ansible_user": "deploy"}
+
+
+@pytest.fixture(scope="module")
+def everything_wrong(bench: Bench) -> Run:
+    """One run against an inventory with every kind of problem."""
+    old = DEBIAN.replace("version=12", "version=11").replace("3.11.2", "3.9.2")
+    groups = {
+        "app": {
+            "app1": machine(),
+            "app2": machine(DEBIAN.replace("user=root", "user=deploy")),
+            "app3": unreachable(),
+            "app4": machine(DEBIAN.replace("3.11.2", ""), asgi_server="gunicorn"),
+            "app5": machine(DEBIAN.replace("3.11.2", "3.10.9").replace("\n", "\r\n")),
+        },
+        "redis": {
+            "redis1": machine(old),
+            "redis2": machine(DEBIAN.replace("debian", "ubuntu")),
+            "redis3": machine("", redis_password="short-77777"),
+        },
+    }
+    variables = {
+        "release_folder": "PROJECT",
+        "release_repository": "https://git.example/project.git",
+        "release_bakend": "backend",
+        "asgi_application": "core.asgi",
+        "asgi_processes": "many",
+        "asgi_bell": "{{ asgi_chime }}",
+        "asgi_note": "{{ note }}",
+        "note": "{{ missing_thing }}",
+        "asgi_code": SECRET,
+        "redis_password": "{{ vault_redis_password }}",
+        "redis_bind": ["0.0.0.0", "10.0.0.5", "8.8.8.8", "{{ ansible_facts.default_ipv4.address }}"],
+        "redis_port": None,
+        "release_environment": {"EMAIL": [{"HOST": "!!!SET the mail host!!!"}]},
+        "vault_redis_password": "!!!SET redis_password!!!",
+        "release_secrets": f"{SECRET}",
+        "redis_helper": "read by another, so no typo",
+        "reader": "{{ redis_helper }}",
+    }
+    return bench.run(groups, variables)
+
+
+EXPECTED = [
+    ("host app2", "", 'commands run as "deploy", not as root'),
+    ("host app3", "", "unreachable: ssh: connect to host 127.0.0.1 port"),
+    ("host app4", "", "has no Python 3"),
+    ("host app5", "", "has Python 3.10.9, older than 3.11"),
+    ("host redis1", "", "runs debian 11; supported: Debian 12 and 13"),
+    ("host redis2", "", "runs ubuntu 12; supported"),
+    ("host redis3", "", "no command can be run on it as root: sudo: command not found"),
+    ("every host", "release_bakend", "is no variable of role release or of another"),
+    ("every host of group app", "release_app", "is required and not set"),
+    ("every host of group app", "release_secrets", "is not a valid dict (value not shown"),
+    ("every host of group app", "release_environment", "still holds a placeholder"),
+    ("every host of group app", "release_folder", "is set, and so is release_repository"),
+    ("every host of group app", "release_backend", "has no manage.py"),
+    ("every host of group app", "asgi_application", "has no colon"),
+    ("every host of group app", "asgi_processes", "is not valid: "),
+    ("every host of group app", "asgi_bell", "refers to asgi_chime, which is set nowhere"),
+    ("every host of group app", "asgi_note", "refers to missing_thing, which is set nowhere"),
+    ("every host of group app", "asgi_code", "is not a valid int (value not shown"),
+    ("host app4", "asgi_server", "must be one of: daphne, uvicorn"),
+    ("every host of group redis", "redis_port", "is set to nothing"),
+    ("every host of group redis", "redis_bind", '"0.0.0.0" is every address'),
+    ("every host of group redis", "redis_bind", '"8.8.8.8" is a public address'),
+    ("hosts redis1 and redis2", "vault_redis_password", "still holds a placeholder, !!!SET … (read by redis_password)"),
+    ("host redis3", "redis_password", "has fewer than 12 characters"),
+]
+
+
+@pytest.mark.parametrize(("where", "variable", "fault"), EXPECTED)
+def test_each_problem_is_found(everything_wrong: Run, where: str, variable: str, fault: str) -> None:
+    """With its hosts named once, whatever else is wrong."""
+    assert everything_wrong.find(where, variable, fault)["fix"]
+
+
+def test_nothing_else_is_a_problem(everything_wrong: Run) -> None:
+    """No problem is reported twice or invented."""
+    assert len(everything_wrong.record["problems"]) == len(EXPECTED), everything_wrong.output
+
+
+def test_all_are_told_at_once_and_nothing_runs(everything_wrong: Run) -> None:
+    """One message has all of them, printed once; no later play begins."""
+    output, count = everything_wrong.output, len(EXPECTED)
+    assert everything_wrong.status == 2
+    assert f"{count} problems; nothing was changed.\n" in output
+    assert "THE DEPLOY BEGAN" not in output
+    for number, problem in enumerate(everything_wrong.record["problems"], 1):
+        assert len(re.findall(rf"^ +{number}\. {re.escape(problem['where'])}$", output, re.MULTILINE)) == 1, output
+    assert "Traceback" not in output
+    assert "WARNING" not in output
+
+
+def test_fixes_say_what_to_do(everything_wrong: Run) -> None:
+    """Commands to run, names to write, files to edit."""
+    find = everything_wrong.find
+    assert re.search(r"\n  ssh -p \d+ deploy@127\.0\.0\.1 true$", find("host app3", "", "unreachable")["fix"])
+    assert "apt-get install -y python3" in find("host app4", "", "Python 3")["fix"]
+    assert "ansible_become: true" in find("host app2", "", "root")["fix"]
+    assert find("every host", "release_bakend", "")["fix"] == "Write release_backend."
+    assert find("every host of group app", "asgi_application", "")["fix"] == "Write core.asgi:application"
+    assert "release_backend: backend" in find("every host of group app", "release_backend", "")["fix"]
+    vault = find("hosts redis1 and redis2", "vault_redis_password", "")
+    assert "ansible-vault edit inventory/group_vars/all/vault.yml" in vault["fix"]
+    assert vault["set_in"].startswith("inventory/group_vars/all/main.yml:")
+
+
+def test_no_secret_is_told(everything_wrong: Run) -> None:
+    """Neither of a variable marked no_log, nor of one named like a secret."""
+    told = everything_wrong.output + json.dumps(everything_wrong.record)
+    assert SECRET not in told
+    assert "short-77777" not in told
+
+
+@pytest.fixture(scope="module")
+def good(bench: Bench) -> Run:
+    """One run against a correct inventory."""
+    groups = {"app": {"app1": machine(), "app2": machine()}, "redis": {"app1": {}}, "other": {"away": machine()}}
+    return bench.run(groups, GOOD)
+
+
+def test_correct_inventory_passes(good: Run) -> None:
+    """With the counts told, the facts returned, and the run going on."""
+    assert good.status == 0, good.output
+    assert good.record["problems"] == []
+    assert good.record["msg"] == "No problems: 3 hosts, 4 roles, 21 variables."
+    assert good.record["msg"] in good.output
+    assert good.output.count("THE DEPLOY BEGAN") == 3
+    facts = {"python": "3.11.2", "id": "debian", "version": "12", "init": "systemd", "user": "root", "apt": "yes"}
+    assert good.record["hosts"]["app1"] == {**facts, "groups": ["app", "redis"]}
+    assert set(good.record["hosts"]) == {"app1", "app2", "away"}, "the implicit localhost is no host of the inventory"
+
+
+def test_secret_in_another_message_is_masked(bench: Bench) -> None:
+    """Even where a value that is no secret itself repeats one, as in a URL."""
+    url = {"redis_port": "redis://:{{ vault_redis_password }}@host", "asgi_processes": SECRET, "asgi_token": "x"}
+    run = bench.run({"app": {"app1": machine()}, "redis": {"app1": {}}}, {**GOOD, **url})
+    assert "value not shown" in run.find("host app1", "redis_port", "")["fault"]
+    assert "********" in run.find("host app1", "asgi_processes", "is not valid")["fault"]
+    assert SECRET not in run.output + json.dumps(run.record)
+
+
+def test_real_connection_is_probed(bench: Bench) -> None:
+    """The probe itself, on this machine, beside a host that cannot be reached."""
+    release = dict(re.findall(r'^(\w+)="?([^"\n]*)', Path("/etc/os-release").read_text(encoding="utf-8"), re.MULTILINE))
+    local = {"ansible_connection": "local", "preflight_debian_versions": [release.get("VERSION_ID", "")]}
+    run = bench.run({"app": {"app1": local, "app2": unreachable()}}, GOOD)
+    run.find("host app2", "", "unreachable: ssh: connect to host 127.0.0.1 port")
+    only_there = bench.run({"app": {"app1": local, "app2": unreachable()}}, GOOD, "--limit", "app1")
+    wrong = {fault for _, _, fault in only_there.faults()}
+    if os.geteuid() != 0:
+        assert any("not as root" in fault for fault in wrong)
+    elif release["ID"] == "debian":
+        assert not wrong, only_there.output
+        user_and_id = {key: only_there.record["hosts"]["app1"][key] for key in ("user", "id", "version", "python")}
+        python = ".".join(str(part) for part in sys.version_info[:3])
+        assert user_and_id == {"user": "root", "id": "debian", "version": release["VERSION_ID"], "python": python}
+
+
+def test_limit_looks_only_there(bench: Bench) -> None:
+    """What is wrong on a host outside the limit is not told, and group app is still known."""
+    run = bench.run({"app": {"app1": machine()}, "redis": {"redis1": machine(redis_port="x")}}, GOOD, "--limit", "app1")
+    assert run.status == 0, run.output
+    assert set(run.record["hosts"]) == {"app1"}
+    run = bench.run({"app": {"app1": unreachable()}, "redis": {"redis1": machine(redis_port="x")}}, GOOD, "-l", "redis")
+    assert run.status == 2
+    assert [fault[:2] for fault in run.faults()] == [("host redis1", "redis_port")]
+
+
+def test_check_mode_finds_the_same(bench: Bench) -> None:
+    """The probe runs in check mode too: raw is skipped there unless told otherwise."""
+    groups = {"app": {"app1": machine(DEBIAN.replace("user=root", "user=deploy")), "app2": unreachable()}}
+    run = bench.run(groups, GOOD, "--check", "--diff")
+    assert run.status == 2
+    assert [fault[:2] for fault in run.faults()] == [("host app1", ""), ("host app2", "")]
+    assert bench.run({"app": {"app1": machine()}}, GOOD, "--check", "--diff").status == 0
+
+
+def test_group_app_is_missing(bench: Bench) -> None:
+    """The inventory that was read is named, with what to write into it."""
+    run = bench.run({"apps": {"app1": machine()}}, GOOD)
+    problem = run.find("inventory", "", "group app is missing (there is a group apps); inventory read: inventory")
+    assert yaml.safe_load(problem["fix"].split("\n", 1)[1].rsplit("\n", 1)[0]) == {
+        "app": {"hosts": {"app1": {"ansible_host": "203.0.113.10"}}}
+    }
+    assert run.status == 2
+    bench.run({"app": {}}, GOOD).find("inventory", "", "group app has no hosts")
+
+
+def test_empty_inventory_is_told(bench: Bench) -> None:
+    """With no host at all, the implicit localhost carries the run, and is not looked at."""
+    run = bench.run({}, {})
+    assert run.status == 2
+    assert [fault[0] for fault in run.faults()] == ["inventory"]
+
+
+def test_localhost_of_a_group_is_a_host(bench: Bench) -> None:
+    """The implicit one is left out, one that the inventory puts into a group is probed."""
+    run = bench.run({"app": {"localhost": machine(DEBIAN.replace("user=root", "user=deploy"))}}, GOOD)
+    assert run.faults() == [("host localhost", "", 'commands run as "deploy", not as root')]
+
+
+def test_placeholders_are_let_through_where_allowed(bench: Bench) -> None:
+    """A template inventory may be run where it reaches no real host."""
+    waiting = {**GOOD, "vault_redis_password": "!!!SET redis_password!!!"}
+    groups = {"app": {"app1": machine()}, "redis": {"app1": {}}}
+    assert bench.run(groups, waiting).status == 2
+    assert bench.run(groups, {**waiting, "preflight_allow_placeholders": True}).status == 0
+
+
+def test_extra_variables_count(bench: Bench) -> None:
+    """Values of the command line are checked as those of files."""
+    run = bench.run({"app": {"app1": machine()}}, GOOD, "-e", "asgi_server=gunicorn", "-e", "asgi_sever=x")
+    run.find("host app1", "asgi_server", "gunicorn")
+    run.find("host app1", "asgi_sever", "is no variable")
+
+
+def test_placeholder_of_another_host_is_found(bench: Bench) -> None:
+    """Through hostvars, where the template does not name the variable that holds it."""
+    read = {**GOOD, "asgi_bell": "{{ hostvars['redis1'][['bell', 'text'] | join('_')] }}"}
+    run = bench.run({"app": {"app1": machine()}, "redis": {"redis1": machine(bell_text="!!!SET x!!!")}}, read)
+    assert [fault[:2] for fault in run.faults()] == [("host app1", "asgi_bell")], run.output
+
+
+# --- single checks --------------------------------------------------------------------------------------------------
+
+
+def load_plugin() -> ModuleType:
+    """The action plugin as a module."""
+    spec = importlib.util.spec_from_file_location("preflight_action", PLUGIN)
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+preflight = load_plugin()
+
+
+def problems(check: str, **variables: Any) -> list[tuple[str, str, str]]:
+    """What one check says of a host with these variables."""
+    host = preflight.HostView("app1", variables, {}, Templar())
+    return [(one.variable, one.fault, one.fix) for one in getattr(preflight, check)(host)]
+
+
+@pytest.mark.parametrize(
+    ("value", "fault", "meant"),
+    [
+        ("core.asgi", "has no colon", "core.asgi:application"),
+        ("core.asgi.application", "has no colon", "core.asgi:application"),
+        ("core/asgi.py:application", "is a file's path", "core.asgi:application"),
+        ("core/asgi.py", "is a file's path", "core.asgi:application"),
+        ("core.asgi.py:app", "is a file's path", "core.asgi:app"),
+        ("core.wsgi:application", "is WSGI", "core.asgi:application"),
+        ("core.asgi:application()", "calls the application", "core.asgi:application"),
+        (" core.asgi:application", "is not of the form", "core.asgi:application"),
+        ("core..asgi:application", "is not of the form", "module.path:attribute, such as core.asgi:application"),
+        ("core.asgi:a:b", "is not of the form", "module.path:attribute, such as core.asgi:application"),
+        ("", "has no colon", "module.path:attribute, such as core.asgi:application"),
+        ("core-app.asgi:x", "is not of the form", "module.path:attribute, such as core.asgi:application"),
+    ],
+)
+def test_asgi_path_is_explained(value: str, fault: str, meant: str) -> None:
+    """Each way to get it wrong, with what was meant."""
+    assert problems("asgi_application", asgi_application=value) == [
+        ("asgi_application", f'"{value}" {found_fault(value)}', f"Write {meant}")
+    ]
+    assert fault in found_fault(value)
+
+
+def found_fault(value: str) -> str:
+    """The fault of an ASGI path."""
+    return str(preflight.asgi_fault(value)[0])
+
+
+NAME = st.from_regex(r"[a-z_][a-z0-9_]{0,8}", fullmatch=True).filter(lambda name: name not in ("wsgi", "py"))
+
+
+@given(st.lists(NAME, min_size=1, max_size=4), NAME)
+def test_right_asgi_paths_are_let_through(modules: list[str], attribute: str) -> None:
+    """No false alarm."""
+    assert preflight.asgi_fault(f"{'.'.join(modules)}:{attribute}") == ("", "")
+
+
+@given(st.text(max_size=30))
+def test_advice_is_taken(value: str) -> None:
+    """What a message advises is right by the same check, whatever was written."""
+    fault, meant = preflight.asgi_fault(value)
+    if fault and not meant.startswith("module.path:attribute, "):
+        assert preflight.asgi_fault(meant) == ("", "")
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "::1", "-::1", "10.1.2.3", "192.168.0.1", "fd00::1", "100.64.0.1"])
+def test_private_addresses(address: str) -> None:
+    """Addresses that Redis may listen on."""
+    assert problems("redis_bind", redis_bind=[address]) == []
+
+
+@pytest.mark.parametrize("address", ["0.0.0.0", "::", "*", "-::*", "8.8.8.8", "2606:4700::1", "::ffff:8.8.8.8", "eth0"])
+def test_public_addresses(address: str) -> None:
+    """Addresses that Redis may not listen on, in a list and in a text."""
+    assert len(problems("redis_bind", redis_bind=[address, "10.0.0.1"])) == 1
+    assert len(problems("redis_bind", redis_bind=f"10.0.0.1 {address}")) == 1
+
+
+@pytest.mark.parametrize("name", ["Dash", "1st", "a_b", "a" * 32, "", "a b", "a\n"])
+def test_app_names(name: str) -> None:
+    """Names that would not do as a folder, a unit and a user."""
+    assert len(problems("release_name", release_app=name)) == 1
+    assert problems("release_name", release_app="a" * 31) == []
+
+
+def test_secret_needs_length() -> None:
+    """Eleven characters are refused, twelve are not, and neither is told."""
+    ((variable, fault, fix),) = problems("secret_lengths", redis_password="elevenchars")
+    assert variable == "redis_password"
+    assert "elevenchars" not in fault + fix
+    assert problems("secret_lengths", redis_password="twelve-chars") == []
+
+
+def test_one_source_of_code() -> None:
+    """A folder or a repository, not both, not none."""
+    assert "is not set, nor is release_repository" in problems("release_source")[0][1]
+    assert (
+        "is set, and so is release_repository"
+        in problems("release_source", release_folder="/x", release_repository="y")[0][1]
+    )
+    assert problems("release_source", release_repository="y", release_folder="") == []
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A project whose backend is two folders down, with a virtual environment that is none of it."""
+    for name in ("src/server/conf", "src/.venv/lib", "src/node_modules/x"):
+        (tmp_path / name).mkdir(parents=True)
+    for name in ("src/server", "src/.venv/lib", "src/node_modules/x"):
+        (tmp_path / name / "manage.py").touch()
+    return tmp_path
+
+
+def test_project_folder(project: Path) -> None:
+    """A folder that is relative, is not there, has no manage.py, or has it elsewhere."""
+    assert "is a relative path" in problems("release_folder", release_folder="project")[0][1]
+    assert "is no folder on this machine" in problems("release_folder", release_folder=str(project / "no"))[0][1]
+    ((variable, fault, fix),) = problems("release_folder", release_folder=str(project), release_backend="backend")
+    assert (variable, fault) == ("release_backend", f"{project / 'backend'} does not exist")
+    assert fix == "manage.py is in src/server. Write:\n  release_backend: src/server"
+    ((variable, fault, fix),) = problems("release_folder", release_folder=str(project / "src/server/conf"))
+    assert variable == "release_folder"
+    assert "No manage.py is in it or up to 3 folders below" in fix
+    assert problems("release_folder", release_folder=str(project), release_backend="src/server") == []
+
+
+def test_requirements_are_there(project: Path) -> None:
+    """A wrong name is told with the right one."""
+    (project / "src/server/requirements").mkdir()
+    (project / "src/server/requirements/base.txt").touch()
+    given_ = {"release_folder": str(project), "release_backend": "src/server"}
+    ((variable, fault, fix),) = problems("release_requirements", **given_, release_requirements=["requirements.txt"])
+    assert (variable, fault) == ("release_requirements", f"{project / 'src/server'} has no requirements.txt")
+    assert fix.endswith("\n  release_requirements: [requirements/base.txt]")
+    assert problems("release_requirements", **given_, release_requirements=["requirements/base.txt"]) == []
+
+
+def asgi_module(project: Path, application: str, text: str | None) -> list[tuple[str, str, str]]:
+    """What is said of a project whose conf/asgi.py has this text."""
+    if text is not None:
+        (project / "src/server/conf/asgi.py").write_text(text, encoding="utf-8")
+    folders = {"release_folder": str(project), "release_backend": "src/server"}
+    return problems("asgi_module", **folders, asgi_application=application)
+
+
+def test_asgi_module_is_there(project: Path) -> None:
+    """A wrong module is told with the right one."""
+    ((_, fault, fix),) = asgi_module(project, "core.asgi:application", "application = 1")
+    assert fault == f"there is no {project / 'src/server/core/asgi.py'}"
+    assert fix == "Write conf.asgi:application."
+    assert asgi_module(project, "conf.asgi:application", None) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "application = 1",
+        "application: int = 1",
+        "if True:\n    application = 1",
+        "try:\n    from x import application\nexcept ImportError:\n    pass",
+        "from x import y as application",
+        "async def application(scope): ...",
+        "first, application = 1, 2",
+        "from x import *",
+        "def __getattr__(name): ...",
+        "this does not parse here, perhaps it does on the host",
+    ],
+)
+def test_assigned_attribute_is_seen(project: Path, text: str) -> None:
+    """However the module comes by it; and no alarm where that cannot be told."""
+    assert asgi_module(project, "conf.asgi:application", text) == []
+
+
+@pytest.mark.parametrize("text", ["app = 1", "def app():\n    application = 1", "app = f(application)", ""])
+def test_missing_attribute_is_told(project: Path, text: str) -> None:
+    """With the names that are there."""
+    ((_, fault, fix),) = asgi_module(project, "conf.asgi:application", text)
+    assert fault.endswith("does not assign application")
+    assert ("It assigns app." in fix) == bool(text)

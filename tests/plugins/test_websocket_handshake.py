@@ -1,0 +1,440 @@
+"""The module websocket_handshake: its judgement on real servers, real Ansible runs, and that no secret comes out."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import pytest
+import websockets.sync.server
+import yaml
+
+PLUGINS = Path(__file__).resolve().parents[2] / "plugins"
+TOKEN = "eyJhbGciOiJIUzI1NiJ9.c2VjcmV0+/=&.signature"
+QUOTED = "eyJhbGciOiJIUzI1NiJ9.c2VjcmV0%2B%2F%3D%26.signature"
+URL = "wss://app.example.org/%s/?token={token}"
+
+
+def stay(connection: Any) -> None:
+    """A server's handler that takes what comes and says nothing."""
+    for _message in connection:
+        pass
+
+
+Serve = Callable[..., SimpleNamespace]
+Check = Callable[..., list[dict[str, Any]]]
+
+
+@pytest.fixture
+def check(handshake_module: ModuleType) -> Check:
+    """Run the module's own code: check(url=…, …) gives its entries, raising ValueError for wrong options."""
+
+    def run(**given: Any) -> list[dict[str, Any]]:
+        options = {name: spec.get("default") for name, spec in handshake_module.ARGUMENTS.items()} | given
+        secrets = {options["token"]} if options["token"] else set()
+        entries, wrong = handshake_module.run(options, secrets)
+        if wrong:
+            raise ValueError(wrong)
+        json.dumps(entries)  # Ansible sends it as JSON.
+        return entries
+
+    return run
+
+
+@pytest.fixture
+def run_ansible(tmp_path: Path) -> Callable[..., tuple[bool, dict[str, Any], str]]:
+    """A real run: run_ansible(options) gives whether it went well, the module's result, and everything printed."""
+    config = tmp_path / "ansible.cfg"
+    config.write_text("[defaults]\nlocalhost_warning = false\n")
+    environment = {
+        **os.environ,
+        "ANSIBLE_CONFIG": str(config),
+        "ANSIBLE_LIBRARY": str(PLUGINS / "modules"),
+        "ANSIBLE_MODULE_UTILS": str(PLUGINS / "module_utils"),
+        "ANSIBLE_NOCOLOR": "1",
+        "ANSIBLE_LOCAL_TEMP": str(tmp_path / "local"),
+        "ANSIBLE_REMOTE_TEMP": str(tmp_path / "remote"),
+    }
+
+    def run(options: dict[str, Any], *arguments: str) -> tuple[bool, dict[str, Any], str]:
+        done = subprocess.run(
+            [
+                str(Path(sys.executable).with_name("ansible")),
+                "localhost",
+                "-m",
+                "websocket_handshake",
+                "-a",
+                json.dumps(options),
+                "-vvv",
+                *arguments,
+            ],
+            env=environment,
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        output = done.stdout + done.stderr
+        start = done.stdout.index("=> {") + 3
+        result, _end = json.JSONDecoder().raw_decode(done.stdout[start:])
+        return done.returncode == 0, result, output
+
+    return run
+
+
+# --- real Ansible runs
+
+
+def test_a_run_that_goes_well_shows_no_secret(daphne: str, run_ansible: Any, tmp_path: Path) -> None:
+    """The server echoes the query string and all headers, plain and quoted; a command makes the token."""
+    (tmp_path / "token").write_text(f"a line before\n{TOKEN}\n")
+    ok, result, output = run_ansible(
+        {
+            "url": URL % "whoami",
+            "token_command": ["cat", str(tmp_path / "token")],
+            "unix_sockets": [daphne],
+            "headers": {
+                "Authorization": "Bearer abcdef-123456",
+                "Cookie": "sessionid=cookie-value-1; a=b",
+                "X-Mine": "say {token}",
+                "X-Forwarded-Port": 10,
+            },
+            "subprotocols": ["bearer"],
+            "send": ['{"auth": "{token}"}'],
+            "expect": ["^token=", "auth"],
+            "http_path": "/health/?key={token}",
+            "http_status": [200],
+        },
+        "--check",
+    )
+    assert ok, output
+    assert result["changed"] is False
+    (entry,) = result["handshakes"]
+    # 101 holds the 10 of a header that is no secret: Ansible's own masking would have eaten it.
+    assert (entry["ok"], entry["outcome"], entry["status"], entry["problem"]) == (True, "accepted", 101, None)
+    assert entry["target"] == daphne
+    assert entry["subprotocol"] == "bearer"
+    assert entry["timings_ms"]["handshake"] > 0
+    assert entry["received"][0].startswith("token=*** ") or "********" in entry["received"][0]
+    assert "'origin': 'https://app.example.org'" in entry["received"][0]
+    for secret in (TOKEN, QUOTED, "signature", "abcdef-123456", "cookie-value-1", "sessionid=cookie"):
+        assert secret not in output
+    assert result["invocation"]["module_args"]["url"] == URL % "whoami"
+
+
+def test_a_run_that_fails_names_every_target_and_shows_no_secret(
+    daphne: str, short_dir: Path, run_ansible: Any
+) -> None:
+    missing = str(short_dir / "missing.sock")
+    url = URL % "deny" + "&key=written-out-secret"
+    ok, result, output = run_ansible({"url": url, "token": TOKEN, "unix_sockets": [daphne, missing]})
+    assert not ok
+    message = result["msg"]
+    assert message.startswith("2 of 2 WebSocket checks of wss://app.example.org/deny/?token={token}&key=*** failed:")
+    assert f"{daphne}: The server answered the handshake with 403 Forbidden." in message
+    assert f"{missing}: No connection to the unix socket: No such file or directory." in message
+    assert message.count("Likely: ") == message.count("Fix: ") == 2
+    assert [entry["status"] for entry in result["handshakes"]] == [403, None]
+    for secret in (TOKEN, QUOTED, "signature", "written-out-secret"):
+        assert secret not in output
+    # It did not come out here, but Ansible has logged the url on the host by then.
+    assert "[WARNING]" in output and "pass it as token" in " ".join(output.split())
+
+
+def test_without_wsproto_the_message_says_what_to_install(run_ansible: Any, tmp_path: Path) -> None:
+    broken = tmp_path / "broken"
+    broken.mkdir()
+    (broken / "wsproto.py").write_text("raise ImportError('hidden by the test')\n")
+    interpreter = broken / "python3"
+    interpreter.write_text(f'#!/bin/sh\nPYTHONPATH="{broken}:$PYTHONPATH" exec "{sys.executable}" "$@"\n')
+    interpreter.chmod(0o755)
+    ok, result, _output = run_ansible({"url": "ws://localhost/"}, "-e", f"ansible_python_interpreter={interpreter}")
+    assert not ok
+    assert "wsproto" in result["msg"] and "python3-wsproto" in result["msg"]
+
+
+# --- accepted
+
+
+def test_several_sockets_one_of_which_is_wrong(check: Check, daphne: str, short_dir: Path) -> None:
+    entries = check(url="ws://localhost/echo/", unix_sockets=[daphne, str(short_dir / "no.sock"), daphne])
+    assert [entry["ok"] for entry in entries] == [True, False, True]
+    assert [entry["outcome"] for entry in entries] == ["accepted", "failed", "accepted"]
+
+
+def test_tcp_with_connect_to_and_the_origin_of_a_browser(check: Check, serve: Serve) -> None:
+    seen: list[Any] = []
+
+    def handler(connection: Any) -> None:
+        seen.append(connection.request)
+        list(connection)
+
+    server = serve(handler)
+    (entry,) = check(url="ws://app.example.org:8080/", connect_to=f"127.0.0.1:{server.port}", timeout=5)
+    assert entry["ok"] and entry["target"] == f"127.0.0.1:{server.port}"
+    check(url=server.url, origin="https://other.example.org")
+    check(url=server.url, origin="")
+    assert seen[0].headers["Origin"] == "http://app.example.org:8080"
+    assert seen[0].headers["Host"] == "app.example.org:8080"
+    assert seen[1].headers["Origin"] == "https://other.example.org"
+    assert "Origin" not in seen[2].headers
+
+
+def test_tls_with_and_without_verification(check: Check, serve: Serve, certificates: SimpleNamespace) -> None:
+    def page(connection: Any, request: Any) -> Any:
+        return connection.respond(200, "well\n") if request.path == "/health/" else None
+
+    server = serve(lambda connection: list(connection), ssl=certificates.context("localhost"), process_request=page)
+    common = {"url": server.url, "http_path": "/health/"}
+    (trusted,) = check(**common, ca_path=certificates.ca)
+    assert trusted["ok"] and trusted["timings_ms"]["tls"] > 0
+    assert trusted["http"] == {"status": 200, "body": "well\n", "ok": True}
+    (unverified,) = check(**common, validate_certs=False)
+    assert unverified["ok"]
+    (untrusted,) = check(**common)
+    assert not untrusted["ok"]
+    assert "ca_path" in untrusted["problem"]["fix"]
+
+
+def test_what_is_expected_has_to_come(check: Check, daphne: str) -> None:
+    common = {"url": "ws://localhost/echo/", "unix_sockets": [daphne]}
+    (entry,) = check(**common, send=["one", "two"], expect=["^two$", "n"])
+    assert entry["ok"] and entry["received"] == ["one", "two"]
+    (entry,) = check(**common, send=["one"], expect=["one", "three"], timeout=0.3)
+    assert "'three'" in entry["problem"]["what"] and "'one'" not in entry["problem"]["what"]
+    assert entry["received"] == ["one"]
+    (entry,) = check(**common, send=["bye"], expect=["three"])
+    assert entry["close_code"] == 4000
+    assert "4000" in entry["problem"]["what"]
+
+
+def test_what_was_received_is_cut(check: Check, serve: Serve) -> None:
+    def handler(connection: Any) -> None:
+        for _ in range(30):
+            connection.send("x" * 1000)
+        list(connection)
+
+    (entry,) = check(url="ws://localhost/", unix_sockets=[serve(handler, unix=True).path], idle_seconds=0.5)
+    assert [len(text) for text in entry["received"]] == [500] * 20
+
+
+def test_a_socket_that_is_closed_while_idle(check: Check, serve: Serve) -> None:
+    def handler(connection: Any) -> None:
+        time.sleep(0.4)
+        connection.close(1011, "broke")
+
+    path = serve(handler, unix=True).path
+    (short,) = check(url="ws://localhost/", unix_sockets=[path])
+    assert short["ok"] and short["close_code"] is None
+    (entry,) = check(url="ws://localhost/", unix_sockets=[path], idle_seconds=30)
+    assert not entry["ok"]
+    assert (entry["outcome"], entry["close_code"], entry["close_reason"]) == ("accepted", 1011, "broke")
+    assert 0.3 < entry["idle_seconds"] < 30
+    assert "exception" in entry["problem"]["likely"]
+
+
+def test_accepted_and_closed_at_once_is_not_accepted(check: Check, daphne: str) -> None:
+    common = {"url": "ws://localhost/turn-away/", "unix_sockets": [daphne]}
+    (entry,) = check(**common)
+    assert not entry["ok"] and entry["close_code"] == 4401
+    (entry,) = check(**common, close_codes=[4401])
+    assert entry["ok"]
+    (entry,) = check(**common, close_codes=[4403])
+    assert "4403" in entry["problem"]["what"] and "4401" in entry["problem"]["what"]
+    (entry,) = check(url="ws://localhost/echo/", unix_sockets=[daphne], close_codes=[4401], timeout=0.3)
+    assert "stayed open" in entry["problem"]["what"]
+
+
+def test_an_exception_after_accept_is_seen_within_one_and_a_half_seconds(check: Check, daphne: str) -> None:
+    (entry,) = check(url="ws://localhost/crash-after/", unix_sockets=[daphne], idle_seconds=1.5)
+    assert not entry["ok"] and entry["close_code"] == 1011
+
+
+# --- refused
+
+
+def test_refusals_are_right_when_asked_for(check: Check, daphne: str) -> None:
+    deny = {"url": "ws://localhost/deny/", "unix_sockets": [daphne], "outcome": "refused"}
+    assert check(**deny)[0]["ok"]
+    assert check(**deny, status=[401, 403])[0]["ok"]
+    (entry,) = check(**deny, status=[401, 404])
+    assert "401 or 404" in entry["problem"]["what"] and "403" in entry["problem"]["what"]
+    assert (entry["outcome"], entry["status"]) == ("refused", 403)
+
+
+def test_an_open_door_is_a_problem_when_it_should_be_shut(check: Check, daphne: str) -> None:
+    (entry,) = check(url="ws://localhost/echo/", unix_sockets=[daphne], outcome="refused")
+    assert "refusal was expected" in entry["problem"]["what"]
+    assert entry["outcome"] == "accepted"
+
+
+def test_refusing_by_close_code_has_to_be_named(check: Check, daphne: str) -> None:
+    turn_away = {"url": "ws://localhost/turn-away/", "unix_sockets": [daphne], "outcome": "refused"}
+    (entry,) = check(**turn_away)
+    assert "add 4401 to close_codes" in entry["problem"]["fix"]
+    assert check(**turn_away, close_codes=[4401])[0]["ok"]
+    (entry,) = check(**turn_away | {"url": "ws://localhost/echo/"}, close_codes=[4401], timeout=0.3)
+    assert "nor was the socket closed with 4401" in entry["problem"]["what"]
+
+
+def test_a_server_that_does_not_answer_was_not_refusing(check: Check, short_dir: Path) -> None:
+    for outcome in ("refused", "any"):
+        (entry,) = check(url="ws://localhost/", unix_sockets=[str(short_dir / "no.sock")], outcome=outcome)
+        assert not entry["ok"] and entry["outcome"] == "failed"
+
+
+def test_any_takes_every_answer(check: Check, daphne: str) -> None:
+    for path, outcome in (("deny", "refused"), ("turn-away", "accepted"), ("echo", "accepted")):
+        (entry,) = check(url=f"ws://localhost/{path}/", unix_sockets=[daphne], outcome="any")
+        assert entry["ok"] and entry["outcome"] == outcome
+
+
+# --- http
+
+
+def test_http_is_asked_on_the_same_socket(check: Check, daphne: str) -> None:
+    common = {"url": "ws://localhost/echo/", "unix_sockets": [daphne]}
+    (entry,) = check(**common, http_path="/health/?a=1")
+    assert entry["http"] == {"status": 200, "body": "asked with a=1", "ok": True}
+    assert check(**common, http_path="/nowhere/")[0]["ok"], "404 is below 500"
+    (entry,) = check(**common, http_path="/nowhere/", http_status=[200])
+    assert "404" in entry["problem"]["what"] and "200" in entry["problem"]["what"]
+    (entry,) = check(**common, http_path="/sick/")
+    assert not entry["ok"] and entry["outcome"] == "accepted"
+    assert "below 500" in entry["problem"]["what"]
+    assert "asked with" in entry["problem"]["fix"]
+
+
+# --- wait
+
+
+def test_it_waits_for_a_process_that_is_starting(check: Check, short_dir: Path) -> None:
+    path = str(short_dir / "late.sock")
+    servers: list[Any] = []
+
+    def start() -> None:
+        servers.append(websockets.sync.server.unix_serve(stay, path))
+        servers[0].serve_forever()
+
+    threading.Timer(0.5, start).start()
+    (entry,) = check(url="ws://localhost/", unix_sockets=[path], wait_seconds=30, delay=0.1)
+    servers[0].shutdown()
+    assert entry["ok"] and entry["attempts"] > 2
+
+
+def test_it_gives_up(check: Check, short_dir: Path) -> None:
+    (entry,) = check(url="ws://localhost/", unix_sockets=[str(short_dir / "no")], wait_seconds=0.5, delay=0.2)
+    assert not entry["ok"] and entry["attempts"] in (2, 3)
+
+
+# --- secrets
+
+
+def test_a_token_that_an_error_page_or_a_cookie_echoes(check: Check, serve: Serve) -> None:
+    def page(connection: Any, request: Any) -> Any:
+        # The excerpt of 2 kB ends within the token.
+        body = f"{request.path} {TOKEN} ".ljust(2048 - 20) + TOKEN
+        response = connection.respond(500, body)
+        response.headers["X-Asked"] = request.path
+        response.headers["Location"] = request.path
+        response.headers["Set-Cookie"] = "sessionid=fresh-session-1"
+        return response
+
+    path = serve(lambda connection: None, unix=True, process_request=page).path
+    (entry,) = check(url=URL % "x", token=TOKEN, unix_sockets=[path], http_path="/health/")
+    told = json.dumps(entry)
+    assert entry["status"] == 500 and "***" in entry["body"]
+    for secret in (TOKEN, QUOTED, TOKEN[:12], "fresh-session-1"):
+        assert secret not in told
+
+
+def test_the_token_in_subprotocol_and_sent_text(check: Check, serve: Serve) -> None:
+    def handler(connection: Any) -> None:
+        for message in connection:
+            connection.send(f"got {message}" + "x" * 490 + TOKEN)
+
+    token = "abcdefgh.ijklmnop"
+    path = serve(handler, unix=True, subprotocols=[token]).path
+    (entry,) = check(
+        url="ws://localhost/",
+        token=token,
+        unix_sockets=[path],
+        subprotocols=["{token}"],
+        send=["{token}"],
+        expect=["got abcdefgh.ijklmnop"],
+    )
+    assert entry["ok"] and entry["subprotocol"] == "***"
+    assert entry["received"][0].startswith("got ***xxx")
+    assert token not in json.dumps(entry)
+
+
+@pytest.mark.parametrize(("answer", "said"), [((3, "", "no such user"), "no such user"), ((0, "\n", ""), "nothing")])
+def test_a_command_that_makes_no_token_ends_the_run(
+    handshake_module: ModuleType, answer: tuple[int, str, str], said: str
+) -> None:
+    told: list[str] = []
+
+    def fail_json(msg: str) -> None:
+        told.append(msg)
+        raise SystemExit(1)
+
+    module = SimpleNamespace(run_command=lambda _command: answer, fail_json=fail_json)
+    with pytest.raises(SystemExit):
+        handshake_module.minted(module, ["make", "token"])
+    assert "make token" in told[0] and said in told[0]
+
+
+def test_which_headers_are_secret(handshake_module: ModuleType) -> None:
+    secrets = handshake_module.header_secrets(
+        {"Authorization": "Bearer abcdef", "X-Forwarded-Proto": "https", "Host": "h", "Cookie": "a=1; session=abcdefg"}
+    )
+    assert secrets == {"Bearer abcdef", "Bearer", "abcdef", "a=1; session=abcdefg", "session", "abcdefg"}
+    assert handshake_module.url_secrets("ws://h/?jwt=abc&page=1&access_token={token}&key=k") == {"abc", "k"}
+
+
+# --- options
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"url": "http://localhost/"}, "WebSocket URL"),
+        ({"url": "ws://localhost/?t={token}"}, "option token is not set"),
+        ({"url": "ws://localhost/", "send": ["{token}"]}, "option token is not set"),
+        ({"url": "ws://localhost/", "expect": ["("]}, "no regular expression"),
+        ({"url": "wss://localhost/", "ca_path": "/no/such/file"}, "ca_path /no/such/file"),
+        ({"url": "ws://localhost/", "headers": {"X": "a\nb"}}, "HTTP does not allow"),
+        ({"url": "ws://localhost:port/"}, "port"),
+    ],
+)
+def test_wrong_options_are_named(check: Check, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        check(**options)
+
+
+def test_an_empty_token_is_a_token(check: Check, daphne: str) -> None:
+    (entry,) = check(url=URL % "whoami", token="", unix_sockets=[daphne], expect=["^token= "])
+    assert entry["ok"]
+
+
+def test_the_documentation_and_the_arguments_are_the_same(handshake_module: ModuleType) -> None:
+    documented = yaml.safe_load(handshake_module.DOCUMENTATION)["options"]
+    assert documented.keys() == handshake_module.ARGUMENTS.keys()
+    for name, spec in handshake_module.ARGUMENTS.items():
+        told = {key: value for key, value in documented[name].items() if key != "description"}
+        assert told == {key: value for key, value in spec.items() if key != "no_log"}, name
+    assert all("websocket_handshake" in task for task in yaml.safe_load(handshake_module.EXAMPLES))
+
+
+def test_the_documented_result_is_the_result(check: Check, handshake_module: ModuleType, daphne: str) -> None:
+    (entry,) = check(url="ws://localhost/echo/", unix_sockets=[daphne])
+    documented = yaml.safe_load(handshake_module.RETURN)["handshakes"]["contains"]
+    assert entry.keys() == documented.keys()
