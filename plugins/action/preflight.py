@@ -478,7 +478,6 @@ def asgi_application(host: HostView) -> Iterator[Problem]:
         return
     fault, better = asgi_fault(value)
     if fault:
-        host.faulty.add("asgi_application")
         yield Problem("asgi_application", f'"{value}" {fault}', f"Write {better}")
 
 

@@ -113,7 +113,9 @@ else:
             found["layer"] = type(layer).__module__ + "." + type(layer).__qualname__
             hosts = getattr(layer, "hosts", None) or getattr(layer, "_hosts", None) or []
             found["socket_timeout_set"] = any(isinstance(h, dict) and "socket_timeout" in h for h in hosts)
-            await asyncio.wait_for(layer.send("specific.probe!probe", {"type": "probe"}), 5)
+            channel = await layer.new_channel()
+            await asyncio.wait_for(layer.send(channel, {"type": "probe"}), 5)
+            await asyncio.wait_for(layer.receive(channel), 5)
     try:
         asyncio.run(ask())
     except BaseException as error:
@@ -332,7 +334,7 @@ def check_application(host: Host, proof: Proof) -> None:
 
 def check_layer(host: Host, proof: Proof) -> None:
     """The channel layer takes a message, and is no layer that is known to lose sockets."""
-    title = "Channel layer takes a message"
+    title = "Channel layer carries a message"
     if "layer" not in host.probe and "layer_error" not in host.probe:
         proof.skipped("channel_layer", title, "the project has no channel layer, or it did not import")
     elif error := host.probe.get("layer_error"):
