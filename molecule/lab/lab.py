@@ -1,13 +1,15 @@
 #!/usr/bin/env python3
 """Make, list and remove lab hosts: Debian containers that boot systemd and are reached over SSH.
 
-    lab.py up NAME [--debian 12|13] [--publish 8080:80]…   create (or start) a host and wait until SSH answers
+    lab.py up NAME [--debian 12|13] [--publish 8080:80]…   create (or start) a host and wait until SSH answers; prints
+                                                           how it is reached, as JSON. Port 0 takes one that is free
     lab.py down NAME…                                      remove hosts
     lab.py list                                            what runs
+    lab.py engine                                          have a Docker engine, and nothing more
     lab.py clean                                           remove every host, image and key that this tool made
 
-A host's address and key go to .lab/ssh_config: `ssh -F .lab/ssh_config NAME` logs in, and Ansible, molecule and
-testinfra use the same file. Needs a Docker engine; where there is none, `up` installs and starts one on a Debian
+A host's address and key go to .lab/ssh_config, so `ssh -F .lab/ssh_config NAME` logs in, as Ansible does; its published
+ports go to .lab/ports/NAME.json. Needs a Docker engine; where there is none, `up` installs and starts one on a Debian
 machine as root, and says what is missing elsewhere. Standard library only.
 """
 
@@ -42,7 +44,7 @@ class LabError(Exception):
 
 def say(text: str) -> None:
     """Print one line of progress at once."""
-    print(f"lab: {text}", flush=True)
+    print(f"lab: {text}", file=sys.stderr, flush=True)
 
 
 def run(*command: str, check: bool = True, quiet: bool = True, **options) -> subprocess.CompletedProcess[str]:
@@ -194,17 +196,18 @@ def check_ports(published: list[str]) -> None:
                 raise LabError(f"port {port} of this machine is taken ({error.strerror}): choose another one") from error
 
 
-def up(name: str, debian: str, published: list[str]) -> bool:
-    """Have a host run and answer SSH; return whether it had to be created or started."""
+def up(name: str, debian: str, published: list[str]) -> dict:
+    """Have a host run and answer SSH; return how it is reached, and whether it had to be created or started."""
     ensure_engine()
     ensure_keys()
     state = inspect(name)
     if state and state["State"]["Running"] and (STATE / "hosts" / name).exists():
-        return False
+        return {"changed": False, **reach(name)}
     if state:
         docker("start", name)
         say(f"{name}: started")
     else:
+        published = [f"{free_port()}:{pair[2:]}" if pair.startswith("0:") else pair for pair in published]
         check_ports(published)
         image = ensure_image(debian)
         network()
@@ -217,9 +220,9 @@ def up(name: str, debian: str, published: list[str]) -> bool:
         docker("cp", f"{KEY}.pub", f"{name}:/root/.ssh/authorized_keys")
         docker("exec", name, "chown", "root:root", "/root/.ssh/authorized_keys")
         say(f"{name}: created (Debian {debian})")
-    write_ssh_config(name)
+    write_address(name)
     wait_for_ssh(name)
-    return True
+    return {"changed": True, **reach(name)}
 
 
 def inspect(name: str) -> dict | None:
@@ -241,20 +244,32 @@ def network() -> None:
 
 def ensure_keys() -> None:
     """Have the key pair with which lab hosts are reached."""
-    (STATE / "hosts").mkdir(parents=True, exist_ok=True)
+    for folder in ("hosts", "ports"):
+        (STATE / folder).mkdir(parents=True, exist_ok=True)
     if not KEY.exists():
         run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "lab", "-f", str(KEY))
     (STATE / "ssh_config").write_text(f"Include {STATE}/hosts/*\n")
 
 
-def write_ssh_config(name: str) -> None:
-    """Write how a host is reached; its SSH host key is new with each container, so it is not remembered."""
+def reach(name: str) -> dict:
+    """Return how a host is reached: name, address, port, user, identity_file, and its published ports."""
     bindings = json.loads(docker("inspect", "--format", "{{json .HostConfig.PortBindings}}", name))
+    ports = {inner.partition("/")[0]: int(outer[0]["HostPort"]) for inner, outer in bindings.items()}
+    return {
+        "instance": name, "address": "127.0.0.1", "port": ports["22"], "user": "root", "identity_file": str(KEY),
+        "ports": ports,
+    }  # fmt: skip
+
+
+def write_address(name: str) -> None:
+    """Write how a host is reached; its SSH host key is new with each container, so it is not remembered."""
+    known = reach(name)
     (STATE / "hosts" / name).write_text(
-        f"Host {name}\n  HostName 127.0.0.1\n  Port {bindings['22/tcp'][0]['HostPort']}\n  User root\n"
+        f"Host {name}\n  HostName {known['address']}\n  Port {known['port']}\n  User {known['user']}\n"
         f"  IdentityFile {KEY}\n  IdentitiesOnly yes\n  StrictHostKeyChecking no\n  UserKnownHostsFile /dev/null\n"
         "  LogLevel ERROR\n"
     )
+    (STATE / "ports" / f"{name}.json").write_text(json.dumps(known["ports"]) + "\n")
 
 
 def wait_for_ssh(name: str) -> None:
@@ -274,6 +289,7 @@ def down(names: list[str]) -> None:
             docker("rm", "--force", "--volumes", name)
             say(f"{name}: removed")
         (STATE / "hosts" / name).unlink(missing_ok=True)
+        (STATE / "ports" / f"{name}.json").unlink(missing_ok=True)
 
 
 def hosts() -> list[str]:
@@ -301,15 +317,18 @@ def main() -> int:
     create.add_argument("--publish", action="append", default=[], metavar="PORT:PORT")
     commands.add_parser("down", help="remove hosts").add_argument("names", nargs="+")
     commands.add_parser("list", help="show the lab's hosts")
+    commands.add_parser("engine", help="have a Docker engine")
     commands.add_parser("clean", help="remove all that the lab made")
     arguments = parser.parse_args()
     try:
         if arguments.command == "up":
-            print("changed" if up(arguments.name, arguments.debian, arguments.publish) else "unchanged")
+            print(json.dumps(up(arguments.name, arguments.debian, arguments.publish)))
         elif arguments.command == "down":
             down(arguments.names)
         elif arguments.command == "list":
             print("\n".join(hosts()))
+        elif arguments.command == "engine":
+            ensure_engine()
         else:
             clean()
     except LabError as error:

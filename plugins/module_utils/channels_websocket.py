@@ -57,6 +57,7 @@ BODY_WAIT = 2.0
 #: How long a write may take when nobody reads at the other end, in seconds.
 WRITE_WAIT = 10.0
 
+#: More than a TLS record holds (16 kB), so that nothing stays decrypted inside the TLS layer, where no poll sees it.
 _READ_BYTES = 65536
 #: Bounds one turn on one socket, so that a server that floods cannot keep the other sockets of a watch waiting.
 _READS_PER_TURN = 16
@@ -144,10 +145,6 @@ class _Transport:
     def close(self) -> None:
         self._sock.close()
 
-    def buffered(self) -> bool:
-        """Whether decrypted bytes wait inside the TLS layer, where a selector does not see them."""
-        return isinstance(self._sock, ssl.SSLSocket) and self._sock.pending() > 0
-
     def read_now(self) -> bytes | None:
         """What has come: None for nothing yet, empty for the end."""
         try:
@@ -157,8 +154,6 @@ class _Transport:
 
     def wait(self, deadline: float, events: int = select.POLLIN) -> bool:
         """Whether the socket got ready before the deadline."""
-        if events == select.POLLIN and self.buffered():
-            return True
         poll = select.poll()
         poll.register(self._sock, events)
         return bool(poll.poll(max(0, math.ceil((deadline - time.monotonic()) * 1000))))
@@ -397,7 +392,7 @@ class WebSocket:
     def _read_available(self) -> None:
         """Take in what has come, without waiting."""
         reads = 0
-        while self.closed is None and (reads < _READS_PER_TURN or self._transport.buffered()):
+        while self.closed is None and reads < _READS_PER_TURN:
             reads += 1
             try:
                 data = self._transport.read_now()

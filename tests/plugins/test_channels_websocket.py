@@ -85,9 +85,9 @@ def test_tls_verifies_the_certificate_against_the_urls_name(serve: Serve, certif
     to = f"127.0.0.1:{server.port}"
     with open_websocket("wss://app.example.org/", connect_to=to, ssl_context=trusting) as ws:
         assert ws.timings["tls"] > 0
-        # Larger than one TLS record, so that bytes are left inside the TLS layer between two reads.
-        ws.send("ä" * 100_000)
-        assert ws.receive(10).data == "ä" * 100_000
+        # Many TLS records: none may be left inside the TLS layer, where no poll sees it.
+        ws.send("ä" * 400_000)
+        assert ws.receive(10).data == "ä" * 400_000
     with pytest.raises(HandshakeFailed, match="mismatch") as wrong_name:
         open_websocket("wss://other.example.org/", connect_to=to, ssl_context=trusting)
     assert wrong_name.value.stage == "tls"
@@ -239,9 +239,11 @@ def test_a_long_error_page_is_cut_and_an_endless_one_does_not_hold_us(
 
     monkeypatch.setattr("ansible.module_utils.channels_websocket.BODY_WAIT", 0.2)
     server = raw_server(talk)
+    begun = time.monotonic()
     with pytest.raises(HandshakeRefused) as caught:
         open_websocket(server.url, timeout=20)
     assert caught.value.body == "short"
+    assert time.monotonic() - begun < 15
     done.set()
     with pytest.raises(HandshakeRefused) as caught:
         open_websocket(server.url + "long", timeout=20)
@@ -627,6 +629,16 @@ def test_watch_keeps_the_first_messages_and_counts_all(serve: Serve, certificate
     (report,) = watch([ws], 0.6, keep=3)
     assert [message.data.split()[0] for message in report.messages] == ["0", "1", "2"]
     assert report.count == 500
+    ws.close()
+
+
+def test_a_turn_on_one_socket_ends_though_more_comes_at_once(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    ws = open_websocket(URL, unix_socket=serve(stay, unix=True).path)
+    reads = iter(range(1000))
+    with monkeypatch.context() as patch:
+        patch.setattr(ws._transport, "read_now", lambda: b"\x81\x01x" if next(reads) < 999 else pytest.fail("endless"))
+        (report,) = watch([ws], 0.05)
+    assert 0 < report.count < 999
     ws.close()
 
 

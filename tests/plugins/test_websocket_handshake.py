@@ -253,6 +253,15 @@ def test_accepted_and_closed_at_once_is_not_accepted(check: Check, daphne: str) 
     assert "stayed open" in entry["problem"]["what"]
 
 
+def test_accepted_and_closed_a_little_later_is_not_accepted_either(check: Check, serve: Serve) -> None:
+    def handler(connection: Any) -> None:
+        time.sleep(0.03)
+        connection.close(4401)
+
+    (entry,) = check(url="ws://localhost/", unix_sockets=[serve(handler, unix=True).path])
+    assert not entry["ok"] and entry["close_code"] == 4401
+
+
 def test_an_exception_after_accept_is_seen_within_one_and_a_half_seconds(check: Check, daphne: str) -> None:
     (entry,) = check(url="ws://localhost/crash-after/", unix_sockets=[daphne], idle_seconds=1.5)
     assert not entry["ok"] and entry["close_code"] == 1011

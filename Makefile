@@ -1,0 +1,65 @@
+# The two commands: `make up` brings a lab host to a proven WebSocket, `make test` proves the bundle itself.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+LAB_DEBIAN ?= 12
+LAB_HTTP_PORT ?= 8080
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+export PYTHONDONTWRITEBYTECODE := 1
+lab := $(PYTHON) molecule/lab/lab.py
+
+.PHONY: help
+help: ## Show what can be made
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.venv/.complete: requirements.lock roles/base/files/uv.txt scripts/tools.sh
+	@PYTHON="$(PYTHON)" scripts/tools.sh
+
+.PHONY: tools
+tools: .venv/.complete ## Install the pinned tools into .venv/
+
+.PHONY: up
+up: tools ## Make a lab host, deploy the example to it, prove it, and say how to open it
+	@$(lab) up lab --debian $(LAB_DEBIAN) --publish $(LAB_HTTP_PORT):80
+	@ansible-playbook site.yml --extra-vars lab_http_port=$(LAB_HTTP_PORT)
+	@ansible-playbook playbooks/greet.yml --extra-vars lab_http_port=$(LAB_HTTP_PORT)
+
+.PHONY: down
+down: ## Remove the lab's hosts
+	@hosts=$$($(lab) list); if [ -n "$$hosts" ]; then $(lab) down $$hosts; fi
+
+.PHONY: clean
+clean: ## Remove all that was made: hosts, images, keys, tools, reports
+	@$(lab) clean
+	@rm -rf .venv .lab .cache artifacts .pytest_cache .mypy_cache .ruff_cache .hypothesis .ansible
+	@find . -name __pycache__ -prune -exec rm -rf {} +
+
+.PHONY: lint
+lint: tools ## Check the style of everything
+	@scripts/lint.sh
+
+.PHONY: unit
+unit: tools ## Run the tests that need no host
+	@pytest --quiet tests
+	@cd examples/dashboard/backend && pytest --quiet
+
+.PHONY: molecule
+molecule: tools ## Run every molecule scenario on lab hosts
+	@$(lab) engine
+	@for scenario in molecule/*/molecule.yml; do molecule test -s "$$(basename "$$(dirname "$$scenario")")"; done
+
+.PHONY: test
+test: lint unit molecule ## Prove everything: style, tests without hosts, all scenarios
+
+.PHONY: bench
+bench: tools ## Measure, and write docs/benchmarks.md
+	@$(PYTHON) scripts/bench.py
+
+.PHONY: docs
+docs: tools ## Write the reference of variables anew
+	@python scripts/variables.py
+
+.PHONY: lock
+lock: tools ## Resolve the pinned tools anew
+	@scripts/lock.sh

@@ -1,0 +1,9 @@
+#!/bin/sh
+# Checks the style of everything, and stops at the first tool that complains.
+set -eu
+cd "$(dirname "$0")/.."
+echo "lint: ruff";          ruff check --quiet . && ruff format --check --quiet .
+echo "lint: mypy";          mypy
+echo "lint: yamllint";      yamllint --strict .
+echo "lint: ansible-lint";  ansible-lint --offline --quiet
+echo "lint: variables";     python scripts/variables.py --check

@@ -1,0 +1,6 @@
+#!/bin/sh
+# Resolves the tools' and the example's requirements into requirements.lock, with hashes and without any address.
+set -eu
+cd "$(dirname "$0")/.."
+.venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header "$@" \
+    pyproject.toml --group test examples/dashboard/backend/requirements/base.txt --output-file requirements.lock
