@@ -362,7 +362,8 @@ def value_problems(host: HostView, name: str, spec: Mapping[str, t.Any]) -> Iter
         fix = f"Write {sample(spec)}. {first_sentence(spec)}"
         hidden = f"is not a valid {spec.get('type', 'str')} (value not shown: it is a secret)"
         secret = is_secret(name, spec) or any(is_secret(source) for source in host.sources(name))
-        yield Problem(name, hidden if secret else f"is not valid: {message}", fix)
+        readable = re.sub(r"<class '[\w.]*?(?:_AnsibleTagged)?(\w+)'>", lambda match: match[1].lower(), message)
+        yield Problem(name, hidden if secret else f"is not valid: {readable}", fix)
 
 
 def first_sentence(spec: Mapping[str, t.Any]) -> str:
@@ -379,17 +380,20 @@ def sample(spec: Mapping[str, t.Any]) -> str:
     return f"<{spec.get('type', 'str')}>"
 
 
-def placeholder_problems(host: HostView, role: Role, vault: str) -> Iterator[Problem]:
-    """Placeholders of a template inventory that nobody has replaced: named by the variable that holds them."""
-    for option in sorted(role.options):
+def placeholder_problems(host: HostView, vault: str) -> Iterator[Problem]:
+    """Placeholders of a template inventory that nobody has replaced: each once, by the variable that holds it."""
+    readers: dict[str, list[str]] = {}
+    for option in sorted({name for role in host.roles for name in role.options}):
         holders = [name for name in host.sources(option) if PLACEHOLDER in "\n".join(strings(host.raw(name)))]
         if not holders and PLACEHOLDER in "\n".join(strings(host.get(option))):
             holders = [option]
         for holder in holders:
             host.faulty.add(option)
-            reader = f" (read by {option})" if holder != option else ""
-            fix = f"Put a value of your own into the inventory's vault:\n  ansible-vault edit {vault}"
-            yield Problem(holder, f"still holds a placeholder, {PLACEHOLDER} …{reader}", fix)
+            readers.setdefault(holder, []).append(option)
+    for holder, options in readers.items():
+        reader = "" if holder in options else f" (read by {listed(options)})"
+        fix = f"Put a value of your own into the inventory's vault:\n  ansible-vault edit {vault}"
+        yield Problem(holder, f"still holds a placeholder, {PLACEHOLDER} …{reader}", fix)
 
 
 # --- values that must fit together ----------------------------------------------------------------------------------
@@ -812,10 +816,10 @@ class ActionModule(ActionBase):
             for role in host.roles:
                 for problem in option_problems(host, role):
                     report.add(problem, host)
-                if not args["allow_placeholders"]:
-                    vault = vault_file(variables.get("ansible_inventory_sources") or ())
-                    for problem in placeholder_problems(host, role, vault):
-                        report.add(problem, host)
+            if not args["allow_placeholders"]:
+                vault = vault_file(variables.get("ansible_inventory_sources") or ())
+                for problem in placeholder_problems(host, vault):
+                    report.add(problem, host)
         for host in hosts:
             applied = {role.name for role in host.roles}
             for role_name, function in CHECKS:

@@ -1036,6 +1036,14 @@ SYMPTOMS: tuple[Symptom, ...] = (
     ),
     Symptom(
         "failed",
+        "The certificate or its authority's was made without fields that Python 3.13 (Debian 13) insists on; browsers do "
+        "not, so that they may accept it.",
+        "Make both anew with basicConstraints, keyUsage, subjectKeyIdentifier and authorityKeyIdentifier.",
+        stage="tls",
+        text=r"key identifier|key ?usage|basic constraints|CA cert",
+    ),
+    Symptom(
+        "failed",
         "The certificate is not from an authority that this host trusts, or the chain is incomplete.",
         "Serve the full chain (fullchain.pem); with an authority of your own, give its certificate as ca_path.",
         stage="tls",

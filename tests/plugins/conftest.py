@@ -197,7 +197,24 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
             .not_valid_after(now + datetime.timedelta(days=days))
         )
 
+    # Python 3.13 refuses an authority without key usage and key identifiers.
+    usage = dict.fromkeys(
+        [
+            "content_commitment",
+            "key_encipherment",
+            "data_encipherment",
+            "key_agreement",
+            "encipher_only",
+            "decipher_only",
+        ],
+        False,
+    )
     ca = build(ca_name, ca_key, 10).add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+    ca = ca.add_extension(
+        x509.KeyUsage(digital_signature=True, key_cert_sign=True, crl_sign=True, **usage), critical=True
+    )
+    ca = ca.add_extension(x509.SubjectKeyIdentifier.from_public_key(ca_key.public_key()), critical=False)
+    issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(ca_key.public_key())
     ca_path = folder / "ca.pem"
     ca_path.write_bytes(ca.sign(ca_key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
 
@@ -206,6 +223,7 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
         names: list[x509.GeneralName] = [x509.DNSName(host), x509.IPAddress(ipaddress.ip_address("127.0.0.2"))]
         builder = build(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, host)]), key, -1 if expired else 10)
         builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
+        builder = builder.add_extension(issuer, critical=False)
         pem = folder / f"{host}-{expired}.pem"
         private = key.private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()

@@ -610,7 +610,7 @@ def test_a_socket_that_nobody_watches_is_dropped_by_that_server(serve: Serve) ->
 def test_watch_ends_early_when_all_are_closed_and_takes_closed_ones(serve: Serve) -> None:
     server = serve(lambda connection: connection.close(4000), unix=True)
     sockets = [open_websocket(URL, unix_socket=server.path) for _ in range(3)]
-    sockets[0].close()
+    assert sockets[0].receive(10).code == 4000
     begun = time.monotonic()
     reports = watch(sockets, 60)
     assert time.monotonic() - begun < 30
@@ -825,6 +825,11 @@ def test_redact_knows_mixtures_and_cuts() -> None:
 def test_close_codes_are_explained(code: int, likely: str) -> None:
     assert likely in explain(Closed(code, "", "server", 1.0))["likely"]
     assert likely in explain(code)["likely"]
+
+
+def test_certificates_that_only_newer_pythons_refuse_are_told_apart_from_strange_authorities() -> None:
+    for reason in ("Missing Authority Key Identifier", "CA cert does not include key usage extension"):
+        assert "3.13" in explain(HandshakeFailed("tls", f"certificate verify failed: {reason}"))["likely"]
 
 
 @given(st.integers(min_value=-10, max_value=70_000))

@@ -468,7 +468,7 @@ def test_one_fault_is_told_once(bench: Bench) -> None:
     """A value that is refused by itself is not looked at again by the checks of what fits together."""
     twice = {**GOOD, "redis_bind": {"address": "no list"}, "release_app": "!!!SET the name!!!"}
     run = bench.run({"app": {"app1": machine()}, "redis": {"app1": {}}}, twice)
-    run.find("host app1", "redis_bind", "is not valid")
+    run.find("host app1", "redis_bind", ": dict cannot be converted to a list")
     run.find("host app1", "release_app", "still holds a placeholder")
     assert len(run.faults()) == 2, run.output
 
@@ -574,6 +574,13 @@ def test_app_names(name: str) -> None:
     """Names that would not do as a folder, a unit and a user."""
     assert len(problems("release_name", release_app=name)) == 1
     assert problems("release_name", release_app="a" * 31) == []
+
+
+def test_unprobed_host_is_no_good_host() -> None:
+    """Where the probe was skipped, by tags for one, nothing is known of a host."""
+    for probe in ({}, {"skipped": True}):
+        host = preflight.HostView("app1", {preflight.PROBE: probe}, {}, Templar())
+        assert [one.fault for one in preflight.host_problems(host, ["12"], "3.11")] == ["was not probed"]
 
 
 def test_secret_needs_length() -> None:
