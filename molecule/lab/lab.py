@@ -193,7 +193,9 @@ def check_ports(published: list[str]) -> None:
             try:
                 probe.bind(("127.0.0.1", port))
             except OSError as error:
-                raise LabError(f"port {port} of this machine is taken ({error.strerror}): choose another one") from error
+                raise LabError(
+                    f"port {port} of this machine is taken ({error.strerror}): choose another one"
+                ) from error
 
 
 def up(name: str, debian: str, published: list[str]) -> dict:
@@ -294,7 +296,11 @@ def down(names: list[str]) -> None:
 
 def hosts() -> list[str]:
     """Return the names of all lab hosts."""
-    return docker("ps", "--all", "--filter", f"label={LABEL}", "--format", "{{.Names}}").split() if engine_answers() else []
+    return (
+        docker("ps", "--all", "--filter", f"label={LABEL}", "--format", "{{.Names}}").split()
+        if engine_answers()
+        else []
+    )
 
 
 def clean() -> None:

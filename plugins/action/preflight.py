@@ -68,6 +68,7 @@ class Untemplatable(Exception):
     """A value that cannot be known: `problem` says why, or is None where only the host's facts can tell."""
 
     def __init__(self, problem: Problem | None) -> None:
+        """Take the problem to report, if there is one."""
         super().__init__(problem)
         self.problem = problem
 
@@ -854,7 +855,7 @@ def inventory_problems(groups: Mapping[str, list[str]], sources: Iterable[str]) 
     """What is wrong with the inventory as a whole."""
     if groups.get("app"):
         return
-    read = listed(shown(source) if os.path.exists(source) else source for source in sources) or "none"
+    read = listed(shown(source) if Path(source).exists() else source for source in sources) or "none"
     like = nearest("app", set(groups) - {"all", "ungrouped", "app"})
     hint = f" (there is a group {like})" if like else ""
     snippet = "app:\n    hosts:\n      app1:\n        ansible_host: 203.0.113.10"
@@ -865,6 +866,6 @@ def inventory_problems(groups: Mapping[str, list[str]], sources: Iterable[str]) 
 
 def vault_file(sources: Iterable[str]) -> str:
     """The inventory's vault, as a path to type."""
-    source = next((source for source in sources if os.path.exists(source)), "")
-    folder = source if os.path.isdir(source) else os.path.dirname(source)
-    return os.path.join(shown(folder) if folder else "<inventory>", "group_vars/all/vault.yml")
+    source = next((Path(source) for source in sources if Path(source).exists()), None)
+    folder = "<inventory>" if source is None else shown(source if source.is_dir() else source.parent)
+    return str(Path(folder, "group_vars/all/vault.yml"))

@@ -1036,8 +1036,8 @@ SYMPTOMS: tuple[Symptom, ...] = (
     ),
     Symptom(
         "failed",
-        "The certificate or its authority's was made without fields that Python 3.13 (Debian 13) insists on; browsers do "
-        "not, so that they may accept it.",
+        "The certificate or its authority's was made without fields that Python 3.13 (Debian 13) insists on; browsers "
+        "do not, so that they may accept it.",
         "Make both anew with basicConstraints, keyUsage, subjectKeyIdentifier and authorityKeyIdentifier.",
         stage="tls",
         text=r"key identifier|key ?usage|basic constraints|CA cert",

@@ -13,7 +13,7 @@ options:
   name: {description: Name of the host., type: str, required: true}
   results: {description: Results of M(websocket_proof) on the host., type: list, elements: dict, required: true}
   versions: {description: Versions that it found., type: dict, default: {}}
-  url: {description: 'Address as a browser uses it, ws or wss; C({token}) stands for the token.', type: str, required: true}
+  url: {description: 'Address as a browser uses it; C({token}) stands for the token.', type: str, required: true}
   token: {description: A good token., type: str, default: ''}
   origin: {description: The site's own Origin., type: str, default: ''}
   foreign_origin: {description: An Origin that the project must refuse. Empty tries none., type: str, default: ''}
@@ -89,8 +89,8 @@ def try_outside(params: dict, inside_ok: bool) -> dict[str, str]:
     """5: a good token opens a socket from here, with the site's own Origin, and its echo comes back."""
     title = f"Handshake from the controller, as a browser would ({params['url'].partition('?')[0]})"
     elsewhere = (
-        "it works on the host itself, so what is between fails: the address, a firewall, or a proxy in front that drops "
-        "the upgrade; see handshake_url"
+        "it works on the host itself, so what is between fails: the address, a firewall, or a proxy in front that "
+        "drops the upgrade; see handshake_url"
     )
     try:
         with open_websocket(

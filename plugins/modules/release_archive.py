@@ -133,10 +133,13 @@ def pack(members: list[tuple[tarfile.TarInfo, bytes]], target: Path) -> None:
     """Write an archive, whole or not at all."""
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_suffix(f".{os.getpid()}.part")
-    with part.open("wb") as raw, gzip.GzipFile(fileobj=raw, mode="wb", mtime=0, filename="") as packed:
-        with tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as archive:
-            for info, content in members:
-                archive.addfile(info, io.BytesIO(content))
+    with (
+        part.open("wb") as raw,
+        gzip.GzipFile(fileobj=raw, mode="wb", mtime=0, filename="") as packed,
+        tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as archive,
+    ):
+        for info, content in members:
+            archive.addfile(info, io.BytesIO(content))
     part.replace(target)
 
 

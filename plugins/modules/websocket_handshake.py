@@ -282,8 +282,23 @@ MAX_THREADS = 32
 
 #: Headers whose values are no secrets. All others are masked: a value that is masked by mistake hurts less.
 HARMLESS_HEADERS = frozenset(
-    """accept accept-encoding accept-language cache-control forwarded host origin pragma user-agent x-forwarded-for
-    x-forwarded-host x-forwarded-port x-forwarded-proto x-real-ip x-request-id""".split()
+    [
+        "accept",
+        "accept-encoding",
+        "accept-language",
+        "cache-control",
+        "forwarded",
+        "host",
+        "origin",
+        "pragma",
+        "user-agent",
+        "x-forwarded-for",
+        "x-forwarded-host",
+        "x-forwarded-port",
+        "x-forwarded-proto",
+        "x-real-ip",
+        "x-request-id",
+    ]
 )
 #: Pieces of a header this long are masked by themselves too: a server echoes "Bearer abc" as "abc".
 SECRET_PIECE = 6
@@ -433,6 +448,7 @@ def attempt(plan: Plan, unix_socket: str | None) -> dict[str, Any]:
 
 
 def empty_result(target: str) -> dict[str, Any]:
+    """Return the entry of a target that was not tried yet."""
     return {
         "target": target,
         "ok": False,
@@ -460,6 +476,7 @@ def tcp_target(plan: Plan) -> str:
 
 
 def attempt_http(plan: Plan, unix_socket: str | None, result: dict[str, Any]) -> Problem | None:
+    """GET the HTTP path, note what came in `result`, and return the problem, if there is one."""
     path = plan.options["http_path"]
     if not path:
         return None
@@ -490,6 +507,7 @@ def attempt_http(plan: Plan, unix_socket: str | None, result: dict[str, Any]) ->
 
 
 def attempt_handshake(plan: Plan, unix_socket: str | None, result: dict[str, Any]) -> Problem | None:
+    """Shake hands and talk, note what came in `result`, and return the problem, if there is one."""
     try:
         websocket = open_websocket(
             plan.url,
@@ -511,11 +529,13 @@ def attempt_handshake(plan: Plan, unix_socket: str | None, result: dict[str, Any
 
 
 def as_problem(error: HandshakeRefused | HandshakeFailed | Closed) -> Problem:
+    """Return what an error means, as a problem."""
     problem: Problem = explain(error)
     return problem
 
 
 def judge_refusal(plan: Plan, error: HandshakeRefused) -> Problem | None:
+    """Return what is wrong with a refusal, or None where it was to be refused so."""
     outcome, right = plan.options["outcome"], plan.options["status"]
     if outcome == "any" or (outcome == "refused" and (not right or error.status in right)):
         return None
@@ -577,6 +597,7 @@ def listen(websocket: WebSocket, seconds: float, texts: list[str]) -> None:
 
 
 def judge_conversation(plan: Plan, closed: Closed | None, missing: list[str], texts: list[str]) -> Problem | None:
+    """Return what is wrong with a conversation, or None where it went as expected."""
     outcome, codes = plan.options["outcome"], plan.options["close_codes"]
     if outcome == "any":
         return None
@@ -590,6 +611,7 @@ def judge_conversation(plan: Plan, closed: Closed | None, missing: list[str], te
 
 
 def not_refused(closed: Closed | None, codes: list[int]) -> Problem:
+    """Return the problem of a handshake that was to be refused and was not."""
     if closed:
         return {
             "what": f"The handshake was accepted and then closed with code {closed.code}; it was to be refused.",
@@ -605,6 +627,7 @@ def not_refused(closed: Closed | None, codes: list[int]) -> Problem:
 
 
 def not_received(plan: Plan, closed: Closed | None, missing: list[str], texts: list[str]) -> Problem:
+    """Return the problem of texts that did not come."""
     came = f"{len(texts)} other texts came" if texts else "no text came"
     what = f"The socket opened, but {came}, and none matched {one_of([repr(m) for m in missing])}"
     if closed:
@@ -619,6 +642,7 @@ def not_received(plan: Plan, closed: Closed | None, missing: list[str], texts: l
 
 
 def not_closed(plan: Plan, closed: Closed | None, codes: list[int]) -> Problem:
+    """Return the problem of a close that did not come, or came with another code."""
     if closed:
         problem = as_problem(closed)
         return {**problem, "what": f"{problem['what']} It was to be closed with {one_of(codes)}."}

@@ -72,10 +72,10 @@ from urllib.parse import quote
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.channels_websocket import (
+    HAS_WSPROTO,
     Closed,
     HandshakeFailed,
     HandshakeRefused,
-    HAS_WSPROTO,
     Message,
     SocketClosed,
     WebSocket,
@@ -344,8 +344,13 @@ def check_layer(host: Host, proof: Proof) -> None:
     redis = host.probe.get("versions", {}).get("redis", "0")
     core = host.probe.get("layer", "").startswith("channels_redis.core")
     if core and int(redis.split(".")[0]) >= 8 and not host.probe.get("socket_timeout_set"):
-        proof.failed("redis_py", "redis-py does not cut idle consumers", f"redis-py {redis} reads with a timeout of 5 s, "
-                     "as long as the core layer's own wait: silent sockets are closed with 1011 about every 5 s", REDIS_PY)
+        proof.failed(
+            "redis_py",
+            "redis-py does not cut idle consumers",
+            f"redis-py {redis} reads with a timeout of 5 s, "
+            "as long as the core layer's own wait: silent sockets are closed with 1011 about every 5 s",
+            REDIS_PY,
+        )
 
 
 REDIS_PY = (
@@ -371,11 +376,15 @@ def layer_fix(error: str) -> str:
 def check_http(host: Host, proof: Proof) -> None:
     """3: nginx's local port answers, and each process's socket does."""
     ways = [(f"port {host.params['local_port']}", {"address": f"127.0.0.1:{host.params['local_port']}"})]
-    ways += [(f"process {name}", {"unix_socket": path}) for name, path in zip(host.instances, host.sockets, strict=True)]
+    ways += [
+        (f"process {name}", {"unix_socket": path}) for name, path in zip(host.instances, host.sockets, strict=True)
+    ]
     answers, faults, fixes = [], [], []
     for name, way in ways:
         try:
-            answer = http_get(host.params["health_path"], host=host.params["host"], timeout=host.params["timeout"], **way)
+            answer = http_get(
+                host.params["health_path"], host=host.params["host"], timeout=host.params["timeout"], **way
+            )
         except HandshakeFailed as error:
             faults.append(f"{name}: {explain(error)['what']}")
             fixes.append(explain(error)["fix"])
@@ -455,7 +464,9 @@ def check_good(host: Host, proof: Proof) -> list[tuple[str, WebSocket]]:
             proof.failed(identity, title, problem["what"], fix or host.journal)
             continue
         direct_ok = True
-        wrong = echo(attempt, host.params["send"], uuid.uuid4().hex, host.params["timeout"]) if host.params["send"] else ""
+        wrong = (
+            echo(attempt, host.params["send"], uuid.uuid4().hex, host.params["timeout"]) if host.params["send"] else ""
+        )
         if wrong:
             proof.failed(identity, title, f"101, but the echo did not come back: {wrong}",
                          f"see the consumer's error: {host.journal}")  # fmt: skip
@@ -493,7 +504,9 @@ def check_refused(host: Host, proof: Proof) -> None:
             proof.passed(identity, title, f"101, then closed with {ended.code}")
         elif isinstance(attempt, WebSocket):
             attempt.close()
-            proof.failed(identity, title, "it was accepted with 101", "the consumer must check the token before accept()")
+            proof.failed(
+                identity, title, "it was accepted with 101", "the consumer must check the token before accept()"
+            )
         else:
             proof.failed(identity, title, outcome(attempt), explain(attempt)["fix"] or host.journal)
 
@@ -568,7 +581,10 @@ def check_logs(host: Host, proof: Proof, offsets: dict[str, int], begun: float) 
     while host.nonce not in (lines := read_new(access, offsets)) and time.monotonic() < deadline:
         time.sleep(0.1)
     journal = subprocess.run(
-        ["journalctl", "--no-pager", "--output=cat", f"--since=@{int(begun)}"], capture_output=True, text=True, check=False
+        ["journalctl", "--no-pager", "--output=cat", f"--since=@{int(begun)}"],
+        capture_output=True,
+        text=True,
+        check=False,
     ).stdout
     texts = {"journal": journal, access: lines}
     texts |= {path: read_new(path, offsets) for path in host.params["logs"]}

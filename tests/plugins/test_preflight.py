@@ -96,6 +96,14 @@ PLAY = [
 ]
 
 
+# As the bundle's own playbooks begin: each of them imports the preflight, and a run of several makes it once.
+IMPORTS = [
+    {"name": "Preflight", "ansible.builtin.import_playbook": str(ROOT / "playbooks" / "preflight.yml")},
+    {"name": "Again", "ansible.builtin.import_playbook": str(ROOT / "playbooks" / "preflight.yml")},
+    PLAY[1],
+]
+
+
 def option(kind: str, default: Any = None, **more: Any) -> dict[str, Any]:
     """An option of a fake role's spec."""
     return {"type": kind, "description": f"A {kind}.", **({} if default is None else {"default": default}), **more}
@@ -187,6 +195,7 @@ class Bench:
         self.write("callback/recorder.py", RECORDER)
         self.write("ansible.cfg", "")
         self.write("play.yml", yaml.safe_dump(PLAY, sort_keys=False))
+        self.write("imports.yml", yaml.safe_dump(IMPORTS, sort_keys=False))
         shutil.copytree(ROOT / "roles" / "preflight", folder / "roles" / "preflight")
         for name, options in FAKE_ROLES.items():
             contract = {"argument_specs": {"main": {"short_description": name, "options": options}}}
@@ -200,8 +209,8 @@ class Bench:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
 
-    def run(self, groups: dict[str, Any], variables: dict[str, Any], *arguments: str, **environment: str) -> Run:
-        """Run the play against an inventory of these groups of hosts and these variables of all."""
+    def run(self, groups: dict[str, Any], variables: dict[str, Any], *arguments: str, play: str = "play.yml") -> Run:
+        """Run a play against an inventory of these groups of hosts and these variables of all."""
         shutil.rmtree(self.folder / "inventory", ignore_errors=True)
         children = {name: {"hosts": hosts} for name, hosts in groups.items()}
         self.write("inventory/hosts.yml", yaml.safe_dump({"all": {"children": children}}, sort_keys=False))
@@ -209,15 +218,15 @@ class Bench:
         self.write("inventory/group_vars/all/main.yml", text)
         record = self.folder / "record.json"
         record.unlink(missing_ok=True)
-        command = [str(Path(sys.executable).parent / "ansible-playbook"), "-i", "inventory", "play.yml", *arguments]
-        environment = self.environment(environment)
+        command = [str(Path(sys.executable).parent / "ansible-playbook"), "-i", "inventory", play, *arguments]
+        environment = self.environment()
         done = subprocess.run(
             command, cwd=self.folder, env=environment, capture_output=True, text=True, timeout=120, check=False
         )
         output = done.stdout + done.stderr
         return Run(done.returncode, output, json.loads(record.read_text()) if record.exists() else {})
 
-    def environment(self, more: dict[str, str]) -> dict[str, str]:
+    def environment(self) -> dict[str, str]:
         """Only what a run needs: an operator's own settings for Ansible change nothing here."""
         return {
             "PATH": os.environ["PATH"],
@@ -232,7 +241,6 @@ class Bench:
             "ANSIBLE_CALLBACK_RESULT_FORMAT": "yaml",
             "ANSIBLE_INTERPRETER_PYTHON": sys.executable,
             "RECORD": str(self.folder / "record.json"),
-            **more,
         }
 
 
@@ -456,6 +464,18 @@ def test_localhost_of_a_group_is_a_host(bench: Bench) -> None:
     assert run.faults() == [("host localhost", "", 'commands run as "deploy", not as root')]
 
 
+def test_playbooks_are_held_back(bench: Bench) -> None:
+    """The bundle's own play stops at problems, and where there are none it asks the hosts only once in a run."""
+    bad = bench.run({"app": {"app1": machine(), "app2": unreachable()}}, GOOD, play="imports.yml")
+    assert bad.status == 2
+    assert "1 problem; nothing was changed.\n" in bad.output
+    assert "THE DEPLOY BEGAN" not in bad.output
+    fine = bench.run({"app": {"app1": machine()}}, GOOD, play="imports.yml")
+    assert fine.status == 0, fine.output
+    assert fine.output.count("No problems: ") == 1
+    assert "THE DEPLOY BEGAN" in fine.output
+
+
 def test_placeholders_are_let_through_where_allowed(bench: Bench) -> None:
     """A template inventory may be run where it reaches no real host."""
     waiting = {**GOOD, "vault_redis_password": "!!!SET redis_password!!!"}
@@ -604,9 +624,9 @@ def test_one_source_of_code() -> None:
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
     """A project whose backend is two folders down, with a virtual environment that is none of it."""
-    for name in ("src/server/conf", "src/.venv/lib", "src/node_modules/x"):
+    for name in ("src/server/conf", "src/.venv/lib", "src/node_modules/x", "far/too/far/down"):
         (tmp_path / name).mkdir(parents=True)
-    for name in ("src/server", "src/.venv/lib", "src/node_modules/x"):
+    for name in ("src/server", "src/.venv/lib", "src/node_modules/x", "far/too/far/down"):
         (tmp_path / name / "manage.py").touch()
     return tmp_path
 
