@@ -393,7 +393,11 @@ def placeholder_problems(host: HostView, vault: str) -> Iterator[Problem]:
             readers.setdefault(holder, []).append(option)
     for holder, options in readers.items():
         reader = "" if holder in options else f" (read by {listed(options)})"
-        fix = f"Put a value of your own into the inventory's vault:\n  ansible-vault edit {vault}"
+        if is_secret(holder):
+            fix = f"Put a value of your own into the inventory's vault:\n  ansible-vault edit {vault}"
+        else:
+            hints = re.findall(f"{PLACEHOLDER}\\s*(.*?)!!!", "\n".join(strings(host.raw(holder))))
+            fix = "Write a value of your own there" + (f": {'; '.join(hints)}" if hints else ".")
         yield Problem(holder, f"still holds a placeholder, {PLACEHOLDER} …{reader}", fix)
 
 
