@@ -1,0 +1,138 @@
+"""WebSockets open for those who may, stay closed for all others, and carry messages through every process."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections import Counter
+
+import pytest
+from lab_host import LabHost, ask, await_kind, echoes
+from websockets.asyncio.client import connect as connect_async
+
+# Two processes: more than 256 sockets each, the limit of open files that a service gets on some machines.
+MANY = 600
+SILENCE = 10  # seconds; twice what it takes the known breakages to show
+REACHABLE = """
+import json, socket, sys
+found = {}
+for target in sys.argv[1:]:
+    address, _, port = target.rpartition(":")
+    try:
+        socket.create_connection((address, int(port)), 2).close()
+        found[port] = "accepted"
+    except OSError as error:
+        found[port] = type(error).__name__
+print(json.dumps(found))
+"""
+
+
+def test_good_token_opens_a_socket(lab: LabHost) -> None:
+    """A handshake as a browser makes it ends in 101, and the socket echoes."""
+    with lab.connect(origin=f"http://localhost:{lab.port}") as websocket:
+        assert websocket.response.status_code == 101
+        assert echoes(websocket, "grüß Gott ✓"), "the socket opened, but what it echoed is not what was sent"
+
+
+@pytest.mark.parametrize("kind", ["none", "empty", "bad", "expired"])
+def test_no_other_token_does(lab: LabHost, kind: str) -> None:
+    """A token that is missing, spoiled or expired is refused with 403 before the socket is accepted."""
+    good = lab.token()
+    middle = len(good) - 12  # in the signature
+    tokens = {
+        "none": lambda: None,
+        "empty": lambda: "",
+        "bad": lambda: good[:middle] + ("A" if good[middle] != "A" else "B") + good[middle + 1 :],
+        "expired": lambda: lab.token(seconds=-60),
+    }
+    status = lab.refusal(tokens[kind]())
+    assert status == 403, f"a handshake with {kind} token got {status}"
+
+
+@pytest.mark.parametrize("origin", ["https://foreign.invalid", "null", "http://localhost.foreign.invalid"])
+def test_foreign_pages_open_none(lab: LabHost, origin: str) -> None:
+    """A page of another site gets 403 even with a good token."""
+    status = lab.refusal(origin=origin)
+    assert status == 403, f"a handshake with a good token and Origin {origin} got {status}"
+
+
+def test_long_token_works(lab: LabHost) -> None:
+    """A token of 8 kB, as one with many claims is, passes nginx and the server."""
+    token = lab.token("u" * 5900)
+    assert len(token) > 8000, "the token is too short to prove anything"
+    with lab.connect(token) as websocket:
+        assert echoes(websocket)
+
+
+def test_message_reaches_another_process(lab: LabHost) -> None:
+    """What one client sends reaches a client whose socket another process holds."""
+    with lab.socket_on_each_process() as sockets:
+        sender, receiver = list(sockets.values())[:2]
+        text = f"from {lab.name} at {time.time()}"
+        sender.send(json.dumps({"type": "message", "text": text}))
+        came = await_kind(receiver, "message")
+    assert came["text"] == text and came["from"] == "tester", f"another message came: {came}"
+
+
+def test_many_sockets_at_once(lab: LabHost) -> None:
+    """All of many sockets that are open at once echo, and each process holds more than 256 of them."""
+
+    async def carry() -> list[str]:
+        gate = asyncio.Semaphore(30)
+        opened = await asyncio.gather(*(one(gate) for _ in range(MANY)))
+        try:
+            return await asyncio.gather(*(status_of(websocket, str(n)) for n, websocket in enumerate(opened)))
+        finally:
+            await asyncio.gather(*(websocket.close() for websocket in opened))
+
+    async def one(gate: asyncio.Semaphore):  # noqa: ANN202
+        async with gate:
+            return await connect_async(lab.url(lab.token()), proxy=None, ping_interval=None, open_timeout=30)
+
+    async def status_of(websocket, text: str) -> str:  # noqa: ANN001
+        await websocket.send(json.dumps({"type": "echo", "text": text}))
+        await websocket.send(json.dumps({"type": "status"}))
+        async with asyncio.timeout(30):
+            echo, status = [json.loads(await websocket.recv()) for _ in range(2)]
+        assert echo == {"type": "echo", "text": text}, f"socket {text} echoed {echo}"
+        return status["process"]
+
+    held = Counter(asyncio.run(carry()))
+    assert sum(held.values()) == MANY
+    assert min(held.values()) > 256 and len(held) == len(lab.live["instances"]), f"processes hold {dict(held)} of {MANY}"
+
+
+def test_silent_socket_stays_open(lab: LabHost) -> None:
+    """Sockets on which nothing is said for ten seconds, not even a ping, are open afterwards."""
+    with lab.socket_on_each_process() as sockets:
+        for process, websocket in sockets.items():
+            with pytest.raises(TimeoutError):
+                came = websocket.recv(timeout=SILENCE if websocket is next(iter(sockets.values())) else 0)
+                pytest.fail(f"the socket on {process} was silent, and got {came!r}")
+        for process, websocket in sockets.items():
+            assert echoes(websocket), f"the socket on {process} does not echo after {SILENCE} s of silence"
+
+
+def test_local_port_answers_on_the_host(lab: LabHost) -> None:
+    """On the host itself, ws://localhost:8000 opens a socket that echoes."""
+    with lab.tunnel("localhost:8000") as port, lab.connect(port=port) as websocket:
+        assert echoes(websocket)
+
+
+def test_only_the_edge_is_on_the_network(lab: LabHost) -> None:
+    """Under the host's own address, nginx's port answers; its local port and Redis do not."""
+    address = lab.run("hostname -I").split()[0]
+    found = json.loads(lab.python(REACHABLE, f"{address}:80", f"{address}:8000", f"{address}:6379"))
+    assert found == {"80": "accepted", "8000": "ConnectionRefusedError", "6379": "ConnectionRefusedError"}, address
+
+
+def test_sockets_spread_over_processes(lab: LabHost) -> None:
+    """Of ten sockets each process holds some, so that no process is idle while another is busy."""
+    opened = [lab.connect() for _ in range(10)]
+    try:
+        held = Counter(ask(websocket, {"type": "status"})["process"] for websocket in opened)
+    finally:
+        for websocket in opened:
+            websocket.close()
+    assert held.keys() == set(lab.live["instances"]), f"of 10 sockets, processes hold {dict(held)}"
