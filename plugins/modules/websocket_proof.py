@@ -324,8 +324,8 @@ def check_application(host: Host, proof: Proof) -> None:
     if "import_error" in host.probe:
         problem = explain(HandshakeFailed("handshake", host.probe["import_error"]))
         proof.failed("application", title, host.probe["import_error"],
-                     problem["fix"] if "import" in problem["likely"] else "correct asgi_application, or the module that "
-                     f"it names; see for yourself: {host.home}/live/within python -c 'import "
+                     problem["fix"] if "import" in problem["likely"] else "correct asgi_application, or the module "
+                     f"that it names; see for yourself: {host.home}/live/within python -c 'import "
                      f"{host.live['application'].partition(':')[0]}'")  # fmt: skip
     else:
         versions = ", ".join(f"{name} {version}" for name, version in host.probe.get("versions", {}).items())
@@ -354,8 +354,8 @@ def check_layer(host: Host, proof: Proof) -> None:
 
 
 REDIS_PY = (
-    "write redis<8 into the project's requirements and deploy, or set socket_timeout to 30 in the layer's hosts, or use "
-    "channels_redis.pubsub.RedisPubSubChannelLayer"
+    "write redis<8 into the project's requirements and deploy, or set socket_timeout to 30 in the layer's hosts, or "
+    "use channels_redis.pubsub.RedisPubSubChannelLayer"
 )
 
 
@@ -455,12 +455,12 @@ def check_good(host: Host, proof: Proof) -> list[tuple[str, WebSocket]]:
             problem = explain(attempt)
             fix = problem["fix"]
             if socket is None and direct_ok:
-                fix = ("the processes accept what nginx does not pass on: it drops the Upgrade or Connection header, or "
-                       "its site was edited. Render it again with ansible-playbook site.yml --tags nginx")  # fmt: skip
+                fix = ("the processes accept what nginx does not pass on: it drops the Upgrade or Connection header, "
+                       "or its site was edited. Render it again with ansible-playbook site.yml --tags nginx")  # fmt: skip
             elif isinstance(attempt, HandshakeRefused) and attempt.status == 403:
                 fix = ("a token minted just now in the environment on the disk is refused: the processes were started "
-                       f"with another secret, or the Origin {host.params['origin']} is not allowed. Deploy again, or see "
-                       f"{host.journal}")  # fmt: skip
+                       f"with another secret, or the Origin {host.params['origin']} is not allowed. Deploy again, or "
+                       f"see {host.journal}")  # fmt: skip
             proof.failed(identity, title, problem["what"], fix or host.journal)
             continue
         direct_ok = True
