@@ -1,0 +1,51 @@
+"""Renders a role's templates as a run would, with undefined variables an error."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible.parsing.dataloader import DataLoader
+from ansible.template import Templar, trust_as_template
+
+ROOT = Path(__file__).resolve().parents[2]
+INVENTORY = {
+    "ansible_managed": "Ansible managed",
+    "inventory_hostname": "host",
+    "release_app": "dash-board",
+    "redis_password": "correct horse battery staple",
+    "release_environment": {"ALLOWED_HOSTS": "localhost"},
+    "release_secrets": {"SECRET_KEY": "s3cr3t"},
+    "_preflight_host": {"cores": "4", "memory_mb": "2000", "python": "3.11.2"},
+    "_release_prepared": {"name": "0123456789ab", "version": "v1", "code": "/srv/x/code", "venv": "/srv/x/venv"},
+    "_asgi_generation": "0123456789ab-c0ffee",
+}
+ROLES = ("base", "redis", "release", "asgi", "nginx", "handshake")
+
+
+def role_variables() -> dict[str, Any]:
+    """Return the defaults and computed variables of all roles."""
+    loader, found = DataLoader(), {}
+    for name in ROLES:
+        for folder in ("defaults", "vars"):
+            path = ROOT / "roles" / name / folder / "main.yml"
+            if path.exists():
+                found |= loader.load_from_file(str(path), trusted_as_template=True) or {}
+    return found
+
+
+@pytest.fixture
+def render() -> Callable[..., str]:
+    """Return a function that renders templates/PATH with some variables set as an inventory would."""
+
+    def rendered(path: str, **variables: Any) -> str:
+        source = ROOT / "templates" / path
+        values = {**role_variables(), **INVENTORY, **variables}
+        loader = DataLoader()
+        loader.set_basedir(str(source.parent))
+        text = Templar(loader=loader, variables=values).template(trust_as_template(source.read_text()))
+        return str(text) if str(text).endswith("\n") else f"{text}\n"
+
+    return rendered

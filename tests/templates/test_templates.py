@@ -1,0 +1,192 @@
+"""What lands on a host parses, whatever the options, and says what the options say."""
+
+from __future__ import annotations
+
+import configparser
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import crossplane
+import pytest
+from crossplane.analyzer import DIRECTIVES
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+Render = Callable[..., str]
+
+
+def parsed_nginx(tmp_path: Path, render: Render, **options: Any) -> list[dict[str, Any]]:
+    """Return the directives of nginx's whole configuration, or fail with what nginx would complain of."""
+    for name in ("conf.d", "sites-enabled", "modules-enabled"):
+        (tmp_path / name).mkdir(exist_ok=True)
+    (tmp_path / "mime.types").write_text("types { text/html html; }\n")
+    main = render("nginx/nginx.conf.j2", **options).replace("/etc/nginx", str(tmp_path))
+    (tmp_path / "nginx.conf").write_text(main)
+    (tmp_path / "sites-enabled" / "site.conf").write_text(render("nginx/site.conf.j2", **options))
+    (tmp_path / "conf.d" / "upstream.conf").write_text(render("asgi/upstream.conf.j2", **options))
+    # Not its strict mode, which takes the entries of a map for directives.
+    payload = crossplane.parse(str(tmp_path / "nginx.conf"), combine=True)
+    assert payload["status"] == "ok", payload["errors"]
+    parsed = payload["config"][0]["parsed"]
+    assert not unknown(parsed)
+    return parsed
+
+
+def unknown(block: list[dict[str, Any]]) -> list[str]:
+    """Return the directives that nginx does not have."""
+    names = [entry["directive"] for entry in block if entry["directive"] not in (*DIRECTIVES, "#")]
+    inner = [entry for entry in block if entry["directive"] not in ("map", "types")]
+    return names + [name for entry in inner for name in unknown(entry.get("block") or [])]
+
+
+def found(block: list[dict[str, Any]], directive: str) -> list[dict[str, Any]]:
+    """Return all occurrences of a directive, however deep."""
+    hits = [entry for entry in block if entry["directive"] == directive]
+    return hits + [hit for entry in block for hit in found(entry.get("block") or [], directive)]
+
+
+def location(block: list[dict[str, Any]], path: str) -> list[dict[str, Any]]:
+    """Return the directives of a location."""
+    (only,) = [entry for entry in found(block, "location") if entry["args"][-1] == path]
+    return only["block"]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"nginx_server_names": ["a.example.org", "b.example.org"]},
+        {"nginx_static_url": ""},
+        {"nginx_static_url": "/assets/", "nginx_static_seconds": 0},
+        {"nginx_websocket_paths": ["/ws/", "/live/"], "nginx_websocket_timeout": 86400},
+        {"nginx_websocket_paths": []},
+        {"nginx_http_port": 8081, "nginx_local_port": 9000, "nginx_header_buffers": "4 64k"},
+        {"asgi_processes": 7},
+    ],
+)
+def test_nginx_parses(tmp_path: Path, render: Render, options: dict[str, Any]) -> None:
+    parsed_nginx(tmp_path, render, **options)
+
+
+def test_nginx_overwrites_what_a_client_could_claim(tmp_path: Path, render: Render) -> None:
+    headers = {
+        entry["args"][0]: entry["args"][1] for entry in found(parsed_nginx(tmp_path, render), "proxy_set_header")
+    }
+    assert headers == {
+        "Upgrade": "$http_upgrade",
+        "Connection": "$connection_upgrade",
+        "Host": "$http_host",
+        "X-Forwarded-For": "$remote_addr",
+        "X-Forwarded-Proto": "$scheme",
+        "X-Forwarded-Host": "$http_host",
+        "X-Forwarded-Port": "$server_port",
+        "X-Real-IP": "$remote_addr",
+        "Forwarded": "",
+    }
+
+
+def test_nginx_location_sets_no_header_of_its_own(tmp_path: Path, render: Render) -> None:
+    """One proxy_set_header in a location would drop all those of the server, the upgrade among them."""
+    for entry in found(parsed_nginx(tmp_path, render), "location"):
+        assert not found(entry["block"], "proxy_set_header"), entry["args"]
+
+
+def test_nginx_logs_no_query(tmp_path: Path, render: Render) -> None:
+    parsed = parsed_nginx(tmp_path, render)
+    (log_format,) = found(parsed, "log_format")
+    text = " ".join(log_format["args"])
+    for leak in ("$request ", '$request"', "$request_uri", "$args", "$query_string", "$http_referer", "$arg_"):
+        assert leak not in text
+    assert all(entry["args"][1] == "channels" for entry in found(parsed, "access_log"))
+    (server,) = [entry for entry in found(parsed, "server") if "block" in entry]
+    assert [entry["args"][1] for entry in found(server["block"], "error_log")] == ["alert"]
+
+
+def test_nginx_timeouts_follow_the_options(tmp_path: Path, render: Render) -> None:
+    parsed = parsed_nginx(tmp_path, render, nginx_websocket_timeout=7200, nginx_http_timeout=30)
+    for path, seconds in (("/ws/", "7200s"), ("/", "30s")):
+        for directive in ("proxy_read_timeout", "proxy_send_timeout"):
+            assert [entry["args"] for entry in found(location(parsed, path), directive)] == [[seconds]]
+
+
+def test_nginx_local_port_is_on_loopback_only(tmp_path: Path, render: Render) -> None:
+    parsed = parsed_nginx(tmp_path, render, nginx_local_port=8123)
+    assert ["127.0.0.1:8123"] in [entry["args"] for entry in found(parsed, "listen")]
+    assert not [entry for entry in found(parsed, "listen") if entry["args"][0] in ("8123", "*:8123", "[::]:8123")]
+
+
+def test_upstream_names_each_process_and_never_bans_one(tmp_path: Path, render: Render) -> None:
+    parsed = parsed_nginx(tmp_path, render, asgi_processes=3)
+    (upstream,) = found(parsed, "upstream")
+    servers = [entry["args"] for entry in upstream["block"] if entry["directive"] == "server"]
+    assert [args[0] for args in servers] == [f"unix:/run/dash-board/0123456789ab-c0ffee-{n}.sock" for n in (1, 2, 3)]
+    assert all("max_fails=0" in args for args in servers)
+
+
+@pytest.mark.parametrize(("cores", "processes"), [("1", 2), ("2", 2), ("8", 8)])
+def test_processes_follow_the_cores(render: Render, cores: str, processes: int) -> None:
+    described = json.loads(render("asgi/generation.json.j2", _preflight_host={"cores": cores}))
+    assert len(described["sockets"]) == len(described["instances"]) == processes
+
+
+@pytest.mark.parametrize("options", [{}, {"asgi_memory_max": "512M", "asgi_open_files": 20000, "asgi_stop_seconds": 3}])
+def test_unit_parses(render: Render, options: dict[str, Any]) -> None:
+    unit = configparser.ConfigParser(strict=False, interpolation=None)
+    unit.optionxform = str  # type: ignore[assignment,method-assign]
+    unit.read_string(render("asgi/process.service.j2", **options))
+    service = unit["Service"]
+    assert service["ExecStart"] == "/srv/dash-board/instances/%i/serve %i"
+    assert service["User"] == service["Group"] == "dash-board"
+    assert service["Restart"] == "always"
+    assert service["LimitNOFILE"] == str(options.get("asgi_open_files", 65536))
+    assert service["TimeoutStopSec"] == str(options.get("asgi_stop_seconds", 10))
+    assert service.get("MemoryMax") == options.get("asgi_memory_max")
+    assert "s3cr3t" not in render("asgi/process.service.j2", **options)
+
+
+@pytest.mark.parametrize("script", ["asgi/within.j2", "asgi/serve.j2", "asgi/manage.j2"])
+def test_scripts_parse(render: Render, script: str) -> None:
+    subprocess.run(["sh", "-n"], input=render(script), text=True, check=True)
+
+
+def test_drain_tool_parses(render: Render) -> None:
+    compile(render("asgi/drain.py.j2"), "drain.py", "exec")
+
+
+NAMES = st.from_regex(r"[A-Z][A-Z0-9_]{0,11}", fullmatch=True).map(lambda name: f"APP_{name}")
+VALUES = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=60)
+
+
+@given(values=st.dictionaries(NAMES, VALUES, max_size=6))
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_environment_arrives_as_it_was_written(tmp_path: Path, render: Render, values: dict[str, str]) -> None:
+    """Whatever a value holds, sh reads back just that."""
+    file = tmp_path / "env"
+    file.write_text(render("asgi/env.j2", release_environment=values, release_secrets={}))
+    shown = subprocess.run(
+        ["sh", "-c", f"set -a; . {file}; env -0"], capture_output=True, check=True, env={"PATH": "/usr/bin:/bin"}
+    ).stdout.decode()
+    running = dict(entry.split("=", 1) for entry in shown.split("\0") if "=" in entry)
+    assert {name: value for name, value in running.items() if name.startswith("APP_")} == values
+
+
+@pytest.mark.parametrize(("memory", "limit"), [("100", "64mb"), ("2000", "400mb")])
+def test_redis_limit_follows_the_memory(render: Render, memory: str, limit: str) -> None:
+    lines = render("redis/redis.conf.j2", _preflight_host={"memory_mb": memory}).splitlines()
+    options = dict(line.split(" ", 1) for line in lines if line and not line.startswith("#"))
+    assert options["maxmemory"] == limit
+    assert options["maxmemory-policy"] == "noeviction"
+    assert options["timeout"] == "0"
+    assert options["bind"] == "127.0.0.1"
+
+
+def test_redis_users_hold_no_password(render: Render) -> None:
+    acl = render("redis/users.acl.j2", redis_extra_users=["user cache on #00 ~cache:* +@read"])
+    lines = acl.splitlines()
+    assert lines[0] == "user default off"
+    assert lines[1].startswith("user channels on #") and " -@all " in lines[1] and "~asgi* &asgi*" in lines[1]
+    assert lines[2] == "user cache on #00 ~cache:* +@read"
+    assert "correct horse" not in acl
