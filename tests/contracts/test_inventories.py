@@ -1,0 +1,55 @@
+"""The example inventories stop a run while their placeholders stand, and pass once these are filled in."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PLAYBOOKS = [ROOT / "site.yml", *sorted((ROOT / "playbooks").glob("*.yml"))]
+ANSWER = "python=3.11.2\nid=debian\nversion=12\ninit=systemd\nuser=root\napt=yes\ncores=2\nmemory_mb=2000\n"
+PLACEHOLDER = re.compile(r"!!!SET .*?!!!")
+
+
+def run(playbook: Path, inventory: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    """Run a playbook against an inventory whose hosts answer the probe as a Debian would."""
+    command = [str(Path(sys.executable).with_name("ansible-playbook")), str(playbook), "-i", str(inventory), *options]
+    extra = ["-e", json.dumps({"ansible_connection": "scripted", "scripted_answer": ANSWER})]
+    environment = {
+        **os.environ,
+        "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
+        "ANSIBLE_CONNECTION_PLUGINS": str(ROOT / "tests" / "connection"),
+    }
+    return subprocess.run([*command, *extra], cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("name", ["staging", "production"])
+def test_placeholders_stop_the_run(name: str) -> None:
+    done = run(ROOT / "playbooks" / "preflight.yml", ROOT / "inventories" / name)
+    assert done.returncode
+    for variable in ("release_repository", "site_name", "vault_secret_key", "vault_jwt_secret", "vault_redis_password"):
+        assert f"variable  {variable} " in done.stdout, done.stdout
+
+
+@pytest.mark.parametrize("name", ["staging", "production"])
+def test_filled_in_it_is_sound(name: str, tmp_path: Path) -> None:
+    copy = tmp_path / name
+    shutil.copytree(ROOT / "inventories" / name, copy)
+    for path in copy.rglob("*.yml"):
+        path.write_text(PLACEHOLDER.sub("filled-in-with-a-value-of-its-own", path.read_text()))
+    done = run(ROOT / "playbooks" / "preflight.yml", copy)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("name", ["lab", "staging", "production"])
+@pytest.mark.parametrize("playbook", PLAYBOOKS, ids=lambda path: path.name)
+def test_playbook_parses(name: str, playbook: Path) -> None:
+    done = run(playbook, ROOT / "inventories" / name, "--syntax-check")
+    assert done.returncode == 0, done.stdout + done.stderr
