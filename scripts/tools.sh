@@ -33,4 +33,7 @@ if [ -z "${PIP_CERT:-}" ] && [ -f /etc/ssl/certs/ca-certificates.crt ]; then
 fi
 .venv/bin/pip install --quiet --disable-pip-version-check --require-hashes --requirement roles/base/files/uv.txt
 .venv/bin/uv pip sync --quiet --require-hashes --python .venv/bin/python requirements.lock
+# Compiled once, not at every start of ansible-playbook, also where PYTHONDONTWRITEBYTECODE is set.
+(cd .venv/lib/python3*/site-packages && "$OLDPWD/.venv/bin/python" -m compileall -q -j 0 \
+    ansible ansible_mitogen mitogen jinja2 markupsafe yaml resolvelib packaging cryptography) || true
 touch .venv/.complete
