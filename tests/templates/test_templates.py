@@ -152,10 +152,6 @@ def test_scripts_parse(render: Render, script: str) -> None:
     subprocess.run(["sh", "-n"], input=render(script), text=True, check=True)
 
 
-def test_drain_tool_parses(render: Render) -> None:
-    compile(render("asgi/drain.py.j2"), "drain.py", "exec")
-
-
 NAMES = st.from_regex(r"[A-Z][A-Z0-9_]{0,11}", fullmatch=True).map(lambda name: f"APP_{name}")
 VALUES = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=60)
 

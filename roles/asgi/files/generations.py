@@ -1,0 +1,418 @@
+#!/usr/bin/python3
+"""Look after the generations of a project on this host: its name is this file's, less "-generations".
+
+    generations list [--json]                   what serves, drains or is kept, with sockets, memory and age
+    generations drain GENERATION SECONDS SPREAD wait for its sockets to end, close what is left, stop its processes
+    generations tidy KEEP DRAINING              remove what no kept generation needs; end the oldest that drain too many
+    generations lock WHO / unlock               one deploy at a time
+    generations note JSON                       write a line of history
+
+A generation is a release with its environment and the way it is run; each of its processes is a unit. The folders are
+described in docs/decisions.md. Standard library only: this runs on hosts, also when nobody is looking.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+APP = Path(__file__).name.removesuffix("-generations")
+HOME = Path("/srv") / APP
+HISTORY = HOME / "history.jsonl"
+LOCK = HOME / "deploy.lock"
+SETTLE = 3.0  # seconds in which requests that nginx had accepted before a switch still reach the old processes
+PIDFD_GETFD = 438  # the system call's number, the same on every architecture since Linux 5.6
+
+
+class Refused(Exception):
+    """Something cannot be done now; the text says why."""
+
+
+# --- what there is ----------------------------------------------------------------------------------------------------
+
+
+def generations() -> dict[str, dict[str, Any]]:
+    """Return what each generation on the disk says of itself, by name."""
+    found = {}
+    for path in (HOME / "generations").glob("*/generation.json"):
+        found[path.parent.name] = json.loads(path.read_text())
+    return found
+
+
+def live() -> str:
+    """Return the name of the generation that serves, or nothing."""
+    link = HOME / "live"
+    return link.resolve().name if link.is_symlink() else ""
+
+
+def served(generation: str) -> float:
+    """Return when a generation began to serve last, in seconds since the epoch; 0.0 when it never did."""
+    try:
+        return (HOME / "generations" / generation / "served").stat().st_mtime
+    except FileNotFoundError:
+        return 0.0
+
+
+def units(described: dict[str, Any]) -> list[str]:
+    """Return the names of a generation's units."""
+    return [f"{described['unit']}@{instance}.service" for instance in described["instances"]]
+
+
+def systemd_properties(names: list[str], *properties: str) -> list[dict[str, str]]:
+    """Return some properties of some units, in their order."""
+    shown = subprocess.run(
+        ["systemctl", "show", f"--property={','.join(properties)}", *names], capture_output=True, text=True, check=True
+    ).stdout
+    return [dict(line.split("=", 1) for line in block.splitlines()) for block in shown.strip().split("\n\n")]
+
+
+def accepted(sockets: list[str]) -> set[str]:
+    """Return the connections that processes hold on some unix sockets, as they are named in /proc/PID/fd.
+
+    State 03 in /proc/net/unix is connected; the side that accepted bears the socket's path.
+    """
+    lines = [line.split() for line in Path("/proc/net/unix").read_text().splitlines()[1:]]
+    return {f"socket:[{line[6]}]" for line in lines if line[5] == "03" and line[-1] in sockets}
+
+
+def drain_unit(generation: str) -> str:
+    """Return the name of the unit that drains a generation."""
+    return f"{APP}-drain-{generation}.service"
+
+
+def drains() -> dict[str, float]:
+    """Return the generations that are being drained, and when their deadlines are, in seconds since the epoch."""
+    found = {}
+    for generation in generations():
+        path = HOME / "generations" / generation / "deadline"
+        state = systemd_properties([drain_unit(generation)], "ActiveState")[0]["ActiveState"]
+        if state in ("active", "activating", "deactivating"):
+            found[generation] = float(path.read_text()) if path.exists() else 0.0
+    return found
+
+
+def overview() -> list[dict[str, Any]]:
+    """Return all generations with their state, the one that serves first, then the younger before the older."""
+    rows, draining, serving = [], drains(), live()
+    for name, described in generations().items():
+        shown = systemd_properties(units(described), "ActiveState", "MemoryCurrent")
+        running = [unit for unit in shown if unit["ActiveState"] == "active"]
+        memory = sum(int(unit["MemoryCurrent"]) for unit in running if unit["MemoryCurrent"].isdigit())
+        if name == serving:
+            state = "live"
+        elif name in draining:
+            state = "draining"
+        elif served(name):
+            state = "left" if running else "kept"  # left by a run that was killed before it began to drain it
+        else:
+            state = "new"
+        rows.append(
+            {
+                **described, "state": state, "served": served(name), "running": len(running),
+                "connections": len(accepted(described["sockets"])), "memory": memory,
+                "deadline": draining.get(name, 0.0),
+            }
+        )  # fmt: skip
+    return sorted(rows, key=lambda row: (row["state"] != "live", -row["served"]))
+
+
+def ago(moment: float) -> str:
+    """Return how long ago a moment was, in two figures at the most."""
+    seconds = int(time.time() - moment)
+    for size, letter, lesser, small in ((86400, "d", 3600, "h"), (3600, "h", 60, "m"), (60, "m", 1, "s")):
+        if seconds >= size:
+            return f"{seconds // size}{letter} {seconds % size // lesser}{small}"
+    return f"{seconds}s"
+
+
+def history(number: int) -> list[dict[str, Any]]:
+    """Return the last lines of history, the newest first; a line that was cut off is left out."""
+    found: list[dict[str, Any]] = []
+    for line in reversed(HISTORY.read_text().splitlines() if HISTORY.exists() else []):
+        try:
+            found.append(json.loads(line))
+        except ValueError:
+            continue
+        if len(found) == number:
+            break
+    return found
+
+
+def table(rows: list[dict[str, Any]], events: list[dict[str, Any]]) -> str:
+    """Return generations and history for a person."""
+    lines = [f"{'GENERATION':<21}{'VERSION':<16}{'STATE':<10}{'SERVED':<10}{'PROCESSES':<11}{'SOCKETS':<9}MEMORY"]
+    for row in rows:
+        age = ago(row["served"]) if row["served"] else "never"
+        memory = f"{row['memory'] / 2**20:.0f} MB" if row["memory"] else "-"
+        processes = f"{row['running']}/{len(row['instances'])}"
+        until = f"  until {clock(row['deadline'])}" if row["deadline"] else ""
+        lines.append(
+            f"{row['generation']:<21}{row['version'][:15]:<16}{row['state']:<10}{age:<10}{processes:<11}"
+            f"{row['connections']:<9}{memory}{until}"
+        )
+    for event in events:
+        lines.append(
+            f"{event['at']}  {event['what']:<10}{event.get('version', '')} ({event.get('generation', '')}) "
+            f"by {event.get('who', '?')}: {event.get('result', '')}"
+        )
+    return "\n".join(lines)
+
+
+def clock(moment: float) -> str:
+    """Return a moment's time of day."""
+    return time.strftime("%H:%M:%S UTC", time.gmtime(moment))
+
+
+# --- draining ---------------------------------------------------------------------------------------------------------
+
+
+def descriptors(wanted: set[str]) -> list[tuple[int, int]]:
+    """Return process and descriptor of each of some connections."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*/fd"):
+        try:
+            entries = list(folder.iterdir())
+        except OSError:
+            continue  # it ended meanwhile
+        for entry in entries:
+            try:
+                if str(entry.readlink()) in wanted:
+                    found.append((int(folder.parent.name), int(entry.name)))
+            except OSError:
+                continue
+    return found
+
+
+def close(pid: int, descriptor: int) -> None:
+    """Shut down a connection of another process, from outside both ends (pidfd_getfd(2)).
+
+    Each end sees its peer go: nginx closes the client's connection, and the server runs the consumer's disconnect(),
+    which it does not when it is stopped. No other connection is touched. Raises OSError when it is gone already.
+    """
+    libc = ctypes.CDLL(None, use_errno=True)
+    handle = os.pidfd_open(pid)
+    try:
+        copy = libc.syscall(PIDFD_GETFD, handle, descriptor, 0)
+        if copy < 0:
+            raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+        with socket.socket(fileno=copy) as connection:
+            connection.shutdown(socket.SHUT_RDWR)
+    finally:
+        os.close(handle)
+
+
+def close_all(sockets: list[str], spread: float) -> int:
+    """Close all connections on some unix sockets, evenly over `spread` seconds; return how many."""
+    open_now = descriptors(accepted(sockets))
+    begun = time.monotonic()
+    for number, (pid, descriptor) in enumerate(open_now):
+        time.sleep(max(0.0, begun + spread * number / len(open_now) - time.monotonic()))
+        try:
+            close(pid, descriptor)
+        except OSError as error:  # most often it ended by itself
+            print(f"{pid}/{descriptor}: {error}", flush=True)
+    return len(open_now)
+
+
+def stop(described: dict[str, Any]) -> None:
+    """Stop a generation's processes, for this boot and the next, and remove their sockets."""
+    subprocess.run(["systemctl", "disable", "--now", "--quiet", *units(described)], check=True)
+    for instance, path in zip(described["instances"], described["sockets"], strict=True):
+        for stale in (HOME / "instances" / instance, Path(path), Path(f"{path}.lock")):
+            stale.unlink(missing_ok=True)
+
+
+def drain(generation: str, seconds: float, spread: float, command: list[str]) -> None:
+    """Wait for a generation's sockets to end, close what is left at the deadline, and stop its processes.
+
+    `command` is run before the deadline, in the generation's environment: a project's own, friendlier way to have its
+    clients leave. Sockets that it leaves open are closed at the deadline all the same.
+    """
+    folder = HOME / "generations" / generation
+    described = json.loads((folder / "generation.json").read_text())
+    deadline = time.time() + seconds
+    (folder / "deadline").write_text(f"{deadline}\n")
+    # After a reboot the generation that serves comes back, and this one does not.
+    subprocess.run(["systemctl", "disable", "--quiet", *units(described)], check=True)
+    # Where this run is ended early, the next one must not find the sockets' clients closed twice.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(f"{generation}: not drained any more"))
+    time.sleep(min(SETTLE, seconds))
+    asked = not command
+    while accepted(described["sockets"]) and time.time() < deadline:
+        if live() == generation:
+            raise Refused(f"{generation} serves again, so it stays")
+        if not asked and time.time() >= deadline - spread:
+            asked = True
+            within = ["runuser", "--user", described["user"], "--", str(folder / "within")]
+            subprocess.Popen([*within, *command], stdin=subprocess.DEVNULL)
+        time.sleep(0.25)
+    if live() == generation:
+        raise Refused(f"{generation} serves again, so it stays")
+    # A project that took part has had the time before the deadline to spread its clients.
+    closed = close_all(described["sockets"], 1.0 if command else spread)
+    print(f"{generation}: {closed} sockets closed at the deadline", flush=True)
+    ending = time.monotonic() + SETTLE
+    while accepted(described["sockets"]) and time.monotonic() < ending:
+        time.sleep(0.1)
+    stop(described)
+    (folder / "deadline").unlink(missing_ok=True)
+    print(f"{generation}: stopped", flush=True)
+
+
+# --- tidying ----------------------------------------------------------------------------------------------------------
+
+
+def tidy(keep: int, limit: int) -> list[str]:
+    """Remove what no kept generation needs, and return the names of what went.
+
+    Kept are the one that serves, those that drain, and the last `keep` that served before. Where more than `limit`
+    drain, the oldest are ended now. A generation that never served was left by a deploy that was killed.
+    """
+    rows = overview()
+    gone: list[str] = []
+    draining = [row for row in rows if row["state"] == "draining"]
+    for row in draining[limit:]:
+        subprocess.run(["systemctl", "stop", drain_unit(row["generation"])], check=True)
+        close_all(row["sockets"], SETTLE)
+        stop(row)
+        gone.append(f"drain of {row['generation']}")
+    kept = [row for row in rows if row["state"] == "kept"][:keep]
+    needed = [row for row in rows if row["state"] in ("live", "left")] + draining + kept
+    for row in rows:
+        if row not in needed:
+            stop(row)
+            shutil.rmtree(HOME / "generations" / row["generation"])
+            gone.append(f"generation {row['generation']}")
+    names = {row["generation"] for row in needed}
+    for link in (HOME / "instances").iterdir():
+        if link.name.rpartition("-")[0] not in names:
+            link.unlink()
+    in_use = {
+        "releases": {row["release"] for row in needed},
+        "static": {row["release"] for row in needed},
+        "venvs": {(HOME / "generations" / row["generation"] / "venv").readlink().name for row in needed},
+    }
+    for folder, used in in_use.items():
+        for entry in (HOME / folder).iterdir():
+            if entry.name not in used:
+                shutil.rmtree(entry)
+                gone.append(f"{folder}/{entry.name}")
+    return gone
+
+
+# --- one deploy at a time ---------------------------------------------------------------------------------------------
+
+
+def session() -> tuple[int, str]:
+    """Return the process that lives as long as the run that calls: its SSH session, or the ansible-playbook itself.
+
+    A pair of its number and its start, by which it is told from a later one of the same number.
+    """
+    pid, found = os.getpid(), (0, "")
+    while pid > 1:
+        status = Path(f"/proc/{pid}/stat").read_text()
+        name, fields = status[status.index("(") + 1 : status.rindex(")")], status.rpartition(")")[2].split()
+        command = Path(f"/proc/{pid}/cmdline").read_bytes()
+        if name.startswith("sshd") or b"ansible-playbook" in command:
+            found = (pid, fields[19])
+            if name.startswith("sshd"):
+                break
+        pid = int(fields[1])
+    return found
+
+
+def lives(pid: int, started: str) -> bool:
+    """Tell whether a process of this number and start still runs."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19] == started
+    except OSError:
+        return False
+
+
+def lock(who: str) -> str:
+    """Take the lock; return a note where that of a dead run was broken. Raise Refused where a run holds it."""
+    note = ""
+    while True:
+        try:
+            handle = os.open(LOCK, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644)
+        except FileExistsError:
+            held = holder()
+            if held and lives(held["pid"], held["started"]):
+                raise Refused(
+                    f"another deploy of {APP} is running: {held['who']} holds the lock since {held['since']}. "
+                    "Wait for it to end; a lock whose run has died is recognised and broken."
+                ) from None
+            note = f"the lock of a run that died was broken ({held.get('who', '?')}, since {held.get('since', '?')})"
+            LOCK.unlink(missing_ok=True)
+            continue
+        pid, started = session()
+        since = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime())
+        with os.fdopen(handle, "w") as file:
+            json.dump({"who": who, "since": since, "pid": pid, "started": started}, file)
+        return note
+
+
+def holder() -> dict[str, Any]:
+    """Return who holds the lock; nothing where it cannot be read."""
+    try:
+        return json.loads(LOCK.read_text())
+    except (OSError, ValueError):
+        return {}
+
+
+def note(event: str) -> None:
+    """Append an event to the history, with the time; one line each."""
+    at = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime())
+    with HISTORY.open("a") as file:
+        file.write(json.dumps({"at": at, **json.loads(event)}) + "\n")
+
+
+def main() -> int:
+    """Read the command line and do as it says."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("list").add_argument("--json", action="store_true")
+    draining = commands.add_parser("drain")
+    draining.add_argument("generation")
+    draining.add_argument("seconds", type=float)
+    draining.add_argument("spread", type=float)
+    draining.add_argument("own", nargs="*", help="the project's own command, after --")
+    tidying = commands.add_parser("tidy")
+    tidying.add_argument("keep", type=int)
+    tidying.add_argument("limit", type=int)
+    commands.add_parser("lock").add_argument("who")
+    commands.add_parser("unlock")
+    commands.add_parser("note").add_argument("event")
+    arguments = parser.parse_args()
+    try:
+        if arguments.command == "list":
+            rows, events = overview(), history(5)
+            print(json.dumps({"generations": rows, "history": events}) if arguments.json else table(rows, events))
+        elif arguments.command == "drain":
+            drain(arguments.generation, arguments.seconds, arguments.spread, arguments.own)
+        elif arguments.command == "tidy":
+            print("\n".join(tidy(arguments.keep, arguments.limit)))
+        elif arguments.command == "lock":
+            print(lock(arguments.who))
+        elif arguments.command == "unlock":
+            LOCK.unlink(missing_ok=True)
+        else:
+            note(arguments.event)
+    except Refused as error:
+        print(error, file=sys.stderr)
+        return 3
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
