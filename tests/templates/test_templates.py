@@ -27,6 +27,7 @@ def parsed_nginx(tmp_path: Path, render: Render, **options: Any) -> list[dict[st
     (tmp_path / "nginx.conf").write_text(main)
     (tmp_path / "sites-enabled" / "site.conf").write_text(render("nginx/site.conf.j2", **options))
     (tmp_path / "conf.d" / "upstream.conf").write_text(render("asgi/upstream.conf.j2", **options))
+    (tmp_path / "conf.d" / "maintenance.conf").write_text(render("nginx/maintenance.conf.j2", **options))
     # Not its strict mode, which takes the entries of a map for directives.
     payload = crossplane.parse(str(tmp_path / "nginx.conf"), combine=True)
     assert payload["status"] == "ok", payload["errors"]
@@ -38,7 +39,7 @@ def parsed_nginx(tmp_path: Path, render: Render, **options: Any) -> list[dict[st
 def unknown(block: list[dict[str, Any]]) -> list[str]:
     """Return the directives that nginx does not have."""
     names = [entry["directive"] for entry in block if entry["directive"] not in (*DIRECTIVES, "#")]
-    inner = [entry for entry in block if entry["directive"] not in ("map", "types")]
+    inner = [entry for entry in block if entry["directive"] not in ("map", "types", "geo")]
     return names + [name for entry in inner for name in unknown(entry.get("block") or [])]
 
 
@@ -65,6 +66,7 @@ def location(block: list[dict[str, Any]], path: str) -> list[dict[str, Any]]:
         {"nginx_websocket_paths": []},
         {"nginx_http_port": 8081, "nginx_local_port": 9000, "nginx_header_buffers": "4 64k"},
         {"asgi_processes": 7},
+        {"maintenance": "on", "nginx_maintenance_allow": ["127.0.0.1", "10.0.0.0/8"]},
     ],
 )
 def test_nginx_parses(tmp_path: Path, render: Render, options: dict[str, Any]) -> None:

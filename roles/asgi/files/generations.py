@@ -4,6 +4,7 @@
     generations list [--json]                   what serves, drains or is kept, with sockets, memory and age
     generations drain GENERATION SECONDS SPREAD wait for its sockets to end, close what is left, stop its processes
     generations tidy KEEP DRAINING              remove what no kept generation needs; end the oldest that drain too many
+    generations close SPREAD                    close the sockets of all generations
     generations lock WHO / unlock               one deploy at a time
     generations note JSON                       write a line of history
 
@@ -390,6 +391,7 @@ def main() -> int:
     tidying = commands.add_parser("tidy")
     tidying.add_argument("keep", type=int)
     tidying.add_argument("limit", type=int)
+    commands.add_parser("close").add_argument("spread", type=float)
     commands.add_parser("lock").add_argument("who")
     commands.add_parser("unlock")
     commands.add_parser("note").add_argument("event")
@@ -402,6 +404,9 @@ def main() -> int:
             drain(arguments.generation, arguments.seconds, arguments.spread, arguments.own)
         elif arguments.command == "tidy":
             print("\n".join(tidy(arguments.keep, arguments.limit)))
+        elif arguments.command == "close":
+            every = [path for described in generations().values() for path in described["sockets"]]
+            print(close_all(every, arguments.spread))
         elif arguments.command == "lock":
             print(lock(arguments.who))
         elif arguments.command == "unlock":
