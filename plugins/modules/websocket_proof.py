@@ -456,7 +456,7 @@ def check_good(host: Host, proof: Proof) -> list[tuple[str, WebSocket]]:
             fix = problem["fix"]
             if socket is None and direct_ok:
                 fix = ("the processes accept what nginx does not pass on: it drops the Upgrade or Connection header, "
-                       "or its site was edited. Render it again with ansible-playbook site.yml --tags nginx")  # fmt: skip
+                       "or its site was edited. Render it again: ansible-playbook site.yml --tags nginx")  # fmt: skip
             elif isinstance(attempt, HandshakeRefused) and attempt.status == 403:
                 fix = ("a token minted just now in the environment on the disk is refused: the processes were started "
                        f"with another secret, or the Origin {host.params['origin']} is not allowed. Deploy again, or "
