@@ -1,12 +1,15 @@
 """The dashboard's WebSocket. README.md lists its messages."""
 
+import asyncio
 import json
 import logging
+import random
 from datetime import UTC, datetime
 from typing import Any
 
 from channels.generic.websocket import AsyncJsonWebsocketConsumer
 
+from dashboard.draining import DRAINED, generation_group
 from dashboard.host import status
 from dashboard.presence import EVERYONE, LAYER_ERRORS, WATCHERS, roster
 
@@ -22,6 +25,9 @@ class BadRequest(Exception):
 class DashboardConsumer(AsyncJsonWebsocketConsumer):
     """One socket. It answers requests and passes group events on; it sends nothing of its own accord."""
 
+    # The close that a drain has set for this socket; kept, because a task that nobody holds may be collected.
+    leaving: asyncio.Task[None] | None = None
+
     async def __call__(self, *args: Any) -> None:
         """Run the socket to its end, however that comes: a broken channel layer ends it without disconnect()."""
         try:
@@ -32,6 +38,7 @@ class DashboardConsumer(AsyncJsonWebsocketConsumer):
     async def connect(self) -> None:
         """Accept the socket: the middleware has checked its origin and token."""
         await self.channel_layer.group_add(EVERYONE, self.channel_name)
+        await self.channel_layer.group_add(generation_group(), self.channel_name)
         await self.accept()
         roster.join(self)
         logger.info("connect: user=%r", self.scope["user"])
@@ -39,7 +46,9 @@ class DashboardConsumer(AsyncJsonWebsocketConsumer):
     async def disconnect(self, code: int) -> None:
         """Leave the groups, also while the channel layer is away."""
         logger.info("disconnect: user=%r code=%s", self.scope["user"], code)
-        for group in (EVERYONE, WATCHERS):
+        if self.leaving:
+            self.leaving.cancel()
+        for group in (EVERYONE, WATCHERS, generation_group()):
             try:
                 await self.channel_layer.group_discard(group, self.channel_name)
             except LAYER_ERRORS as error:
@@ -83,6 +92,16 @@ class DashboardConsumer(AsyncJsonWebsocketConsumer):
     async def presence(self, event: dict[str, Any]) -> None:
         """Pass what a process said about itself on to the client."""
         await self.send_json(event)
+
+    async def drain(self, event: dict[str, Any]) -> None:
+        """Close this socket at a moment of its own within the spread, so that clients do not all come back at once."""
+        self.leaving = self.leaving or asyncio.create_task(self.leave(random.uniform(0, event["spread"])))
+
+    async def leave(self, seconds: float) -> None:
+        """Close after some seconds; what comes in until then is answered."""
+        await asyncio.sleep(seconds)
+        self.leaving = None
+        await self.close(DRAINED)
 
     async def census(self, event: dict[str, Any]) -> None:
         """Answer a census for the whole process, if it is this socket's turn."""

@@ -10,6 +10,7 @@ from channels.testing import WebsocketCommunicator
 from redis.exceptions import ConnectionError
 
 from dashboard import host
+from dashboard.draining import generation_group
 from dashboard.presence import EVERYONE, WATCHERS, roster
 
 from .conftest import Connect
@@ -134,7 +135,7 @@ async def test_binary_frame_leaves_the_socket_open(connect: Connect) -> None:
 async def test_disconnect_leaves_the_groups(connect: Connect) -> None:
     socket = await connect()
     await ask(socket, {"type": "census"})
-    assert set(get_channel_layer().groups) == {EVERYONE, WATCHERS}
+    assert set(get_channel_layer().groups) == {EVERYONE, WATCHERS, generation_group()}
     await socket.disconnect()
     assert get_channel_layer().groups == {}
 
