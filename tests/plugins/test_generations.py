@@ -1,0 +1,193 @@
+"""The tool that looks after generations on a host: what it can be asked without a service manager."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+spec = importlib.util.spec_from_file_location("generations", ROOT / "roles" / "asgi" / "files" / "generations.py")
+assert spec and spec.loader
+tool = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(tool)
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project's folders below tmp_path, and a service manager that only remembers what it was told."""
+    for folder in ("generations", "instances", "releases", "static", "venvs"):
+        (tmp_path / folder).mkdir()
+    monkeypatch.setattr(tool, "APP", "dashboard")
+    monkeypatch.setattr(tool, "HOME", tmp_path)
+    monkeypatch.setattr(tool, "HISTORY", tmp_path / "history.jsonl")
+    monkeypatch.setattr(tool, "LOCK", tmp_path / "deploy.lock")
+    monkeypatch.setattr(tool.subprocess, "run", lambda *args, **options: None)
+    return tmp_path
+
+
+def make(home: Path, release: str, digits: str, venv: str = "v1", served: float = 0.0) -> dict[str, Any]:
+    """Make a generation's folders and return its row, as a kept one."""
+    name = f"{release}-{digits}"
+    folder = home / "generations" / name
+    folder.mkdir()
+    for kind, entry in (("releases", release), ("static", release), ("venvs", venv)):
+        (home / kind / entry).mkdir(exist_ok=True)
+    (folder / "venv").symlink_to(home / "venvs" / venv)
+    described = {
+        "generation": name, "release": release, "version": "v1", "unit": "dashboard-daphne", "instances": [f"{name}-1"],
+        "sockets": [str(home / f"{name}-1.sock")],
+    }  # fmt: skip
+    (folder / "generation.json").write_text(json.dumps(described))
+    (home / "instances" / f"{name}-1").symlink_to(folder)
+    return {
+        **described,
+        "state": "kept",
+        "served": served,
+        "running": 0,
+        "connections": 0,
+        "memory": 0,
+        "deadline": 0.0,
+    }
+
+
+def tidy(monkeypatch: pytest.MonkeyPatch, rows: list[dict[str, Any]], keep: int, limit: int = 3) -> list[str]:
+    """Tidy up, as if these rows were what the host has."""
+    monkeypatch.setattr(tool, "overview", lambda: rows)
+    return tool.tidy(keep, limit)
+
+
+def left(home: Path, folder: str) -> set[str]:
+    """Return what is left in a folder."""
+    return {entry.name for entry in (home / folder).iterdir()}
+
+
+def test_tidy_keeps_what_may_serve_again(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [make(home, f"release{number}", "aaaaaa", f"v{number % 2}") for number in range(5)]
+    rows[0]["state"], rows[1]["state"] = "live", "draining"
+    gone = tidy(monkeypatch, rows, keep=1)
+    assert left(home, "generations") == {"release0-aaaaaa", "release1-aaaaaa", "release2-aaaaaa"}
+    assert left(home, "releases") == left(home, "static") == {"release0", "release1", "release2"}
+    assert left(home, "venvs") == {"v0", "v1"}
+    assert left(home, "instances") == {"release0-aaaaaa-1", "release1-aaaaaa-1", "release2-aaaaaa-1"}
+    assert "generation release4-aaaaaa" in gone and "releases/release3" in gone
+
+
+def test_tidy_removes_what_never_served(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [make(home, "release0", "aaaaaa"), make(home, "release0", "bbbbbb", "v2")]
+    rows[0]["state"], rows[1]["state"] = "live", "new"
+    assert tidy(monkeypatch, rows, keep=3) == ["generation release0-bbbbbb", "venvs/v2"]
+    assert left(home, "releases") == {"release0"}
+
+
+def test_tidy_leaves_what_a_killed_run_left_running(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [make(home, "release0", "aaaaaa"), make(home, "release1", "aaaaaa")]
+    rows[0]["state"], rows[1]["state"] = "live", "left"
+    assert tidy(monkeypatch, rows, keep=0) == []
+
+
+def test_tidy_ends_the_oldest_of_too_many_that_drain(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [make(home, f"release{number}", "aaaaaa") for number in range(4)]
+    rows[0]["state"] = "live"
+    for row in rows[1:]:
+        row["state"] = "draining"
+    assert tidy(monkeypatch, rows, keep=3, limit=2) == ["drain of release3-aaaaaa"]
+
+
+def test_second_lock_is_refused_while_its_run_lives(home: Path) -> None:
+    assert tool.lock("alice@laptop") == ""
+    held = json.loads((home / "deploy.lock").read_text())
+    (home / "deploy.lock").write_text(json.dumps({**held, "pid": os.getpid(), "started": started(os.getpid())}))
+    with pytest.raises(tool.Refused, match=r"alice@laptop holds the lock since \d{4}-"):
+        tool.lock("bob@desk")
+
+
+@pytest.mark.parametrize("content", ["", '{"who": "alice", "since": "2026", "pid": 1, "started": "never"}'])
+def test_lock_of_a_dead_run_is_broken_with_a_notice(home: Path, content: str) -> None:
+    (home / "deploy.lock").write_text(content)
+    assert "died" in tool.lock("bob@desk")
+    assert json.loads((home / "deploy.lock").read_text())["who"] == "bob@desk"
+
+
+def started(pid: int) -> str:
+    """Return the start of a process, as the tool tells it."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+
+
+def test_process_of_the_same_number_is_another_one() -> None:
+    assert tool.lives(os.getpid(), started(os.getpid()))
+    assert not tool.lives(os.getpid(), "1")
+    assert not tool.lives(2**22 + 1, "1")
+
+
+def test_history_is_told_newest_first_without_a_line_that_was_cut(home: Path) -> None:
+    for number in range(7):
+        tool.note(json.dumps({"what": "deploy", "version": f"v{number}"}))
+    with (home / "history.jsonl").open("a") as file:
+        file.write('{"what": "dep')
+    assert [event["version"] for event in tool.history(3)] == ["v6", "v5", "v4"]
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(5, "5s"), (65, "1m 5s"), (3700, "1h 1m"), (90000, "1d 1h")])
+def test_age_is_told_in_two_figures(seconds: int, text: str) -> None:
+    assert tool.ago(time.time() - seconds) == text
+
+
+def test_table_has_a_line_for_each_generation(home: Path) -> None:
+    rows = [make(home, "release0", "aaaaaa", served=time.time()), make(home, "release1", "aaaaaa")]
+    lines = tool.table(rows, []).splitlines()
+    assert len(lines) == 3 and "release1-aaaaaa" in lines[2] and "never" in lines[2]
+
+
+def test_connections_are_closed_one_after_another_and_no_others(tmp_path: Path) -> None:
+    paths = [str(tmp_path / name) for name in ("old.sock", "new.sock")]
+    servers, clients = [], []
+    for path in paths:
+        server = socket.socket(socket.AF_UNIX)
+        server.bind(path)
+        server.listen()
+        servers.append(server)
+        for _ in range(4):
+            client = socket.socket(socket.AF_UNIX)
+            client.connect(path)
+            clients.append((path, client, server.accept()[0]))
+    assert len(tool.accepted(paths)) == 8
+    ended: dict[int, float] = {}
+
+    def wait(number: int, client: socket.socket) -> None:
+        client.settimeout(10)
+        if client.recv(1) == b"":
+            ended[number] = time.monotonic()
+
+    old = [(number, client) for number, (path, client, _) in enumerate(clients) if path == paths[0]]
+    waiting = [threading.Thread(target=wait, args=entry) for entry in old]
+    for thread in waiting:
+        thread.start()
+    assert tool.close_all([paths[0]], 1.0) == 4
+    for thread in waiting:
+        thread.join()
+    assert len(ended) == 4 and max(ended.values()) - min(ended.values()) > 0.5
+    for path, client, peer in clients:
+        if path == paths[1]:
+            peer.send(b"x")
+            assert client.recv(1) == b"x"
+    for _, client, peer in clients:
+        client.close()
+        peer.close()
+    for server in servers:
+        server.close()
+
+
+def test_help_says_what_it_does() -> None:
+    done = subprocess.Popen([sys.executable, spec.origin, "--help"], stdout=subprocess.PIPE, text=True)  # type: ignore[list-item]
+    output, _ = done.communicate()
+    assert done.returncode == 0 and "generations drain" in output
