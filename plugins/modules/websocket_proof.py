@@ -86,9 +86,10 @@ from ansible.module_utils.channels_websocket import (
     watch,
 )
 
-# Runs in the project's environment: what its processes would import, and what its channel layer answers.
+# Runs in the project's environment: what its processes would import, what its channel layer answers, and the commands
+# of manage.py that mint tokens, which would each need as long again to import the project for themselves.
 PROBE = r"""
-import asyncio, importlib, importlib.metadata, json, os, re, sys, traceback
+import asyncio, contextlib, importlib, importlib.metadata, io, json, os, re, sys, traceback
 found = {"versions": {"python": sys.version.split()[0]}}
 for name in ("django", "channels", "channels-redis", "redis", "daphne", "uvicorn", "websockets"):
     try:
@@ -120,6 +121,21 @@ else:
         asyncio.run(ask())
     except BaseException as error:
         found["layer_error"] = type(error).__name__ + ": " + str(error)
+found["minted"], found["not_minted"] = {}, {}
+for name, command in json.loads(sys.argv[2]).items() if "import_error" not in found else ():
+    printed = io.StringIO()
+    try:
+        from django.core.management import execute_from_command_line
+        sys.argv = command
+        with contextlib.redirect_stdout(printed):
+            execute_from_command_line(command)
+    except BaseException as error:
+        if getattr(error, "code", 1):
+            found["not_minted"][name] = traceback.format_exception_only(type(error), error)[-1].strip()
+    if printed.getvalue().strip():
+        found["minted"][name] = printed.getvalue().strip().splitlines()[-1]
+    else:
+        found["not_minted"].setdefault(name, "it printed nothing")
 print("\n@@probe@@" + json.dumps(found))
 """
 
@@ -209,11 +225,14 @@ class Host:
 
 def gather(host: Host) -> None:
     """Ask the project for its import, its environment and its tokens, all at the same time."""
+    minting = {"good": host.params["token_command"], "expired": host.params["expired_token_command"]}
+    if host.tokens["good"]:
+        del minting["good"]
+    with_manage = {name: command[1:] for name, command in minting.items() if command[:2] == ["python", "manage.py"]}
     jobs = {
-        "probe": ["python", "-c", PROBE, host.live["application"]],
+        "probe": ["python", "-c", PROBE, host.live["application"], json.dumps(with_manage)],
         "environment": ["env", "-0"],
-        "good": host.params["token_command"] if not host.tokens["good"] else [],
-        "expired": host.params["expired_token_command"],
+        **{name: command for name, command in minting.items() if name not in with_manage},
     }
     with ThreadPoolExecutor(len(jobs)) as pool:
         running = {name: pool.submit(host.within, command) for name, command in jobs.items() if command}
@@ -228,10 +247,21 @@ def gather(host: Host) -> None:
             host.probe = json.loads(found) if mark else {"import_error": last_lines(done.stderr) or "no output"}
         elif name == "environment":
             host.environment = dict(entry.split("=", 1) for entry in done.stdout.split("\0") if "=" in entry)
-        elif done.returncode or not done.stdout.strip():
-            host.token_errors[name] = last_lines(done.stderr) or "it printed nothing"
         else:
-            host.tokens[name] = done.stdout.strip().splitlines()[-1]
+            take_token(host, name, done)
+    host.tokens |= host.probe.get("minted", {})
+    host.token_errors |= host.probe.get("not_minted", {})
+    if "import_error" in host.probe:  # manage.py may work all the same
+        for name, command in with_manage.items():
+            take_token(host, name, host.within(["python", *command]))
+
+
+def take_token(host: Host, name: str, done: subprocess.CompletedProcess[str]) -> None:
+    """Note the token that a command printed, or what it complained of."""
+    if done.returncode or not done.stdout.strip():
+        host.token_errors[name] = last_lines(done.stderr) or "it printed nothing"
+    else:
+        host.tokens[name] = done.stdout.strip().splitlines()[-1]
 
 
 def last_lines(text: str, number: int = 4) -> str:
@@ -454,7 +484,11 @@ def check_good(host: Host, proof: Proof) -> list[tuple[str, WebSocket]]:
         if not isinstance(attempt, WebSocket):
             problem = explain(attempt)
             fix = problem["fix"]
-            if socket is None and direct_ok:
+            if socket is None and direct_ok and isinstance(attempt, HandshakeRefused) and attempt.status == 502:
+                fix = (f"the processes accept, and nginx does not reach them: its upstream for {host.live['app']} "
+                       "leads elsewhere. Have it lead to the live generation again: ansible-playbook "
+                       "playbooks/deploy.yml")  # fmt: skip
+            elif socket is None and direct_ok:
                 fix = ("the processes accept what nginx does not pass on: it drops the Upgrade or Connection header, "
                        "or its site was edited. Render it again: ansible-playbook site.yml --tags nginx")  # fmt: skip
             elif isinstance(attempt, HandshakeRefused) and attempt.status == 403:
