@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Generator
 
 import pytest
 from lab_host import SSH_CONFIG, LabHost
@@ -31,7 +30,7 @@ def lab(host: Host) -> LabHost:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item) -> Iterator[Any]:
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Add the host's last log lines to the report of a test that failed."""
     report = yield
     lab_host = getattr(item, "funcargs", {}).get("lab")

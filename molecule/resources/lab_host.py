@@ -148,6 +148,14 @@ class LabHost:
         """Wait until each process answers that it is healthy."""
         self.python(SERVING, *self.live["sockets"])
 
+    def await_handshakes(self) -> None:
+        """Have each process notice that Redis was restarted: one without sockets does so at its next handshake."""
+        self.await_serving()
+        for path in self.live["sockets"]:
+            with self.tunnel(path) as port:
+                last = [self.refusal(port=port) for _ in range(3)][-1]
+                assert last == 101, f"{path} answers {last} to a third handshake"
+
     def restart_processes(self) -> None:
         """Restart the live generation's processes and wait until they are healthy."""
         self.run("systemctl restart " + " ".join(self.units))
@@ -187,7 +195,8 @@ class LabHost:
     @contextlib.contextmanager
     def upstream(self, path: str) -> Iterator[None]:
         """Have nginx pass all requests to a unix socket for a while."""
-        with self.nginx_edited("/etc/nginx/upstreams/dashboard.conf", f"s|server unix:.*;|server unix:{path};|"):
+        file = self.run("grep --recursive --files-with-matches '^upstream dashboard ' /etc/nginx").strip()
+        with self.nginx_edited(file, f"s|server unix:.*;|server unix:{path};|"):
             yield
 
     # --- from outside, through the published port -------------------------------------------------------------------
@@ -275,7 +284,9 @@ class Run:
 
     def __init__(self, *arguments: str) -> None:
         # What molecule and testinfra set for themselves is not what a user has.
-        environment = {name: value for name, value in os.environ.items() if not name.startswith(("ANSIBLE_", "PY_COLORS"))}
+        environment = {
+            name: value for name, value in os.environ.items() if not name.startswith(("ANSIBLE_", "PY_COLORS"))
+        }
         environment |= {"ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"}
         inventory = Path(os.environ["MOLECULE_EPHEMERAL_DIRECTORY"]) / "inventory"
         done = subprocess.run(

@@ -177,7 +177,8 @@ def main() -> None:
                 msg=f"{service.name} was left as it runs, because `{' '.join(module.params['validate'])}` refused its "
                 f"new configuration:\n{err or out}"
             )
-    if stale_unit:
+    # systemd does not notice the first file in a new drop-in folder, so a restart always has it look again.
+    if stale_unit or action == "restart":
         module.run_command(["systemctl", "daemon-reload"], check_rc=True)
     if disabled:
         service.systemctl("enable")

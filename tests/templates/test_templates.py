@@ -104,7 +104,7 @@ def test_nginx_logs_no_query(tmp_path: Path, render: Render) -> None:
         assert leak not in text
     assert all(entry["args"][1] == "channels" for entry in found(parsed, "access_log"))
     (server,) = [entry for entry in found(parsed, "server") if "block" in entry]
-    assert [entry["args"][1] for entry in found(server["block"], "error_log")] == ["alert"]
+    assert [entry["args"][1] for entry in found(server["block"], "error_log")] == ["emerg"]
 
 
 def test_nginx_timeouts_follow_the_options(tmp_path: Path, render: Render) -> None:

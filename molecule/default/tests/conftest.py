@@ -7,4 +7,4 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "resources"))
 
-from lab_fixtures import *  # noqa: E402, F403 - pytest finds fixtures and hooks by their names in this module
+from lab_fixtures import *  # noqa: F403 - pytest finds fixtures and hooks by their names in this module

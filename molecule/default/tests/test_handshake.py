@@ -9,6 +9,7 @@ from collections import Counter
 
 import pytest
 from lab_host import LabHost, ask, await_kind, echoes
+from websockets.asyncio.client import ClientConnection
 from websockets.asyncio.client import connect as connect_async
 
 # Two processes: more than 256 sockets each, the limit of open files that a service gets on some machines.
@@ -86,11 +87,11 @@ def test_many_sockets_at_once(lab: LabHost) -> None:
         finally:
             await asyncio.gather(*(websocket.close() for websocket in opened))
 
-    async def one(gate: asyncio.Semaphore):  # noqa: ANN202
+    async def one(gate: asyncio.Semaphore) -> ClientConnection:
         async with gate:
             return await connect_async(lab.url(lab.token()), proxy=None, ping_interval=None, open_timeout=30)
 
-    async def status_of(websocket, text: str) -> str:  # noqa: ANN001
+    async def status_of(websocket: ClientConnection, text: str) -> str:
         await websocket.send(json.dumps({"type": "echo", "text": text}))
         await websocket.send(json.dumps({"type": "status"}))
         async with asyncio.timeout(30):
@@ -100,7 +101,9 @@ def test_many_sockets_at_once(lab: LabHost) -> None:
 
     held = Counter(asyncio.run(carry()))
     assert sum(held.values()) == MANY
-    assert min(held.values()) > 256 and len(held) == len(lab.live["instances"]), f"processes hold {dict(held)} of {MANY}"
+    assert min(held.values()) > 256 and len(held) == len(lab.live["instances"]), (
+        f"processes hold {dict(held)} of {MANY}"
+    )
 
 
 def test_silent_socket_stays_open(lab: LabHost) -> None:

@@ -4,6 +4,9 @@ import os
 from pathlib import Path
 
 from django.core.exceptions import ImproperlyConfigured
+from redis.asyncio.retry import Retry
+from redis.backoff import ExponentialBackoff
+from redis.exceptions import ConnectionError
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -68,11 +71,15 @@ DATABASES = {
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 REDIS_URL = os.environ.get("REDIS_URL") or "redis://127.0.0.1:6379/0"
+# A connection that broke while nobody used it, as when Redis was restarted, is made anew within the same command:
+# without this the next handshake would pay for it with a 500.
+RETRY = {"retry": Retry(ExponentialBackoff(cap=0.5, base=0.05), 3), "retry_on_error": [ConnectionError]}
+REDIS_HOSTS = [{"address": REDIS_URL, **RETRY}]
 CHANNEL_LAYER = os.environ.get("CHANNEL_LAYER") or "pubsub"
 # pubsub survives a restart of Redis; core keeps messages for a slow consumer; memory reaches one process only.
 CHANNEL_LAYER_CHOICES = {
-    "pubsub": {"BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer", "CONFIG": {"hosts": [REDIS_URL]}},
-    "core": {"BACKEND": "channels_redis.core.RedisChannelLayer", "CONFIG": {"hosts": [REDIS_URL]}},
+    "pubsub": {"BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer", "CONFIG": {"hosts": REDIS_HOSTS}},
+    "core": {"BACKEND": "channels_redis.core.RedisChannelLayer", "CONFIG": {"hosts": REDIS_HOSTS}},
     "memory": {"BACKEND": "channels.layers.InMemoryChannelLayer"},
 }
 if CHANNEL_LAYER not in CHANNEL_LAYER_CHOICES:

@@ -49,7 +49,11 @@ def test_secret_is_required(name: str, empty: bool) -> None:
             {"CHANNEL_LAYER": "core"},
             "channels_redis.core.RedisChannelLayer",
         ),
-        ("settings.CHANNEL_LAYERS['default']['CONFIG']", {"REDIS_URL": "redis://r/1"}, "{'hosts': ['redis://r/1']}"),
+        (
+            "settings.CHANNEL_LAYERS['default']['CONFIG']['hosts'][0]['address']",
+            {"REDIS_URL": "redis://r/1"},
+            "redis://r/1",
+        ),
         ("settings.DATABASES['default']['NAME']", {"SQLITE_PATH": "/srv/db"}, "/srv/db"),
         ("settings.STATIC_ROOT", {"STATIC_ROOT": "/srv/static"}, "/srv/static"),
     ],

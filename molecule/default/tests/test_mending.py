@@ -1,0 +1,63 @@
+"""A run mends what a killed run or a hand on the host left behind, and a run that finds nothing changes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from lab_host import LabHost, Run, echoes
+
+SITE = "/etc/nginx/sites-enabled/dashboard.conf"
+PARTS = ("site.yml", "--tags", "nginx,redis", "--limit")
+
+
+@pytest.fixture
+def site(lab: LabHost) -> Iterator[str]:
+    """The content of nginx's site; nginx runs it, and processes know their Redis, at the end, whatever happens."""
+    content = lab.run(f"cat {SITE}")
+    try:
+        yield content
+    finally:
+        if lab.run(f"cat {SITE}") != content:
+            lab.run("printf %s %s > " + SITE, "%s", content)
+            lab.reload_nginx()
+        lab.await_handshakes()
+
+
+def redis_pid(lab: LabHost) -> str:
+    """Return the process id of Redis."""
+    return lab.run("systemctl show --value --property=MainPID redis-server").strip()
+
+
+def test_run_mends_a_host(lab: LabHost, site: str) -> None:
+    """A run repairs an edited site that nginx runs, and restarts a Redis that is older than its users."""
+    # Somebody edited the site, and reloaded.
+    lab.run(f"sed --in-place --expression='/Upgrade/d' --expression='/Connection /d' {SITE}")
+    lab.reload_nginx()
+    assert lab.refusal() == 404, "the edited site still passes handshakes on, so nothing is proven"
+    # A run wrote Redis's users anew, and was killed before Redis was restarted.
+    lab.run("touch /etc/redis/users.acl")
+    before = redis_pid(lab)
+
+    run = Run(*PARTS, lab.name)
+    assert run.changed(lab.name) == 3, f"expected the site, nginx and Redis to be mended:\n{run.output}"
+    assert lab.run(f"cat {SITE}") == site, "the site is not what it was before it was edited"
+    assert redis_pid(lab) != before, "Redis still runs the users that it read before the file changed"
+    lab.await_handshakes()
+    with lab.connect() as websocket:
+        assert echoes(websocket), "nginx does not run the repaired site"
+
+    run = Run(*PARTS, lab.name)
+    assert run.changed(lab.name) == 0, f"a run that had nothing to do changed something:\n{run.output}"
+
+
+def test_run_finishes_what_a_killed_run_began(lab: LabHost, site: str) -> None:
+    """A run that was killed between writing nginx's site and the reload is finished by the next."""
+    with lab.nginx_edited(SITE, "/Upgrade/d", "/Connection /d"):
+        # The right file on the disk, as the killed run wrote it, and the wrong one in nginx's memory.
+        lab.run("printf %s %s > " + SITE, "%s", site)
+        assert lab.refusal() == 404, "nginx runs the new file already, so nothing is proven"
+        run = Run("site.yml", "--tags", "nginx", "--limit", lab.name)
+        assert run.changed(lab.name) == 1, f"expected one change, nginx's reload:\n{run.output}"
+        with lab.connect() as websocket:
+            assert echoes(websocket), "nginx does not run the file on the disk"

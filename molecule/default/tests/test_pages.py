@@ -1,0 +1,73 @@
+"""What nginx serves by itself, and what it leaves to the project."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from lab_host import LabHost
+
+
+def test_unknown_host_is_refused_by_the_project(lab: LabHost) -> None:
+    """The Host header is passed on as it is, so Django's ALLOWED_HOSTS decides: 400 for a foreign one."""
+    status, _, _ = lab.get("/", Host="foreign.invalid")
+    assert status == 400
+    assert lab.get("/")[0] == 200, "the host's own name is refused too, so nothing is proven"
+
+
+def test_page_and_its_files_are_served(lab: LabHost) -> None:
+    """The page is there, its style sheet has a hash in its name, and a browser may keep that for a year."""
+    status, _, page = lab.get("/")
+    assert status == 200
+    found = re.search(r'href="(/static/dashboard/style\.[0-9a-f]{8,}\.css)"', page)
+    assert found, f"the page names no style sheet with a hash in its name:\n{page[:800]}"
+    status, headers, style = lab.get(found[1])
+    assert status == 200 and headers["content-type"] == "text/css" and "{" in style
+    assert headers["cache-control"] == "max-age=31536000", (
+        f"{found[1]} has Cache-Control {headers.get('cache-control')}"
+    )
+
+
+def test_every_file_of_the_page_is_served(lab: LabHost) -> None:
+    """Scripts and icons that the page names, and the modules that those import, are there."""
+    wanted, seen = re.findall(r'(?:href|src)="(/static/[^"]+)"', lab.get("/")[2]), set()
+    while wanted:
+        if (path := wanted.pop()) in seen:
+            continue
+        seen.add(path)
+        status, headers, body = lab.get(path)
+        assert status == 200, f"{path} got {status}"
+        if path.endswith(".js"):
+            assert "javascript" in headers["content-type"]
+            wanted += [f"/static/dashboard/{name}" for name in re.findall(r'from "\./([^"]+)"', body)]
+    assert len(seen) >= 3, f"the page names only {seen}"
+
+
+def test_page_holds_no_token(lab: LabHost) -> None:
+    """A token in the page's address does not come back in the page, where a cache could keep it."""
+    status, _, page = lab.get(f"/?token={lab.token()}")
+    assert status == 200
+    assert lab.token() not in page and lab.token().split(".")[2] not in page, "the page holds the token"
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("/static/../env", 404),
+        # What a location without its last slash would serve.
+        ("/static../{release}/staticfiles.json", 404),
+        ("/static../env", 404),
+        ("/static/..%2fenv", 404),
+        ("/static/%2e%2e/env", 404),
+        ("/static/dashboard/..%2f..%2flive%2fenv", 404),
+        ("/static/dashboard/....//....//env", 404),
+        # These lead out of all that there is, and nginx does not even ask what is there.
+        ("/static/..%2f..%2fgenerations", 400),
+        ("/static/../../../../etc/passwd", 400),
+    ],
+)
+def test_nothing_outside_static_is_served(lab: LabHost, path: str, expected: int) -> None:
+    """No spelling of a path leads out of the folder of static files."""
+    status, _, body = lab.get(path.replace("{release}", lab.live["release"]))
+    assert status == expected, f"{path} got {status}: {body[:200]}"
+    assert "SECRET" not in body and "root:" not in body

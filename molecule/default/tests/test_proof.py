@@ -1,0 +1,175 @@
+"""The proof of playbooks/verify.yml notices each fault that it should, names it, and says what to do."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+import pytest
+from lab_host import NO_SOCKET, ROOT, LabHost, Run
+
+testinfra_hosts = ["ansible://default-bookworm"]
+
+HOME = "/srv/dashboard/live"
+SITE = "/etc/nginx/sites-enabled/dashboard.conf"
+# For what is installed on top of the project's environment, or beside it.
+UV = (
+    "UV_CACHE_DIR=/var/cache/uv UV_NO_CONFIG=1 SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt "
+    "/opt/uv/bin/uv pip install --quiet"
+)
+
+
+class Verdict:
+    """What one run of playbooks/verify.yml found on a host."""
+
+    def __init__(self, lab: LabHost, idle_seconds: float = 0) -> None:
+        report = ROOT / "artifacts" / "verify" / f"{lab.name}.json"
+        report.unlink(missing_ok=True)
+        self.run = Run(
+            "playbooks/verify.yml", "--limit", lab.name, "--extra-vars", f"handshake_idle_seconds={idle_seconds}"
+        )
+        assert report.exists(), f"the run wrote no report:\n{self.run.output}"
+        self.report = json.loads(report.read_text())
+        self.results = {entry["id"]: entry for entry in self.report["results"]}
+        self.failed = {name for name, entry in self.results.items() if entry["state"] == "failed"}
+
+    def blames(self, name: str, seen: str, fix: str) -> None:
+        """Check that one result is bad, that it shows the fault and what to do, and that the run says so and fails."""
+        entry = self.results.get(name)
+        assert entry and entry["state"] == "failed", f"{name} did not fail:\n{self.run.output}"
+        assert re.search(seen, entry["seen"]), f"{name} does not name the fault: {entry}"
+        assert re.search(fix, entry["fix"]), f"{name} does not say what to do: {entry}"
+        assert self.run.code != 0, f"the run ended well although {name} failed:\n{self.run.output}"
+        assert self.report["ok"] is False
+        assert entry["title"] in self.run.output, f"the run does not show what failed:\n{self.run.output}"
+
+
+@pytest.fixture
+def repair(lab: LabHost) -> Iterator[ExitStack]:
+    """What is entered or called back here is undone when the test ends, however it ends."""
+    with ExitStack() as stack:
+        yield stack
+
+
+def test_lost_upgrade(lab: LabHost, repair: ExitStack) -> None:
+    """nginx that drops the headers of the upgrade is told from processes that do not speak WebSocket."""
+    repair.enter_context(lab.nginx_edited(SITE, "/Upgrade/d", "/Connection /d"))
+    verdict = Verdict(lab)
+    verdict.blames("handshake_nginx", "404", "drops the Upgrade or Connection header.*--tags nginx")
+    verdict.blames("outside", "404", "upgrade|Upgrade")
+    assert verdict.failed == {"handshake_nginx", "outside", "foreign_origin"}, "something that works is blamed too"
+
+
+def test_lost_upstream(lab: LabHost, repair: ExitStack) -> None:
+    """nginx that asks at a socket which is not there is told from processes that are down."""
+    repair.enter_context(lab.upstream(NO_SOCKET))
+    verdict = Verdict(lab)
+    verdict.blames("handshake_nginx", "502", r"upstream for dashboard leads elsewhere.*playbooks/deploy\.yml")
+    assert verdict.failed == {"http", "handshake_nginx", "outside", "foreign_origin"}, "something that works is blamed"
+
+
+def test_wsgi_server(lab: LabHost, repair: ExitStack) -> None:
+    """A WSGI server in daphne's place is named, with the fact that it speaks no WebSocket."""
+    target = lab.run("mktemp --directory /opt/wsgi-XXXXXX").strip()
+    repair.callback(lab.run, "rm -rf %s", target)
+    lab.run(f"chmod 755 {target} && {UV} --python {HOME}/venv --target {target} gunicorn")
+    repair.callback(lab.restart_processes)
+    command = (
+        f"exec {HOME}/within env HOME=/tmp PYTHONPATH={target} DJANGO_SETTINGS_MODULE=core.settings "
+        'python -m gunicorn --umask 0 --bind unix:$socket "django.core.wsgi:get_wsgi_application()"'
+    )
+    repair.enter_context(lab.edited(f"{HOME}/serve", rf"/^exec /,$c\{command}"))
+    lab.restart_processes()
+    verdict = Verdict(lab)
+    verdict.blames("process", "gunicorn, which speaks no WebSocket", "daphne")
+    verdict.blames("handshake_1", "404", "ASGI server")
+    assert verdict.results["http"]["state"] == "passed", "HTTP works under WSGI: that is why the fault is hard to see"
+
+
+def test_stopped_redis(lab: LabHost, repair: ExitStack) -> None:
+    """A Redis that is away is named as what is refused, with how to start it."""
+    repair.callback(lab.await_handshakes)
+    repair.callback(lab.run, "systemctl start redis-server")
+    lab.run("systemctl stop redis-server")
+    verdict = Verdict(lab)
+    verdict.blames("channel_layer", "refused|Error 111|Connect call failed", "start Redis.*redis-server")
+    verdict.blames("handshake_1", "500", ".")
+    assert {"process", "environment", "application"}.isdisjoint(verdict.failed), "what works is blamed for Redis"
+
+
+def test_redis_py_8(lab: LabHost, repair: ExitStack) -> None:
+    """redis-py 8 under the core layer is named before it does harm, and when it has closed the silent sockets."""
+    packages, kept = (
+        lab.run(f"echo {HOME}/venv/lib/python3*/site-packages").strip(),
+        lab.run("mktemp --directory").strip(),
+    )
+    repair.callback(lab.restart_processes)
+    repair.enter_context(lab.edited(f"{HOME}/env", "$aCHANNEL_LAYER=core"))
+    repair.callback(
+        lab.run, f"rm -rf {packages}/redis {packages}/redis-*.dist-info && mv {kept}/* {packages} && rmdir {kept}"
+    )
+    lab.run(f"cp --archive {packages}/redis {packages}/redis-*.dist-info {kept}")
+    lab.run(f"{UV} --python {HOME}/venv 'redis>=8'")
+    lab.restart_processes()
+    verdict = Verdict(lab, idle_seconds=8)
+    verdict.blames("redis_py", r"redis-py [89]\.", "redis<8")
+    verdict.blames("idle", "1011", r"redis-py [89]\..*redis<8")
+    assert verdict.results["handshake_1"]["state"] == "passed", "a handshake alone does not show this fault"
+
+
+def test_changed_secret(lab: LabHost, repair: ExitStack) -> None:
+    """A secret that was changed on the disk, and not in the processes, is named; its value is not."""
+    repair.enter_context(lab.edited(f"{HOME}/env", "s/^JWT_SECRET=.*/JWT_SECRET=another-secret-of-32-bytes-or-more/"))
+    verdict = Verdict(lab)
+    verdict.blames("environment", r"^JWT_SECRET changed on the disk", "deploy")
+    verdict.blames("handshake_1", "403", "another secret")
+    assert "another-secret-of" not in verdict.run.output + json.dumps(verdict.report), "the report holds the secret"
+
+
+def test_wrong_application(lab: LabHost, repair: ExitStack) -> None:
+    """An ASGI path whose attribute is not there is named, with the setting that holds it."""
+    repair.enter_context(lab.edited(f"{HOME}/generation.json", "s/core.asgi:application/core.asgi:app/"))
+    verdict = Verdict(lab)
+    verdict.blames("application", "AttributeError.*core.asgi.*'app'", "asgi_application")
+    assert verdict.failed == {"application"}, "something that works is blamed too"
+
+
+def test_logged_token(lab: LabHost, repair: ExitStack) -> None:
+    """A log that holds the token is named, by its path."""
+    log = "/var/log/nginx/dashboard.access.log"
+    size = lab.run("stat --format=%s " + log).strip()
+    repair.callback(lab.run, f"truncate --size={size} {log}")
+    repair.enter_context(
+        lab.nginx_edited("/etc/nginx/nginx.conf", "s/\\$request_method $uri $server_protocol/$request/")
+    )
+    verdict = Verdict(lab)
+    verdict.blames("logs", f"the token stands in .*{log}", r"\$uri and not \$request")
+    assert verdict.failed == {"logs"}, "something that works is blamed too"
+    assert not re.search(r"eyJ[\w-]{20,}\.", verdict.run.output + json.dumps(verdict.report)), (
+        "the report holds the token"
+    )
+
+
+def test_stopped_process(lab: LabHost, repair: ExitStack) -> None:
+    """A process that is down is named, although nginx serves every client from another."""
+    repair.callback(lab.await_serving)
+    repair.callback(lab.run, f"systemctl start {lab.units[0]}")
+    lab.run(f"systemctl stop {lab.units[0]}")
+    verdict = Verdict(lab)
+    verdict.blames(
+        "process", f"no process listens on {lab.live['instances'][0]}.sock", f"systemctl status {lab.units[0][:-8]}"
+    )
+    verdict.blames("handshake_1", ".", ".")
+    for name in ("handshake_2", "handshake_nginx", "outside"):
+        assert verdict.results[name]["state"] == "passed", f"{name} is blamed for another process"
+
+
+def test_healed_host_passes(lab: LabHost) -> None:
+    """After all of this, the proof finds nothing, and every result is told."""
+    verdict = Verdict(lab)
+    assert verdict.run.changed(lab.name) == 0
+    assert verdict.report["ok"] is True and not verdict.failed
+    states = {name: entry["state"] for name, entry in verdict.results.items()}
+    assert states.pop("idle") == "skipped" and set(states.values()) == {"passed"}, states

@@ -1,0 +1,78 @@
+"""Sockets outlive what happens to other processes, and processes come back."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterator
+
+import pytest
+from lab_host import LabHost, ask, echoes
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+
+
+@pytest.fixture
+def serving(lab: LabHost) -> Iterator[LabHost]:
+    """A host whose processes are all healthy before and after."""
+    lab.await_serving()
+    yield lab
+    lab.run("systemctl start " + " ".join(lab.units))
+    lab.await_serving()
+
+
+def test_killed_process_comes_back(serving: LabHost) -> None:
+    """A process that is killed is started again over the socket file that it left; another's sockets stay."""
+    first, second = serving.live["instances"][:2]
+    path, unit = serving.live["sockets"][0], serving.units[0]
+    with serving.socket_on_each_process() as sockets:
+        before = serving.pids()
+        # Stopped for a moment, so that the file it left can be seen: systemd starts it again within a second.
+        left = serving.run("kill -KILL %s && sleep 0.1 && test -S %s && echo left", str(before[unit]), path)
+        assert left.strip() == "left", "the killed process left no socket file, so its restart proves less than it says"
+        with pytest.raises(ConnectionClosed):
+            sockets[first].recv(timeout=5)
+        assert echoes(sockets[second]), f"a socket on {second} is broken, although {first} was killed"
+        serving.await_serving()
+        after = serving.pids()
+        assert after[unit] not in (0, before[unit]), f"{unit} was not started again"
+        with serving.tunnel(path) as port, serving.connect(port=port) as websocket:
+            assert ask(websocket, {"type": "status"})["process"] == first, "another process answers on its socket"
+        assert echoes(sockets[second])
+        assert after[serving.units[1]] == before[serving.units[1]], f"{second} was restarted too"
+
+
+def test_clients_reach_others_while_a_process_is_away(serving: LabHost) -> None:
+    """With one process stopped, every new handshake is served by another, at once."""
+    first = serving.live["instances"][0]
+    serving.run(f"systemctl stop {serving.units[0]}")
+    for _ in range(8):
+        with serving.connect() as websocket:
+            assert ask(websocket, {"type": "status"})["process"] != first
+
+
+def test_reload_of_nginx_keeps_sockets_open(lab: LabHost) -> None:
+    """A reload of nginx, as after a renewed certificate, closes no socket, and new ones open."""
+    with lab.socket_on_each_process() as sockets:
+        lab.reload_nginx()
+        for process, websocket in sockets.items():
+            assert echoes(websocket), f"a socket on {process} does not echo after the reload"
+        with lab.connect() as websocket:
+            assert echoes(websocket), "a socket that was opened after the reload does not echo"
+
+
+def test_clients_may_come_back_all_at_once(lab: LabHost) -> None:
+    """Hundreds of clients that connect in one instant, as after a break of the network, are all served."""
+
+    async def one() -> int:
+        try:
+            async with connect(lab.url(lab.token()), proxy=None, ping_interval=None, open_timeout=30):
+                return 101
+        except InvalidStatus as error:
+            return error.response.status_code
+
+    async def storm() -> list[int]:
+        return await asyncio.gather(*(one() for _ in range(400)))
+
+    statuses = Counter(asyncio.run(storm()))
+    assert statuses == {101: 400}, f"of 400 handshakes in one instant: {dict(statuses)}"
