@@ -206,6 +206,9 @@ def up(name: str, debian: str, published: list[str]) -> dict:
     if state and state["State"]["Running"] and (STATE / "hosts" / name).exists():
         return {"changed": False, **reach(name)}
     if state:
+        made_by = state["Config"]["Labels"][LABEL]
+        if made_by != str(ROOT):
+            raise LabError(f"{name} was made from another folder ({made_by}), whose key it trusts. Remove it there")
         docker("start", name)
         say(f"{name}: started")
     else:
@@ -215,7 +218,7 @@ def up(name: str, debian: str, published: list[str]) -> dict:
         network()
         ports = [f"127.0.0.1:{pair}" for pair in (f"{free_port()}:22", *published)]
         docker(
-            "run", "--detach", "--name", name, "--hostname", name, "--label", LABEL, "--network", IMAGE,
+            "run", "--detach", "--name", name, "--hostname", name, "--label", f"{LABEL}={ROOT}", "--network", IMAGE,
             *(item for port in ports for item in ("--publish", port)), *container_options(), image,
         )  # fmt: skip
         docker("exec", name, "install", "-d", "-m", "700", "/root/.ssh")
@@ -295,9 +298,9 @@ def down(names: list[str]) -> None:
 
 
 def hosts() -> list[str]:
-    """Return the names of all lab hosts."""
+    """Return the names of the lab hosts that were made from this folder."""
     return (
-        docker("ps", "--all", "--filter", f"label={LABEL}", "--format", "{{.Names}}").split()
+        docker("ps", "--all", "--filter", f"label={LABEL}={ROOT}", "--format", "{{.Names}}").split()
         if engine_answers()
         else []
     )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 
-import pytest
 from lab_host import LabHost
 
 SANDBOX = {
