@@ -5,5 +5,5 @@ cd "$(dirname "$0")/.."
 echo "lint: ruff";          ruff check --quiet . && ruff format --check --quiet .
 echo "lint: mypy";          mypy
 echo "lint: yamllint";      yamllint --strict .
-echo "lint: ansible-lint";  ansible-lint --offline --quiet
+echo "lint: ansible-lint";  ansible-lint --offline -q
 echo "lint: variables";     python scripts/variables.py --check
