@@ -31,6 +31,7 @@ APP = Path(__file__).name.removesuffix("-generations")
 HOME = Path("/srv") / APP
 HISTORY = HOME / "history.jsonl"
 LOCK = HOME / "deploy.lock"
+UPSTREAM = Path("/etc/nginx/conf.d") / f"{APP}-upstream.conf"
 SETTLE = 3.0  # seconds in which requests that nginx had accepted before a switch still reach the old processes
 PIDFD_GETFD = 438  # the system call's number, the same on every architecture since Linux 5.6
 
@@ -105,12 +106,15 @@ def drains() -> dict[str, float]:
 def overview() -> list[dict[str, Any]]:
     """Return all generations with their state, the one that serves first, then the younger before the older."""
     rows, draining, serving = [], drains(), live()
+    upstream = UPSTREAM.read_text() if UPSTREAM.exists() else ""
     for name, described in generations().items():
         shown = systemd_properties(units(described), "ActiveState", "MemoryCurrent")
         running = [unit for unit in shown if unit["ActiveState"] == "active"]
         memory = sum(int(unit["MemoryCurrent"]) for unit in running if unit["MemoryCurrent"].isdigit())
         if name == serving:
             state = "live"
+        elif any(f"unix:{path} " in upstream for path in described["sockets"]):
+            state = "switching"  # nginx passes connections to it, and the run that did so was killed or is not done
         elif name in draining:
             state = "draining"
         elif served(name):
@@ -288,7 +292,7 @@ def tidy(keep: int, limit: int) -> list[str]:
         stop(row)
         gone.append(f"drain of {row['generation']}")
     kept = [row for row in rows if row["state"] == "kept"][:keep]
-    needed = [row for row in rows if row["state"] in ("live", "left")] + draining + kept
+    needed = [row for row in rows if row["state"] in ("live", "switching", "left")] + draining + kept
     for row in rows:
         if row not in needed:
             stop(row)
