@@ -154,12 +154,13 @@ def ensure_base(suite: str) -> str:
 
 
 def mirrors(suite: str) -> list[str]:
-    """Return the machine's own Debian mirror as mmdebstrap's arguments, or nothing where that is the default."""
-    sites = run("apt-get", "indextargets", "--format", "$(SITE) $(ORIGIN)", "Created-By: Packages", check=False).stdout
-    debian = [line.split()[0] for line in (sites or "").splitlines() if line.endswith(" Debian")]
-    if not debian or any("deb.debian.org" in site for site in debian):
-        return []
-    return [f"deb {debian[0]} {suite} main"]
+    """Return the machine's own Debian mirrors as mmdebstrap's arguments, or nothing where apt names none."""
+    targets = run(
+        "apt-get", "indextargets", "--format", "$(SITE) $(CODENAME) $(ORIGIN)", "Created-By: Packages", check=False
+    )
+    lines = [line.split() for line in (targets.stdout or "").splitlines() if line.endswith(" Debian")]
+    parts = {(site, "-security" if codename.endswith("-security") else "") for site, codename, _ in lines}
+    return [f"deb {site} {suite}{part} main" for site, part in sorted(parts, key=lambda entry: (entry[1], entry[0]))]
 
 
 # --- hosts ----------------------------------------------------------------------------------------------------------
