@@ -275,7 +275,8 @@ class LabHost:
                 time.sleep(0.02)
             yield port
         finally:
-            tunnel.terminate()
+            # Not SIGTERM: an ssh that gets it just before it waits for its connections may not notice.
+            tunnel.kill()
             tunnel.wait(5)
 
 
