@@ -773,12 +773,14 @@ def _secret_pattern(secret: str) -> str:
 def _character_pattern(character: str) -> str:
     # "surrogatepass": a lone surrogate is a legal str, and must not make the function that hides secrets raise.
     percent = "".join(f"%{byte:02x}" for byte in character.encode("utf-8", "surrogatepass"))
-    forms = {re.escape(character), f"(?i:{percent})"}
+    plain, caseless = {character}, {percent}
     if not (character.isascii() and character.isalnum()):
-        forms.add(f"(?i:{re.escape(json.dumps(character)[1:-1])})")
-        forms.add(re.escape(html.escape(character)))
-    forms.update({" ": [r"\+"], "'": ["&#39;"], "/": [r"\\/"]}.get(character, []))
-    return "(?:" + "|".join(sorted(forms, key=len, reverse=True)) + ")"
+        caseless.add(json.dumps(character)[1:-1])
+        plain.add(html.escape(character))
+    plain.update({" ": ["+"], "'": ["&#39;"], "/": ["\\/"]}.get(character, []))
+    # The longest first, by what it matches: "&amp;" is not "&" and four letters more.
+    forms = [(form, re.escape(form)) for form in plain] + [(form, f"(?i:{re.escape(form)})") for form in caseless]
+    return "(?:" + "|".join(pattern for _, pattern in sorted(forms, key=lambda each: len(each[0]), reverse=True)) + ")"
 
 
 def _redact_cut(text: str, known: list[str]) -> str:
@@ -968,8 +970,8 @@ SYMPTOMS: tuple[Symptom, ...] = (
     # -- no answer to judge
     Symptom(
         "failed",
-        "The process does not run, it died while starting, or it listens on another path. daphne leaves without a word "
-        "when the socket's folder is missing.",
+        "The process does not run, it died while starting, it hangs before it listens, or it listens on another path. "
+        "daphne leaves without a word when the socket's folder is missing.",
         "Look at the process's state and log, and whether the socket's folder exists.",
         stage="socket",
         text=r"no such file",
