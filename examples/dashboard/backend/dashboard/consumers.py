@@ -28,27 +28,45 @@ class DashboardConsumer(AsyncJsonWebsocketConsumer):
     # The close that a drain has set for this socket; kept, because a task that nobody holds may be collected.
     leaving: asyncio.Task[None] | None = None
 
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.joined: set[str] = set()
+
     async def __call__(self, *args: Any) -> None:
-        """Run the socket to its end, however that comes: a broken channel layer ends it without disconnect()."""
+        """Run the socket to its end, however that comes: a send to a client that is gone ends it without disconnect().
+
+        A group that is not left then keeps a member for as long as the channel layer's group_expiry, which is a day.
+        """
         try:
             await super().__call__(*args)
         finally:
             roster.leave(self)
+            await self.leave_groups()
 
     async def connect(self) -> None:
         """Accept the socket: the middleware has checked its origin and token."""
-        await self.channel_layer.group_add(EVERYONE, self.channel_name)
-        await self.channel_layer.group_add(generation_group(), self.channel_name)
+        await self.join(EVERYONE)
+        await self.join(generation_group())
         await self.accept()
         roster.join(self)
         logger.info("connect: user=%r", self.scope["user"])
 
     async def disconnect(self, code: int) -> None:
-        """Leave the groups, also while the channel layer is away."""
+        """Leave the groups."""
         logger.info("disconnect: user=%r code=%s", self.scope["user"], code)
         if self.leaving:
             self.leaving.cancel()
-        for group in (EVERYONE, WATCHERS, generation_group()):
+        await self.leave_groups()
+
+    async def join(self, group: str) -> None:
+        """Become a member of a group."""
+        self.joined.add(group)
+        await self.channel_layer.group_add(group, self.channel_name)
+
+    async def leave_groups(self) -> None:
+        """Leave each group that was joined and not left yet, also while the channel layer is away."""
+        while self.joined:
+            group = self.joined.pop()
             try:
                 await self.channel_layer.group_discard(group, self.channel_name)
             except LAYER_ERRORS as error:
@@ -80,7 +98,7 @@ class DashboardConsumer(AsyncJsonWebsocketConsumer):
             case "status":
                 await self.send_json({"type": "status", **status()})
             case "census":
-                await self.channel_layer.group_add(WATCHERS, self.channel_name)
+                await self.join(WATCHERS)
                 roster.census()
             case _:
                 raise BadRequest("Unknown type: use echo, message, status or census.")
