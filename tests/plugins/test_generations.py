@@ -78,7 +78,7 @@ def test_tidy_keeps_what_may_serve_again(home: Path, monkeypatch: pytest.MonkeyP
     assert left(home, "generations") == {"release0-aaaaaa", "release1-aaaaaa", "release2-aaaaaa"}
     assert left(home, "releases") == left(home, "static") == {"release0", "release1", "release2"}
     assert left(home, "venvs") == {"v0", "v1"}
-    assert left(home, "instances") == {"release0-aaaaaa-1", "release1-aaaaaa-1", "release2-aaaaaa-1"}
+    assert left(home, "instances") == {"release0-aaaaaa-1", "release1-aaaaaa-1"}, "a reboot ended the drain of others"
     assert "generation release4-aaaaaa" in gone and "releases/release3" in gone
 
 
@@ -101,6 +101,12 @@ def test_tidy_ends_the_oldest_of_too_many_that_drain(home: Path, monkeypatch: py
     for row in rows[1:]:
         row["state"] = "draining"
     assert tidy(monkeypatch, rows, keep=3, limit=2) == ["drain of release3-aaaaaa"]
+    rows[3]["state"] = "draining"
+    make(home, "release4", "aaaaaa")
+    rows.append({**rows[3], "generation": "release4-aaaaaa", "release": "release4", "state": "kept"})
+    gone = tidy(monkeypatch, rows, keep=1, limit=2)
+    assert "generation release4-aaaaaa" in gone, "the one whose drain was ended is the one that is kept"
+    assert left(home, "releases") == {"release0", "release1", "release2", "release3"}
 
 
 def test_second_lock_is_refused_while_its_run_lives(home: Path) -> None:
@@ -127,6 +133,51 @@ def test_process_of_the_same_number_is_another_one() -> None:
     assert tool.lives(os.getpid(), started(os.getpid()))
     assert not tool.lives(os.getpid(), "1")
     assert not tool.lives(2**22 + 1, "1")
+
+
+def test_lock_is_refused_when_another_release_serves_than_the_one_seen(home: Path) -> None:
+    """A run that read what serves before another one's end would drain the wrong generation."""
+    make(home, "release1", "aaaaaa")
+    (home / "live").symlink_to("generations/release1-aaaaaa")
+    with pytest.raises(tool.Refused, match="release1-aaaaaa serves now"):
+        tool.lock("bob@desk", "release0-aaaaaa")
+    assert not (home / "deploy.lock").exists()
+    assert tool.lock("bob@desk", "release1-aaaaaa") == ""
+
+
+def test_switch_is_told_only_by_a_later_line_of_history(home: Path) -> None:
+    """What a run has to do after a switch is done again until its line says that it was."""
+    make(home, "release0", "aaaaaa")
+    event = {"what": "deploy", "generation": "release0-aaaaaa"}
+    tool.note(json.dumps({**event, "result": "serves"}))
+    (home / "generations" / "release0-aaaaaa" / "served").touch()
+    os.utime(home / "generations" / "release0-aaaaaa" / "served", (time.time() + 60, time.time() + 60))
+    assert not tool.told("release0-aaaaaa"), "the line is older than the switch"
+    os.utime(home / "generations" / "release0-aaaaaa" / "served", (time.time() - 60, time.time() - 60))
+    assert tool.told("release0-aaaaaa")
+    (home / "history.jsonl").unlink()
+    tool.note(json.dumps({**event, "result": "serves, but a command after the switch failed"}))
+    assert not tool.told("release0-aaaaaa")
+
+
+def test_serving_leads_all_links_to_the_new_generation(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    retired: list[tuple[object, ...]] = []
+    monkeypatch.setattr(tool, "ETC", home / "etc")
+    monkeypatch.setattr(tool, "retire", lambda *given: retired.append(given))
+    (home / "etc").mkdir()
+    for release in ("release0", "release1"):
+        make(home, release, "aaaaaa")
+        (home / "generations" / f"{release}-aaaaaa" / "env").write_text(f"NAME={release}\n")
+    tool.serve("release0-aaaaaa", 300, 10, [])
+    assert retired == [] and not (home / "before").is_symlink()
+    tool.serve("release1-aaaaaa", 300, 10, ["python", "manage.py", "drain"])
+    assert (home / "live").resolve().name == "release1-aaaaaa"
+    assert (home / "before").resolve().name == "release0-aaaaaa"
+    assert (home / "etc" / "dashboard" / "env").read_text() == "NAME=release1\n"
+    assert tool.served("release1-aaaaaa") > time.time() - 60
+    assert retired == [("release0-aaaaaa", 300, 10, ["python", "manage.py", "drain"])]
+    tool.serve("release1-aaaaaa", 300, 10, [])
+    assert len(retired) == 1, "a generation is not retired for itself"
 
 
 def test_history_is_told_newest_first_without_a_line_that_was_cut(home: Path) -> None:

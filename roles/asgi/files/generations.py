@@ -2,10 +2,14 @@
 """Look after the generations of a project on this host: its name is this file's, less "-generations".
 
     generations list [--json]                   what serves, drains or is kept, with sockets, memory and age
+    generations start GENERATION                have its processes run, for this boot and the next
+    generations serve GENERATION SECONDS SPREAD note that it serves, and retire the one that did
+    generations retire GENERATION SECONDS SPREAD drain it in the background, by a unit of its own
     generations drain GENERATION SECONDS SPREAD wait for its sockets to end, close what is left, stop its processes
+    generations stop GENERATION                 stop its processes now
     generations tidy KEEP DRAINING              remove what no kept generation needs; end the oldest that drain too many
     generations close SPREAD                    close the sockets of all generations
-    generations lock WHO / unlock               one deploy at a time
+    generations lock WHO [LIVE] / unlock        one deploy at a time; refused where LIVE is not what serves
     generations note JSON                       write a line of history
 
 A generation is a release with its environment and the way it is run; each of its processes is a unit. The folders are
@@ -27,12 +31,15 @@ import time
 from pathlib import Path
 from typing import Any
 
+ETC = Path("/etc")
 APP = Path(__file__).name.removesuffix("-generations")
 HOME = Path("/srv") / APP
 HISTORY = HOME / "history.jsonl"
 LOCK = HOME / "deploy.lock"
 UPSTREAM = Path("/etc/nginx/conf.d") / f"{APP}-upstream.conf"
 SETTLE = 3.0  # seconds in which requests that nginx had accepted before a switch still reach the old processes
+MOMENT = "%Y-%m-%d %H:%M:%S"  # in UTC; sorts as it is
+DONE = "serves"  # the result of a run that switched and did all that follows
 PIDFD_GETFD = 438  # the system call's number, the same on every architecture since Linux 5.6
 
 
@@ -49,6 +56,14 @@ def generations() -> dict[str, dict[str, Any]]:
     for path in (HOME / "generations").glob("*/generation.json"):
         found[path.parent.name] = json.loads(path.read_text())
     return found
+
+
+def describe(generation: str) -> dict[str, Any]:
+    """Return what a generation says of itself; raise Refused where there is none."""
+    try:
+        return json.loads((HOME / "generations" / generation / "generation.json").read_text())
+    except FileNotFoundError:
+        raise Refused(f"{APP} has no generation {generation} here") from None
 
 
 def live() -> str:
@@ -103,6 +118,15 @@ def drains() -> dict[str, float]:
     return found
 
 
+def told(generation: str) -> bool:
+    """Tell whether the run that switched to a generation came to its end: the line of history is the last it does."""
+    since = time.strftime(MOMENT, time.gmtime(served(generation)))
+    return any(
+        event.get("generation") == generation and event["at"] >= since and event.get("result") == DONE
+        for event in history(sys.maxsize)
+    )
+
+
 def overview() -> list[dict[str, Any]]:
     """Return all generations with their state, the one that serves first, then the younger before the older."""
     rows, draining, serving = [], drains(), live()
@@ -123,7 +147,7 @@ def overview() -> list[dict[str, Any]]:
             state = "new"
         rows.append(
             {
-                **described, "state": state, "served": served(name), "running": len(running),
+                **described, "state": state, "served": served(name), "told": told(name), "running": len(running),
                 "connections": len(accepted(described["sockets"])), "memory": memory,
                 "deadline": draining.get(name, 0.0),
             }
@@ -176,6 +200,50 @@ def table(rows: list[dict[str, Any]], events: list[dict[str, Any]]) -> str:
 def clock(moment: float) -> str:
     """Return a moment's time of day."""
     return time.strftime("%H:%M:%S UTC", time.gmtime(moment))
+
+
+# --- serving ----------------------------------------------------------------------------------------------------------
+
+
+def link(path: Path, target: str) -> None:
+    """Have a link lead to a target, in one step for whoever follows it meanwhile."""
+    path.parent.mkdir(exist_ok=True)
+    part = path.with_name(f".{path.name}.part")
+    part.unlink(missing_ok=True)
+    part.symlink_to(target)
+    part.replace(path)
+
+
+def start(generation: str) -> None:
+    """Have a generation's processes run, for this boot and the next. One that drains does not drain any more."""
+    described = describe(generation)
+    subprocess.run(["systemctl", "stop", "--quiet", drain_unit(generation)], check=False)  # there may be none
+    (HOME / "generations" / generation / "deadline").unlink(missing_ok=True)
+    for instance in described["instances"]:
+        link(HOME / "instances" / instance, f"../generations/{generation}")
+    subprocess.run(["systemctl", "enable", "--now", "--quiet", *units(described)], check=True)
+
+
+def serve(generation: str, seconds: float, spread: float, command: list[str]) -> None:
+    """Note that a generation serves, now that nginx passes connections to it, and retire the one that did before."""
+    before = live()
+    link(ETC / APP / "env", str(HOME / "live" / "env"))
+    (HOME / "generations" / generation / "served").touch()
+    if before not in ("", generation):
+        link(HOME / "before", f"generations/{before}")
+    # A run that was killed before this line is repeated from the start by the next; after it, what is left is done.
+    link(HOME / "live", f"generations/{generation}")
+    if before not in ("", generation):
+        retire(before, seconds, spread, command)
+
+
+def retire(generation: str, seconds: float, spread: float, command: list[str]) -> None:
+    """Drain a generation in the background, by a unit of its own, unless that is being done."""
+    if generation in drains():
+        return
+    describe(generation)
+    run = [str(Path(__file__).resolve()), "drain", generation, str(seconds), str(spread), "--", *command]
+    subprocess.run(["systemd-run", "--collect", "--quiet", f"--unit={drain_unit(generation)}", *run], check=True)
 
 
 # --- draining ---------------------------------------------------------------------------------------------------------
@@ -232,6 +300,7 @@ def close_all(sockets: list[str], spread: float) -> int:
 def stop(described: dict[str, Any]) -> None:
     """Stop a generation's processes, for this boot and the next, and remove their sockets."""
     subprocess.run(["systemctl", "disable", "--now", "--quiet", *units(described)], check=True)
+    subprocess.run(["systemctl", "reset-failed", "--quiet", *units(described)], check=False)  # most have not
     for instance, path in zip(described["instances"], described["sockets"], strict=True):
         for stale in (HOME / "instances" / instance, Path(path), Path(f"{path}.lock")):
             stale.unlink(missing_ok=True)
@@ -241,17 +310,19 @@ def drain(generation: str, seconds: float, spread: float, command: list[str]) ->
     """Wait for a generation's sockets to end, close what is left at the deadline, and stop its processes.
 
     `command` is run before the deadline, in the generation's environment: a project's own, friendlier way to have its
-    clients leave. Sockets that it leaves open are closed at the deadline all the same.
+    clients leave. Sockets that it leaves open are closed at the deadline all the same. The deadline is not before
+    `SETTLE`: a socket cannot be told from a request that is being answered.
     """
+    seconds = max(seconds, SETTLE)
     folder = HOME / "generations" / generation
-    described = json.loads((folder / "generation.json").read_text())
+    described = describe(generation)
     deadline = time.time() + seconds
     (folder / "deadline").write_text(f"{deadline}\n")
     # After a reboot the generation that serves comes back, and this one does not.
     subprocess.run(["systemctl", "disable", "--quiet", *units(described)], check=True)
     # Where this run is ended early, the next one must not find the sockets' clients closed twice.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(f"{generation}: not drained any more"))
-    time.sleep(min(SETTLE, seconds))
+    time.sleep(SETTLE)
     asked = not command
     while accepted(described["sockets"]) and time.time() < deadline:
         if live() == generation:
@@ -286,22 +357,26 @@ def tidy(keep: int, limit: int) -> list[str]:
     rows = overview()
     gone: list[str] = []
     draining = [row for row in rows if row["state"] == "draining"]
-    for row in draining[limit:]:
+    draining, ended = draining[:limit], draining[limit:]
+    for row in ended:
         subprocess.run(["systemctl", "stop", drain_unit(row["generation"])], check=True)
         close_all(row["sockets"], SETTLE)
         stop(row)
         gone.append(f"drain of {row['generation']}")
-    kept = [row for row in rows if row["state"] == "kept"][:keep]
+    kept = [row for row in rows if row["state"] == "kept" or row in ended][:keep]
     needed = [row for row in rows if row["state"] in ("live", "switching", "left")] + draining + kept
     for row in rows:
         if row not in needed:
             stop(row)
             shutil.rmtree(HOME / "generations" / row["generation"])
             gone.append(f"generation {row['generation']}")
-    names = {row["generation"] for row in needed}
+    # A generation whose drain was ended by a reboot is kept, and its processes are not.
+    names = {row["generation"] for row in needed if row["state"] != "kept"}
     for link in (HOME / "instances").iterdir():
         if link.name.rpartition("-")[0] not in names:
             link.unlink()
+    for row in kept:
+        (HOME / "generations" / row["generation"] / "deadline").unlink(missing_ok=True)
     in_use = {
         "releases": {row["release"] for row in needed},
         "static": {row["release"] for row in needed},
@@ -344,8 +419,11 @@ def lives(pid: int, started: str) -> bool:
         return False
 
 
-def lock(who: str) -> str:
-    """Take the lock; return a note where that of a dead run was broken. Raise Refused where a run holds it."""
+def lock(who: str, expected: str | None = None) -> str:
+    """Take the lock; return a note where that of a dead run was broken. Raise Refused where a run holds it.
+
+    So it does where another generation serves than the one that the caller has seen: it would act on what was so.
+    """
     note = ""
     while True:
         try:
@@ -361,9 +439,12 @@ def lock(who: str) -> str:
             LOCK.unlink(missing_ok=True)
             continue
         pid, started = session()
-        since = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime())
+        since = time.strftime(f"{MOMENT} UTC", time.gmtime())
         with os.fdopen(handle, "w") as file:
             json.dump({"who": who, "since": since, "pid": pid, "started": started}, file)
+        if expected not in (None, live()):
+            LOCK.unlink()
+            raise Refused(f"another deploy of {APP} ended while this one began: {live()} serves now. Run this again.")
         return note
 
 
@@ -377,7 +458,7 @@ def holder() -> dict[str, Any]:
 
 def note(event: str) -> None:
     """Append an event to the history, with the time; one line each."""
-    at = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime())
+    at = time.strftime(MOMENT, time.gmtime())
     with HISTORY.open("a") as file:
         file.write(json.dumps({"at": at, **json.loads(event)}) + "\n")
 
@@ -387,16 +468,21 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("list").add_argument("--json", action="store_true")
-    draining = commands.add_parser("drain")
-    draining.add_argument("generation")
-    draining.add_argument("seconds", type=float)
-    draining.add_argument("spread", type=float)
-    draining.add_argument("own", nargs="*", help="the project's own command, after --")
+    for name in ("start", "stop"):
+        commands.add_parser(name).add_argument("generation")
+    for name in ("serve", "retire", "drain"):
+        ending = commands.add_parser(name)
+        ending.add_argument("generation")
+        ending.add_argument("seconds", type=float, help="until sockets of what is retired are closed")
+        ending.add_argument("spread", type=float, help="seconds over which they are")
+        ending.add_argument("own", nargs="*", help="the project's own command to have clients leave, after --")
     tidying = commands.add_parser("tidy")
     tidying.add_argument("keep", type=int)
     tidying.add_argument("limit", type=int)
     commands.add_parser("close").add_argument("spread", type=float)
-    commands.add_parser("lock").add_argument("who")
+    locking = commands.add_parser("lock")
+    locking.add_argument("who")
+    locking.add_argument("live", nargs="?", help="what the caller has seen to serve, or an empty text")
     commands.add_parser("unlock")
     commands.add_parser("note").add_argument("event")
     arguments = parser.parse_args()
@@ -404,15 +490,20 @@ def main() -> int:
         if arguments.command == "list":
             rows, events = overview(), history(5)
             print(json.dumps({"generations": rows, "history": events}) if arguments.json else table(rows, events))
-        elif arguments.command == "drain":
-            drain(arguments.generation, arguments.seconds, arguments.spread, arguments.own)
+        elif arguments.command in ("serve", "retire", "drain"):
+            act = {"serve": serve, "retire": retire, "drain": drain}[arguments.command]
+            act(arguments.generation, arguments.seconds, arguments.spread, arguments.own)
+        elif arguments.command == "start":
+            start(arguments.generation)
+        elif arguments.command == "stop":
+            stop(describe(arguments.generation))
         elif arguments.command == "tidy":
             print("\n".join(tidy(arguments.keep, arguments.limit)))
         elif arguments.command == "close":
             every = [path for described in generations().values() for path in described["sockets"]]
             print(close_all(every, arguments.spread))
         elif arguments.command == "lock":
-            print(lock(arguments.who))
+            print(lock(arguments.who, arguments.live))
         elif arguments.command == "unlock":
             LOCK.unlink(missing_ok=True)
         else:
