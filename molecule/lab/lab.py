@@ -6,6 +6,7 @@
     lab.py down NAME…                                      remove hosts
     lab.py list                                            what runs
     lab.py engine                                          have a Docker engine, and nothing more
+    lab.py browser                                         have a browser for the tests, and print its path
     lab.py clean                                           remove every host, image and key that this tool made
 
 A host's address and key go to .lab/ssh_config, so `ssh -F .lab/ssh_config NAME` logs in, as Ansible does; its published
@@ -97,6 +98,13 @@ def ensure_engine() -> None:
         if time.monotonic() > deadline:
             raise LabError(f"the Docker engine did not start; see {STATE / 'dockerd.log'} or `journalctl -u docker`")
         time.sleep(0.5)
+
+
+def ensure_browser() -> str:
+    """Install Chromium where it is missing; return its path."""
+    if not shutil.which("chromium"):
+        install_packages("chromium", why="the tests look at pages in Chromium, and none was found")
+    return shutil.which("chromium") or "chromium"
 
 
 def install_packages(*names: str, why: str) -> None:
@@ -328,6 +336,7 @@ def main() -> int:
     commands.add_parser("down", help="remove hosts").add_argument("names", nargs="+")
     commands.add_parser("list", help="show the lab's hosts")
     commands.add_parser("engine", help="have a Docker engine")
+    commands.add_parser("browser", help="have a browser for the tests")
     commands.add_parser("clean", help="remove all that the lab made")
     arguments = parser.parse_args()
     try:
@@ -339,6 +348,8 @@ def main() -> int:
             print("\n".join(hosts()))
         elif arguments.command == "engine":
             ensure_engine()
+        elif arguments.command == "browser":
+            print(ensure_browser())
         else:
             clean()
     except LabError as error:
