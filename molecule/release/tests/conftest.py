@@ -1,0 +1,60 @@
+"""What the tests of this scenario share: both hosts, copies of the project, and clients that notice what goes wrong."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import testinfra
+
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE.parents[1] / "resources"), str(HERE)]
+
+from lab_fixtures import *  # noqa: E402, F403 - pytest finds fixtures and hooks by their names in this module
+from pair import INVENTORY, NAMES, Clients, Copy, Pair, Playbook, ReleaseHost  # noqa: E402
+
+
+@pytest.fixture(scope="session")
+def lab() -> Pair:
+    """Both hosts."""
+    found = [testinfra.get_host(f"ansible://{name}", ansible_inventory=str(INVENTORY)) for name in NAMES]
+    return Pair([ReleaseHost(host) for host in found])
+
+
+@pytest.fixture(autouse=True)
+def ended() -> Iterator[None]:
+    """No run outlives its test."""
+    yield
+    while Playbook.started:
+        Playbook.started.pop().clean()
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Callable[..., Copy]:
+    """Make copies of the project. With a word, one that differs from others by it, in one line."""
+
+    def make(word: str = "") -> Copy:
+        made = Copy(tmp_path / f"project-{word or 'bad'}")
+        made.append("core/__init__.py", f"# {word} {time.time_ns()}")
+        return made
+
+    return make
+
+
+@pytest.fixture
+def clients(lab: Pair, tmp_path: Path) -> Iterator[Callable[..., Clients]]:
+    """Start clients, who are gone at the test's end."""
+    started: list[Clients] = []
+
+    def start(sockets: int = 20, rate: float = 4) -> Clients:
+        started.append(Clients(lab, tmp_path / f"clients-{len(started)}.json", sockets, rate))
+        return started[-1]
+
+    yield start
+    for each in started:
+        if each.process.poll() is None:
+            each.process.kill()
+            each.process.wait()

@@ -1,0 +1,262 @@
+"""Both hosts of the scenario as its tests see them: what serves, what drains, what is left, and runs of playbooks."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+from lab_host import ROOT, LabHost
+
+HERE = Path(__file__).resolve().parent
+
+INVENTORY = Path(os.environ.get("MOLECULE_EPHEMERAL_DIRECTORY", ".")) / "inventory"
+NAMES = ("release-1", "release-2")
+RUN_SECONDS = 180  # a run that takes longer hangs
+SETTLE_SECONDS = 40
+# Runs on the host: everything of the project there is, but its history.
+SNAPSHOT = """
+import json, pathlib, subprocess
+def names(folder, pattern="*"):
+    return sorted(path.name for path in pathlib.Path(folder).glob(pattern))
+def lines(*command):
+    return sorted(subprocess.run(command, capture_output=True, text=True).stdout.splitlines())
+home = pathlib.Path("/srv/dashboard")
+found = {kind: names(home / kind) for kind in ("generations", "releases", "venvs", "static", "instances")}
+found["live"] = (home / "live").resolve().name
+found["lock"] = (home / "deploy.lock").exists()
+found["sockets"] = names("/run/dashboard", "*.sock")
+found["enabled"] = names("/etc/systemd/system/multi-user.target.wants", "dashboard-*")
+found["units"] = lines("systemctl", "list-units", "--all", "--plain", "--no-legend", "dashboard-*")
+found["units"] = [" ".join(line.split()[:4]) for line in found["units"]]
+found["processes"] = lines("pgrep", "--uid", "dashboard", "--list-full")
+print(json.dumps(found))
+"""
+
+
+class Playbook:
+    """A run of a playbook, as its user starts it; `output` is all that it printed so far."""
+
+    started: ClassVar[list[Playbook]] = []
+
+    def __init__(self, name: str, *arguments: str) -> None:
+        # What molecule and testinfra set for themselves is not what a user has.
+        environment = {key: value for key, value in os.environ.items() if not key.startswith(("ANSIBLE_", "PY_COLORS"))}
+        environment |= {"ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"}
+        # Without it, Ansible tells of a task when it has ended and not when it begins.
+        environment |= {"ANSIBLE_DISPLAY_SKIPPED_HOSTS": "1"}
+        self.mark = f"RELEASE_TEST_RUN={uuid.uuid4()}"
+        environment |= dict([self.mark.split("=")])
+        program = str(Path(sys.executable).with_name("ansible-playbook"))
+        self.output, self.code = "", None
+        self.process = subprocess.Popen(
+            [program, "--inventory", str(INVENTORY), f"playbooks/{name}.yml", *arguments], cwd=ROOT, env=environment,
+            text=True, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )  # fmt: skip
+        self.started.append(self)
+
+    def until(self, task: str) -> Playbook:
+        """Read what it prints until a task begins; fail the test when it ends before."""
+        for line in self.process.stdout:
+            self.output += line
+            if line.startswith("TASK [") and line.split("]")[0].endswith(task):
+                return self
+        pytest.fail(f"the run ended, and task {task!r} never began:\n{self.output}")
+
+    def kill(self) -> None:
+        """Kill it and everything in its process group."""
+        os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+        self.process.stdout.close()
+
+    def clean(self) -> None:
+        """Kill what is left of it; what it had started in sessions of their own survives it."""
+        for folder in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):
+                if self.mark.encode() in (folder / "environ").read_bytes():
+                    os.kill(int(folder.name), signal.SIGKILL)
+
+    def end(self) -> Playbook:
+        """Wait for its end; fail the test when that takes too long."""
+        try:
+            self.output += self.process.communicate(timeout=RUN_SECONDS)[0]
+        except subprocess.TimeoutExpired:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            pytest.fail(f"the run did not end within {RUN_SECONDS} s:\n{self.output}")
+        self.code = self.process.returncode
+        return self
+
+    def succeeded(self) -> Playbook:
+        """Wait for its end; fail the test where the run failed."""
+        if self.end().code:
+            pytest.fail(f"the run ended with {self.code}:\n{self.output}")
+        return self
+
+    def failed(self, *reasons: str) -> Playbook:
+        """Wait for its end; fail the test where the run succeeded, or does not tell each of some reasons."""
+        if not self.end().code:
+            pytest.fail(f"the run succeeded, and should not have:\n{self.output}")
+        told = " ".join(self.output.split())
+        missing = [reason for reason in reasons if reason not in told]
+        if missing:
+            pytest.fail(f"the run failed without telling {missing}:\n{self.output}")
+        return self
+
+    def changed(self) -> dict[str, int]:
+        """Return how many tasks changed something, by host."""
+        recap = re.findall(r"^(\S+)\s*: ok=.* changed=(\d+)", self.output, re.MULTILINE)
+        return {name: int(number) for name, number in recap if name in NAMES}
+
+
+def deploy(folder: Path, *arguments: str, drain: float = 5, spread: float = 1) -> Playbook:
+    """Start a deploy of a folder; seconds until its predecessor's sockets are closed, and over which."""
+    given = (f"release_folder={folder}", f"release_drain_seconds={drain}", f"release_drain_spread_seconds={spread}")
+    return Playbook("deploy", *(item for pair in given for item in ("-e", pair)), *arguments)
+
+
+def differences(before: dict[str, dict[str, Any]], after: dict[str, dict[str, Any]]) -> list[str]:
+    """Return what came to a host and what went from it between two snapshots, a line for each."""
+    return [
+        f"{host}: {kind} were {shown[kind]}, are {after[host][kind]}"
+        for host, shown in before.items()
+        for kind in shown
+        if shown[kind] != after[host][kind]
+    ]
+
+
+class ReleaseHost(LabHost):
+    """One of the two hosts, and what it says of its generations."""
+
+    def overview(self) -> list[dict[str, Any]]:
+        """Return all generations of the host, the one that serves first."""
+        return json.loads(self.run("dashboard-generations list --json"))["generations"]
+
+    def states(self) -> dict[str, str]:
+        """Return the state of each generation, by its name."""
+        return {row["generation"]: row["state"] for row in self.overview()}
+
+    def snapshot(self) -> dict[str, Any]:
+        """Return everything of the project that is on the host."""
+        return json.loads(self.python(SNAPSHOT))
+
+    def last_log_lines(self) -> str:
+        """Return the host's generations and last log lines."""
+        try:
+            return self.host.run("dashboard-generations list").stdout + super().last_log_lines()
+        except RuntimeError as error:  # it is not reached, as while it boots
+            return str(error)
+
+
+class Pair:
+    """Both hosts."""
+
+    name = " and ".join(NAMES)
+
+    def __init__(self, hosts: list[ReleaseHost]) -> None:
+        self.hosts = hosts
+
+    def __iter__(self):
+        return iter(self.hosts)
+
+    def last_log_lines(self) -> str:
+        """Return what a person would look at first when something failed."""
+        return "\n".join(f"--- {host.name}\n{host.last_log_lines()}" for host in self)
+
+    def snapshot(self) -> dict[str, dict[str, Any]]:
+        """Return everything of the project that is on each host."""
+        return {host.name: host.snapshot() for host in self}
+
+    def live(self) -> str:
+        """Return the generation that serves; fail the test where that is not the same on both hosts."""
+        found = {name: shown["live"] for name, shown in self.snapshot().items()}
+        assert len(set(found.values())) == 1, f"hosts serve different generations: {found}"
+        return next(iter(found.values()))
+
+    def deadlines(self) -> dict[tuple[str, str], float]:
+        """Return when the sockets of draining generations are closed, by host and generation."""
+        rows = [(host.name, row) for host in self for row in host.overview() if row["state"] == "draining"]
+        return {(name, row["generation"]): row["deadline"] for name, row in rows}
+
+    def settle(self, seconds: float = SETTLE_SECONDS) -> None:
+        """Wait until nothing drains."""
+        ending = time.monotonic() + seconds
+        while drains := self.deadlines():
+            assert time.monotonic() < ending, f"still draining after {seconds:.0f} s: {drains}"
+            time.sleep(0.5)
+
+    def assert_settled(self) -> None:
+        """Fail the test where a host has anything but the generation that serves, and others that are kept."""
+        for host in self:
+            shown = host.snapshot()
+            states = host.states()
+            assert set(states.values()) <= {"live", "kept"}, f"{host.name} has {states}"
+            assert not shown["lock"], f"{host.name} is locked"
+            self.assert_only(host.name, shown, shown["live"])
+
+    def assert_only(self, name: str, shown: dict[str, Any], generation: str) -> None:
+        """Fail the test where a host has a process, socket, link or unit of another generation."""
+        for kind in ("instances", "sockets", "enabled", "units", "processes"):
+            others = [entry for entry in shown[kind] if generation not in entry]
+            assert not others, f"{name} has {kind} of other generations than {generation}: {others}"
+            assert len(shown[kind]) >= 2, f"{name} has {kind} {shown[kind]} only"
+
+
+class Copy:
+    """A copy of the example project, to be changed."""
+
+    def __init__(self, folder: Path) -> None:
+        ignored = shutil.ignore_patterns(".*_cache", "__pycache__", "*.sqlite3", "tests")
+        shutil.copytree(ROOT / "examples" / "dashboard", folder, ignore=ignored)
+        self.folder = folder
+
+    def append(self, path: str, text: str) -> Path:
+        """Append lines to a file of the backend, which need not be there yet; return the copy's folder."""
+        file = self.folder / "backend" / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text((file.read_text() if file.exists() else "") + text + "\n")
+        return self.folder
+
+
+class Clients:
+    """The load generator, running."""
+
+    def __init__(self, lab: Pair, report: Path, sockets: int, rate: float) -> None:
+        self.report = report
+        token = lab.hosts[0].token("load", 7200)
+        ports = [f"{host.name}={host.port}" for host in lab]
+        options = ["--token", token, "--report", str(report), "--sockets", str(sockets), "--rate", str(rate)]
+        self.process = subprocess.Popen(
+            [sys.executable, str(ROOT / "molecule" / "resources" / "load.py"), *options, *ports],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert self.process.stdout.readline() == "ready\n", "the clients could not open their sockets"
+
+    def grow(self) -> None:
+        """Open a tenth more sockets."""
+        self.process.send_signal(signal.SIGUSR1)
+
+    def stop(self) -> dict[str, Any]:
+        """End the run; return what the clients noticed."""
+        self.process.send_signal(signal.SIGTERM)
+        self.process.wait(120)
+        return json.loads(self.report.read_text())
+
+    def unharmed(self) -> dict[str, Any]:
+        """End the run; fail the test where anything failed or any socket was closed. Return what was noticed."""
+        noticed = self.stop()
+        print("clients:", noticed["figures"])
+        assert noticed["failures"] == []
+        assert noticed["closings"] == []
+        return noticed

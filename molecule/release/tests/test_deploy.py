@@ -1,0 +1,126 @@
+"""Deploys and a rollback cost nobody anything: no handshake, no request, no message, no socket before its deadline."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter, defaultdict
+from typing import Any
+
+import pytest
+from pair import Clients, Copy, Pair, Playbook, deploy
+
+DRAIN, SPREAD = 40, 8  # seconds
+OBSERVE = 'REDISCLI_AUTH="$1" redis-cli --user observer --raw '
+
+
+class Story:
+    """What happened in three deploys and a rollback under load."""
+
+    before: str
+    deployed: list[str]
+    after: str
+    overlap: dict[tuple[str, str], float]
+    deadlines: dict[tuple[str, str], float]
+    noticed: dict[str, Any]
+    begun: float
+
+    def closings(self) -> dict[tuple[str, str], list[dict[str, Any]]]:
+        """Return the closings of sockets by host and generation."""
+        found = defaultdict(list)
+        for closing in self.noticed["closings"]:
+            found[closing["host"], closing["process"].rpartition("-")[0]].append(closing)
+        return found
+
+
+@pytest.fixture(scope="module")
+def story(lab: Pair, tmp_path_factory: pytest.TempPathFactory) -> Story:
+    """Three deploys, the second while the first's predecessor drains, and a rollback; then all drains end."""
+    folder = tmp_path_factory.mktemp("story")
+    told = Story()
+    lab.settle()
+    told.begun, told.before, told.deployed, told.deadlines = time.time(), lab.live(), [], {}
+    clients = Clients(lab, folder / "report.json", sockets=100, rate=5)
+    try:
+        for number in range(3):
+            copy = Copy(folder / str(number))
+            copy.append("core/__init__.py", f"# {folder.name} {number} {told.begun}")
+            if number == 1:
+                told.overlap = lab.deadlines()
+            deploy(copy.folder, drain=DRAIN, spread=SPREAD).succeeded()
+            told.deployed.append(lab.live())
+            for host in lab:
+                host.reload_nginx()  # as for a renewed certificate: sockets of every generation stay
+            told.deadlines |= lab.deadlines()
+            clients.grow()
+        options = (f"release_drain_seconds={DRAIN}", f"release_drain_spread_seconds={SPREAD}")
+        Playbook("rollback", *(item for option in options for item in ("-e", option))).succeeded()
+        told.after = lab.live()
+        told.deadlines |= lab.deadlines()
+        lab.settle(DRAIN + SPREAD + 30)
+        time.sleep(3)  # clients whose sockets were closed last come back
+        told.noticed = clients.stop()
+    finally:
+        clients.process.kill()
+    print("clients:", told.noticed["figures"], "closings:", len(told.noticed["closings"]))
+    return told
+
+
+def test_nothing_fails_in_three_deploys_and_a_rollback(story: Story) -> None:
+    assert story.noticed["failures"] == []
+    figures = story.noticed["figures"]
+    assert min(figures[kind] for kind in ("handshakes", "requests", "echoes", "messages", "deliveries")) > 50, figures
+
+
+def test_rollback_takes_the_release_before(story: Story) -> None:
+    assert len({story.before, *story.deployed}) == 4
+    assert story.after == story.deployed[1]
+    first = {generation for _, generation in story.overlap}
+    assert first == {story.before}, f"the second deploy began while these drained: {story.overlap}"
+
+
+def test_no_socket_is_closed_before_its_deadline(story: Story) -> None:
+    for (host, generation), closings in story.closings().items():
+        assert generation != story.after, f"sockets of what serves were closed on {host}: {closings}"
+        deadline = story.deadlines[host, generation]
+        early = [closing for closing in closings if closing["at"] < deadline]
+        assert not early, f"{len(early)} sockets of {generation} were closed before {deadline}: {early[:5]}"
+
+
+def test_old_sockets_are_closed_one_after_another(story: Story) -> None:
+    closings = story.closings()
+    for host in ("release-1", "release-2"):
+        moments = sorted(closing["at"] for closing in closings[host, story.before])
+        assert len(moments) >= 100, f"{len(moments)} sockets of {story.before} were closed on {host}, of 100"
+        spread = moments[-1] - moments[0]
+        busiest = max(Counter(int(moment) for moment in moments).values())
+        print(f"{host}: {len(moments)} sockets closed over {spread:.1f} s, at most {busiest} in a second")
+        assert SPREAD / 2 < spread < SPREAD + 10
+        assert busiest <= len(moments) / 2, f"{busiest} sockets were closed within one second"
+    left = {held["process"].rpartition("-")[0] for held in story.noticed["open"]}
+    assert left == {story.after}, f"sockets were open on {left} at the end"
+
+
+def test_consumers_were_told(story: Story, lab: Pair) -> None:
+    """Each socket that was closed at a deadline ran its consumer's disconnect()."""
+    for host in lab:
+        for (name, generation), closings in story.closings().items():
+            if name != host.name:
+                continue
+            units = f"journalctl --no-pager --output=cat --since=@{int(story.begun)} --unit='*@{generation}-*'"
+            lines = host.run(units)
+            # Daphne raises in a consumer that sends something in the moment in which its socket ends.
+            told = lines.count("disconnect: user='load' code=1006") + lines.count("autobahn.exception.Disconnected")
+            assert told >= len(closings), f"{told} of {len(closings)} consumers of {generation} were told on {name}"
+
+
+def test_nothing_of_old_generations_is_left(story: Story, lab: Pair) -> None:
+    lab.assert_settled()
+
+
+def test_channel_layer_holds_nobody_who_left(story: Story, lab: Pair) -> None:
+    """All clients have gone, most of them because they were closed: no group has a member any more."""
+    host = lab.hosts[0]
+    password = host.secrets()["Redis password"]
+    groups = host.run("sh -c %s redis %s", OBSERVE + "keys 'asgi:group:*'", password).split()
+    members = [host.run("sh -c %s redis %s %s", OBSERVE + 'zrange "$2" 0 -1', password, group) for group in groups]
+    assert groups == [], dict(zip(groups, members, strict=True))
