@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Measure how long the bundle takes, beside a plain shell script that does the same by hand; write docs/benchmarks.md.
+"""Measure how long the bundle takes, beside a plain shell script that does the same by hand, and what clients notice of
+a deploy; write docs/benchmarks.md and the picture in it.
 
 scripts/bench.py [--rounds N] [--keep]
 
@@ -10,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import io
+import json
 import os
 import re
 import shutil
@@ -22,6 +24,8 @@ import time
 from collections import defaultdict
 from pathlib import Path
 
+from deploy_plot import draw
+
 ROOT = Path(__file__).resolve().parents[1]
 LAB = ROOT / "molecule" / "lab" / "lab.py"
 EXAMPLE = ROOT / "examples" / "dashboard"
@@ -32,6 +36,10 @@ SITE = ("site.yml", "--extra-vars", "handshake_idle_seconds=0")
 UNCHANGED_RUNS = 3
 TARGET_RATIO = 1.5
 TARGET_UNCHANGED = 8.0  # seconds
+TARGET_DEPLOY = 10.0  # seconds
+# Clients of the deploy that is drawn: open sockets, handshakes a second, and when and how fast the old sockets end.
+SOCKETS, RATE, DRAIN, SPREAD = 200, 10, 25, 8
+PHASES = ("prepared", "passed its gate", "switched")  # as a deploy tells of them
 # A user's own settings would measure another thing.
 ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")} | {
     "PATH": f"{ROOT / '.venv' / 'bin'}{os.pathsep}{os.environ['PATH']}",
@@ -92,6 +100,8 @@ class Bench:
     def __init__(self, work: Path) -> None:
         self.work = work
         self.seconds: dict[str, list[float]] = defaultdict(list)
+        self.phases: dict[str, list[float]] = defaultdict(list)
+        self.clients: dict[str, str] = {}  # figures of the clients of the deploy that is drawn
         self.recaps: dict[str, tuple[int, int]] = {}  # tasks and changes of the last run
         self.inventory = work / "inventory"
         self.inventory.mkdir()
@@ -132,15 +142,73 @@ class Bench:
         self.play("site", *SITE)
 
     def deploy(self, number: int) -> None:
-        """Measure the deploy of a change to the code."""
-        folder = self.work / f"change-{number}"
+        """Measure the deploy of a change to the code, and its phases."""
+        folder = self.changed(f"change-{number}")
+        output = self.play("deploy", "playbooks/deploy.yml", "--extra-vars", f"release_folder={folder}")
+        for phase in PHASES:
+            self.phases[phase].append(float(re.findall(rf"{phase} in ([0-9.]+) s", output)[0]))
+        told = sum(self.phases[phase][-1] for phase in PHASES)
+        self.phases["start, preflight, packing and end"].append(self.seconds["deploy"][-1] - told)
+
+    def changed(self, name: str) -> Path:
+        """Return a copy of the example with one more line in its code."""
+        folder = self.work / name
         shutil.copytree(EXAMPLE, folder)
         with (folder / "backend" / "core" / "urls.py").open("a") as module:
-            module.write(f"# Change {number}.\n")
-        self.play("deploy", "playbooks/deploy.yml", "--extra-vars", f"release_folder={folder}")
+            module.write(f"# {name}\n")
+        return folder
 
-    def play(self, name: str, playbook: str, *options: str, **variables: str) -> None:
-        """Measure a playbook, with SSH connections of its own; raise BenchError if it changed what it should not."""
+    def watch_deploy(self) -> str:
+        """Deploy while clients come and go; return the picture of what they noticed."""
+        say(f"a deploy with {SOCKETS} open sockets and {RATE} handshakes a second")
+        port = json.loads((ROOT / ".lab" / "ports" / f"{STACK}.json").read_text())["80"]
+        _, token = ssh(STACK, "dashboard-manage mint_token --user bench --ttl 3600")
+        report, before = self.work / "clients.json", self.generation()
+        clients = subprocess.Popen(
+            [ROOT / ".venv" / "bin" / "python", ROOT / "molecule" / "resources" / "load.py", f"{STACK}={port}",
+             "--token", token.strip(), "--report", report, "--sockets", str(SOCKETS), "--rate", str(RATE)],
+            stdout=subprocess.PIPE, env=ENVIRONMENT,
+        )  # fmt: skip
+        try:
+            if clients.stdout is None or clients.stdout.readline() != b"ready\n":
+                raise BenchError("the clients could not open their sockets")
+            time.sleep(8)
+            begun = time.time()
+            options = {"release_folder": str(self.changed("watched")), "release_drain_seconds": DRAIN,
+                       "release_drain_spread_seconds": SPREAD}  # fmt: skip
+            run("ansible-playbook", "--inventory", self.inventory, "playbooks/deploy.yml", "-e", json.dumps(options))
+            after = self.generation()
+            _, shown = ssh(STACK, "dashboard-generations list --json")
+            rows = {row["generation"]: row for row in json.loads(shown)["generations"]}
+            switched, deadline = rows[after]["served"], rows[before]["deadline"]
+            time.sleep(max(0.0, deadline + SPREAD + 6 - time.time()))
+            clients.terminate()
+            clients.wait(60)
+        finally:
+            clients.kill()
+        noticed = json.loads(report.read_text())
+        taken = sorted(value for _, value in noticed["latencies"])
+        during = [value for moment, value in noticed["latencies"] if begun <= moment <= deadline + SPREAD]
+        self.clients = {
+            "handshakes": f"{noticed['figures']['handshakes']:,}", "requests": f"{noticed['figures']['requests']:,}",
+            "deliveries": f"{noticed['figures']['deliveries']:,}", "failures": str(len(noticed["failures"])),
+            "early": str(sum(closing["at"] < deadline for closing in noticed["closings"])),
+            "closed": str(len(noticed["closings"])), "p50": f"{statistics.median(taken):.1f}",
+            "p99": f"{statistics.quantiles(taken, n=100)[98]:.0f}", "most": f"{max(during):.0f}",
+        }  # fmt: skip
+        say(", ".join(f"{name} {value}" for name, value in self.clients.items()))
+        marks = [(begun, "deploy begins"), (switched, "switch"), (deadline, "deadline of the old generation")]
+        return draw(noticed["samples"], noticed["latencies"], marks, (before, after))
+
+    def generation(self) -> str:
+        """Return the generation that serves."""
+        return ssh(STACK, "readlink /srv/dashboard/live")[1].strip().rpartition("/")[2]
+
+    def play(self, name: str, playbook: str, *options: str, **variables: str) -> str:
+        """Measure a playbook, with SSH connections of its own, and return what it printed.
+
+        Raise BenchError if it changed what it should not.
+        """
         sockets = tempfile.mkdtemp(dir=self.work)
         variables["ANSIBLE_SSH_CONTROL_PATH_DIR"] = sockets
         taken, output = run("ansible-playbook", "--inventory", self.inventory, playbook, *options, env=variables)
@@ -153,6 +221,7 @@ class Bench:
             raise BenchError(f"{name}: {playbook} reports changed={counts['changed']}\n{changed}")
         self.recaps[name] = counts["ok"], counts["changed"]
         self.note(name, taken)
+        return output
 
     def note(self, name: str, taken: float) -> None:
         """Keep a figure in seconds, and tell it."""
@@ -165,6 +234,12 @@ class Bench:
         return template.format(
             date=time.strftime("%Y-%m-%d", time.gmtime()),
             table="\n".join(self.table()),
+            phases="\n".join(row(name, f"{statistics.median(figures):.1f}") for name, figures in self.phases.items()),
+            sockets=SOCKETS,
+            rate=RATE,
+            drain=DRAIN,
+            spread=SPREAD,
+            clients=self.clients,
             machine=machine(load),
             rounds="One round." if rounds == 1 else f"{rounds} rounds.",
             order="This run had one round only, in which the script came first." if rounds == 1 else "",
@@ -177,7 +252,8 @@ class Bench:
         for name, label in LABELS.items():
             figures = self.seconds[name]
             tasks, changed = self.recaps.get(name, ("", ""))
-            target = verdict(median[name], TARGET_UNCHANGED, " s") if name == "unchanged" else ("", "")
+            limit = {"unchanged": TARGET_UNCHANGED, "deploy": TARGET_DEPLOY}.get(name)
+            target = verdict(median[name], limit, " s") if limit else ("", "")
             span = f"{min(figures):.1f} – {max(figures):.1f}" if len(figures) > 1 else ""
             lines.append(row(label, f"{median[name]:.1f}", span, len(figures), tasks, changed, *target))
         ratio = median["site"] / median["script"]
@@ -238,7 +314,9 @@ def main() -> int:
         for number in range(1, options.rounds + 1):
             say(f"round {number} of {options.rounds}")
             bench.round(number)
+        picture = bench.watch_deploy()
         (ROOT / "docs" / "benchmarks.md").write_text(bench.page(options.rounds, load), encoding="utf-8")
+        (ROOT / "docs" / "deploy.svg").write_text(picture, encoding="utf-8")
         say("docs/benchmarks.md is written")
     except BenchError as error:
         print(f"bench: {error}", file=sys.stderr)
