@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import subprocess
 import sys
@@ -32,6 +33,26 @@ def run(tmp_path: Path, **environment: str) -> str:
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return " ".join((done.stdout + done.stderr).split())
+
+
+def test_what_is_sent_to_hosts_is_shortened_once(tmp_path: Path) -> None:
+    spec = importlib.util.spec_from_file_location("fastest", ROOT / "plugins" / "strategy" / "fastest.py")
+    assert spec and spec.loader
+    fastest = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(fastest)
+    asked: list[object] = []
+
+    def shorten(source: str | bytes) -> str:
+        asked.append(source)
+        return str(source)[:5]
+
+    remember = fastest.remembered(shorten, tmp_path / "kept")
+    assert [remember("long text ✓"), remember("long text ✓"), remember(b"other")] == ["long ", "long ", "b'oth"]
+    assert asked == ["long text ✓", b"other"]
+    (tmp_path / "kept").chmod(0o500)
+    for kept in (tmp_path / "kept").iterdir():
+        kept.write_bytes(b"\xff")  # as a full disk or a crash may leave it
+    assert remember("long text ✓") == "long ", "what cannot be read is made again"
 
 
 def test_mitogen_runs_the_tasks(tmp_path: Path) -> None:

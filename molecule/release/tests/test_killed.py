@@ -10,10 +10,14 @@ from pair import Pair, deploy
 
 POINTS = [
     "Code of the release is there",
-    "Project passes its own check, and its static files are collected",  # the generation has its files
-    "Each process answers HTTP and completes a handshake",  # its processes run
-    "New generation is the live one, and the old one drains",  # nginx passes connections to it already
-    "Deploy is noted",  # it is the live one, and what follows the switch was not done
+    # The generation has its files.
+    "Project passes its own check, its static files are collected, and its database is migrated",
+    # Its processes run.
+    "Each process answers HTTP and completes a handshake",
+    # nginx passes connections to it already.
+    "New generation is the live one, and the old one drains",
+    # It is the live one, and what follows the switch was not done.
+    "Deploy is noted, and what no kept generation needs is gone",
 ]
 
 

@@ -7,10 +7,10 @@
     generations retire GENERATION SECONDS SPREAD drain it in the background, by a unit of its own
     generations drain GENERATION SECONDS SPREAD wait for its sockets to end, close what is left, stop its processes
     generations stop GENERATION                 stop its processes now
-    generations tidy KEEP DRAINING              remove what no kept generation needs; end the oldest that drain too many
+    generations tidy KEEP DRAINING [JSON]       write a line of history, remove what no kept generation needs, end the
+                                                oldest that drain too many
     generations close SPREAD                    close the sockets of all generations
     generations lock WHO [LIVE] / unlock        one deploy at a time; refused where LIVE is not what serves
-    generations note JSON                       write a line of history
 
 A generation is a release with its environment and the way it is run; each of its processes is a unit. The folders are
 described in docs/decisions.md. Standard library only: this runs on hosts, also when nobody is looking.
@@ -86,7 +86,9 @@ def units(described: dict[str, Any]) -> list[str]:
 
 
 def systemd_properties(names: list[str], *properties: str) -> list[dict[str, str]]:
-    """Return some properties of some units, in their order."""
+    """Return some properties of some units, in their order, with one call for all of them."""
+    if not names:
+        return []
     shown = subprocess.run(
         ["systemctl", "show", f"--property={','.join(properties)}", *names], capture_output=True, text=True, check=True
     ).stdout
@@ -109,12 +111,12 @@ def drain_unit(generation: str) -> str:
 
 def drains() -> dict[str, float]:
     """Return the generations that are being drained, and when their deadlines are, in seconds since the epoch."""
-    found = {}
-    for generation in generations():
-        path = HOME / "generations" / generation / "deadline"
-        state = systemd_properties([drain_unit(generation)], "ActiveState")[0]["ActiveState"]
-        if state in ("active", "activating", "deactivating"):
-            found[generation] = float(path.read_text()) if path.exists() else 0.0
+    names, found = list(generations()), {}
+    shown = systemd_properties([drain_unit(name) for name in names], "ActiveState")
+    for name, state in zip(names, shown, strict=True):
+        path = HOME / "generations" / name / "deadline"
+        if state["ActiveState"] in ("active", "activating", "deactivating"):
+            found[name] = float(path.read_text()) if path.exists() else 0.0
     return found
 
 
@@ -131,9 +133,11 @@ def overview() -> list[dict[str, Any]]:
     """Return all generations with their state, the one that serves first, then the younger before the older."""
     rows, draining, serving = [], drains(), live()
     upstream = UPSTREAM.read_text() if UPSTREAM.exists() else ""
-    for name, described in generations().items():
-        shown = systemd_properties(units(described), "ActiveState", "MemoryCurrent")
-        running = [unit for unit in shown if unit["ActiveState"] == "active"]
+    found = generations()
+    every = [unit for described in found.values() for unit in units(described)]
+    states = dict(zip(every, systemd_properties(every, "ActiveState", "MemoryCurrent"), strict=True))
+    for name, described in found.items():
+        running = [states[unit] for unit in units(described) if states[unit]["ActiveState"] == "active"]
         memory = sum(int(unit["MemoryCurrent"]) for unit in running if unit["MemoryCurrent"].isdigit())
         if name == serving:
             state = "live"
@@ -479,12 +483,12 @@ def main() -> int:
     tidying = commands.add_parser("tidy")
     tidying.add_argument("keep", type=int)
     tidying.add_argument("limit", type=int)
+    tidying.add_argument("event", nargs="?", help="what was done, as a JSON object")
     commands.add_parser("close").add_argument("spread", type=float)
     locking = commands.add_parser("lock")
     locking.add_argument("who")
     locking.add_argument("live", nargs="?", help="what the caller has seen to serve, or an empty text")
     commands.add_parser("unlock")
-    commands.add_parser("note").add_argument("event")
     arguments = parser.parse_args()
     try:
         if arguments.command == "list":
@@ -498,16 +502,16 @@ def main() -> int:
         elif arguments.command == "stop":
             stop(describe(arguments.generation))
         elif arguments.command == "tidy":
+            if arguments.event:
+                note(arguments.event)
             print("\n".join(tidy(arguments.keep, arguments.limit)))
         elif arguments.command == "close":
             every = [path for described in generations().values() for path in described["sockets"]]
             print(close_all(every, arguments.spread))
         elif arguments.command == "lock":
             print(lock(arguments.who, arguments.live))
-        elif arguments.command == "unlock":
-            LOCK.unlink(missing_ok=True)
         else:
-            note(arguments.event)
+            LOCK.unlink(missing_ok=True)
     except Refused as error:
         print(error, file=sys.stderr)
         return 3

@@ -1,0 +1,172 @@
+#!/usr/bin/python
+"""Ansible module: several files, folders and links, in one step."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: files
+short_description: Several files, folders and links are as given
+description:
+  - Does for many paths what M(ansible.builtin.copy) with C(content) and M(ansible.builtin.file) do for one each, in one
+    call, so that a role whose files rarely change costs one task. Contents come from C(lookup('template', …)).
+  - Entries are treated in their order, so that a folder comes before what is in it. Each file is replaced in one step.
+options:
+  entries:
+    description:
+      - What is to be there. Each entry has a C(path) and one of C(content) (a text), C(secret) (the name of a text in
+        O(secrets)), C(link) (where it leads, which need not be there) or C(directory) (true).
+      - C(owner), C(group) and C(mode) are those of M(ansible.builtin.file); C(force=false) leaves what is there.
+    type: list
+    elements: dict
+    required: true
+    suboptions:
+      path: {description: Where it is., type: path, required: true}
+      content: {description: A file's text., type: str}
+      secret: {description: Name of a file's text in O(secrets)., type: str}
+      link: {description: What a link leads to., type: str}
+      directory: {description: Whether it is a folder., type: bool, default: false}
+      owner: {description: Its owner's name., type: str, default: root}
+      group: {description: Its group's name., type: str, default: root}
+      mode: {description: 'Its mode; by default 0644, and 0755 for a folder.', type: str}
+      force: {description: Whether another content is replaced., type: bool, default: true}
+  secrets:
+    description: Texts that must show nowhere, by their names; no difference of them is shown.
+    type: dict
+    default: {}
+attributes:
+  check_mode: {description: Tells what would change., support: full}
+  diff_mode: {description: Shows all but secrets., support: full}
+author:
+  - the authors of ansible-channels-stack
+"""
+
+EXAMPLES = r"""
+- name: Settings are there
+  files:
+    entries:
+      - {path: /etc/dashboard, directory: true}
+      - {path: /etc/dashboard/settings, content: "{{ lookup('ansible.builtin.template', 'settings.j2') }}"}
+      - {path: /etc/dashboard/env, secret: env, mode: "0640"}
+      - {path: /etc/dashboard/current, link: settings}
+    secrets:
+      env: "{{ lookup('ansible.builtin.template', 'env.j2') }}"
+"""
+
+RETURN = r"""
+paths:
+  description: What was changed, or would be in check mode.
+  type: list
+  elements: str
+  returned: always
+"""
+
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+
+ENTRY: dict[str, dict[str, Any]] = {
+    "path": {"type": "path", "required": True},
+    "content": {"type": "str"},
+    "secret": {"type": "str", "no_log": False},
+    "link": {"type": "str"},
+    "directory": {"type": "bool", "default": False},
+    "owner": {"type": "str", "default": "root"},
+    "group": {"type": "str", "default": "root"},
+    "mode": {"type": "str"},
+    "force": {"type": "bool", "default": True},
+}
+KINDS = ("content", "secret", "link", "directory")
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleModule(
+        argument_spec={
+            "entries": {
+                "type": "list",
+                "elements": "dict",
+                "required": True,
+                "options": ENTRY,
+                "mutually_exclusive": [("content", "secret", "link")],
+            },
+            "secrets": {"type": "dict", "default": {}, "no_log": True},
+        },
+        supports_check_mode=True,
+        no_log=True,  # whole files in the journal at each run would help nobody
+    )
+    changed, diffs = [], []
+    for entry in module.params["entries"]:
+        if [bool(entry["directory"]), *(entry[kind] is not None for kind in KINDS[:3])].count(True) != 1:
+            module.fail_json(msg=f"{entry['path']}: give one of {', '.join(KINDS)}")
+        try:
+            differs, diff = settle(module, entry)
+        except OSError as error:
+            module.fail_json(msg=f"{entry['path']} was not changed: {error.strerror or error}", paths=changed)
+        if differs:
+            changed.append(entry["path"])
+            diffs.append({"before_header": entry["path"], "after_header": entry["path"], **diff})
+    module.exit_json(changed=bool(changed), paths=changed, diff=diffs)
+
+
+def settle(module: AnsibleModule, entry: dict[str, Any]) -> tuple[bool, dict[str, Any]]:
+    """Have one path as its entry says; return whether that is a change, and its difference. May raise OSError."""
+    path = Path(entry["path"])
+    there = os.path.lexists(path)
+    if there and not entry["force"]:
+        return False, {}
+    if entry["link"] is not None:
+        differs, diff = settle_link(module, path, entry["link"])
+    elif entry["directory"]:
+        differs, diff = not path.is_dir(), {"before": "", "after": "a folder\n"}
+        if differs and not module.check_mode:
+            path.mkdir(parents=True)
+    else:
+        text = module.params["secrets"][entry["secret"]] if entry["content"] is None else entry["content"]
+        differs, diff = settle_file(module, path, str(text).encode())
+        if entry["secret"] is not None and differs:
+            diff = {"before": "(not shown)\n", "after": "(not shown, it is secret)\n"}
+    if module.check_mode and not there:
+        return differs, diff
+    given = {**entry, "mode": entry["mode"] or ("0755" if entry["directory"] else "0644"), "follow": False}
+    if entry["link"] is not None:
+        given["mode"] = None
+    attributes: dict[str, Any] = {"before": {}, "after": {}}
+    if module.set_fs_attributes_if_different(module.load_file_common_arguments(given), False, diff=attributes):
+        before, after = ("".join(f"{key}: {value}\n" for key, value in sorted(attributes[side].items()))
+                         for side in ("before", "after"))  # fmt: skip
+        diff = {"before": str(diff.get("before", "")) + before, "after": str(diff.get("after", "")) + after}
+        differs = True
+    return differs, diff
+
+
+def settle_link(module: AnsibleModule, path: Path, target: str) -> tuple[bool, dict[str, Any]]:
+    """Have a link lead to a target, in one step for whoever follows it meanwhile."""
+    before = os.readlink(path) if path.is_symlink() else ""
+    if before == target:
+        return False, {}
+    if not module.check_mode:
+        part = path.with_name(f".{path.name}.part")
+        part.unlink(missing_ok=True)
+        part.symlink_to(target)
+        part.replace(path)
+    return True, {"before": f"-> {before}\n" if before else "", "after": f"-> {target}\n"}
+
+
+def settle_file(module: AnsibleModule, path: Path, content: bytes) -> tuple[bool, dict[str, Any]]:
+    """Have a file with a content, replaced in one step."""
+    before = path.read_bytes() if path.is_file() else b""
+    if path.is_file() and not path.is_symlink() and before == content:
+        return False, {}
+    if not module.check_mode:
+        handle, part = tempfile.mkstemp(dir=module.tmpdir)
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+        module.atomic_move(part, str(path))
+    return True, {"before": before.decode(errors="replace"), "after": content.decode(errors="replace")}
+
+
+if __name__ == "__main__":
+    main()

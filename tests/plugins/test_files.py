@@ -1,0 +1,121 @@
+"""Several files, folders and links in one step: what is changed, what is told of it, and what is not shown."""
+
+from __future__ import annotations
+
+import getpass
+import grp
+import importlib.util
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible.module_utils.testing import patch_module_args
+
+ROOT = Path(__file__).resolve().parents[2]
+spec = importlib.util.spec_from_file_location("files", ROOT / "plugins" / "modules" / "files.py")
+assert spec and spec.loader
+files = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(files)
+SECRET = "correct horse battery staple"
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Any:
+    """Return a function that runs the module and returns its result; owners are who runs the tests."""
+    me = {"owner": getpass.getuser(), "group": grp.getgrgid(os.getgid()).gr_name}
+
+    def ran(*entries: dict[str, Any], check: bool = False, **options: Any) -> dict[str, Any]:
+        given = {"entries": [{**me, **entry} for entry in entries], "_ansible_check_mode": check, **options}
+        with patch_module_args(given), pytest.raises(SystemExit):
+            files.main()
+        return json.loads(capsys.readouterr().out)
+
+    return ran
+
+
+def everything(home: Path) -> list[dict[str, Any]]:
+    """Return one entry of each kind."""
+    return [
+        {"path": str(home / "etc"), "directory": True, "mode": "0750"},
+        {"path": str(home / "etc" / "settings"), "content": "a = 1\n"},
+        {"path": str(home / "etc" / "env"), "secret": "env", "mode": "0640"},
+        {"path": str(home / "etc" / "current"), "link": "settings"},
+    ]
+
+
+def test_all_kinds_are_made_and_found_the_second_time(run: Any, tmp_path: Path) -> None:
+    entries = everything(tmp_path)
+    first = run(*entries, secrets={"env": f"KEY={SECRET}\n"})
+    assert first["changed"] and first["paths"] == [entry["path"] for entry in entries]
+    assert (tmp_path / "etc").stat().st_mode & 0o7777 == 0o750
+    assert (tmp_path / "etc" / "settings").read_text() == "a = 1\n"
+    assert (tmp_path / "etc" / "settings").stat().st_mode & 0o7777 == 0o644
+    assert (tmp_path / "etc" / "env").read_text() == f"KEY={SECRET}\n"
+    assert (tmp_path / "etc" / "env").stat().st_mode & 0o7777 == 0o640
+    assert os.readlink(tmp_path / "etc" / "current") == "settings"
+    again = run(*entries, secrets={"env": f"KEY={SECRET}\n"})
+    assert not again["changed"] and again["paths"] == [] and again["diff"] == []
+
+
+def test_check_mode_tells_and_makes_nothing(run: Any, tmp_path: Path) -> None:
+    told = run(*everything(tmp_path), check=True, secrets={"env": SECRET})
+    assert told["changed"] and len(told["paths"]) == 4
+    assert not (tmp_path / "etc").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "entry"),
+    [
+        ("settings", {"content": "a = 2\n"}),
+        ("settings", {"content": "a = 1\n", "mode": "0600"}),
+        ("env", {"secret": "env", "mode": "0600"}),
+        ("current", {"link": "env"}),
+        ("settings", {"link": "env"}),
+    ],
+)
+def test_each_difference_is_a_change(run: Any, tmp_path: Path, name: str, entry: dict[str, Any]) -> None:
+    secrets = {"env": SECRET}
+    run(*everything(tmp_path), secrets=secrets)
+    changed = {"path": str(tmp_path / "etc" / name), **entry}
+    assert run(changed, secrets=secrets, check=True)["paths"] == [changed["path"]]
+    told = run(changed, secrets=secrets)
+    assert told["paths"] == [changed["path"]] and told["diff"][0]["before"] != told["diff"][0]["after"]
+    assert not run(changed, secrets=secrets)["changed"]
+
+
+def test_differences_are_shown_but_for_secrets(run: Any, tmp_path: Path) -> None:
+    run(*everything(tmp_path), secrets={"env": "old\n"})
+    entries = everything(tmp_path)
+    entries[1]["content"] = "a = 2\n"
+    told = run(*entries, secrets={"env": f"KEY={SECRET}\n"})
+    assert (told["diff"][0]["before"], told["diff"][0]["after"]) == ("a = 1\n", "a = 2\n")
+    assert len(told["diff"]) == 2
+    assert SECRET not in json.dumps(told) and "old" not in json.dumps(told["diff"])
+
+
+def test_link_becomes_a_file_and_what_it_led_to_stays(run: Any, tmp_path: Path) -> None:
+    (tmp_path / "other").write_text("mine\n")
+    (tmp_path / "settings").symlink_to("other")
+    run({"path": str(tmp_path / "settings"), "content": "a = 1\n"})
+    assert not (tmp_path / "settings").is_symlink()
+    assert (tmp_path / "other").read_text() == "mine\n"
+
+
+def test_what_is_there_is_left_without_force(run: Any, tmp_path: Path) -> None:
+    (tmp_path / "settings").write_text("mine\n")
+    assert not run({"path": str(tmp_path / "settings"), "content": "a = 1\n", "force": False})["changed"]
+    assert (tmp_path / "settings").read_text() == "mine\n"
+    assert run({"path": str(tmp_path / "new"), "content": "a = 1\n", "force": False})["changed"]
+
+
+@pytest.mark.parametrize("entry", [{}, {"link": "x", "directory": True}])
+def test_entry_is_of_one_kind(run: Any, tmp_path: Path, entry: dict[str, Any]) -> None:
+    told = run({"path": str(tmp_path / "x"), **entry})
+    assert told["failed"] and "give one of" in told["msg"] and str(tmp_path / "x") in told["msg"]
+
+
+def test_missing_folder_is_named(run: Any, tmp_path: Path) -> None:
+    told = run({"path": str(tmp_path / "nowhere" / "x"), "link": "y"})
+    assert told["failed"] and "nowhere" in told["msg"] and "No such file" in told["msg"]
