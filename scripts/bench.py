@@ -197,7 +197,7 @@ class Bench:
             "p99": f"{statistics.quantiles(taken, n=100)[98]:.0f}", "most": f"{max(during):.0f}",
         }  # fmt: skip
         say(", ".join(f"{name} {value}" for name, value in self.clients.items()))
-        marks = [(begun, "deploy begins"), (switched, "switch"), (deadline, "deadline of the old generation")]
+        marks = [(begun, "deploy begins"), (switched, "switch"), (deadline, "deadline")]
         return draw(noticed["samples"], noticed["latencies"], marks, (before, after))
 
     def generation(self) -> str:

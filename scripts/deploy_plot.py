@@ -110,7 +110,7 @@ def draw(
     for name, kind in zip(names, ("old", "new"), strict=True):
         drawing.line([(moment, held.get(name, 0) / most) for moment, held in samples], kind)
     drawing.text(WIDTH - RIGHT, PANELS["sockets"][0] - 12, "new generation", "new", "end")
-    drawing.text(WIDTH - RIGHT - 110, PANELS["sockets"][0] - 12, "old generation", "old", "end")
+    drawing.text(WIDTH - RIGHT - 118, PANELS["sockets"][0] - 12, "old generation", "old", "end")
     # Logarithmic: what matters is whether a handshake took ten times as long, not ten milliseconds longer.
     low = math.floor(math.log10(max(0.1, min(value for _, value in latencies))))
     high = math.ceil(math.log10(max(value for _, value in latencies)))

@@ -238,6 +238,63 @@ def test_connections_are_closed_one_after_another_and_no_others(tmp_path: Path) 
         server.close()
 
 
+def listening(path: str, number: int) -> tuple[socket.socket, list[tuple[socket.socket, socket.socket]]]:
+    """Listen on a unix socket, and return it with some connections: who connected, and what was accepted."""
+    server = socket.socket(socket.AF_UNIX)
+    server.bind(path)
+    server.listen()
+    pairs = []
+    for _ in range(number):
+        client = socket.socket(socket.AF_UNIX)
+        client.connect(path)
+        pairs.append((client, server.accept()[0]))
+    return server, pairs
+
+
+@pytest.mark.parametrize("seconds", [0.0, 1.0])
+def test_drain_closes_what_is_open_at_its_deadline_and_not_before(
+    home: Path, monkeypatch: pytest.MonkeyPatch, seconds: float
+) -> None:
+    """A deadline of zero still leaves the time in which requests under way are answered."""
+    described = make(home, "release0", "aaaaaa")
+    monkeypatch.setattr(tool, "SETTLE", 0.5)
+    stopped: list[str] = []
+    monkeypatch.setattr(tool, "stop", lambda row: stopped.append(row["generation"]))
+    server, pairs = listening(described["sockets"][0], 3)
+    begun = time.monotonic()
+    worker = threading.Thread(target=tool.drain, args=("release0-aaaaaa", seconds, 0.2, []))
+    monkeypatch.setattr(tool.signal, "signal", lambda *_: None)  # only the main thread may
+    worker.start()
+    ended = []
+    for client, accepted in pairs:
+        client.settimeout(10)
+        assert client.recv(1) == b""
+        ended.append(time.monotonic() - begun)
+        accepted.close()
+    worker.join()
+    server.close()
+    assert min(ended) >= max(seconds, 0.5)
+    assert stopped == ["release0-aaaaaa"]
+    assert not (home / "generations" / "release0-aaaaaa" / "deadline").exists()
+
+
+def test_drain_ends_early_when_the_last_socket_has_ended(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make(home, "release0", "aaaaaa")
+    monkeypatch.setattr(tool, "SETTLE", 0.1)
+    monkeypatch.setattr(tool, "stop", lambda row: None)
+    begun = time.monotonic()
+    tool.drain("release0-aaaaaa", 600, 10, [])
+    assert time.monotonic() - begun < 60
+
+
+def test_drain_leaves_alone_what_serves_again(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make(home, "release0", "aaaaaa")
+    (home / "live").symlink_to("generations/release0-aaaaaa")
+    monkeypatch.setattr(tool, "SETTLE", 0.1)
+    with pytest.raises(tool.Refused, match="serves again"):
+        tool.drain("release0-aaaaaa", 0, 1, [])
+
+
 def test_help_says_what_it_does() -> None:
     done = subprocess.Popen([sys.executable, spec.origin, "--help"], stdout=subprocess.PIPE, text=True)  # type: ignore[list-item]
     output, _ = done.communicate()

@@ -125,6 +125,15 @@ def deploy(folder: Path, *arguments: str, drain: float = 5, spread: float = 1) -
     return Playbook("deploy", *(item for pair in given for item in ("-e", pair)), *arguments)
 
 
+def tagged(folder: Path, tag: str) -> tuple[str, ...]:
+    """Make a folder a git repository with a tag; return what has a deploy take that instead of the folder."""
+    identity = ("-c", "user.name=test", "-c", "user.email=test@example.org")
+    for command in (("init", "-q"), ("add", "--all"), (*identity, "commit", "-qm", "first"), ("tag", tag)):
+        subprocess.run(["git", "-C", str(folder), *command], check=True)
+    source = (f"release_repository={folder}", "release_folder=", f"release_version={tag}")
+    return tuple(item for pair in source for item in ("-e", pair))
+
+
 def differences(before: dict[str, dict[str, Any]], after: dict[str, dict[str, Any]]) -> list[str]:
     """Return what came to a host and what went from it between two snapshots, a line for each."""
     return [
@@ -168,6 +177,12 @@ class Pair:
 
     def __iter__(self):
         return iter(self.hosts)
+
+    def redis(self, command: str) -> list[str]:
+        """Return the words of Redis's answer to a command, asked as a user who may see everything."""
+        host = self.hosts[0]
+        observe = f'REDISCLI_AUTH="$1" redis-cli --user observer --raw {command}'
+        return host.run("sh -c %s redis %s", observe, host.secrets()["Redis password"]).split()
 
     def last_log_lines(self) -> str:
         """Return what a person would look at first when something failed."""

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections import Counter, defaultdict
 from typing import Any
 
 import pytest
-from pair import Clients, Copy, Pair, Playbook, deploy
+from pair import NAMES, Clients, Copy, Pair, Playbook, deploy, tagged
 
 DRAIN, SPREAD = 40, 8  # seconds
-OBSERVE = 'REDISCLI_AUTH="$1" redis-cli --user observer --raw '
+TAG = "v1.4.2"
+ENVIRONMENTS = "stat --format='%n %Y' /srv/dashboard/venvs/*/.complete"
 
 
 class Story:
@@ -18,6 +20,8 @@ class Story:
 
     before: str
     deployed: list[str]
+    outputs: list[str]
+    environments: tuple[list[str], list[str]]
     after: str
     overlap: dict[tuple[str, str], float]
     deadlines: dict[tuple[str, str], float]
@@ -34,11 +38,15 @@ class Story:
 
 @pytest.fixture(scope="module")
 def story(lab: Pair, tmp_path_factory: pytest.TempPathFactory) -> Story:
-    """Three deploys, the second while the first's predecessor drains, and a rollback; then all drains end."""
+    """Three deploys, the second of a git tag and while the first's predecessor drains, and a rollback.
+
+    It lasts until all drains have ended.
+    """
     folder = tmp_path_factory.mktemp("story")
     told = Story()
     lab.settle()
-    told.begun, told.before, told.deployed, told.deadlines = time.time(), lab.live(), [], {}
+    told.begun, told.before, told.deployed, told.deadlines, told.outputs = time.time(), lab.live(), [], {}, []
+    environments = [host.run(ENVIRONMENTS) for host in lab]
     clients = Clients(lab, folder / "report.json", sockets=100, rate=5)
     try:
         for number in range(3):
@@ -46,7 +54,8 @@ def story(lab: Pair, tmp_path_factory: pytest.TempPathFactory) -> Story:
             copy.append("core/__init__.py", f"# {folder.name} {number} {told.begun}")
             if number == 1:
                 told.overlap = lab.deadlines()
-            deploy(copy.folder, drain=DRAIN, spread=SPREAD).succeeded()
+            source = tagged(copy.folder, TAG) if number == 1 else ()
+            told.outputs.append(deploy(copy.folder, *source, drain=DRAIN, spread=SPREAD).succeeded().output)
             told.deployed.append(lab.live())
             for host in lab:
                 host.reload_nginx()  # as for a renewed certificate: sockets of every generation stay
@@ -59,6 +68,7 @@ def story(lab: Pair, tmp_path_factory: pytest.TempPathFactory) -> Story:
         lab.settle(DRAIN + SPREAD + 30)
         time.sleep(3)  # clients whose sockets were closed last come back
         told.noticed = clients.stop()
+        told.environments = environments, [host.run(ENVIRONMENTS) for host in lab]
     finally:
         clients.process.kill()
     print("clients:", told.noticed["figures"], "closings:", len(told.noticed["closings"]))
@@ -76,6 +86,20 @@ def test_rollback_takes_the_release_before(story: Story) -> None:
     assert story.after == story.deployed[1]
     first = {generation for _, generation in story.overlap}
     assert first == {story.before}, f"the second deploy began while these drained: {story.overlap}"
+
+
+def test_deploy_tells_what_it_did_and_how_long_it_took(story: Story) -> None:
+    for output, generation in zip(story.outputs, story.deployed, strict=True):
+        for name in NAMES:
+            assert re.search(rf"dashboard on {name}: \S+ \({generation}\) serves", output), output
+        phases = re.findall(r"prepared in \d+\.\d s, passed its gate in \d+\.\d s, switched in \d+\.\d s\.", output)
+        assert len(phases) == len(NAMES), output
+    assert f"dashboard on {NAMES[0]}: {TAG} (" in story.outputs[1]
+
+
+def test_unchanged_requirements_install_nothing(story: Story) -> None:
+    before, after = story.environments
+    assert before == after
 
 
 def test_no_socket_is_closed_before_its_deadline(story: Story) -> None:
@@ -118,9 +142,5 @@ def test_nothing_of_old_generations_is_left(story: Story, lab: Pair) -> None:
 
 
 def test_channel_layer_holds_nobody_who_left(story: Story, lab: Pair) -> None:
-    """All clients have gone, most of them because they were closed: no group has a member any more."""
-    host = lab.hosts[0]
-    password = host.secrets()["Redis password"]
-    groups = host.run("sh -c %s redis %s", OBSERVE + "keys 'asgi:group:*'", password).split()
-    members = [host.run("sh -c %s redis %s %s", OBSERVE + 'zrange "$2" 0 -1', password, group) for group in groups]
-    assert groups == [], dict(zip(groups, members, strict=True))
+    """All clients have gone, most of them because they were closed: nobody is subscribed to their group any more."""
+    assert lab.redis("pubsub numsub asgi__group__dashboard")[1] == "0"

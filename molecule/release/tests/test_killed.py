@@ -6,7 +6,9 @@ import json
 import time
 from collections.abc import Callable
 
+import pytest
 from pair import Pair, deploy
+from websockets.exceptions import ConnectionClosed
 
 POINTS = [
     "Code of the release is there",
@@ -42,6 +44,7 @@ def test_next_run_goes_on_where_one_was_killed(lab: Pair, copy: Callable, client
     lab.assert_settled()
 
 
+MADE = "readlink /srv/dashboard/live/venv; stat -c %Y /srv/dashboard/venvs/*/.complete"
 GO = "/srv/dashboard/shared/go"
 SLOW = f"""
 import time
@@ -79,20 +82,39 @@ def test_deploy_of_what_is_live_changes_nothing(lab: Pair, copy: Callable) -> No
     before = lab.snapshot()
     assert deploy(made.folder).succeeded().changed() == {"release-1": 0, "release-2": 0}
     assert lab.snapshot() == before
-    changed_secret_makes_a_generation_of_the_same_release(lab, made.folder)
 
 
-def changed_secret_makes_a_generation_of_the_same_release(lab: Pair, folder) -> None:
-    """Deploy the same folder with another secret: no code is unpacked and no package is installed."""
+@pytest.fixture
+def core(lab: Pair) -> dict[str, str]:
+    """The project's environment, with the channel layer that keeps members of groups in Redis."""
     environment = lab.hosts[0].environment()
-    secrets = {name: environment[name] for name in ("JWT_SECRET", "REDIS_URL")} | {"SECRET_KEY": "x" * 60}
-    before = {host.name: host.overview()[0] for host in lab}
-    made = "readlink /srv/dashboard/live/venv; stat -c %Y /srv/dashboard/venvs/*/.complete"
-    venvs = {host.name: host.run(made) for host in lab}
-    deploy(folder, "-e", json.dumps({"release_secrets": secrets})).succeeded()
-    for host in lab:
-        row = host.overview()[0]
-        assert row["release"] == before[host.name]["release"]
-        assert row["generation"] != before[host.name]["generation"]
-        assert host.run(made) == venvs[host.name], "the environment was made anew"
-        assert "SECRET_KEY=" + "x" * 60 in host.run("cat /srv/dashboard/live/env")
+    return {name: environment[name] for name in ("ALLOWED_HOSTS", "SQLITE_PATH")} | {"CHANNEL_LAYER": "core"}
+
+
+def test_changed_environment_is_a_generation_of_the_same_release(
+    lab: Pair, copy: Callable, core: dict[str, str]
+) -> None:
+    """It takes no new code and no new packages, and its sockets leave no member of a group behind when they are closed.
+
+    Daphne runs no consumer's disconnect() when it is stopped; then the members would stay for a day.
+    """
+    made = copy("same")
+    deploy(made.folder).succeeded()
+    before = [host.overview()[0] for host in lab]
+    venvs = [host.run(MADE) for host in lab]
+    changed = json.dumps({"release_environment": core})
+    deploy(made.folder, "-e", changed).succeeded()
+    for host, row, venv in zip(lab, before, venvs, strict=True):
+        assert host.overview()[0]["release"] == row["release"]
+        assert host.overview()[0]["generation"] != row["generation"]
+        assert host.run(MADE) == venv, "the environment was made anew"
+        assert "CHANNEL_LAYER=core" in host.run("cat /srv/dashboard/live/env")
+    opened = [host.connect() for host in lab for _ in range(10)]
+    assert len(lab.redis("zrange asgi:group:dashboard 0 -1")) == len(opened)
+    deploy(made.folder).succeeded()
+    lab.settle()
+    assert lab.redis("zrange asgi:group:dashboard 0 -1") == []
+    for websocket in opened:
+        with pytest.raises(ConnectionClosed):
+            websocket.recv(timeout=5)
+    lab.assert_settled()

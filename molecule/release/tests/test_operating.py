@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from lab_host import echoes
 from pair import Pair, Playbook, ReleaseHost, deploy
-from websockets.exceptions import ConnectionClosed
+from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
 
 def test_limits_are_kept_and_status_shows_all(lab: Pair, copy: Callable, clients: Callable) -> None:
@@ -41,6 +41,9 @@ def test_limits_are_kept_and_status_shows_all(lab: Pair, copy: Callable, clients
     lab.assert_settled()
 
 
+HEALTH = "import urllib.request as r; print(r.urlopen('http://localhost:8000/health/', timeout=10).read().decode())"
+
+
 @contextlib.contextmanager
 def maintenance(lab: Pair, *given: str) -> Iterator[None]:
     """Be in maintenance for a while."""
@@ -62,12 +65,28 @@ def test_maintenance_answers_everybody_and_ends(lab: Pair, sockets: str) -> None
             assert host.refusal() == 503
             for websocket in opened[host.name]:
                 assert still_open(websocket) == (sockets == "keep"), f"{host.name}: {sockets}"
+            with host.tunnel("localhost:8000") as port:  # from an address that is let through
+                assert host.refusal(port=port) == 101
+            assert '"ok"' in host.run("python3 -c %s", HEALTH)
     for host in lab:
         assert host.get("/health/")[0] == 200
         assert host.refusal() == 101
         for websocket in opened[host.name]:
             assert still_open(websocket) == (sockets == "keep"), f"{host.name}: after maintenance"
             websocket.close()
+
+
+def test_any_kept_release_is_taken_back_by_its_name(lab: Pair) -> None:
+    lab.settle()
+    kept = [row for row in lab.hosts[0].overview() if row["state"] == "kept"]
+    wanted = kept[-1]
+    Playbook("rollback", "-e", f"release_version={wanted['release']}", "-e", "release_drain_seconds=5").succeeded()
+    assert lab.live() == wanted["generation"]
+    told = Playbook("rollback", "-e", "release_version=v0.0.0").failed("keeps no earlier release named v0.0.0")
+    assert kept[0]["version"] in told.output, "what could be taken back is not named"
+    assert lab.live() == wanted["generation"]
+    lab.settle()
+    lab.assert_settled()
 
 
 def still_open(websocket) -> bool:
@@ -82,7 +101,7 @@ def await_handshake(host: ReleaseHost, seconds: float = 60) -> None:
     """Wait until a host accepts handshakes through nginx."""
     ending, last = time.monotonic() + seconds, "nothing tried"
     while time.monotonic() < ending:
-        with contextlib.suppress(OSError, EOFError, TimeoutError, ConnectionClosed):
+        with contextlib.suppress(OSError, EOFError, TimeoutError, ConnectionClosed, InvalidHandshake):
             last = host.refusal()
             if last == 101:
                 return
@@ -114,6 +133,9 @@ def test_reboot_brings_back_what_serves_and_not_what_drains(lab: Pair, copy: Cal
     await_ssh(host)
     live = lab.live()
     assert live != before
+    # Links of what drained are left; they are nothing that runs.
     lab.assert_only(host.name, host.snapshot() | {"instances": [live, live]}, live)
     assert host.states()[live] == "live" and host.states()[before] == "kept"
-    host.run("dashboard-generations drain %s 0 0", before)  # its links are there for as long as it is kept
+    host.run("dashboard-generations tidy 3 3")  # as the end of the next deploy does
+    lab.settle()
+    lab.assert_settled()
