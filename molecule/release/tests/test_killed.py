@@ -31,7 +31,8 @@ def test_next_run_goes_on_where_one_was_killed(lab: Pair, copy: Callable, client
     running = clients()
     for task in POINTS:
         deploy(made.folder, *hooks, drain=90).until(task).kill()
-    deploy(made.folder, *hooks, drain=90).succeeded()
+    output = deploy(made.folder, *hooks, drain=90).succeeded().output
+    assert "the lock of a run that died was broken" in output
     live = lab.live()
     for host in lab:
         assert live in host.run("cat /srv/dashboard/shared/hooks"), f"{host.name} did not run what follows the switch"
