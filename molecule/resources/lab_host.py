@@ -280,20 +280,24 @@ class LabHost:
             tunnel.wait(5)
 
 
+def playbook_command(*arguments: str) -> tuple[list[str], dict[str, str]]:
+    """Return the command of a run on the scenario's hosts, and the environment in which its user starts it."""
+    program = str(Path(sys.executable).with_name("ansible-playbook"))
+    inventory = str(Path(os.environ["MOLECULE_EPHEMERAL_DIRECTORY"]) / "inventory")
+    # What molecule and testinfra set for themselves is not what a user has.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("ANSIBLE_", "PY_COLORS"))}
+    environment |= {"ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"}
+    return [program, "--inventory", inventory, *arguments], environment
+
+
 class Run:
     """One run of a playbook, as its user sees it."""
 
     def __init__(self, *arguments: str) -> None:
-        # What molecule and testinfra set for themselves is not what a user has.
-        environment = {
-            name: value for name, value in os.environ.items() if not name.startswith(("ANSIBLE_", "PY_COLORS"))
-        }
-        environment |= {"ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"}
-        inventory = Path(os.environ["MOLECULE_EPHEMERAL_DIRECTORY"]) / "inventory"
+        command, environment = playbook_command(*arguments)
         done = subprocess.run(
-            [str(Path(sys.executable).with_name("ansible-playbook")), "--inventory", str(inventory), *arguments],
-            cwd=ROOT, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False,
-        )  # fmt: skip
+            command, cwd=ROOT, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False
+        )
         self.code, self.output = done.returncode, done.stdout
 
     def changed(self, name: str) -> int:

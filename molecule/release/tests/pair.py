@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
-from lab_host import ROOT, LabHost
+from lab_host import ROOT, LabHost, playbook_command
 
 HERE = Path(__file__).resolve().parent
 
@@ -50,19 +50,15 @@ class Playbook:
     started: ClassVar[list[Playbook]] = []
 
     def __init__(self, name: str, *arguments: str) -> None:
-        # What molecule and testinfra set for themselves is not what a user has.
-        environment = {key: value for key, value in os.environ.items() if not key.startswith(("ANSIBLE_", "PY_COLORS"))}
-        environment |= {"ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"}
+        command, environment = playbook_command(f"playbooks/{name}.yml", *arguments)
         # Without it, Ansible tells of a task when it has ended and not when it begins.
         environment |= {"ANSIBLE_DISPLAY_SKIPPED_HOSTS": "1"}
         self.mark = f"RELEASE_TEST_RUN={uuid.uuid4()}"
         environment |= dict([self.mark.split("=")])
-        program = str(Path(sys.executable).with_name("ansible-playbook"))
         self.output, self.code = "", None
         self.process = subprocess.Popen(
-            [program, "--inventory", str(INVENTORY), f"playbooks/{name}.yml", *arguments], cwd=ROOT, env=environment,
-            text=True, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-            start_new_session=True,
+            command, cwd=ROOT, env=environment, text=True, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT, start_new_session=True,
         )  # fmt: skip
         self.started.append(self)
 

@@ -90,7 +90,7 @@ def test_bad_release_is_rejected(lab: Pair, copy: Callable, fault: str) -> None:
 def rejected(lab: Pair, folder: Path, told: list[str], given: list[str]) -> str:
     """Deploy a folder; fail the test unless it is rejected, told why, and nothing is left. Return what was printed."""
     before = lab.snapshot()
-    output = deploy(folder, "-e", "asgi_start_seconds=12", *given).failed(*told).output
+    output = deploy(folder, "-e", "asgi_start_seconds=8", *given).failed(*told).output
     assert differences(before, lab.snapshot()) == [], "something was left behind, or taken away"
     return output
 
