@@ -1,0 +1,323 @@
+"""All that the doctor can find: each with a stable code, the hop that it breaks, its cause and its fix. Data only.
+
+`fix` and `cause` may hold `{names}`, which the diagnosis fills from what it saw. A code never changes its meaning.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+#: The way of a handshake, in the order in which it is walked; each with its name in a report.
+HOPS: dict[str, str] = {
+    "name": "Name",
+    "tcp": "TCP",
+    "tls": "TLS",
+    "edge": "Edge proxy",
+    "proxy": "App proxy",
+    "process": "Process",
+    "import": "ASGI import",
+    "token": "Token",
+    "origin": "Origin and route",
+    "layer": "Channel layer",
+    "idle": "Idle time",
+}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One thing that can be found. `code` begins with E (an error), W (a warning) or N (a note)."""
+
+    code: str
+    hop: str
+    title: str
+    cause: str
+    fix: str
+
+    @property
+    def severity(self) -> str:
+        """`error`, `warning` or `note`."""
+        return {"E": "error", "W": "warning", "N": "note"}[self.code[0]]
+
+
+UPGRADE_LINES = (
+    "proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; "
+    "proxy_set_header Connection $connection_upgrade; and, once in the http block: "
+    "map $http_upgrade $connection_upgrade {{ default upgrade; '' close; }}"
+)
+
+_ENTRIES = (
+    # --- the way there
+    Entry("E001_NAME", "name", "The host name has no address",
+          "The name is misspelt, or has no DNS record yet.",
+          "Correct the name in the URL, or add its DNS record: dig +short {host}"),
+    Entry("E011_TCP_REFUSED", "tcp", "The port is closed",
+          "Nothing listens on this port of this address: the proxy listens on another address or port, or a firewall "
+          "rejects the connection.",
+          "On the host: ss -ltnp 'sport = :{port}'; then the proxy's listen line, or the firewall's rule for {port}"),
+    Entry("E012_TCP_FILTERED", "tcp", "The address does not answer",
+          "A firewall drops the packets, the host is down, or there is no route.",
+          "Let this machine in: ufw allow {port}/tcp, nft or the provider's security group; then check the address"),
+    Entry("E021_CERT_EXPIRED", "tls", "The certificate has expired",
+          "It was not renewed, or it was and the proxy was not reloaded; or the clock of this machine is wrong.",
+          "certbot renew && systemctl reload nginx; then look why its timer did not: systemctl list-timers"),
+    Entry("E022_CERT_NAME", "tls", "The certificate is for another name",
+          "The name in the URL is not among the certificate's.",
+          "Use a name that the certificate has, or get one for this: certbot --nginx -d {host}"),
+    Entry("E023_CERT_CHAIN", "tls", "The certificate's chain is incomplete",
+          "The proxy serves its own certificate without the intermediate one. Browsers may have that in store, other "
+          "clients have not. A private authority that this machine does not know looks the same.",
+          "ssl_certificate /etc/letsencrypt/live/{host}/fullchain.pem; in place of cert.pem"),
+    Entry("E024_CERT_UNTRUSTED", "tls", "The certificate's authority is not trusted",
+          "The certificate is self-signed, or from an authority of your own.",
+          "Get one from a public authority (certbot --nginx -d {host}), or give clients your authority's certificate"),
+    Entry("E025_PORT_SPEAKS_HTTP", "tls", "The port speaks plain HTTP",
+          "wss:// was spoken to a port without TLS.",
+          "listen {port} ssl; in the proxy's server block, or ws:// in the URL"),
+    Entry("E026_TLS", "tls", "TLS could not be set up",
+          "The server has no certificate for this name, or shares no TLS version with this machine.",
+          "openssl s_client -connect {host}:{port} -servername {host}"),
+    Entry("E027_PORT_SPEAKS_TLS", "edge", "The port speaks TLS",
+          "ws:// was spoken to a TLS port.",
+          "wss://{host}:{port} in place of ws:// in the client"),
+    Entry("E028_MIXED_CONTENT", "edge", "ws:// from an https page",
+          "Browsers refuse an unencrypted socket on a page that came by https (Mixed Content), without an answer.",
+          "In the page: const scheme = location.protocol === 'https:' ? 'wss' : 'ws'"),
+    Entry("W029_CERT_EXPIRES_SOON", "tls", "The certificate expires soon",
+          "It ends in {days} days, and is not renewed yet.",
+          "certbot renew --dry-run"),
+    # --- processes
+    Entry("E101_RUNSERVER", "process", "The server is runserver, without Daphne",
+          "Django's own development server speaks no WebSocket unless daphne is first in INSTALLED_APPS: a handshake "
+          "gets 404.",
+          "Serve with: daphne {application}. For development: \"daphne\" as the first of INSTALLED_APPS"),
+    Entry("E102_WSGI", "process", "A WSGI server is in place",
+          "{server} answers HTTP and speaks no WebSocket, so that a handshake gets 404 or 200.",
+          "Serve with: daphne {application} in place of: {server}"),
+    Entry("E103_SERVER_MISSING", "process", "Daphne is not installed",
+          "The command that starts the server is not in the project's environment.",
+          "Add daphne to the project's requirements and deploy, or: {venv}/bin/pip install daphne"),
+    Entry("E104_NOT_RUNNING", "process", "The process does not run",
+          "It was stopped, never started, or ended and was not started again.",
+          "{start}"),
+    Entry("E105_CRASH_LOOP", "process", "The process crashes again and again",
+          "It ends soon after each start; its last log line says why.",
+          "{log}"),
+    Entry("E106_OUT_OF_MEMORY", "process", "The process was killed for want of memory",
+          "The kernel killed it: it grew beyond its unit's limit or the host's memory.",
+          "Raise the limit (asgi_memory_max, or MemoryMax= of the unit) or run fewer processes: {log}"),
+    Entry("E107_STALE_SOCKET", "process", "The unix socket is left over",
+          "The socket's file is there and no process listens on it: its process was killed.",
+          "Start the process, which replaces the file: {start}"),
+    Entry("E108_STALE_LOCK", "process", "A stale lock keeps the process from listening",
+          "daphne keeps a lock beside its unix socket, which a killed process leaves behind.",
+          "Remove it before each start: ExecStartPre=/bin/rm -f {socket} {socket}.lock"),
+    Entry("E109_TWO_SERVERS", "process", "Two servers want the same port",
+          "One of them has the address, and the other one cannot start or gets half of the connections.",
+          "Stop the one that is not meant: {listeners}"),
+    Entry("E110_OPEN_FILES", "process", "The process has no file left to open",
+          "Each socket is an open file; the process is at its limit ({limit}), so that more connections are reset.",
+          "LimitNOFILE=65536 in the unit (asgi_open_files), then systemctl daemon-reload and a restart"),
+    Entry("E111_SERVER_SILENT", "process", "The process accepts, and does not answer",
+          "Its event loop is blocked, it is still starting, or connect() waits for a database, Redis or another "
+          "service.",
+          "Find what it waits for: py-spy dump --pid {pid}; {log}"),
+    Entry("E112_NO_WEBSOCKET_LIBRARY", "process", "The server has no WebSocket library",
+          "uvicorn answers a handshake as plain HTTP without websockets or wsproto, or with --ws none.",
+          "{venv}/bin/pip install 'uvicorn[standard]', and no --ws none"),
+    Entry("E113_SOCKET_PERMISSION", "process", "The proxy may not open the unix socket",
+          "The mode of the socket or of its folder does not let the proxy's user in.",
+          "chgrp www-data {socket} && chmod 660 {socket}; and in daphne's endpoint: unix:{socket}:mode=660"),
+    Entry("E114_ENVIRONMENT_STALE", "process", "Processes run with an old environment",
+          "{names} changed on the disk after the processes had started, so that tokens and passwords differ.",
+          "ansible-playbook playbooks/deploy.yml (or restart the processes)"),
+    Entry("W115_RUNSERVER_SERVES", "process", "The server is runserver",
+          "With daphne in INSTALLED_APPS it speaks WebSocket, but it is a development server: one process, reloading.",
+          "Serve with: daphne {application}"),
+    Entry("W116_DAPHNE_OLD", "process", "This daphne has known holes",
+          "Versions below 4.2.2 are open to CVE-2026-44545 (unbounded messages) and CVE-2026-44546 (headers).",
+          "daphne>=4.2.2 in the project's requirements"),
+    # --- import
+    Entry("E201_ASGI_MODULE", "import", "The ASGI module is not found",
+          "The module of the ASGI path cannot be imported: it is misspelt, or the working directory is not the folder "
+          "that holds manage.py.",
+          "Correct the path (asgi_application) or the folder: cd FOLDER-OF-manage.py && daphne {application}"),
+    Entry("E202_ASGI_ATTRIBUTE", "import", "The ASGI module has no such attribute",
+          "The module imports, and the name behind the colon is not in it.",
+          "asgi_application: {module}:application, which is what Django's startproject writes"),
+    Entry("E203_APPS_NOT_READY", "import", "Consumers are imported too early",
+          "AppRegistryNotReady: the ASGI module imports consumers or models before get_asgi_application() has set "
+          "Django up.",
+          "In {module}: django_application = get_asgi_application() first, the imports of routing and consumers below"),
+    Entry("E204_IMPORT_ERROR", "import", "The ASGI application does not import",
+          "Importing it raises: {error}",
+          "Correct it; see for yourself: python -c 'import {module}' in the project's folder and environment"),
+    Entry("E205_ASGI_PATH", "import", "The ASGI path has the wrong form",
+          "Servers want module:attribute; Django's ASGI_APPLICATION wants dots only.",
+          "daphne {module}:application on the command line, ASGI_APPLICATION = \"{module}.application\" in settings"),
+    # --- proxies
+    Entry("E301_UPGRADE_LOST", "proxy", "The proxy drops the Upgrade header",
+          "nginx passes neither Upgrade nor Connection on by itself, so the server sees a plain GET and answers 404.",
+          "In {where}: " + UPGRADE_LINES),
+    Entry("E302_CONNECTION_LOST", "proxy", "The proxy drops the Connection header",
+          "Upgrade arrives and Connection: upgrade does not, so that it is no handshake: 400 or 404.",
+          "In {where}: " + UPGRADE_LINES),
+    Entry("E303_HTTP10", "proxy", "The proxy speaks HTTP/1.0 to the server",
+          "nginx's default for upstreams before 1.29.7; WebSocket needs 1.1.",
+          "In {where}: " + UPGRADE_LINES),
+    Entry("E304_HEADER_BUFFERS", "proxy", "The token is too long for the proxy's buffers",
+          "The request line, with the token, is longer than large_client_header_buffers takes: 414 or 400.",
+          "In {where}: large_client_header_buffers 4 16k; (nginx_header_buffers)"),
+    Entry("E305_REDIRECT_HTTPS", "edge", "The handshake is redirected to https",
+          "The answer is {status}, leading to {location}. WebSocket clients do not follow redirects.",
+          "Use {location_ws} in the client"),
+    Entry("E306_REDIRECT_PATH", "edge", "The handshake is redirected to another path",
+          "The answer is {status}, leading to {location}: mostly a slash is missing at the end. WebSocket clients do "
+          "not follow redirects.",
+          "Use {location_ws} in the client, or add the route as it is asked for"),
+    Entry("E307_UPSTREAM_ELSEWHERE", "proxy", "The proxy asks at an address where nobody listens",
+          "The server runs and listens elsewhere than at {upstream}.",
+          "Have proxy_pass or its upstream lead to {listening}, then nginx -t && systemctl reload nginx"),
+    Entry("E308_PROXY_DOWN", "proxy", "The proxy does not run",
+          "nginx is installed and no process of it runs.",
+          "nginx -t && systemctl start nginx"),
+    Entry("E309_PROXY_CONFIG", "proxy", "The proxy's configuration has a fault",
+          "nginx -t: {error}",
+          "Correct it, then: nginx -t && systemctl restart nginx"),
+    Entry("E310_PROXY_REFUSES", "edge", "Something in front of the application refuses",
+          "The server accepts what a proxy, a firewall or a login in front of it answers with {status}.",
+          "Let the WebSocket path through: look for deny, auth_basic and limit_ lines of {where}"),
+    Entry("E311_LIMIT", "edge", "A limit of the proxy was reached",
+          "{status}: limit_req or limit_conn lets no more in, or a maintenance page is on.",
+          "Raise limit_req and limit_conn for the WebSocket path in {where}; or end the maintenance"),
+    Entry("E312_EDGE", "edge", "A proxy in front loses the handshake",
+          "It works on the host itself, and from outside the answer is {status}: a load balancer, CDN or proxy between "
+          "drops the upgrade.",
+          "In that proxy, for the WebSocket path: " + UPGRADE_LINES),
+    Entry("E313_PATH_NOT_PROXIED", "proxy", "The proxy does not pass this path on",
+          "No location of the proxy leads {path} to a server: it answers {status} itself.",
+          "In {where}: location {path} {{ proxy_pass http://…; and " + UPGRADE_LINES + " }}"),
+    Entry("N314_HTTP2", "tls", "HTTP/2 is offered",
+          "nginx knows no WebSocket over HTTP/2 (extended CONNECT), so that browsers open HTTP/1.1 connections.",
+          "Nothing: this is how it should be"),
+    # --- token, Origin, route
+    Entry("E401_NO_TOKEN", "token", "The application wants a token, and none was sent",
+          "The handshake without a token is refused with {status}.",
+          "Send one: ?token=… in the URL. For the doctor: doctor_token_command, or a URL with a token"),
+    Entry("E402_TOKEN_BAD", "token", "The token is refused",
+          "The token has not expired, and the application refuses it with {status}: it is signed with another secret, "
+          "for another audience, or for a user that may not.",
+          "Mint a new one on the host that serves; compare the signing secret of issuer and server"),
+    Entry("E403_TOKEN_EXPIRED", "token", "The token has expired",
+          "Its time ended {ago}.",
+          "Have the client fetch a new token before it connects, also when it connects again"),
+    Entry("E404_NO_ROUTE", "origin", "The path has no consumer",
+          "URLRouter: No route found for path. Slashes at both ends count.",
+          "In routing.py: re_path(r\"^{pattern}$\", MyConsumer.as_asgi()), or correct the client's path"),
+    Entry("E405_ORIGIN", "origin", "The Origin is refused",
+          "AllowedHostsOriginValidator or a rule like it does not know {origin}; a good token from another Origin is "
+          "accepted.",
+          "Add the host of {origin} to ALLOWED_HOSTS (release_environment), and deploy"),
+    Entry("E406_ALLOWED_HOSTS", "origin", "The Host header is refused",
+          "Django answers 400 (DisallowedHost) to {host}.",
+          "Add {host} to ALLOWED_HOSTS (release_environment), and deploy; nginx: proxy_set_header Host $http_host;"),
+    Entry("W407_ORIGIN_UNCHECKED", "origin", "Any Origin is accepted",
+          "A page of any site opens sockets with its visitors' cookies (cross-site WebSocket hijacking).",
+          "\"websocket\": AllowedHostsOriginValidator(…) around the URLRouter in the ASGI module"),
+    Entry("E408_CONSUMER_RAISES", "origin", "The consumer fails in connect()",
+          "The handshake ends with {status}: {error}",
+          "Correct the consumer; the traceback is in the log: {log}"),
+    Entry("E409_CLOCK", "token", "The clocks differ",
+          "The host's clock is {skew} s off, so that new tokens are not valid yet, or valid ones have expired.",
+          "timedatectl set-ntp true (systemd-timesyncd or chrony) on the host whose clock is wrong"),
+    Entry("W409_CLOCK", "token", "The clocks differ",
+          "The host's clock is {skew} s off this machine's: tokens with short lives will be refused.",
+          "timedatectl set-ntp true (systemd-timesyncd or chrony) on the host whose clock is wrong"),
+    Entry("E410_CONNECT_SLOW", "origin", "connect() takes too long",
+          "daphne drops a handshake that is not accepted within --websocket_connect_timeout (5 s).",
+          "Accept first and load later, or daphne --websocket_connect_timeout 20: {log}"),
+    Entry("E411_TOKEN_COMMAND", "token", "No token could be made",
+          "The command for a token failed: {error}",
+          "Correct doctor_token_command (handshake_token_command), which runs in the project's folder and environment"),
+    Entry("W412_TOKEN_UNCHECKED", "token", "The socket opens without a token",
+          "A handshake with {kind} token was accepted as well.",
+          "Check the token before accept(); if nobody has to log in, leave the token out of the path"),
+    Entry("E413_OTHER_SECRET", "token", "A token minted just now is refused",
+          "It was made in the environment that is on the disk, and the processes refuse it: they run with another "
+          "secret.",
+          "ansible-playbook playbooks/deploy.yml (or restart the processes): {log}"),
+    # --- channel layer
+    Entry("E501_REDIS_DOWN", "layer", "Redis does not answer",
+          "It is not running, or listens elsewhere than the channel layer's address.",
+          "systemctl start redis-server; then compare the channel layer's hosts with bind and port in redis.conf"),
+    Entry("E502_REDIS_PASSWORD", "layer", "Redis refuses the password",
+          "User or password of the channel layer are not those of Redis.",
+          "Compare REDIS_URL with /etc/redis/users.acl or requirepass: ansible-playbook site.yml --tags redis,asgi"),
+    Entry("E503_REDIS_ACL", "layer", "Redis forbids a command",
+          "The ACL of the channel layer's user lacks a command, or its prefix is another.",
+          "Compare the layer's prefix with redis_prefix, and its user in /etc/redis/users.acl: redis_extra_users"),
+    Entry("E504_REDIS_DATABASE", "layer", "The Redis database is wrong",
+          "The number at the end of REDIS_URL is out of range, or processes do not use the same one.",
+          "The same REDIS_URL for all processes, ending in /0, and deploy"),
+    Entry("E505_REDIS_OLD", "layer", "Redis is too old",
+          "channels_redis needs BZPOPMIN, which Redis has since version 5.",
+          "apt-get install redis-server (Debian 12 has 7.0); stop an older one that still has the port"),
+    Entry("W506_REDIS_EVICTS", "layer", "Redis drops messages when its memory is full",
+          "maxmemory-policy is {policy}: messages and groups vanish without a word.",
+          "maxmemory-policy noeviction in {file}, then systemctl restart redis-server"),
+    Entry("E507_REDIS_CLIENTS", "layer", "Redis takes no more clients",
+          "maxclients is reached.",
+          "maxclients 10000 in redis.conf (redis_maxclients), and LimitNOFILE of redis-server above it"),
+    Entry("E508_LAYER_MEMORY", "layer", "Processes do not share a channel layer",
+          "InMemoryChannelLayer reaches the sockets of one process only, and {count} processes serve.",
+          "CHANNEL_LAYERS = {{\"default\": {{\"BACKEND\": \"channels_redis.pubsub.RedisPubSubChannelLayer\", …}}}}"),
+    Entry("W509_CAPACITY", "layer", "Messages were dropped: over capacity",
+          "A channel held more messages than the layer's capacity (100 in 60 s by default).",
+          "\"capacity\": 1500 in the layer's CONFIG; find the consumer that reads too slowly"),
+    Entry("E510_LAYER", "layer", "The channel layer does not carry a message",
+          "{error}",
+          "See CHANNEL_LAYERS in the project's settings: {log}"),
+    Entry("W511_REDIS_TIMEOUT", "layer", "Redis cuts idle connections",
+          "timeout is {timeout}: a consumer waits longer than that for a message.",
+          "timeout 0 in {file}, then systemctl restart redis-server"),
+    # --- idle
+    Entry("E601_IDLE_PROXY", "idle", "The proxy cuts idle sockets",
+          "A silent socket through the proxy was closed after {seconds} s, and one to the process itself stays open. "
+          "proxy_read_timeout is {timeout}.",
+          "In {where}: proxy_read_timeout 3600s; proxy_send_timeout 3600s; (nginx_websocket_timeout)"),
+    Entry("E602_IDLE_BALANCER", "idle", "Something in front cuts idle sockets",
+          "A silent socket from outside was closed after {seconds} s, and one on the host stays open.",
+          "Raise the idle timeout of the load balancer or CDN, or have the client send a ping every {half} s"),
+    Entry("E603_REDIS_PY_8", "idle", "redis-py cuts idle consumers",
+          "redis-py {version} reads with a timeout of 5 s, as long as the core layer's own wait: silent sockets were "
+          "closed with {close} after {seconds} s.",
+          "redis<8 in the project's requirements, or socket_timeout 30 in the layer's hosts, or "
+          "channels_redis.pubsub.RedisPubSubChannelLayer"),
+    Entry("E604_IDLE_SERVER", "idle", "The server closes silent sockets",
+          "Silent sockets to the process itself were closed with {close} after {seconds} s.",
+          "Look in the consumer for close(), and at the server's --websocket_timeout: {log}"),
+    Entry("W605_READ_TIMEOUT", "idle", "The proxy's timeout is shorter than the server's ping",
+          "proxy_read_timeout is {timeout} s and the server pings every {ping} s: silent sockets will be cut.",
+          "In {where}: proxy_read_timeout 3600s; or --ping-interval below the timeout"),
+    Entry("W606_REDIS_PY_8", "idle", "This redis-py may cut idle consumers",
+          "redis-py {version} under the core layer closes silent consumers after 5 s; it was not tried long enough.",
+          "redis<8 in the project's requirements, or socket_timeout 30 in the layer's hosts, or "
+          "channels_redis.pubsub.RedisPubSubChannelLayer"),
+    # --- the examination itself
+    Entry("E901_UNREACHABLE", "process", "The host cannot be examined",
+          "SSH did not get there: {error}",
+          "ssh {name} true; correct ansible_host, the key, or the user in the inventory"),
+    Entry("E902_NO_RIGHTS", "process", "The host lets nobody become root",
+          "Becoming root failed: {error}",
+          "Give --ask-become-pass, or log in as root: -u root"),
+    Entry("E903_NO_PYTHON", "process", "The host has no Python",
+          "The examination on the host needs Python 3.10 or later: {error}",
+          "apt-get install python3-minimal, or ansible_python_interpreter in the inventory"),
+    Entry("W904_NOT_ROOT", "process", "Not everything could be seen",
+          "The examination ran as {user}: processes, logs and configuration of others stay hidden.",
+          "Give --become, or log in as root: -u root"),
+    Entry("E905_UNEXPLAINED", "process", "The handshake fails, and the cause was not found",
+          "{what} {likely}",
+          "{fix}"),
+)  # fmt: skip
+
+CATALOGUE: dict[str, Entry] = {entry.code: entry for entry in _ENTRIES}

@@ -1,0 +1,292 @@
+"""One attempt at a WebSocket, taken down as plain data: an *exchange*, which can be recorded and judged later.
+
+It needs the standard library only, since a host that was never seen before has nothing else, and it reads what a strict
+client would not: whatever came is evidence. Times are milliseconds where a key is `ms`, else seconds.
+"""
+
+from __future__ import annotations
+
+import base64
+import math
+import os
+import re
+import select
+import socket
+import ssl
+import time
+from typing import Any
+from urllib.parse import urlsplit
+
+#: How much of an answer's body is kept, in bytes.
+BODY_BYTES = 2048
+#: How long after a 101 a close is waited for: daphne looks once a second for a consumer that failed.
+LINGER = 1.3
+
+
+class _Failure(Exception):
+    """The way broke at a stage: `name`, `tcp`, `socket`, `tls` or `handshake`."""
+
+    def __init__(self, stage: str, reason: str, verify: int = 0) -> None:
+        super().__init__(reason)
+        self.stage, self.reason, self.verify = stage, reason, verify
+
+
+def attempt(
+    url: str,
+    *,
+    via: str,
+    kind: str = "good",
+    unix_socket: str = "",
+    connect_to: tuple[str, int] | None = None,
+    origin: str = "",
+    timeout: float = 5.0,
+    linger: float = 0.0,
+    idle: float = 0.0,
+    upgrade: bool = True,
+    context: ssl.SSLContext | None = None,
+) -> dict[str, Any]:
+    """Try a handshake and return what came; never raises for what the network or the server does.
+
+    `via` names the hop that is spoken to (`outside`, `proxy` or `process`), `kind` the token. `linger` and `idle` are
+    seconds of silence after a 101, during which pings are answered. Without `upgrade` it is a
+    plain GET. The URL is not in the result: it holds the token.
+    """
+    parts = urlsplit(url)
+    found: dict[str, Any] = {
+        "via": via, "kind": kind, "origin": origin, "stage": "", "reason": "", "verify": 0, "status": 0,
+        "headers": {}, "body": "", "close": None, "idle": 0.0, "alpn": "", "expires": "", "ms": {},
+        "to": unix_socket or "{}:{}".format(*(connect_to or (parts.hostname, _port(parts)))),
+    }  # fmt: skip
+    way: socket.socket | None = None
+    try:
+        way = _reach(parts, unix_socket, connect_to, timeout, context, found)
+        begun = time.monotonic()
+        rest = _ask(way, parts, origin, timeout, upgrade, found)
+        found["ms"]["handshake"] = _since(begun)
+        if found["status"] == 101 and max(linger, idle) > 0:
+            _stay(way, rest, max(linger, idle), found)
+    except _Failure as failure:
+        found.update(stage=failure.stage, reason=failure.reason, verify=failure.verify)
+    finally:
+        if way is not None:
+            way.close()
+    return found
+
+
+def _port(parts: Any) -> int:
+    return parts.port or (443 if parts.scheme in ("wss", "https") else 80)
+
+
+def _since(begun: float) -> float:
+    return round((time.monotonic() - begun) * 1000, 1)
+
+
+def _text(error: OSError) -> str:
+    return (error.strerror or str(error) or type(error).__name__).strip()
+
+
+def _reach(
+    parts: Any,
+    unix_socket: str,
+    connect_to: tuple[str, int] | None,
+    timeout: float,
+    context: ssl.SSLContext | None,
+    found: dict[str, Any],
+) -> socket.socket:
+    """Connect, with TLS where the URL says so and there is a network; note how long each step took."""
+    if unix_socket:
+        return _unix(unix_socket, timeout, found)
+    host, port = connect_to or (parts.hostname or "", _port(parts))
+    begun = time.monotonic()
+    try:
+        addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:
+        raise _Failure("name", getattr(error, "strerror", None) or str(error)) from None
+    found["ms"]["name"] = _since(begun)
+    way = _tcp(addresses, timeout, found)
+    if parts.scheme != "wss":
+        return way
+    begun = time.monotonic()
+    context = context or ssl.create_default_context()
+    context.set_alpn_protocols(["http/1.1"])
+    try:
+        way.settimeout(timeout)
+        wrapped = context.wrap_socket(way, server_hostname=parts.hostname)
+    except ssl.SSLCertVerificationError as error:
+        way.close()
+        raise _Failure("tls", error.verify_message, error.verify_code) from None
+    except (OSError, ValueError) as error:
+        way.close()
+        raise _Failure("tls", str(error)) from None
+    found["ms"]["tls"] = _since(begun)
+    found["expires"] = str((wrapped.getpeercert() or {}).get("notAfter", ""))
+    return wrapped
+
+
+def _unix(path: str, timeout: float, found: dict[str, Any]) -> socket.socket:
+    begun = time.monotonic()
+    way = socket.socket(socket.AF_UNIX)
+    way.settimeout(timeout)
+    try:
+        way.connect(path)
+    except OSError as error:
+        way.close()
+        raise _Failure("socket", _text(error)) from None
+    found["ms"]["tcp"] = _since(begun)
+    return way
+
+
+def _tcp(addresses: list[Any], timeout: float, found: dict[str, Any]) -> socket.socket:
+    failure = _Failure("tcp", "no address")
+    for family, kind, protocol, _name, address in addresses:
+        begun = time.monotonic()
+        way = socket.socket(family, kind, protocol)
+        way.settimeout(timeout)
+        try:
+            way.connect(address)
+        except OSError as error:
+            way.close()
+            reason = "timed out" if isinstance(error, TimeoutError) else _text(error)
+            failure = _Failure("tcp", f"{address[0]} port {address[1]}: {reason}")
+            continue
+        found["ms"]["tcp"] = _since(begun)
+        return way
+    raise failure
+
+
+def _ask(way: socket.socket, parts: Any, origin: str, timeout: float, upgrade: bool, found: dict[str, Any]) -> bytes:
+    """Send the request and take the answer down; return the bytes after its head."""
+    key = base64.b64encode(os.urandom(16)).decode()
+    target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    lines = [f"GET {target} HTTP/1.1", f"Host: {parts.netloc}", "User-Agent: websocket-doctor"]
+    if upgrade:
+        lines += ["Upgrade: websocket", "Connection: Upgrade"]
+        lines += [f"Sec-WebSocket-Key: {key}", "Sec-WebSocket-Version: 13"]
+    else:
+        lines += ["Connection: close"]
+    lines += [f"Origin: {origin}"] if origin else []
+    deadline, came = time.monotonic() + timeout, b""
+    try:
+        way.settimeout(timeout)
+        way.sendall(("\r\n".join(lines) + "\r\n\r\n").encode("utf-8", "surrogateescape"))
+        while b"\r\n\r\n" not in came and len(came) < 65536:
+            way.settimeout(max(0.001, deadline - time.monotonic()))
+            data = way.recv(65536)
+            if not data:
+                break
+            came += data
+    except TimeoutError:
+        raise _Failure("handshake", f"no answer within {timeout:g} s") from None
+    except OSError as error:
+        if not came:
+            raise _Failure("handshake", _text(error)) from None
+    if not came:
+        raise _Failure("handshake", "closed without an answer")
+    head, _, rest = came.partition(b"\r\n\r\n")
+    first, *others = head.decode("latin-1").split("\r\n")
+    match = re.match(r"HTTP/\d(?:\.\d)? (\d{3})", first)
+    if not match:
+        raise _Failure("handshake", f"the answer is not HTTP: {first[:60]!r}")
+    found["status"] = int(match[1])
+    for line in others:
+        name, _, value = line.partition(":")
+        found["headers"][name.strip().lower()] = value.strip()
+    if found["status"] != 101:
+        found["body"] = _body(way, rest, found["headers"]).decode("utf-8", "replace")
+    return rest
+
+
+def _body(way: socket.socket, rest: bytes, headers: dict[str, str]) -> bytes:
+    """What comes of the body within a second; the status is what counts."""
+    length = headers.get("content-length", "")
+    wanted = min(int(length), BODY_BYTES) if length.isdigit() else BODY_BYTES
+    deadline = time.monotonic() + (1.0 if length else 0.3)
+    while len(rest) < wanted and (left := deadline - time.monotonic()) > 0:
+        try:
+            way.settimeout(left)
+            data = way.recv(BODY_BYTES)
+        except OSError:
+            break
+        if not data:
+            break
+        rest += data
+    return rest[:BODY_BYTES]
+
+
+def _stay(way: socket.socket, buffer: bytes, seconds: float, found: dict[str, Any]) -> None:
+    """Stay silent, answer pings, and note how the socket ends, if it does."""
+    begun = time.monotonic()
+    while True:
+        while (frame := _frame(buffer)) is not None:
+            opcode, payload, buffer = frame
+            if opcode == 8:
+                code = int.from_bytes(payload[:2], "big") if len(payload) >= 2 else 1005
+                found["close"] = {"code": code, "reason": payload[2:].decode("utf-8", "replace"),
+                                  "at": round(time.monotonic() - begun, 1)}  # fmt: skip
+                return
+            if opcode == 9:
+                _pong(way, payload)
+        left = seconds - (time.monotonic() - begun)
+        if left <= 0:
+            found["idle"] = round(seconds, 1)
+            return
+        data = _more(way, left)
+        if data == b"":
+            found["close"] = {"code": 1006, "reason": "", "at": round(time.monotonic() - begun, 1)}
+            return
+        buffer += data or b""
+
+
+def _more(way: socket.socket, left: float) -> bytes | None:
+    """Return what came: None for nothing in time, empty for the end."""
+    pending = isinstance(way, ssl.SSLSocket) and way.pending()
+    poll = select.poll()
+    poll.register(way, select.POLLIN)
+    if not pending and not poll.poll(math.ceil(left * 1000)):
+        return None
+    try:
+        way.settimeout(max(0.01, left))
+        return way.recv(65536)
+    except TimeoutError:
+        return None
+    except OSError:
+        return b""
+
+
+def _frame(buffer: bytes) -> tuple[int, bytes, bytes] | None:
+    """Return the first whole frame of a buffer (opcode, payload) and what follows it."""
+    if len(buffer) < 2:
+        return None
+    length, at = buffer[1] & 127, 2
+    if length >= 126:
+        size = 2 if length == 126 else 8
+        if len(buffer) < 2 + size:
+            return None
+        length, at = int.from_bytes(buffer[2 : 2 + size], "big"), 2 + size
+    if len(buffer) < at + length:
+        return None
+    return buffer[0] & 15, buffer[at : at + length], buffer[at + length :]
+
+
+def _pong(way: socket.socket, payload: bytes) -> None:
+    mask = os.urandom(4)
+    masked = bytes(byte ^ mask[index % 4] for index, byte in enumerate(payload))
+    try:
+        way.sendall(bytes([0x8A, 0x80 | len(payload)]) + mask + masked)
+    except OSError:
+        return  # the next read tells how it ended
+
+
+def offers_http2(host: str, port: int, timeout: float = 3.0) -> bool:
+    """Tell whether a TLS server would speak HTTP/2; without a certificate's check, which is another question."""
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context.set_alpn_protocols(["h2", "http/1.1"])
+    try:
+        with (
+            socket.create_connection((host, port), timeout) as way,
+            context.wrap_socket(way, server_hostname=host) as wrapped,
+        ):
+            return wrapped.selected_alpn_protocol() == "h2"
+    except (OSError, ValueError):
+        return False

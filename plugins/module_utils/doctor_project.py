@@ -1,0 +1,195 @@
+"""What is asked of a project, in its own environment and as its own user: its import, layer, settings and tokens."""
+
+from __future__ import annotations
+
+import json
+import os
+import pwd
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+#: Runs in the project's environment. Prints one line of JSON behind a mark, since a project may print what it likes.
+PROBE = r"""
+import asyncio, contextlib, glob, importlib, importlib.metadata, io, json, os, re, sys, time, traceback
+sys.dont_write_bytecode = True
+found = {"versions": {"python": sys.version.split()[0]}, "secrets": [], "minted": {}, "not_minted": {}, "hosts": []}
+for name in ("django", "channels", "channels-redis", "redis", "daphne", "uvicorn", "websockets", "wsproto", "gunicorn"):
+    try:
+        found["versions"][name] = importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        pass
+sys.path.insert(0, "")
+given, commands = sys.argv[1], json.loads(sys.argv[2])
+if not os.environ.get("DJANGO_SETTINGS_MODULE"):
+    for path in ["manage.py", *glob.glob("*/asgi.py"), *glob.glob("*/wsgi.py")]:
+        with contextlib.suppress(OSError):
+            match = re.search(r"DJANGO_SETTINGS_MODULE['\"]\s*[,\]=]+\s*['\"]([\w.]+)", open(path).read())
+            if match:
+                os.environ["DJANGO_SETTINGS_MODULE"] = match[1]
+                break
+application = given
+if not application:
+    with contextlib.suppress(BaseException):
+        from django.conf import settings
+        dotted = getattr(settings, "ASGI_APPLICATION", "") or ""
+        application = dotted if ":" in dotted else ":".join(dotted.rsplit(".", 1))
+        found["asgi_setting"] = dotted
+found["application"] = application
+begun = time.monotonic()
+module, _, attribute = application.partition(":")
+try:
+    if not module:
+        raise ValueError("the project names no ASGI application (ASGI_APPLICATION)")
+    if given and not attribute:
+        raise ValueError("not enough values to unpack (expected 2, got 1)")
+    part = importlib.import_module(module)
+    for name in (attribute or "application").split("."):
+        part = getattr(part, name)
+except BaseException as error:
+    found["import_error"] = traceback.format_exception_only(type(error), error)[-1].strip()
+    found["missing"] = getattr(error, "name", None) or ""
+    found["trace"] = traceback.format_exc().strip().splitlines()[-7:]
+found["import_ms"] = round((time.monotonic() - begun) * 1000, 1)
+
+async def ask():
+    from channels.layers import get_channel_layer
+    layer = get_channel_layer()
+    if layer is None:
+        return
+    found["layer"] = type(layer).__module__ + "." + type(layer).__qualname__
+    hosts = getattr(layer, "hosts", None) or getattr(layer, "_hosts", None) or []
+    if not hosts and getattr(layer, "_shards", None):
+        hosts = [getattr(shard, "host", None) or getattr(shard, "_host", None) for shard in layer._shards]
+    found["patient"] = any(isinstance(h, dict) and {"socket_timeout", "retry"} & set(h) for h in hosts)
+    for host in hosts:
+        address = host.get("address", host) if isinstance(host, dict) else host
+        text = address if isinstance(address, str) else "%s:%s" % (host.get("host"), host.get("port")) \
+            if isinstance(host, dict) else "%s:%s" % tuple(address[:2]) if isinstance(address, (list, tuple)) else ""
+        match = re.match(r"\w+://([^@/]*:([^@/]*)@)?(.*)$", text)
+        if match and match[2]:
+            found["secrets"].append(match[2])
+        if isinstance(host, dict) and host.get("password"):
+            found["secrets"].append(str(host["password"]))
+        found["hosts"].append(match[3] if match else text)
+    begun = time.monotonic()
+    channel = await layer.new_channel()
+    await asyncio.wait_for(layer.send(channel, {"type": "probe"}), 3)
+    await asyncio.wait_for(layer.receive(channel), 3)
+    found["layer_ms"] = round((time.monotonic() - begun) * 1000, 1)
+
+try:
+    asyncio.run(ask())
+except BaseException as error:
+    if "import_error" not in found or "layer" in found:
+        found["layer_error"] = type(error).__name__ + ": " + str(error)
+with contextlib.suppress(BaseException):
+    from django.conf import settings
+    found["secrets"].append(str(settings.SECRET_KEY))
+    found["allowed_hosts"] = [str(host) for host in settings.ALLOWED_HOSTS]
+    found["debug"] = bool(settings.DEBUG)
+    apps = list(settings.INSTALLED_APPS)
+    found["daphne_app"] = any(app == "daphne" or app.startswith("daphne.") for app in apps)
+    found["asgi_setting"] = str(getattr(settings, "ASGI_APPLICATION", "") or "")
+for name, command in commands.items():
+    printed = io.StringIO()
+    try:
+        from django.core.management import execute_from_command_line
+        sys.argv = command
+        with contextlib.redirect_stdout(printed):
+            execute_from_command_line(command)
+    except BaseException as error:
+        if getattr(error, "code", 1):
+            found["not_minted"][name] = traceback.format_exception_only(type(error), error)[-1].strip()
+    if printed.getvalue().strip():
+        found["minted"][name] = printed.getvalue().strip().splitlines()[-1]
+    else:
+        found["not_minted"].setdefault(name, "it printed nothing")
+print("\n@@doctor@@" + json.dumps(found))
+"""
+MARK = "\n@@doctor@@"
+
+
+class Project:
+    """How commands are run as a project's processes are: its user, environment, folder and Python."""
+
+    def __init__(self, bundle: dict[str, Any], process: dict[str, Any] | None, environ: dict[str, str]) -> None:
+        self.bundle, self.process, self.environ = bundle, process, environ
+
+    @property
+    def known(self) -> bool:
+        """Whether there is anything to ask."""
+        return bool(self.bundle or (self.process and self.python))
+
+    @property
+    def python(self) -> str:
+        """The interpreter of a process that was found running: of its virtual environment, not what that links to."""
+        first = self.process["argv"][0] if self.process and self.process["argv"] else ""
+        if os.path.basename(first).startswith(("python", "pypy")) and first.startswith("/"):
+            return first
+        beside = os.path.join(os.path.dirname(first), "python")
+        if first.startswith("/") and os.path.exists(beside):
+            return beside
+        virtual = os.path.join(self.environ.get("VIRTUAL_ENV", ""), "bin", "python")
+        return virtual if virtual.startswith("/") and os.path.exists(virtual) else ""
+
+    def run(self, command: list[str], timeout: float = 20) -> subprocess.CompletedProcess[str]:
+        """Run a command of the project; `python` as its first word is the project's own. May raise OSError."""
+        options: dict[str, Any] = {
+            "capture_output": True, "text": True, "errors": "replace", "timeout": timeout, "check": False,
+            "stdin": subprocess.DEVNULL,
+        }  # fmt: skip
+        if self.bundle:
+            script = self.bundle["home"] + "/within"
+            return subprocess.run(["runuser", "--user", self.bundle["user"], "--", script, *command], **options)
+        assert self.process
+        if os.geteuid() == 0 and self.process["uid"]:
+            entry = pwd.getpwuid(self.process["uid"])
+            options |= {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": os.getgrouplist(
+                entry.pw_name, entry.pw_gid)}  # fmt: skip
+        if command[0] == "python":
+            command = [self.python, *command[1:]]
+        environ = {**self.environ, "PYTHONDONTWRITEBYTECODE": "1"}
+        return subprocess.run(command, env=environ, cwd=self.process["folder"] or "/", **options)
+
+    def ask(self, application: str, commands: dict[str, list[str]]) -> dict[str, Any]:
+        """Return what the probe finds; `minted` has tokens, by the names of the commands that print them."""
+        managed = {name: line[1:] for name, line in commands.items() if line[:2] == ["python", "manage.py"]}
+        try:
+            done = self.run(["python", "-c", PROBE, application, json.dumps(managed)])
+        except (OSError, KeyError, subprocess.SubprocessError) as error:
+            return {"unasked": type(error).__name__}
+        _, mark, text = done.stdout.rpartition(MARK)
+        if not mark:
+            last = done.stderr.strip().splitlines()[-1:] or ["the probe printed nothing"]
+            return {"import_error": last[0], "application": application}
+        found: dict[str, Any] = json.loads(text)
+        for name, line in commands.items():
+            if line and name not in managed:
+                self._mint(name, line, found)
+        return found
+
+    def _mint(self, name: str, command: list[str], found: dict[str, Any]) -> None:
+        try:
+            done = self.run(command)
+        except (OSError, subprocess.SubprocessError) as error:
+            found["not_minted"][name] = type(error).__name__
+            return
+        if done.returncode or not done.stdout.strip():
+            found["not_minted"][name] = (done.stderr.strip().splitlines() or ["it printed nothing"])[-1]
+        else:
+            found["minted"][name] = done.stdout.strip().splitlines()[-1]
+
+    def disk_environment(self) -> dict[str, str]:
+        """What the project's environment file sets, for the bundle's own; empty elsewhere."""
+        if not self.bundle:
+            return {}
+        try:
+            shown = self.run(["env", "-0"]).stdout
+            text = Path(self.bundle["home"], "env").read_text(encoding="utf-8")
+        except (OSError, subprocess.SubprocessError):
+            return {}
+        names = re.findall(r"^([A-Za-z_]\w*)=", text, re.MULTILINE)
+        values = dict(entry.split("=", 1) for entry in shown.split("\0") if "=" in entry)
+        return {name: values[name] for name in names if name in values}
