@@ -58,8 +58,9 @@ bench: tools ## Measure, and write docs/benchmarks.md
 	@$(PYTHON) scripts/bench.py
 
 .PHONY: docs
-docs: tools ## Write the reference of variables anew
+docs: tools ## Write the references of variables and of the doctor's codes anew
 	@python scripts/variables.py
+	@python scripts/doctor_codes.py
 
 .PHONY: lock
 lock: tools ## Resolve the pinned tools anew

@@ -66,7 +66,7 @@ class ActionModule(ActionBase):
         if parts.scheme == "wss" and any(each["status"] for each in evidence["outside"]):
             evidence["http2"] = doctor_probe.offers_http2(parts.hostname or "", parts.port or 443)
         report = assemble(evidence, [token, used, *secrets_in(query)])
-        path = args.get("report")
+        path = os.path.realpath(args["report"]) if args.get("report") else ""
         # The report is what this task is for and no state of a host, so it does not count as a change.
         if path:
             write(Path(path), report)

@@ -240,7 +240,7 @@ def edge(case: Case) -> Iterator[Finding]:
 
 
 def _redirect(case: Case, came: dict[str, Any]) -> Finding:
-    location = came["headers"].get("location", "")
+    location = came["headers"].get("location", "").partition("?")[0]
     to_https = location.startswith("https:") and not case.tls
     socket = re.sub(r"^http", "ws", location) if location.startswith("http") else location or "the right address"
     return case.find("E305_REDIRECT_HTTPS" if to_https else "E306_REDIRECT_PATH", told(came),
@@ -369,9 +369,10 @@ def _version(text: str) -> tuple[int, ...]:
 def _not_running(case: Case, dead: list[dict[str, Any]]) -> Iterator[Finding]:
     """Why a server that should run does not."""
     names = {each["address"].rpartition("/")[2].removesuffix(".sock") for each in dead}
-    units = [each for each in case.units if each["state"] != "active" or each["sub"] == "auto-restart"]
-    units = [each for each in units if any(name in each["unit"] for name in names)] or units
-    lines = [line for each in units for line in each.get("log", [])]
+    units = [each for each in case.units if any(name in each["unit"] for name in names)] or [
+        each for each in case.units if each["state"] != "active"
+    ]
+    lines = [line for each in units for line in last_life(each.get("log", []))]
     programs = [each for each in case.programs if each["state"] in ("FATAL", "BACKOFF", "EXITED", "STOPPED")]
     lines += [line for each in programs for line in each.get("log", [])]
     seen = [f"nobody listens on {each['address']}" for each in dead]
@@ -383,7 +384,10 @@ def _not_running(case: Case, dead: list[dict[str, Any]]) -> Iterator[Finding]:
     if any(each["result"] == "oom-kill" for each in units):
         yield case.find("E106_OUT_OF_MEMORY", [*seen, *case.host.get("kills", [])])
         return
-    crashing = any(each["sub"] == "auto-restart" or each["result"] not in ("success", "") for each in units)
+    crashing = any(
+        each["sub"] == "auto-restart" or each["restarts"] > 1 or each["result"] not in ("success", "")
+        for each in units
+    )  # fmt: skip
     crashing = crashing or any(each["state"] in ("FATAL", "BACKOFF") for each in programs)
     if crashing:
         if any(each["status"] == "203" for each in units):
@@ -401,6 +405,16 @@ def _not_running(case: Case, dead: list[dict[str, Any]]) -> Iterator[Finding]:
         return  # the import's rule names it
     else:
         yield case.find("E104_NOT_RUNNING", seen or ["no server was found on this host"], start=start)
+
+
+def last_life(lines: list[str]) -> list[str]:
+    """The lines of a unit's log that belong to the last process that ended; all of them where none did."""
+    ends = [index for index, line in enumerate(lines) if "Main process exited" in line]
+    if not ends:
+        return lines
+    begin = ends[-2] + 1 if len(ends) > 1 else 0
+    starts = [index + 1 for index in range(begin, ends[-1]) if re.match(r"(Starting|Started) ", lines[index])]
+    return lines[max([begin, *starts]) : ends[-1]] or [lines[ends[-1]]]
 
 
 def _start(case: Case, units: list[dict[str, Any]], programs: list[dict[str, Any]], dead: list[dict[str, Any]]) -> str:

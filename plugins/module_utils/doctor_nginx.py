@@ -214,8 +214,9 @@ def location_of(routes: list[dict[str, Any]], path: str) -> dict[str, Any] | Non
         for route in routes:
             words = route["location"]
             if words and words[0] in ("~", "~*"):
+                named = re.sub(r"\(\?<(?=\w)", "(?P<", words[-1])  # PCRE's way to name a group
                 try:
-                    matches = re.search(words[-1], path, re.IGNORECASE if words[0] == "~*" else 0)
+                    matches = re.search(named, path, re.IGNORECASE if words[0] == "~*" else 0)
                 except re.error:  # nginx's expressions are PCRE; one that Python cannot read is passed over
                     continue
                 if matches:

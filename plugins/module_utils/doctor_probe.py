@@ -65,6 +65,8 @@ def attempt(
         found["ms"]["handshake"] = _since(begun)
         if found["status"] == 101 and max(linger, idle) > 0:
             _stay(way, rest, max(linger, idle), found)
+        if found["status"] == 101 and not found["close"]:
+            _send(way, 8, (1000).to_bytes(2, "big"))
     except _Failure as failure:
         found.update(stage=failure.stage, reason=failure.reason, verify=failure.verify)
     finally:
@@ -225,7 +227,7 @@ def _stay(way: socket.socket, buffer: bytes, seconds: float, found: dict[str, An
                                   "at": round(time.monotonic() - begun, 1)}  # fmt: skip
                 return
             if opcode == 9:
-                _pong(way, payload)
+                _send(way, 10, payload)
         left = seconds - (time.monotonic() - begun)
         if left <= 0:
             found["idle"] = round(seconds, 1)
@@ -268,11 +270,12 @@ def _frame(buffer: bytes) -> tuple[int, bytes, bytes] | None:
     return buffer[0] & 15, buffer[at : at + length], buffer[at + length :]
 
 
-def _pong(way: socket.socket, payload: bytes) -> None:
+def _send(way: socket.socket, opcode: int, payload: bytes) -> None:
+    """Send a frame, masked as a client's must be."""
     mask = os.urandom(4)
     masked = bytes(byte ^ mask[index % 4] for index, byte in enumerate(payload))
     try:
-        way.sendall(bytes([0x8A, 0x80 | len(payload)]) + mask + masked)
+        way.sendall(bytes([0x80 | opcode, 0x80 | len(payload)]) + mask + masked)
     except OSError:
         return  # the next read tells how it ended
 

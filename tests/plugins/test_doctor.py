@@ -1,0 +1,395 @@
+"""The doctor's judgement of recorded exchanges, its reading of nginx, and that every code is documented.
+
+A case marked `recorded` stands in for a breakage that a lab host cannot have; the others are tried live as well.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from ansible.module_utils import doctor_host, doctor_nginx, doctor_probe
+from ansible.module_utils.doctor_catalogue import CATALOGUE, HOPS
+from ansible.module_utils.doctor_diagnosis import SIGNATURES, claims_of, diagnose, last_life
+from ansible.module_utils.doctor_page import lines, page
+
+ROOT = Path(__file__).resolve().parents[2]
+URL = "wss://app.example.org/ws/chat/"
+
+
+def came(via: str, kind: str = "good", **other: Any) -> dict[str, Any]:
+    """An exchange in which a socket opened, or what else is said."""
+    return {
+        "via": via, "kind": kind, "origin": "https://app.example.org", "stage": "", "reason": "", "verify": 0,
+        "status": 101, "headers": {}, "body": "", "close": None, "idle": 1.3, "alpn": "", "expires": "",
+        "ms": {"name": 1.0, "tcp": 2.0, "tls": 3.0, "handshake": 4.0}, "to": "there", **other,
+    }  # fmt: skip
+
+
+def healthy() -> dict[str, Any]:
+    """The evidence of a hand-made host with nothing wrong."""
+    process = {
+        "pid": 10, "parent": 1, "server": "daphne", "name": "python", "speaks": True, "command": "daphne core.asgi:app",
+        "user": "app", "folder": "/opt/app", "application": "core.asgi:application", "ping": 20.0,
+        "listens": ["tcp:127.0.0.1:8001"], "files": 20, "limit": 1024, "unit": "app.service",
+    }  # fmt: skip
+    route = {
+        "where": "/etc/nginx/sites-enabled/app:9", "location": ["/ws/"], "names": ["app.example.org"],
+        "listen": [{"address": "", "port": 443, "tls": True, "default": False}], "pass": "127.0.0.1:8001",
+        "upstream": ["127.0.0.1:8001"], "http_version": "1.1", "read_timeout": 3600.0, "buffers": "4 16k",
+        "headers": {"upgrade": "$http_upgrade", "connection": "$connection_upgrade"}, "limits": [],
+    }  # fmt: skip
+    return {
+        "name": "app-1", "url": URL, "origin": "https://app.example.org", "idle_seconds": 0, "now": 1_800_000_000.0,
+        "skew": 0.0, "problem": {}, "token": {"present": True, "length": 100, "claims": {}, "minted": False},
+        "outside": [came("outside")],
+        "host": {
+            "user": "root", "bundle": {}, "processes": [process], "programs": [], "log": [], "kills": [],
+            "leftovers": [], "crowded": [], "servers": [{"address": "tcp:127.0.0.1:8001", "pid": 10}],
+            "upstream": [{"address": "tcp:127.0.0.1:8001", "listening": True}],
+            "units": [{"unit": "app.service", "state": "active", "sub": "running", "result": "success", "restarts": 0,
+                       "status": "0", "pid": 10, "command": "daphne"}],
+            "nginx": {"present": True, "running": True, "error": "", "route": route},
+            "redis": {"present": True, "running": True, "version": "7.0.15", "file": "/etc/redis/redis.conf"},
+            "project": {"versions": {"daphne": "4.2.3", "redis": "7.4.1"}, "import_ms": 500.0, "layer_ms": 9.0,
+                        "layer": "channels_redis.pubsub.RedisPubSubChannelLayer", "hosts": ["127.0.0.1:6379/0"],
+                        "allowed_hosts": ["app.example.org"], "databases": ["0"], "not_minted": {}},
+            "exchanges": [came("process"), came("proxy"), came("process", "http", status=404),
+                          came("process", "none", status=403), came("process", "foreign", status=403)],
+        },
+    }  # fmt: skip
+
+
+def at(evidence: dict[str, Any], path: str, value: Any) -> None:
+    """Set what a dotted path leads to."""
+    *way, last = path.split(".")
+    for step in way:
+        evidence = evidence[int(step)] if isinstance(evidence, list) else evidence[step]
+    evidence[int(last) if isinstance(evidence, list) else last] = value
+
+
+def judged(**changes: Any) -> dict[str, Any]:
+    """The report on a healthy host with some changes, whose dots are written as two underscores."""
+    evidence = copy.deepcopy(healthy())
+    for path, value in changes.items():
+        at(evidence, path.replace("__", "."), value)
+    return diagnose(evidence)
+
+
+def everywhere(**other: Any) -> dict[str, Any]:
+    """The same answer at each hop."""
+    return {"outside__0": came("outside", **other), "host__exchanges__0": came("process", **other),
+            "host__exchanges__1": came("proxy", **other)}  # fmt: skip
+
+
+def outside(**other: Any) -> dict[str, Any]:
+    """Another answer from outside only, or with `alone`, nothing known of the host."""
+    alone = {"host": None} if other.pop("alone", False) else {}
+    return {"outside__0": came("outside", **other), **alone}
+
+
+def test_a_healthy_host_has_no_finding() -> None:
+    report = judged()
+    assert report["ok"] and report["verdict"] == "OK" and report["noticed"] == [], report
+    assert {hop["state"] for hop in report["hops"] if hop["id"] != "idle"} == {"ok"}
+
+
+# What a lab host cannot have, or not within seconds: a recorded exchange stands in.
+RECORDED: dict[str, tuple[dict[str, Any], str]] = {
+    "E001_NAME": (outside(stage="name", reason="Name or service not known", status=0, ms={}), "dig"),
+    "E011_TCP_REFUSED": (outside(stage="tcp", reason="Connection refused", status=0, ms={"name": 1}), "ss -ltnp"),
+    "E012_TCP_FILTERED": (outside(stage="tcp", reason="timed out", status=0, ms={"name": 1}), "ufw allow 443"),
+    "E021_CERT_EXPIRED": (outside(stage="tls", verify=10, status=0), "certbot renew"),
+    "E022_CERT_NAME": (outside(stage="tls", verify=62, status=0), "-d app.example.org"),
+    "E023_CERT_CHAIN": (outside(stage="tls", verify=20, status=0), "fullchain.pem"),
+    "E024_CERT_UNTRUSTED": (outside(stage="tls", verify=18, status=0), "public authority"),
+    "E025_PORT_SPEAKS_HTTP": (outside(stage="tls", reason="[SSL: WRONG_VERSION_NUMBER]", status=0), "listen 443 ssl"),
+    "E026_TLS": (outside(stage="tls", reason="handshake failure", status=0), "openssl s_client"),
+    "E027_PORT_SPEAKS_TLS": (
+        {"url": "ws://app.example.org:443/ws/", "origin": "",
+         **outside(status=400, body="The plain HTTP request was sent to HTTPS port")}, "wss://app.example.org:443"),
+    "E028_MIXED_CONTENT": ({"url": "ws://app.example.org/ws/"}, "location.protocol"),
+    "E303_HTTP10": (
+        {"host__nginx__route__http_version": "1.0", "host__exchanges__1": came("proxy", status=426),
+         "outside__0": came("outside", status=426)}, r"/app:9: proxy_http_version 1\.1"),
+    "E312_EDGE": (outside(status=502), "proxy_http_version"),
+    "E313_PATH_NOT_PROXIED": (
+        {"host__nginx__route__pass": "", "host__exchanges__1": came("proxy", status=404),
+         "outside__0": came("outside", status=404)}, "location /ws/chat/ {"),
+    "E106_OUT_OF_MEMORY": (
+        {"host__servers__0__pid": 0, "host__units__0__result": "oom-kill", "host__units__0__state": "failed"},
+        "MemoryMax"),
+    "E108_STALE_LOCK": (
+        {"host__servers__0__pid": 0, "host__units__0__state": "failed", "host__units__0__result": "exit-code",
+         "host__units__0__log": ["Listen failure: Couldn't listen on any:/run/app.sock: Cannot acquire lock."]},
+        r"rm -f /run/app\.sock /run/app\.sock\.lock"),
+    "E111_SERVER_SILENT": (
+        {**everywhere(stage="handshake", reason="no answer within 6 s", status=0),
+         "host__exchanges__2": came("process", "http", stage="handshake", status=0)}, "py-spy dump --pid 10"),
+    "E112_NO_WEBSOCKET_LIBRARY": (
+        {**everywhere(status=404), "host__processes__0__server": "uvicorn"}, r"uvicorn\[standard\]"),
+    "E113_SOCKET_PERMISSION": (
+        {"host__upstream__0__address": "unix:/run/app.sock",
+         "host__exchanges__1": came("proxy", status=502), "outside__0": came("outside", status=502)},
+        r"/run/app\.sock:mode=660"),
+    "E401_NO_TOKEN": ({**everywhere(status=403), "token__present": False}, r"\?token="),
+    "E409_CLOCK": (
+        {**everywhere(status=403), "skew": -400.0, "token__claims": {"iat": 1.8e9, "exp": 1.8e9 + 60}}, "timedatectl"),
+    "E410_CONNECT_SLOW": (
+        everywhere(stage="handshake", reason="closed without an answer", status=0), "--websocket_connect_timeout 20"),
+    "E413_OTHER_SECRET": ({**everywhere(status=403), "token__minted": True}, r"playbooks/deploy\.yml"),
+    "E505_REDIS_OLD": (
+        {**everywhere(status=500), "host__log": ["redis.exceptions.ResponseError: unknown command 'BZPOPMIN'"]},
+        "apt-get install redis-server"),
+    "E504_REDIS_DATABASE": ({"host__project__databases": ["0", "1"]}, "same REDIS_URL"),
+    "E510_LAYER": ({"host__project__layer_error": "TypeError: no such thing"}, "CHANNEL_LAYERS"),
+    "E602_IDLE_BALANCER": (
+        outside(close={"code": 1006, "reason": "", "at": 60.0}), "ping every 30 s"),
+    "E604_IDLE_SERVER": (everywhere(close={"code": 1000, "reason": "", "at": 5.0}), "--websocket_timeout"),
+    "E901_UNREACHABLE": (
+        {"host": None, "problem": {"code": "E901_UNREACHABLE", "error": "Permission denied (publickey)"}}, "ssh app-1"),
+    "E902_NO_RIGHTS": (
+        {"host": None, "problem": {"code": "E902_NO_RIGHTS", "error": "Missing sudo password"}}, "--ask-become-pass"),
+    "E903_NO_PYTHON": (
+        {"host": None, "problem": {"code": "E903_NO_PYTHON", "error": "python3: not found"}}, "python3-minimal"),
+    "E905_UNEXPLAINED": (everywhere(status=418), "."),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("code", RECORDED)
+def test_recorded_error(code: str) -> None:
+    changes, fix = RECORDED[code]
+    report = judged(**changes)
+    assert report["verdict"] == code, report
+    assert re.search(fix, report["finding"]["fix"]), report["finding"]
+    assert "…" in CATALOGUE[code].fix or "…" not in report["finding"]["fix"], report["finding"]
+    assert [hop["id"] for hop in report["hops"] if hop["state"] == "broken"] == [report["finding"]["hop"]]
+
+
+NOTICED: dict[str, dict[str, Any]] = {
+    "N314_HTTP2": {"http2": True},
+    "W029_CERT_EXPIRES_SOON": outside(expires="Jan 20 00:00:00 2027 GMT"),
+    "W116_DAPHNE_OLD": {"host__project__versions": {"daphne": "4.2.1"}},
+    "W115_RUNSERVER_SERVES": {"host__processes__0__server": "runserver"},
+    "W409_CLOCK": {"skew": 90.0},
+    "W412_TOKEN_UNCHECKED": {"host__exchanges__3": came("process", "none")},
+    "W509_CAPACITY": {"host__crowded": ["1 of 20 channels over capacity in group chat"]},
+    "W904_NOT_ROOT": {"host__user": "1000"},
+}
+
+
+@pytest.mark.parametrize("code", NOTICED)
+def test_recorded_notice(code: str) -> None:
+    """Warnings and notes are told, and are no verdict."""
+    report = judged(**NOTICED[code])
+    assert report["ok"], report["finding"]
+    assert [each["code"] for each in report["noticed"]] == [code]
+
+
+def test_a_server_of_development_or_wsgi_is_named_from_outside_alone() -> None:
+    for server, code in (("WSGIServer/0.2 CPython/3.11", "E101_RUNSERVER"), ("gunicorn", "E102_WSGI"),
+                         ("nginx", "E301_UPGRADE_LOST")):  # fmt: skip
+        report = judged(**outside(alone=True, status=404, headers={"server": server}))
+        assert report["verdict"] == code
+
+
+def test_a_proxy_is_not_blamed_for_the_server_behind_it() -> None:
+    """The same 500 at each hop is the consumer's; a 403 at each hop is the token's."""
+    failing = judged(**everywhere(status=500), host__log=["KeyError: 'team'"])
+    assert failing["verdict"] == "E408_CONSUMER_RAISES" and "KeyError" in failing["finding"]["cause"]
+    assert judged(**everywhere(status=403))["verdict"] == "E402_TOKEN_BAD"
+
+
+def test_the_first_broken_hop_has_the_verdict_and_the_rest_is_noticed() -> None:
+    report = judged(host__nginx__route__headers={}, host__exchanges__1=came("proxy", status=404),
+                    host__project__layer_error="ConnectionError: Error 111 connecting to 127.0.0.1:6379")  # fmt: skip
+    assert report["verdict"] == "E301_UPGRADE_LOST"
+    assert [each["code"] for each in report["noticed"]] == ["E501_REDIS_DOWN"]
+
+
+@pytest.mark.parametrize("line", [
+    "ValueError: No route found for path 'ws/nowhere/'.", "redis.exceptions.AuthenticationError: WRONGPASS",
+    "[Errno 24] Too many open files", "ModuleNotFoundError: No module named 'core.azgi'",
+
+    "django.core.exceptions.AppRegistryNotReady: Apps aren't loaded yet.",
+    'Error loading ASGI app. Attribute "app" not found in module "core.asgi".',
+    "ValueError: not enough values to unpack (expected 2, got 1)",
+    "redis.exceptions.ResponseError: DB index is out of range",
+])  # fmt: skip
+def test_log_lines_of_the_field_are_known(line: str) -> None:
+    assert sum(bool(re.search(pattern, line)) for pattern, _code in SIGNATURES) >= 1
+
+
+def test_only_the_last_life_of_a_process_counts() -> None:
+    log = ["Started app.", "AppRegistryNotReady", "app.service: Main process exited, code=exited", "Starting app...",
+           "Started app.", "out of luck", "app.service: Main process exited"]  # fmt: skip
+    assert last_life(log) == ["out of luck"]
+
+
+# --- the catalogue and its reference
+
+
+def test_signatures_and_hops_are_of_the_catalogue() -> None:
+    assert {code for _pattern, code in SIGNATURES} <= set(CATALOGUE)
+    assert all(entry.hop in HOPS and re.fullmatch(r"[EWN]\d{3}_[A-Z0-9_]+", code) for code, entry in CATALOGUE.items())
+
+
+def test_the_reference_is_current() -> None:
+    """docs/doctor.md has each code of the catalogue with its title, cause and fix, and no other."""
+    command = [sys.executable, str(ROOT / "scripts" / "doctor_codes.py"), "--check"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_every_error_is_tried_somewhere() -> None:
+    """A code that neither a recorded case nor a test on a host asserts might never come."""
+    tests = "".join(path.read_text() for path in (ROOT / "molecule" / "doctor" / "tests").glob("*.py"))
+    tests += Path(__file__).read_text()
+    untried = [code for code in CATALOGUE if f'"{code}"' not in tests]
+    assert untried == []
+
+
+# --- what is told holds no secret, and can be drawn
+
+
+def test_page_and_lines_escape_and_mask() -> None:
+    report = judged(**everywhere(status=500), host__log=["KeyError: '<script>alert(1)</script>'"])
+    report |= {"name": "<b>host", "url": URL, "at": "now", "versions": {}}
+    text = page(report)
+    assert "<script>" not in text and "<b>host" not in text and text.count("<svg") == 1
+    assert 'data-hop="origin"' in text and "http://" not in text.replace("http://www.w3.org", "")
+    assert "E408_CONSUMER_RAISES" in "\n".join(lines(report, lambda words, _colour: words))
+
+
+@pytest.mark.parametrize("text", [
+    "GET /ws/?token=CANARY-CANARY HTTP/1.1", "redis://channels:CANARY-CANARY@127.0.0.1:6379/0",
+    "Cookie: sessionid=CANARY-CANARY; theme=dark", "authorization: Bearer CANARY-CANARY",
+    "daphne --password CANARY-CANARY",
+    "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJDQU5BUlktQ0FOQVJZIn0.CANARY-CANARY",
+])  # fmt: skip
+def test_what_looks_like_a_secret_is_masked(text: str) -> None:
+    assert "CANARY" not in json.dumps(doctor_host.scrub({"log": [text]}))
+
+
+def test_secrets_of_an_environment() -> None:
+    found = doctor_host.secrets_of(
+        {"SECRET_KEY": "canary-1", "REDIS_URL": "redis://:canary-2@h/0", "KEY_FILE": "/etc/key"}
+    )
+    assert found == ["canary-1", "canary-2"]
+
+
+def test_times_in_a_token() -> None:
+    assert claims_of("eyJhbGciOiJIUzI1NiJ9.eyJleHAiOjE3MDAwMDAwMDB9.x") == {"exp": 1700000000.0}
+    assert claims_of("not.a.token") == {} and claims_of("opaque") == {}
+
+
+# --- command lines and nginx
+
+
+@pytest.mark.parametrize(("command", "kind"), [
+    ("/v/bin/python /v/bin/daphne -u /run/a.sock core.asgi:application", ("daphne", True)),
+    ("python manage.py runserver 0.0.0.0:8000", ("runserver", False)),
+    ("/v/bin/python -m gunicorn core.wsgi", ("gunicorn", False)),
+    ("/v/bin/python /v/bin/gunicorn -k uvicorn.workers.UvicornWorker core.asgi:application",
+     ("gunicorn with uvicorn workers", True)),
+    ("uwsgi --ini app.ini", ("uwsgi", False)),
+    ("/v/bin/python -m uvicorn core.asgi:application", ("uvicorn", True)),
+    ("journalctl -fu app-daphne", ("", False)), ("tail -f /var/log/daphne.log", ("", False)),
+    ("python worker.py", ("", False)),
+])  # fmt: skip
+def test_servers_are_told_by_their_command_line(command: str, kind: tuple[str, bool]) -> None:
+    assert doctor_host.server_kind(command.split()) == kind
+
+
+NGINX = """nginx: configuration file /etc/nginx/nginx.conf test is successful
+# configuration file /etc/nginx/nginx.conf:
+http {
+    proxy_http_version 1.1; # a comment; with { in it
+    include /etc/nginx/sites-enabled/*;
+}
+# configuration file /etc/nginx/sites-enabled/app:
+upstream app { server 127.0.0.1:8001; server unix:/run/app.sock; }
+server {
+    listen 443 ssl http2;
+    server_name app.example.org;
+    proxy_read_timeout 2m;
+    location / { proxy_pass http://app; }
+    location /ws/ {
+        proxy_pass http://app;
+        proxy_set_header Upgrade $http_upgrade;
+        proxy_set_header Connection "upgrade";
+        proxy_read_timeout 1h;
+    }
+    location ~ ^/live/(?<name>\\w+)$ { proxy_pass http://127.0.0.1:9000/x; }
+}
+server { listen 80 default_server; server_name _; return 301 https://$host$request_uri; }
+"""
+
+
+def test_nginx_is_read_as_nginx_reads_itself() -> None:
+    routes = doctor_nginx.routes(NGINX)
+    taken = doctor_nginx.choose(routes, "app.example.org", 443, "/ws/chat/")
+    assert taken and taken["where"] == "/etc/nginx/sites-enabled/app:7"
+    assert taken["upstream"] == ["127.0.0.1:8001", "unix:/run/app.sock"] and taken["http_version"] == "1.1"
+    assert taken["headers"] == {"upgrade": "$http_upgrade", "connection": "upgrade"} and taken["read_timeout"] == 3600
+    plain = doctor_nginx.choose(routes, "app.example.org", 443, "/other/")
+    assert plain and plain["headers"] == {} and plain["read_timeout"] == 120
+    matched = doctor_nginx.choose(routes, "app.example.org", 443, "/live/one")
+    assert matched and matched["pass"] == "127.0.0.1:9000"
+    assert doctor_nginx.routes("nginx: not found") == []
+
+
+@pytest.mark.parametrize(("text", "value"), [("60", 60), ("60s", 60), ("1h 30m", 5400), ("500ms", 0.5), ("1d", 86400)])
+def test_times_of_nginx(text: str, value: float) -> None:
+    assert doctor_nginx.seconds(text) == value
+
+
+# --- the probe, against real servers
+
+
+def test_probe_sees_what_a_socket_does(daphne: str) -> None:
+    def tried(path: str, **options: Any) -> dict[str, Any]:
+        return doctor_probe.attempt(f"ws://localhost{path}", via="process", unix_socket=daphne, linger=1.5, **options)
+
+    assert tried("/")["status"] == 101 and tried("/")["close"] is None
+    assert tried("/deny/")["status"] == 403
+    assert tried("/turn-away/")["close"]["code"] == 4401
+    assert tried("/crash-before/")["status"] == 500
+    assert tried("/crash-after/")["close"]["code"] == 1011
+    assert tried("/slow/")["stage"] == "handshake"
+    assert tried("/health/", upgrade=False)["status"] == 200
+
+
+def test_probe_names_where_the_way_breaks(short_dir: Path, raw_server: Callable[..., SimpleNamespace]) -> None:
+    def tried(url: str, **options: Any) -> dict[str, Any]:
+        return doctor_probe.attempt(url, via="outside", timeout=1, **options)
+
+    assert tried("ws://no-such-host.invalid/")["stage"] == "name"
+    assert "refused" in tried("ws://127.0.0.1:1/")["reason"]
+    assert tried("ws://localhost/", unix_socket=str(short_dir / "none.sock"))["stage"] == "socket"
+    silent = raw_server(lambda _way, _request: time.sleep(2))
+    assert tried(silent.url)["reason"] == "no answer within 1 s"
+    assert tried(raw_server(lambda way, _request: way.sendall(b"SSH-2.0\r\n\r\n")).url)["stage"] == "handshake"
+
+
+def test_certificates_are_told_apart(serve: Callable[..., SimpleNamespace], certificates: SimpleNamespace) -> None:
+    """With real servers: expired, for another name, from an unknown authority; and the codes for them."""
+    import ssl
+
+    for name, expired, trusting, code in (
+        ("localhost", True, True, "E021_CERT_EXPIRED"), ("other.example.org", False, True, "E022_CERT_NAME"),
+        ("localhost", False, False, "E023_CERT_CHAIN"),
+    ):  # fmt: skip
+        server = serve(lambda connection: connection.recv(), ssl=certificates.context(name, expired=expired))
+        context = ssl.create_default_context(cafile=certificates.ca) if trusting else None
+        found = doctor_probe.attempt(f"wss://localhost:{server.port}/", via="outside", context=context)
+        assert judged(outside__0=found)["verdict"] == code, found
