@@ -6,10 +6,19 @@ from collections.abc import Callable
 from html import escape
 from typing import Any
 
+from ansible.module_utils.doctor_catalogue import HOPS
+
 #: Colours in a terminal, by the state of a hop or the weight of a finding.
 COLOURS = {"ok": "green", "broken": "bright red", "unknown": "dark gray", "error": "bright red", "warning": "yellow",
            "note": "dark gray"}  # fmt: skip
 MARKS = {"ok": "✓", "broken": "✗", "unknown": "·"}
+#: The hop that each result of the proof is about, by its id; those of processes are `handshake_<n>`.
+PROVEN = {
+    "process": "process", "environment": "process", "application": "import", "channel_layer": "layer",
+    "redis_py": "idle", "http": "process", "handshake_nginx": "proxy", "token": "token", "refused_no": "token",
+    "refused_bad": "token", "refused_expired": "token", "idle": "idle", "broadcast": "layer", "outside": "edge",
+    "foreign_origin": "origin",
+}  # fmt: skip
 ROW, LEFT, WIDTH = 46, 26, 360  # pixels of the picture
 
 _STYLE = """
@@ -115,3 +124,28 @@ def picture(hops: list[dict[str, Any]]) -> str:
         f'<svg viewBox="0 0 {WIDTH} {len(hops) * ROW}" role="img" '
         f'aria-label="Hops of a handshake; broken: {escape(broken)}">{"".join(parts)}</svg>'
     )
+
+
+def of_proof(report: dict[str, Any], url: str) -> dict[str, Any]:
+    """Return the report of a proof (module proof_report) as one that page() draws: failures and warnings by hop."""
+    states: dict[str, str] = dict.fromkeys(HOPS, "unknown")
+    weight = {"failed": "broken", "passed": "ok", "warned": "ok"}
+    found = []
+    for entry in report["results"]:
+        hop = PROVEN.get(entry["id"], "process" if entry["id"].startswith("handshake_") else "")
+        state = weight.get(entry["state"])
+        if hop and state and states[hop] != "broken":
+            states[hop] = state
+        if entry["state"] in ("failed", "warned"):
+            severity = "error" if entry["state"] == "failed" else "warning"
+            found.append({"code": entry["id"], "hop": hop, "severity": severity, "title": entry["title"], "cause": "",
+                          "fix": entry["fix"], "seen": [entry["seen"]]})  # fmt: skip
+    if states["edge"] == "ok":
+        states |= dict.fromkeys(("name", "tcp"), "ok") | ({"tls": "ok"} if url.startswith("wss:") else {})
+    failed = [each for each in found if each["severity"] == "error"]
+    hops = [{"id": hop, "title": title, "state": states[hop], "ms": None, "detail": ""} for hop, title in HOPS.items()]
+    return {
+        "name": report["host"], "url": url, "at": report["at"], "verdict": failed[0]["code"] if failed else "OK",
+        "ok": not failed, "finding": failed[0] if failed else None, "hops": hops, "versions": report["versions"],
+        "noticed": [each for each in found if not failed or each is not failed[0]],
+    }  # fmt: skip

@@ -8,7 +8,7 @@ module: proof_report
 short_description: A verdict on a host's WebSockets, and a report
 description:
   - Runs on the controller. Opens WebSockets through the host's public address, as a browser would, adds the results to
-    those of M(websocket_proof), writes all of them as JSON, and fails if one of them is bad.
+    those of M(websocket_proof), writes all of them as JSON and as a page beside it, and fails if one of them is bad.
 options:
   name: {description: Name of the host., type: str, required: true}
   results: {description: Results of M(websocket_proof) on the host., type: list, elements: dict, required: true}
@@ -67,6 +67,7 @@ from ansible.module_utils.channels_websocket import (
     open_websocket,
     redact,
 )
+from ansible.module_utils.doctor_page import of_proof, page
 
 MARKS = {"passed": "ok  ", "warned": "WARN", "failed": "FAIL", "skipped": "skip"}
 
@@ -148,6 +149,11 @@ def write_report(path: Path, report: dict) -> None:
     part.replace(path)
 
 
+def write_page(path: Path, report: dict, url: str) -> None:
+    """Write the same report as a page beside it, as the doctor does."""
+    path.with_suffix(".html").write_text(page(of_proof(report, url.partition("?")[0])), encoding="utf-8")
+
+
 def main() -> None:
     """Run the module."""
     module = AnsibleModule(
@@ -183,6 +189,7 @@ def main() -> None:
             "ok": not failed, "versions": params["versions"], "results": results,
         }  # fmt: skip
         write_report(Path(params["path"]), report)
+        write_page(Path(params["path"]), report, params["url"])
     if failed:
         summary = "\n".join(lines)
         module.fail_json(

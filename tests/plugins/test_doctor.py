@@ -20,7 +20,7 @@ import pytest
 from ansible.module_utils import doctor_host, doctor_nginx, doctor_probe
 from ansible.module_utils.doctor_catalogue import CATALOGUE, HOPS
 from ansible.module_utils.doctor_diagnosis import SIGNATURES, claims_of, diagnose, last_life
-from ansible.module_utils.doctor_page import lines, page
+from ansible.module_utils.doctor_page import lines, of_proof, page
 
 ROOT = Path(__file__).resolve().parents[2]
 URL = "wss://app.example.org/ws/chat/"
@@ -393,3 +393,17 @@ def test_certificates_are_told_apart(serve: Callable[..., SimpleNamespace], cert
         context = ssl.create_default_context(cafile=certificates.ca) if trusting else None
         found = doctor_probe.attempt(f"wss://localhost:{server.port}/", via="outside", context=context)
         assert judged(outside__0=found)["verdict"] == code, found
+
+
+def test_a_proof_is_drawn_as_a_diagnosis_is() -> None:
+    """The report of playbooks/verify.yml has the same page: what failed is red, and the rest is not."""
+    results = [
+        {"id": "handshake_1", "title": "Handshake", "state": "passed", "seen": "101", "fix": ""},
+        {"id": "handshake_nginx", "title": "Through nginx", "state": "failed", "seen": "404", "fix": "render it again"},
+        {"id": "outside", "title": "From outside", "state": "skipped", "seen": "", "fix": ""},
+    ]
+    drawn = of_proof({"host": "app-1", "at": "now", "versions": {}, "results": results}, URL)
+    assert {hop["id"]: hop["state"] for hop in drawn["hops"] if hop["state"] != "unknown"} == {
+        "proxy": "broken", "process": "ok"
+    }  # fmt: skip
+    assert "render it again" in page(drawn) and drawn["verdict"] == "handshake_nginx"
