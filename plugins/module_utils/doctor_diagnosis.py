@@ -222,7 +222,7 @@ def edge(case: Case) -> Iterator[Finding]:
     origin = case.evidence.get("origin") or ""
     if origin.startswith("https:") and not case.tls and case.name not in ("localhost", "127.0.0.1", "::1"):
         yield case.find("E028_MIXED_CONTENT", f"the page is {origin}, the socket ws://{case.name}")
-    if not came or came["stage"] in ("name", "tcp", "tls") or opened(came):
+    if not came or came["stage"] in ("name", "tcp", "tls") or opened(came) or _proxy_is_down(case):
         return
     status = came["status"]
     if status == 400 and re.search(r"HTTP request (was sent|to) ?(to )?(an )?HTTPS", came["body"]):

@@ -93,15 +93,17 @@ with contextlib.suppress(BaseException):
     found["daphne_app"] = any(app == "daphne" or app.startswith("daphne.") for app in apps)
     found["asgi_setting"] = str(getattr(settings, "ASGI_APPLICATION", "") or "")
 for name, command in commands.items():
-    printed = io.StringIO()
+    printed, complained = io.StringIO(), io.StringIO()
     try:
         from django.core.management import execute_from_command_line
         sys.argv = command
-        with contextlib.redirect_stdout(printed):
+        with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(complained):
             execute_from_command_line(command)
     except BaseException as error:
         if getattr(error, "code", 1):
-            found["not_minted"][name] = traceback.format_exception_only(type(error), error)[-1].strip()
+            said = [line for line in complained.getvalue().splitlines() if line.strip()]
+            said += [traceback.format_exception_only(type(error), error)[-1].strip()]
+            found["not_minted"][name] = said[0]
     if printed.getvalue().strip():
         found["minted"][name] = printed.getvalue().strip().splitlines()[-1]
     else:

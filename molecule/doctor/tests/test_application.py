@@ -15,12 +15,29 @@ from test_provisioned import HOME, REDIS, SITE, UV
 testinfra_hosts = ["ansible://doctor-1"]
 
 
+# Runs on the host: waits until each process listens, be it healthy or not.
+LISTENING = """
+import socket, sys, time
+deadline = time.monotonic() + 20
+for path in sys.argv[1:]:
+    while True:
+        try:
+            socket.socket(socket.AF_UNIX).connect(path)
+            break
+        except OSError as error:
+            if time.monotonic() > deadline:
+                sys.exit(f"{path}: {error}")
+            time.sleep(0.05)
+"""
+
+
 def restarted(lab: LabHost, repair: ExitStack, *edits: tuple[str, str]) -> None:
     """Edit files and have the processes run with them until the test ends."""
     repair.callback(lab.restart_processes)
     for file, script in edits:
         repair.enter_context(lab.edited(file, script))
-    lab.restart_processes()
+    lab.run("systemctl restart " + " ".join(lab.units))
+    lab.python(LISTENING, *lab.live["sockets"])
 
 
 def test_tokens(lab: LabHost) -> None:
