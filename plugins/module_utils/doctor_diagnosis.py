@@ -385,7 +385,7 @@ def _not_running(case: Case, dead: list[dict[str, Any]]) -> Iterator[Finding]:
         yield case.find("E106_OUT_OF_MEMORY", [*seen, *case.host.get("kills", [])])
         return
     crashing = any(
-        each["sub"] == "auto-restart" or each["restarts"] > 1 or each["result"] not in ("success", "")
+        each["sub"] == "auto-restart" or each["restarts"] or each["result"] not in ("success", "")
         for each in units
     )  # fmt: skip
     crashing = crashing or any(each["state"] in ("FATAL", "BACKOFF") for each in programs)
@@ -551,7 +551,7 @@ def token(case: Case) -> Iterator[Finding]:
     wanted = case.evidence.get("token") or {}
     if failed and not wanted.get("present"):
         yield case.find("E411_TOKEN_COMMAND", failed, error=failed)
-    elif status and came:
+    elif status and came and not _host_refused(case):
         other = next((each for each in case.exchanges if each["kind"] == "other_origin" and opened(each)), None)
         if other and other["origin"]:
             yield case.find("E405_ORIGIN", [told(came), f"with Origin {other['origin']}: 101"],
@@ -594,16 +594,21 @@ def _ago(seconds: float) -> str:
 
 def origin(case: Case) -> Iterator[Finding]:
     """Origin, Host, route and the consumer's connect()."""
-    http = case.one("process", "http")
-    allowed = case.project.get("allowed_hosts")
-    if http and http["status"] == 400 and allowed is not None and not _allows(allowed, case.name):
-        yield case.find("E406_ALLOWED_HOSTS", [told(http), f"ALLOWED_HOSTS: {', '.join(allowed) or 'empty'}"])
+    if _host_refused(case):
+        allowed = ", ".join(case.project["allowed_hosts"]) or "empty"
+        yield case.find("E406_ALLOWED_HOSTS", [told(case.one("process", "http")), f"ALLOWED_HOSTS: {allowed}"])
     came = case.direct
     if came and (came["status"] >= 500 or (came["close"] or {}).get("code") == 1011) and not _cut_late(came):
         yield _raised(case, came)
     tried = case.one("process", "foreign") or case.one("outside", "foreign")
     if tried and opened(tried) and not refusal(tried):
         yield case.find("W407_ORIGIN_UNCHECKED", f"Origin {tried['origin']}: 101")
+
+
+def _host_refused(case: Case) -> bool:
+    """Whether Django refuses the Host header; an Origin of the same host is refused for the same reason."""
+    http, allowed = case.one("process", "http"), case.project.get("allowed_hosts")
+    return bool(http and http["status"] == 400 and allowed is not None and not _allows(allowed, case.name))
 
 
 def _cut_late(came: dict[str, Any]) -> bool:

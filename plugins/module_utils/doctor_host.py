@@ -310,9 +310,13 @@ def nginx(host: str, port: int, path: str) -> dict[str, Any]:
         read(folder / "cmdline").startswith("nginx: master") for folder in Path("/proc").glob("[0-9]*")
     )  # fmt: skip
     shown = output(binary, "-T", errors=True)
-    error = re.search(r"^nginx: \[emerg\] (.*)$", shown, re.MULTILINE)
-    route = doctor_nginx.choose(doctor_nginx.routes(shown), host, port, path)
-    return {"present": True, "running": running, "error": error[1] if error else "", "route": route}
+    error = re.search(r"^(?:nginx:|\S+ \S+) \[emerg\] (?:\d+#\d+: )?(.*)$", shown, re.MULTILINE)
+    routes = doctor_nginx.routes(shown)
+    route = doctor_nginx.choose(routes, host, port, path)
+    others = sorted(
+        {address for each in routes for address in each["upstream"]} - set((route or {}).get("upstream", []))
+    )
+    return {"present": True, "running": running, "error": error[1] if error else "", "route": route, "others": others}
 
 
 def redis() -> dict[str, Any]:

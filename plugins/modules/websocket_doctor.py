@@ -113,14 +113,17 @@ class Examination:
         elif any(_holder(address, listening) for address in upstream):
             wanted = upstream
         else:
-            running = [each for each in self.processes if each["server"] and each["listens"]]
+            # Those that another site of nginx leads to are not the ones that this one misses.
+            taken = {_address(each) for each in self.evidence["nginx"].get("others", [])}
+            running = [each for each in self.processes if each["server"] and not taken & set(each["listens"])]
             wanted = [address for each in running for address in each["listens"][:1]] or upstream
         for address in list(dict.fromkeys(wanted))[:MOST_SERVERS]:
             process = _holder(address, listening)
             self.servers.append({"address": address, "pid": process["pid"] if process else 0})
         self.main = next((_holder(each["address"], listening) for each in self.servers if each["pid"]), None)
         if self.main is None:
-            self.main = next((each for each in self.processes if each["server"]), None)
+            lonely = [each for each in self.processes if each["server"] and not each["listens"]]
+            self.main = next(iter(lonely), None)
         self.evidence["servers"] = self.servers
         self.evidence["upstream"] = [
             {"address": address, "listening": _holder(address, listening) is not None} for address in upstream

@@ -16,11 +16,11 @@ from test_provisioned import HOME, UV
 testinfra_hosts = ["ansible://doctor-1"]
 
 FOLDER, PORT, SITE = "/opt/handmade", 8081, "/etc/nginx/sites-enabled/handmade.conf"
-DAPHNE = f"{HOME}/venv/bin/daphne -b 127.0.0.1 -p 9001 core.asgi:application"
+DAPHNE = f"{FOLDER}/venv/bin/python -m daphne -b 127.0.0.1 -p 9001 core.asgi:application"
 CANARIES = ("canary-of-the-signing-secret-32-bytes", "canary-of-the-secret-key")
 ENVIRONMENT = f"""SECRET_KEY={CANARIES[1]}
 JWT_SECRET={CANARIES[0]}
-ALLOWED_HOSTS=*
+ALLOWED_HOSTS=ADDRESS
 CHANNEL_LAYER=memory
 SQLITE_PATH={FOLDER}/db.sqlite3
 PYTHONDONTWRITEBYTECODE=1
@@ -28,6 +28,7 @@ PYTHONDONTWRITEBYTECODE=1
 NGINX = """map $http_upgrade $handmade { default upgrade; '' close; }
 server {
     listen 8081;
+    error_log /dev/null;
     location / { proxy_pass http://127.0.0.1:9001; }
     location /ws/ {
         proxy_pass http://127.0.0.1:9001;
@@ -51,6 +52,7 @@ class Handmade:
     def __init__(self, lab: LabHost) -> None:
         self.lab = lab
         self.address = lab.run("hostname --all-ip-addresses").split()[0]
+        self.environment = ENVIRONMENT.replace("ADDRESS", self.address)
 
     @contextmanager
     def serving(self, command: str, unit: str = "handmade", port: int = 9001) -> Iterator[None]:
@@ -85,14 +87,18 @@ class Handmade:
 @pytest.fixture(scope="module")
 def handmade(lab: LabHost) -> Iterator[Handmade]:
     """The stack, without its server."""
+    made = Handmade(lab)
     with ExitStack() as stack:
         stack.callback(lab.reload_nginx)
         stack.callback(lab.run, f"rm -rf {FOLDER} {SITE}; userdel handy")
-        lab.run(f"useradd --system handy; mkdir -p {FOLDER}; cp -rL {HOME}/code {FOLDER}/app; chown -R handy {FOLDER}")
-        lab.run(f"printf %%s %s > {FOLDER}/env; chmod 640 {FOLDER}/env", ENVIRONMENT)
+        lab.run(
+            f"useradd --system handy; mkdir -p {FOLDER}; cp -rL {HOME}/code {FOLDER}/app; "
+            f"cp -a $(readlink -f {HOME}/venv) {FOLDER}/venv; chown -R handy {FOLDER}"
+        )
+        lab.run(f"printf %%s %s > {FOLDER}/env; chmod 640 {FOLDER}/env", made.environment)
         lab.run(f"printf %%s %s > {SITE}", NGINX)
         lab.reload_nginx()
-        yield Handmade(lab)
+        yield made
 
 
 def test_healthy(handmade: Handmade) -> None:
@@ -109,7 +115,7 @@ def test_healthy(handmade: Handmade) -> None:
 
 def test_runserver(handmade: Handmade) -> None:
     """runserver without daphne is named; with it, it is a warning."""
-    command = f"{HOME}/venv/bin/python manage.py runserver --noreload 127.0.0.1:9001"
+    command = f"{FOLDER}/venv/bin/python manage.py runserver --noreload 127.0.0.1:9001"
     with handmade.serving(command):
         handmade.diagnose().notices("W115_RUNSERVER_SERVES", "daphne core.asgi:application")
     with handmade.lab.edited(f"{FOLDER}/app/core/settings.py", '/^    "daphne",/d'), handmade.serving(command):
@@ -119,8 +125,8 @@ def test_runserver(handmade: Handmade) -> None:
 def test_wsgi(handmade: Handmade) -> None:
     """A WSGI server in Daphne's place."""
     lab = handmade.lab
-    more, python = f"{FOLDER}/more", f"{HOME}/venv/bin/python"
-    lab.run(f"mkdir {more} && {UV} --python {HOME}/venv --target {more} gunicorn && chmod 755 {more}")
+    more, python = f"{FOLDER}/more", f"{FOLDER}/venv/bin/python"
+    lab.run(f"mkdir {more} && {UV} --python {FOLDER}/venv --target {more} gunicorn && chmod 755 {more}")
     lab.run(f"printf %%s %s > {FOLDER}/app/core/wsgi.py", WSGI)
     command = f"--setenv=PYTHONPATH={more} {python} -m gunicorn --bind 127.0.0.1:9001 core.wsgi:application"
     with handmade.serving(command):
@@ -147,7 +153,7 @@ def test_nginx_defaults(handmade: Handmade) -> None:
     """The proxy of a tutorial for plain HTTP."""
     lab = handmade.lab
     with handmade.serving(DAPHNE), lab.nginx_edited(SITE, "/proxy_http_version/d", "/Upgrade/d", "/Connection/d"):
-        handmade.diagnose().blames("E301_UPGRADE_LOST", r"handmade\.conf:5: .*proxy_http_version 1\.1", "404")
+        handmade.diagnose().blames("E301_UPGRADE_LOST", r"handmade\.conf:6: .*proxy_http_version 1\.1", "404")
 
 
 def test_supervisor(handmade: Handmade) -> None:
@@ -155,8 +161,8 @@ def test_supervisor(handmade: Handmade) -> None:
     lab = handmade.lab
     program = (
         f"[program:chat]\ncommand={DAPHNE.replace('asgi:application', 'asgi:nothing')}\ndirectory={FOLDER}/app\n"
-        f"user=handy\nenvironment={','.join(f'{line}' for line in ENVIRONMENT.split())}\nstartretries=1\n"
-    ).replace("=*", '="*"')
+        f"user=handy\nenvironment={','.join(f'{line}' for line in handmade.environment.split())}\nstartretries=1\n"
+    )
     with ExitStack() as repair:
         repair.callback(lab.host.run, "systemctl stop supervisor; apt-get -qq purge --yes supervisor")
         lab.run(

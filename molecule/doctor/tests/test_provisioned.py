@@ -105,6 +105,7 @@ def test_crashes(lab: LabHost, repair: ExitStack) -> None:
         "E205_ASGI_PATH": (f"{HOME}/serve", "s/core.asgi:application/core.asgi.application/", "core.asgi:application"),
         "E103_SERVER_MISSING": (f"{HOME}/serve", "s|/venv[^ ]*/bin/daphne|/nowhere/bin/daphne|", "daphne"),
         "E105_CRASH_LOOP": (f"{HOME}/serve", "s|^exec .*|exec sh -c 'echo no luck; exit 3' \\\\|", "journalctl -u"),
+        "E204_IMPORT_ERROR": (f"{HOME}/code/core/asgi.py", "s/^import os/import no_such_package/", "python -c 'import"),
         "E203_APPS_NOT_READY": (
             f"{HOME}/code/core/asgi.py",
             "s/^django_application = .*/from django.contrib.auth.models import User\\n&/",
