@@ -21,7 +21,10 @@ SECRET_NAME = re.compile(r"SECRET|PASSWORD|PASSWD|TOKEN|KEY|DSN|CREDENTIAL|SALT|
 #: What is masked wherever it stands, known or not: JSON Web Tokens, values of queries, passwords in URLs, and headers.
 _PATTERNS = (
     (re.compile(r"eyJ[\w-]{8,}\.[\w-]{4,}(?:\.[\w-]*)?"), "***"),
-    (re.compile(r"(?i)\b((?:access_)?token|jwt|key|ticket|auth|password|secret|sessionid)=[^&\s'\"|]+"), r"\1=***"),
+    (
+        re.compile(r"(?i)\b((?:access_)?token|jwt|key|ticket|auth|password|secret|sessionid)=(?!…)[^&\s'\"|]+"),
+        r"\1=***",
+    ),
     (re.compile(r"(\w+://[^\s:/@]*:)[^\s@/]+@"), r"\1***@"),
     (re.compile(r"(?i)\b((?:set-)?cookie|authorization)(['\"]?\s*[:=]\s*)[^\r\n]+"), r"\1\2***"),
     (re.compile(r"(?i)(--?(?:password|requirepass|secret|token|a)[= ])\S{6,}"), r"\1***"),

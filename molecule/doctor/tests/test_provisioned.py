@@ -44,6 +44,16 @@ def test_healthy_host(lab: LabHost) -> None:
     assert seconds < 8, f"{seconds:.1f} s"
 
 
+def test_unexamined(lab: LabHost) -> None:
+    """A host that SSH does not reach, and one without Python: a clear line, and what can be told from outside."""
+    Diagnosis(lab, ansible_port=1).blames(
+        "E901_UNREACHABLE", "ssh doctor-1 true", "Connection refused|could not be sent"
+    )
+    found = Diagnosis(lab, ansible_python_interpreter="/nowhere/python3")
+    found.blames("E903_NO_PYTHON", "python3-minimal")
+    assert found.evidence["outside"][0]["status"] == 403, "the way from outside was not looked at"
+
+
 def test_lost_headers(lab: LabHost, repair: ExitStack) -> None:
     """What nginx does not pass on is read from its configuration, with the line where it belongs."""
     with lab.nginx_edited(SITE, "/Upgrade/d", "/Connection /d"):
