@@ -23,7 +23,8 @@ UV = (
 
 def test_healthy_host(lab: LabHost) -> None:
     """Nothing is found where nothing is broken, nothing is changed, and no secret is told or logged."""
-    lab.run("touch /tmp/before && sleep 0.1")
+    since = lab.run("touch /tmp/before && sleep 1 && date +%s").strip()
+    logged = lab.run("cat /var/log/nginx/*.log | grep --count --extended-regexp 'eyJ[A-Za-z0-9_-]{20,}[.]' || true")
     begun = time.monotonic()
     healthy = Diagnosis(lab)
     seconds = time.monotonic() - begun
@@ -37,7 +38,9 @@ def test_healthy_host(lab: LabHost) -> None:
         "-not -path '/var/lib/systemd/*' -not -path '/srv/dashboard/shared*'"
     )
     assert changed == "", f"the run changed the host:\n{changed}"
-    told = healthy.texts() + lab.run("journalctl --no-pager --since=-2min; cat /var/log/nginx/*.log")
+    told = healthy.texts() + lab.run("journalctl --no-pager --since=@%s", since)
+    again = lab.run("cat /var/log/nginx/*.log | grep --count --extended-regexp 'eyJ[A-Za-z0-9_-]{20,}[.]' || true")
+    assert logged == again, "nginx logged a token"
     for name, secret in lab.secrets().items():
         assert secret not in told, f"the {name} is told"
     assert not re.search(r"eyJ[\w-]{20,}\.", told), "a token is told"
@@ -125,5 +128,9 @@ def test_crashes(lab: LabHost, repair: ExitStack) -> None:
     for code, (file, script, fix) in faults.items():
         with lab.edited(file, script):
             lab.run("systemctl restart --no-block " + " ".join(lab.units))
-            time.sleep(2.5)
+            lab.run(
+                "for i in $(seq 150); do [ $(systemctl show --value --property=NRestarts %s) -gt 0 ] && exit 0; "
+                "sleep 0.2; done; exit 1",
+                lab.units[0],
+            )
             Diagnosis(lab).blames(code, fix)
