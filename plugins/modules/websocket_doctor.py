@@ -243,11 +243,12 @@ class Examination:
                 break
             time.sleep(0.2)
         self.evidence["log"] = lines[-60:]
-        crowded = doctor_host.journal(units, "--since=-1h", "--lines=500", "--grep=over capacity")
+        crowded = doctor_host.journal(units, "--since=-1h", "--grep=over capacity")
         self.evidence["crowded"] = crowded[-1:]
+        # Not with --since as well: Debian 12's journalctl then shows the first lines and not the last.
         for unit in self.evidence["units"]:
             if unit["state"] != "active" or unit["restarts"]:
-                unit["log"] = doctor_host.journal([unit["unit"]], "--lines=40", "--since=-10min")
+                unit["log"] = doctor_host.journal([unit["unit"]], "--lines=80")
         for program in self.evidence["programs"]:
             if program["state"] in ("FATAL", "BACKOFF", "EXITED", "STOPPED"):
                 program["log"] = doctor_host.program_log(program["program"])
