@@ -34,6 +34,8 @@ SIGNATURES: tuple[tuple[str, str], ...] = (
     (r"DB index is out of range|invalid DB index", "E504_REDIS_DATABASE"),
     (r"unknown command.{0,12}(BZPOPMIN|HELLO)", "E505_REDIS_OLD"),
     (r"WRONGPASS|NOAUTH|AuthenticationError|invalid username-password|Client sent AUTH", "E502_REDIS_PASSWORD"),
+    # The bundle's own user of Redis may not change the database, so a wrong one is refused before it is looked for.
+    (r"no permissions to run the 'select'", "E504_REDIS_DATABASE"),
     (r"NOPERM|NoPermissionError|has no permissions", "E503_REDIS_ACL"),
     (r"Error \S+ connecting to|Connect call failed|redis\S*\.ConnectionError|ConnectionError: (Error|Connection)",
      "E501_REDIS_DOWN"),

@@ -44,7 +44,6 @@ def test_healthy_host(lab: LabHost) -> None:
     for name, secret in lab.secrets().items():
         assert secret not in told, f"the {name} is told"
     assert not re.search(r"eyJ[\w-]{20,}\.", told), "a token is told"
-    assert seconds < 8, f"{seconds:.1f} s"
 
 
 def test_unexamined(lab: LabHost) -> None:
