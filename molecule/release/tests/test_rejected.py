@@ -38,6 +38,10 @@ BAD: dict[str, dict[str, Any]] = {
         "given": ["-e", "asgi_application=core.asgi:nope"],
         "told": ["module 'core.asgi' has no attribute 'nope'"],
     },
+    "command before the migrations fails": {
+        "given": ["-e", json.dumps({"release_hooks_before_migrate": ["echo no backup $ASGI_GENERATION >&2; false"]})],
+        "told": ["A command of release_hooks_before_migrate failed with 1", "no backup"],
+    },
     "command before the switch fails": {
         "given": ["-e", json.dumps({"release_hooks_before_switch": ["echo no luck >&2; false"]})],
         "told": ["no luck", "At: Commands succeed before the switch"],
