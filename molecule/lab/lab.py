@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
-"""Make, list and remove lab hosts: Debian containers that boot systemd and are reached over SSH.
+"""Make, list and remove lab hosts: Debian containers that boot as a machine does and are reached over SSH.
 
-    lab.py up NAME [--debian 12|13] [--publish 8080:80]…   create (or start) a host and wait until SSH answers; prints
+    lab.py up NAME [--debian 12|13] [--init systemd|sysvinit] [--publish 8080:80]…
+                                                           create (or start) a host and wait until SSH answers; prints
                                                            how it is reached, as JSON. Port 0 takes one that is free
     lab.py down NAME…                                      remove hosts
     lab.py list                                            what runs
@@ -33,6 +34,7 @@ ROOT = HERE.parent.parent
 STATE = ROOT / ".lab"
 KEY = STATE / "id_ed25519"
 SUITES = {"12": "bookworm", "13": "trixie"}
+INITS = ("systemd", "sysvinit")  # folders beside this file, each with the recipe of an image
 LABEL = "ansible-channels-stack.lab"
 IMAGE = "ansible-channels-stack-lab"
 PACKAGES = "systemd-sysv,dbus,python3,openssh-server,ca-certificates,iproute2"
@@ -126,20 +128,21 @@ def install_packages(*names: str, why: str) -> None:
 # --- images ---------------------------------------------------------------------------------------------------------
 
 
-def image_name(debian: str) -> str:
+def image_name(debian: str, init: str) -> str:
     """Name the image of a Debian version by what it is made of, so that a changed recipe makes a new one."""
-    recipe = hashlib.sha256(b"".join(path.read_bytes() for path in sorted(HERE.glob("*")) if path.suffix != ".py"))
-    return f"{IMAGE}:{SUITES[debian]}-{recipe.hexdigest()[:12]}"
+    recipe = hashlib.sha256(b"".join(path.read_bytes() for path in sorted((HERE / init).iterdir())))
+    return f"{IMAGE}:{SUITES[debian]}-{init}-{recipe.hexdigest()[:12]}"
 
 
-def ensure_image(debian: str) -> str:
+def ensure_image(debian: str, init: str) -> str:
     """Build the lab image of a Debian version where it is missing, and return its name."""
-    image = image_name(debian)
+    image = image_name(debian, init)
     if run("docker", "image", "inspect", image, check=False).returncode:
         base = ensure_base(SUITES[debian])
         say(f"building {image}")
         environment = {**os.environ, "DOCKER_BUILDKIT": "0"}  # the classic builder is there on every engine
-        docker("build", "--label", LABEL, "--build-arg", f"BASE={base}", "--tag", image, str(HERE), env=environment)
+        recipe = str(HERE / init)
+        docker("build", "--label", LABEL, "--build-arg", f"BASE={base}", "--tag", image, recipe, env=environment)
     return image
 
 
@@ -174,9 +177,11 @@ def mirrors(suite: str) -> list[str]:
 # --- hosts ----------------------------------------------------------------------------------------------------------
 
 
-def container_options() -> list[str]:
-    """Return what lets systemd boot in a container of this engine."""
+def container_options(init: str) -> list[str]:
+    """Return what lets an init boot in a container of this engine."""
     options = ["--tmpfs", "/run", "--tmpfs", "/run/lock", "--security-opt", "seccomp=unconfined"]
+    if init == "sysvinit":  # writes what it does to the console, and ends a container by a reboot of its machine
+        return [*options, "--tty", "--cap-add", "SYS_BOOT", "--cap-add", "NET_ADMIN", "--cap-add", "SYS_PTRACE"]
     if docker("info", "--format", "{{.CgroupVersion}}") == "1":
         options += ["--cap-add", "SYS_ADMIN", "--cap-add", "NET_ADMIN", "--cap-add", "SYS_PTRACE", "--cgroupns=host"]
         options += ["--volume", "/sys/fs/cgroup:/sys/fs/cgroup:rw"]
@@ -207,7 +212,7 @@ def check_ports(published: list[str]) -> None:
                 ) from error
 
 
-def up(name: str, debian: str, published: list[str]) -> dict:
+def up(name: str, debian: str, init: str, published: list[str]) -> dict:
     """Have a host run and answer SSH; return how it is reached, and whether it had to be created or started."""
     ensure_engine()
     ensure_keys()
@@ -223,17 +228,17 @@ def up(name: str, debian: str, published: list[str]) -> dict:
     else:
         published = [f"{free_port()}:{pair[2:]}" if pair.startswith("0:") else pair for pair in published]
         check_ports(published)
-        image = ensure_image(debian)
+        image = ensure_image(debian, init)
         network()
         ports = [f"127.0.0.1:{pair}" for pair in (f"{free_port()}:22", *published)]
         docker(
             "run", "--detach", "--name", name, "--hostname", name, "--label", f"{LABEL}={ROOT}", "--network", IMAGE,
-            *(item for port in ports for item in ("--publish", port)), *container_options(), image,
+            *(item for port in ports for item in ("--publish", port)), *container_options(init), image,
         )  # fmt: skip
         docker("exec", name, "install", "-d", "-m", "700", "/root/.ssh")
         docker("cp", f"{KEY}.pub", f"{name}:/root/.ssh/authorized_keys")
         docker("exec", name, "chown", "root:root", "/root/.ssh/authorized_keys")
-        say(f"{name}: created (Debian {debian})")
+        say(f"{name}: created (Debian {debian}, {init})")
     write_address(name)
     wait_for_ssh(name)
     return {"changed": True, **reach(name)}
@@ -287,9 +292,11 @@ def write_address(name: str) -> None:
 
 
 def wait_for_ssh(name: str) -> None:
-    """Wait until systemd has booted and SSH answers."""
+    """Wait until the host has booted and SSH answers."""
     deadline = time.monotonic() + SSHD_WAIT
-    probe = ("ssh", "-F", str(STATE / "ssh_config"), "-o", "ConnectTimeout=2", name, "systemctl is-system-running")
+    state = "if [ -d /run/systemd/system ]; then systemctl is-system-running; elif [ -e /run/booted ]; then echo running; "
+    state += "else echo still booting; fi"
+    probe = ("ssh", "-F", str(STATE / "ssh_config"), "-o", "ConnectTimeout=2", name, state)
     while (last := run(*probe, check=False)).stdout.strip() not in ("running", "degraded"):
         if time.monotonic() > deadline:
             raise LabError(f"{name} did not boot: {last.stdout.strip()}\n{docker('logs', '--tail', '20', name)}")
@@ -332,6 +339,7 @@ def main() -> int:
     create = commands.add_parser("up", help="create or start a host")
     create.add_argument("name")
     create.add_argument("--debian", choices=sorted(SUITES), default="12")
+    create.add_argument("--init", choices=INITS, default=INITS[0])
     create.add_argument("--publish", action="append", default=[], metavar="PORT:PORT")
     commands.add_parser("down", help="remove hosts").add_argument("names", nargs="+")
     commands.add_parser("list", help="show the lab's hosts")
@@ -341,7 +349,7 @@ def main() -> int:
     arguments = parser.parse_args()
     try:
         if arguments.command == "up":
-            print(json.dumps(up(arguments.name, arguments.debian, arguments.publish)))
+            print(json.dumps(up(arguments.name, arguments.debian, arguments.init, arguments.publish)))
         elif arguments.command == "down":
             down(arguments.names)
         elif arguments.command == "list":
