@@ -294,8 +294,9 @@ def write_address(name: str) -> None:
 def wait_for_ssh(name: str) -> None:
     """Wait until the host has booted and SSH answers."""
     deadline = time.monotonic() + SSHD_WAIT
-    state = "if [ -d /run/systemd/system ]; then systemctl is-system-running; elif [ -e /run/booted ]; then echo running; "
-    state += "else echo still booting; fi"
+    state = (
+        "if [ -d /run/systemd/system ]; then systemctl is-system-running; else test -e /run/booted && echo running; fi"
+    )
     probe = ("ssh", "-F", str(STATE / "ssh_config"), "-o", "ConnectTimeout=2", name, state)
     while (last := run(*probe, check=False)).stdout.strip() not in ("running", "degraded"):
         if time.monotonic() > deadline:
