@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import configparser
 import json
+import os
+import resource
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -118,6 +120,17 @@ def test_nginx_local_port_is_on_loopback_only(tmp_path: Path, render: Render) ->
     parsed = parsed_nginx(tmp_path, render, nginx_local_port=8123)
     assert ["127.0.0.1:8123"] in [entry["args"] for entry in found(parsed, "listen")]
     assert not [entry for entry in found(parsed, "listen") if entry["args"][0] in ("8123", "*:8123", "[::]:8123")]
+
+
+def test_nginx_script_has_as_many_files_as_the_machine_allows(root: Path) -> None:
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    allowed = hard if hard != resource.RLIM_INFINITY else 65536
+    settings_read = (root / "roles/nginx/files/nginx").read_text()
+    nobody = None if os.geteuid() else 65534  # root might raise what is set here
+    for limit in {min(allowed, 65536), min(allowed, 4096)}:
+        script = f"ulimit -n {limit}; ulimit -S -n 256\n{settings_read}\nulimit -n"
+        done = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=True, user=nobody, cwd="/")
+        assert (done.stdout, done.stderr) == (f"{limit}\n", "")
 
 
 def test_upstream_names_each_process_and_never_bans_one(tmp_path: Path, render: Render) -> None:
