@@ -2,7 +2,7 @@
 # Checks the style of everything, and stops at the first tool that complains.
 set -eu
 cd "$(dirname "$0")/.."
-echo "lint: ruff";          ruff check --quiet . && ruff format --check --quiet .
+echo "lint: ruff";          ruff check --quiet .; ruff format --check --quiet .
 echo "lint: mypy";          mypy
 echo "lint: yamllint";      yamllint --strict .
 echo "lint: ansible-lint";  ansible-lint --offline -q
