@@ -403,6 +403,10 @@ def placeholder_problems(host: HostView, vault: str) -> Iterator[Problem]:
 
 # --- values that must fit together ----------------------------------------------------------------------------------
 
+CRON_FIELD = r"(?:\*|[0-9a-zA-Z]+(?:-[0-9a-zA-Z]+)?)(?:/\d+)?"
+CRON_TIMES = (
+    rf"(?:{CRON_FIELD}(?:,{CRON_FIELD})*[ \t]+){{4}}{CRON_FIELD}(?:,{CRON_FIELD})*|@(?:hourly|daily|weekly|monthly)"
+)
 Check = Callable[[HostView], Iterator[Problem]]
 CHECKS: list[tuple[str, Check]] = []
 
@@ -534,6 +538,87 @@ def asgi_module(host: HostView) -> Iterator[Problem]:
     if names is not None and attribute not in names:
         are = f"It assigns {listed(sorted(names), 12)}." if names else "It assigns nothing."
         yield Problem("asgi_application", f"{file} does not assign {attribute}", f"{are} Write one of its names.")
+
+
+@check("asgi")
+def asgi_manager(host: HostView) -> Iterator[Problem]:
+    """The service manager is one that can run on the host."""
+    init = probe_facts(host.probe).get("init")
+    if manager_of(host) == "systemd" and init and init != "systemd":
+        fix = "Delete the line, or write\n  asgi_manager: supervisor"
+        yield Problem("asgi_manager", f"is systemd, and the host was booted by {init}", fix)
+
+
+def manager_of(host: HostView) -> str:
+    """The service manager of a host: what the inventory says, or else systemd where it is what booted the host."""
+    if "asgi_manager" in host.inventory:
+        return str(host.get("asgi_manager") or "")
+    return "systemd" if probe_facts(host.probe).get("init", "systemd") == "systemd" else "supervisor"
+
+
+# What daphne can and uvicorn cannot.
+UNLIMITED = {"asgi_websocket_timeout": -1, "asgi_websocket_connect_timeout": 10}
+
+
+@check("asgi")
+def asgi_server_options(host: HostView) -> Iterator[Problem]:
+    """Nothing is asked of a server that it would silently not do."""
+    if host.get("asgi_server") != "uvicorn":
+        return
+    for name, default in UNLIMITED.items():
+        if name in host.inventory and host.get(name) not in (None, default):
+            fix = "Delete the line, or choose the server that has it:\n  asgi_server: daphne"
+            yield Problem(name, f"is {host.get(name)}, and uvicorn has no such limit", fix)
+
+
+@check("asgi")
+def asgi_pings(host: HostView) -> Iterator[Problem]:
+    """Pings are sent more often than the proxy cuts idle sockets."""
+    interval, cut = host.get("asgi_ping_interval"), host.get("nginx_websocket_timeout")
+    if isinstance(interval, int) and isinstance(cut, int) and interval >= cut:
+        fix = f"Write a number below nginx_websocket_timeout ({cut}), such as 20"
+        yield Problem("asgi_ping_interval", f"is {interval}, so nginx cuts idle sockets before they are pinged", fix)
+
+
+@check("asgi")
+def asgi_memory(host: HostView) -> Iterator[Problem]:
+    """A memory limit is a size that a process can start with."""
+    workers = host.get("asgi_workers")
+    given = [("asgi_memory_max", host.get("asgi_memory_max"))]
+    given += [(f"asgi_workers ({one.get('name')})", one.get("memory_max")) for one in workers or [] if is_mapping(one)]
+    for name, value in given:
+        if value and not re.fullmatch(r"[1-9]\d*[KMGT]?", str(value)):
+            yield Problem(name, f'has the memory limit "{value}"', "Write a whole number and K, M or G: 512M")
+
+
+def is_mapping(value: t.Any) -> bool:
+    """Whether a value has keys."""
+    return isinstance(value, Mapping)
+
+
+@check("asgi")
+def asgi_workers(host: HostView) -> Iterator[Problem]:
+    """Workers have names of their own, and times that cron understands."""
+    workers = [one for one in host.get("asgi_workers") or [] if is_mapping(one)]
+    names = [str(one.get("name")) for one in workers]
+    for name in dict.fromkeys(names):
+        if not re.fullmatch(r"[a-z][a-z0-9-]{0,30}", name) or name in ("daphne", "uvicorn", "drain", "manage"):
+            fix = "Write lower-case letters, digits and hyphens, and not daphne, uvicorn, drain or manage: celery"
+            yield Problem("asgi_workers", f'"{name}" cannot be the name of a worker', fix)
+        if names.count(name) > 1:
+            yield Problem("asgi_workers", f"has {names.count(name)} workers named {name}", "Give each its own name.")
+    for one in workers:
+        if not str(one.get("command") or "").strip():
+            yield Problem("asgi_workers", f"has no command for {one.get('name')}", "Write the command to be run.")
+        when = str(one.get("schedule") or "")
+        if when and not re.fullmatch(CRON_TIMES, when):
+            fix = 'Write minute, hour, day of month, month and day of week (crontab(5)): "15 3 * * *"'
+            yield Problem("asgi_workers", f'"{when}" of {one.get("name")} are no times of cron', fix)
+        if when and one.get("number") not in (None, 1):
+            yield Problem("asgi_workers", f"{one.get('name')} has a schedule and a number", "Delete its number.")
+        for key, least in (("number", 1), ("stop_seconds", 1)):
+            if isinstance(one.get(key), int) and one[key] < least:
+                yield Problem("asgi_workers", f"{one.get('name')} has {key} {one[key]}", f"Write {least} or more.")
 
 
 def backend_folder(host: HostView) -> Path | None:
@@ -737,7 +822,10 @@ class ActionModule(ActionBase):
         if report:
             problems = report.data(self._secrets(hosts, roles))
             return {**result, "failed": True, "msg": laid_out(problems), "problems": problems}
-        facts = {host.name: {**probe_facts(host.probe), "groups": sorted(host.groups)} for host in hosts}
+        facts = {
+            host.name: {**probe_facts(host.probe), "groups": sorted(host.groups), "manager": manager_of(host)}
+            for host in hosts
+        }
         applied = {role.name: role for host in hosts for role in host.roles}
         variables_checked = counted(sum(len(role.options) for role in applied.values()), "variable")
         checked_all = f"{counted(len(hosts), 'host')}, {counted(len(applied), 'role')}, {variables_checked}"

@@ -59,9 +59,11 @@ versions:
   returned: always
 """
 
+import glob
 import json
 import os
 import re
+import shutil
 import subprocess
 import time
 import traceback
@@ -196,7 +198,13 @@ class Host:
     @property
     def journal(self) -> str:
         """The command that shows the processes' log."""
-        return f"journalctl --unit '{self.live.get('unit')}@{self.generation}-*' --lines 50"
+        return f"{self.live.get('app')}-generations logs {self.generation}"
+
+    @property
+    def manager_logs(self) -> list[str]:
+        """The files that hold what the processes say, where the journal does not."""
+        pattern = f"/var/log/supervisor/{self.live.get('unit')}@{self.generation}-*.log"
+        return sorted(glob.glob(pattern)) if self.live.get("manager") == "supervisor" else []
 
     def within(self, command: list[str], timeout: float = 60) -> subprocess.CompletedProcess[str]:
         """Run a command of the project as its user, in the live generation's environment."""
@@ -308,9 +316,13 @@ def check_processes(host: Host, proof: Proof) -> bool:
     found = listeners(host.sockets)
     missing = [Path(name).name for name in host.sockets if name not in found]
     if missing:
-        units = " ".join(f"{host.live['unit']}@{Path(name).stem}" for name in missing)
+        names = [Path(name).stem for name in missing]
+        units = " ".join(f"{host.live['unit']}@{name}" for name in names)
+        status = f"systemctl status {units}"
+        if host.live.get("manager") == "supervisor":
+            status = f"supervisorctl status '{host.live['unit']}@{host.generation}:*'"
         return proof.failed("process", title, f"no process listens on {', '.join(missing)}",
-                            f"systemctl status {units}; {host.journal}")  # fmt: skip
+                            f"{status}; {host.journal}")  # fmt: skip
     servers = {server_of(pid) for pid in found.values()}
     silent = [name for name, speaks in servers if not speaks]
     if silent:
@@ -621,14 +633,10 @@ def check_logs(host: Host, proof: Proof, offsets: dict[str, int], begun: float) 
     deadline = time.monotonic() + 3
     while host.nonce not in (lines := read_new(access, offsets)) and time.monotonic() < deadline:
         time.sleep(0.1)
-    journal = subprocess.run(
-        ["journalctl", "--no-pager", "--output=cat", f"--since=@{int(begun)}"],
-        capture_output=True,
-        text=True,
-        check=False,
-    ).stdout
-    texts = {"journal": journal, access: lines}
-    texts |= {path: read_new(path, offsets) for path in host.params["logs"]}
+    texts = {path: read_new(path, offsets) for path in (*host.params["logs"], *host.manager_logs)} | {access: lines}
+    if shutil.which("journalctl"):
+        since = ["journalctl", "--no-pager", "--output=cat", f"--since=@{int(begun)}"]
+        texts["journal"] = subprocess.run(since, capture_output=True, text=True, check=False).stdout
     secrets = [token for token in host.tokens.values() if token]
     leaking = [name for name, text in texts.items() if any(secret in text for secret in secrets)]
     if leaking:
@@ -644,7 +652,7 @@ def check_logs(host: Host, proof: Proof, offsets: dict[str, int], begun: float) 
 def prove(host: Host, proof: Proof) -> None:
     """Run all steps; those that cannot be tried say so."""
     begun = time.time()
-    watched = [*host.params["logs"], host.params["access_log"]]
+    watched = [*host.params["logs"], *host.manager_logs, host.params["access_log"]]
     offsets = {path: os.path.getsize(path) for path in watched if path and os.path.exists(path)}
     if host.generation:
         gather(host)

@@ -11,11 +11,12 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "roles" / "asgi" / "files"))
 spec = importlib.util.spec_from_file_location("generations", ROOT / "roles" / "asgi" / "files" / "generations.py")
 assert spec and spec.loader
 tool = importlib.util.module_from_spec(spec)
@@ -31,8 +32,24 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(tool, "HOME", tmp_path)
     monkeypatch.setattr(tool, "HISTORY", tmp_path / "history.jsonl")
     monkeypatch.setattr(tool, "LOCK", tmp_path / "deploy.lock")
-    monkeypatch.setattr(tool.subprocess, "run", lambda *args, **options: None)
+    monkeypatch.setattr(tool, "CRON", tmp_path / "cron")
+    monkeypatch.setattr(tool, "MANAGERS", {"systemd": Recorder})
+    Recorder.told = []
     return tmp_path
+
+
+class Recorder:
+    """A service manager that only remembers what it was told."""
+
+    told: ClassVar[list[tuple[str, list[str]]]] = []
+
+    def __init__(self, app: str, home: Path) -> None:
+        pass
+
+    def __getattr__(self, name: str) -> Any:
+        return lambda what: self.told.append(
+            (name, [each["unit"] if isinstance(each, dict) else each for each in what])
+        )
 
 
 def make(home: Path, release: str, digits: str, venv: str = "v1", served: float = 0.0) -> dict[str, Any]:
@@ -45,6 +62,7 @@ def make(home: Path, release: str, digits: str, venv: str = "v1", served: float 
     (folder / "venv").symlink_to(home / "venvs" / venv)
     described = {
         "generation": name, "release": release, "version": "v1", "unit": "dashboard-daphne", "instances": [f"{name}-1"],
+        "manager": "systemd",
         "sockets": [str(home / f"{name}-1.sock")],
     }  # fmt: skip
     (folder / "generation.json").write_text(json.dumps(described))
@@ -54,6 +72,8 @@ def make(home: Path, release: str, digits: str, venv: str = "v1", served: float 
         "state": "kept",
         "served": served,
         "running": 0,
+        "working": 0,
+        "expected": 0,
         "connections": 0,
         "memory": 0,
         "deadline": 0.0,
@@ -158,6 +178,31 @@ def test_switch_is_told_only_by_a_later_line_of_history(home: Path) -> None:
     (home / "history.jsonl").unlink()
     tool.note(json.dumps({**event, "result": "serves, but a command after the switch failed"}))
     assert not tool.told("release0-aaaaaa")
+
+
+def test_singleton_of_the_old_release_ends_before_any_of_the_new_begins(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tool, "ETC", home / "etc")
+    monkeypatch.setattr(tool, "retire", lambda *given: None)
+    (home / "etc").mkdir()
+    for release in ("release0", "release1"):
+        name = make(home, release, "aaaaaa")["generation"]
+        kinds = [("beat", True, ""), ("queue", False, ""), ("nightly", True, "0 3 * * *")]
+        path = home / "generations" / name / "generation.json"
+        workers = [
+            {"unit": f"{release}-{kind}", "singleton": single, "schedule": times, "instances": [f"{name}-1"]}
+            for kind, single, times in kinds
+        ]
+        path.write_text(json.dumps({**json.loads(path.read_text()), "workers": workers}))
+        (path.parent / "env").touch()
+        (path.parent / "cron").write_text(f"for {release}\n")
+    tool.serve("release0-aaaaaa", 300, 10, [])
+    Recorder.told.clear()
+    tool.serve("release1-aaaaaa", 300, 10, [])
+    assert Recorder.told == [("stop", ["release0-beat"]), ("start", ["release1-beat", "release1-queue"])]
+    assert (home / "cron").read_text() == "for release1\n"
+    assert (home / "instances" / "release1-aaaaaa-1").is_symlink()
 
 
 def test_serving_leads_all_links_to_the_new_generation(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,12 +8,14 @@ from typing import Any
 
 import pytest
 from ansible.parsing.dataloader import DataLoader
+from ansible.plugins.loader import init_plugin_loader
 from ansible.template import Templar, trust_as_template
 
 ROOT = Path(__file__).resolve().parents[2]
 INVENTORY = {
     "ansible_managed": "Ansible managed",
     "inventory_hostname": "host",
+    "groups": {"app": ["host"]},
     "release_app": "dash-board",
     "redis_password": "correct horse battery staple",
     "release_environment": {"ALLOWED_HOSTS": "localhost"},
@@ -23,6 +25,9 @@ INVENTORY = {
     "_asgi_generation": "0123456789ab-c0ffee",
 }
 ROLES = ("base", "redis", "release", "asgi", "nginx", "handshake")
+
+
+init_plugin_loader()
 
 
 def role_variables() -> dict[str, Any]:

@@ -141,9 +141,13 @@ def test_upstream_names_each_process_and_never_bans_one(tmp_path: Path, render: 
     assert all("max_fails=0" in args for args in servers)
 
 
-@pytest.mark.parametrize(("cores", "processes"), [("1", 2), ("2", 2), ("8", 8)])
-def test_processes_follow_the_cores(render: Render, cores: str, processes: int) -> None:
-    described = json.loads(render("asgi/generation.json.j2", _preflight_host={"cores": cores}))
+@pytest.mark.parametrize(
+    ("cores", "memory", "processes"),
+    [("1", "4000", 2), ("2", "4000", 2), ("8", "4000", 8), ("8", "1000", 3), ("8", "400", 2)],
+)
+def test_processes_follow_cores_and_memory(render: Render, cores: str, memory: str, processes: int) -> None:
+    host = {"cores": cores, "memory_mb": memory}
+    described = json.loads(render("asgi/generation.json.j2", _preflight_host=host))
     assert len(described["sockets"]) == len(described["instances"]) == processes
 
 
@@ -151,7 +155,9 @@ def test_processes_follow_the_cores(render: Render, cores: str, processes: int) 
 def test_unit_parses(render: Render, options: dict[str, Any]) -> None:
     unit = configparser.ConfigParser(strict=False, interpolation=None)
     unit.optionxform = str  # type: ignore[assignment,method-assign]
-    unit.read_string(render("asgi/process.service.j2", **options))
+    (entry,) = json.loads(render("asgi/units.json.j2", **options))
+    assert entry["path"] == "/etc/systemd/system/dash-board-daphne@.service"
+    unit.read_string(entry["content"])
     service = unit["Service"]
     assert service["ExecStart"] == "/srv/dash-board/instances/%i/serve %i"
     assert service["User"] == service["Group"] == "dash-board"
@@ -159,10 +165,12 @@ def test_unit_parses(render: Render, options: dict[str, Any]) -> None:
     assert service["LimitNOFILE"] == str(options.get("asgi_open_files", 65536))
     assert service["TimeoutStopSec"] == str(options.get("asgi_stop_seconds", 10))
     assert service.get("MemoryMax") == options.get("asgi_memory_max")
-    assert "s3cr3t" not in render("asgi/process.service.j2", **options)
+    assert "s3cr3t" not in entry["content"]
 
 
-@pytest.mark.parametrize("script", ["asgi/within.j2", "asgi/serve.j2", "asgi/manage.j2"])
+@pytest.mark.parametrize(
+    "script", ["asgi/within.j2", "asgi/serve.j2", "asgi/manage.j2", "asgi/launch.j2", "asgi/work.j2"]
+)
 def test_scripts_parse(render: Render, script: str) -> None:
     subprocess.run(["sh", "-n"], input=render(script), text=True, check=True)
 

@@ -1,19 +1,21 @@
 #!/usr/bin/python3
-"""Look after the generations of a project on this host: its name is this file's, less "-generations".
+"""Look after the generations of a project on this host: its name is that of this file's folder.
 
     generations list [--json]                   what serves, drains or is kept, with sockets, memory and age
     generations start GENERATION                have its processes run, for this boot and the next
-    generations serve GENERATION SECONDS SPREAD note that it serves, and retire the one that did
-    generations retire GENERATION SECONDS SPREAD drain it in the background, by a unit of its own
+    generations serve GENERATION SECONDS SPREAD note that it serves, retire the one that did, and renew the workers
+    generations retire GENERATION SECONDS SPREAD drain it in the background
     generations drain GENERATION SECONDS SPREAD wait for its sockets to end, close what is left, stop its processes
     generations stop GENERATION                 stop its processes now
     generations tidy KEEP DRAINING [JSON]       write a line of history, remove what no kept generation needs, end the
                                                 oldest that drain too many
     generations close SPREAD                    close the sockets of all generations
+    generations logs [-f] [-n N] [GENERATION]   show what processes and drains said last
     generations lock WHO [LIVE] / unlock        one deploy at a time; refused where LIVE is not what serves
 
-A generation is a release with its environment and the way it is run; each of its processes is a unit. The folders are
-described in docs/decisions.md. Standard library only: this runs on hosts, also when nobody is looking.
+A generation is a release with its environment and the way it is run: processes that serve, each on a socket, and
+workers that do the rest. Each is kept running by the generation's service manager. The folders are described in
+docs/decisions.md. Standard library only: this runs on hosts, also when nobody is looking.
 """
 
 from __future__ import annotations
@@ -31,11 +33,14 @@ import time
 from pathlib import Path
 from typing import Any
 
+from managers import MANAGERS, Supervisor, Systemd, Unmanageable
+
 ETC = Path("/etc")
-APP = Path(__file__).name.removesuffix("-generations")
+APP = Path(__file__).resolve().parent.name
 HOME = Path("/srv") / APP
 HISTORY = HOME / "history.jsonl"
 LOCK = HOME / "deploy.lock"
+CRON = Path("/etc/cron.d") / APP
 UPSTREAM = Path("/etc/nginx/conf.d") / f"{APP}-upstream.conf"
 SETTLE = 3.0  # seconds in which requests that nginx had accepted before a switch still reach the old processes
 MOMENT = "%Y-%m-%d %H:%M:%S"  # in UTC; sorts as it is
@@ -80,19 +85,24 @@ def served(generation: str) -> float:
         return 0.0
 
 
-def units(described: dict[str, Any]) -> list[str]:
-    """Return the names of a generation's units."""
-    return [f"{described['unit']}@{instance}.service" for instance in described["instances"]]
+def manager(described: dict[str, Any]) -> Systemd | Supervisor:
+    """Return the service manager that a generation was made for."""
+    return MANAGERS[described["manager"]](APP, HOME)
 
 
-def systemd_properties(names: list[str], *properties: str) -> list[dict[str, str]]:
-    """Return some properties of some units, in their order, with one call for all of them."""
-    if not names:
-        return []
-    shown = subprocess.run(
-        ["systemctl", "show", f"--property={','.join(properties)}", *names], capture_output=True, text=True, check=True
-    ).stdout
-    return [dict(line.split("=", 1) for line in block.splitlines()) for block in shown.strip().split("\n\n")]
+def processes(described: dict[str, Any]) -> dict[str, Any]:
+    """Return the processes of a generation that serve, as its manager knows them."""
+    return {name: described[name] for name in ("unit", "generation", "instances")}
+
+
+def workers(described: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the other processes of a generation, as its manager knows them."""
+    return [{**worker, "generation": described["generation"]} for worker in described.get("workers", [])]
+
+
+def steady(described: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return those workers of a generation that run all the time, and not when cron says."""
+    return [worker for worker in workers(described) if not worker["schedule"]]
 
 
 def accepted(sockets: list[str]) -> set[str]:
@@ -104,20 +114,20 @@ def accepted(sockets: list[str]) -> set[str]:
     return {f"socket:[{line[6]}]" for line in lines if line[5] == "03" and line[-1] in sockets}
 
 
-def drain_unit(generation: str) -> str:
-    """Return the name of the unit that drains a generation."""
-    return f"{APP}-drain-{generation}.service"
+def drain_name(generation: str) -> str:
+    """Return the name under which a generation is drained in the background."""
+    return f"{APP}-drain-{generation}"
 
 
-def drains() -> dict[str, float]:
-    """Return the generations that are being drained, and when their deadlines are, in seconds since the epoch."""
-    names, found = list(generations()), {}
-    shown = systemd_properties([drain_unit(name) for name in names], "ActiveState")
-    for name, state in zip(names, shown, strict=True):
-        path = HOME / "generations" / name / "deadline"
-        if state["ActiveState"] in ("active", "activating", "deactivating"):
-            found[name] = float(path.read_text()) if path.exists() else 0.0
-    return found
+def drains(found: dict[str, dict[str, Any]]) -> dict[str, float]:
+    """Return which of some generations are being drained, and their deadlines in seconds since the epoch."""
+    draining = {}
+    for kind, manage in MANAGERS.items():
+        names = {drain_name(name): name for name, described in found.items() if described["manager"] == kind}
+        for name in manage(APP, HOME).begun(list(names)):
+            path = HOME / "generations" / names[name] / "deadline"
+            draining[names[name]] = float(path.read_text()) if path.exists() else 0.0
+    return draining
 
 
 def told(generation: str) -> bool:
@@ -131,14 +141,14 @@ def told(generation: str) -> bool:
 
 def overview() -> list[dict[str, Any]]:
     """Return all generations with their state, the one that serves first, then the younger before the older."""
-    rows, draining, serving = [], drains(), live()
-    upstream = UPSTREAM.read_text() if UPSTREAM.exists() else ""
     found = generations()
-    every = [unit for described in found.values() for unit in units(described)]
-    states = dict(zip(every, systemd_properties(every, "ActiveState", "MemoryCurrent"), strict=True))
+    rows, draining, serving = [], drains(found), live()
+    upstream = UPSTREAM.read_text() if UPSTREAM.exists() else ""
     for name, described in found.items():
-        running = [states[unit] for unit in units(described) if states[unit]["ActiveState"] == "active"]
-        memory = sum(int(unit["MemoryCurrent"]) for unit in running if unit["MemoryCurrent"].isdigit())
+        states = manager(described).states([processes(described)])
+        running = [state for state in states if state.pid]
+        helpers = manager(described).states(steady(described))
+        helping = [state for state in helpers if state.pid]
         if name == serving:
             state = "live"
         elif any(f"unix:{path} " in upstream for path in described["sockets"]):
@@ -152,8 +162,10 @@ def overview() -> list[dict[str, Any]]:
         rows.append(
             {
                 **described, "state": state, "served": served(name), "told": told(name), "running": len(running),
-                "connections": len(accepted(described["sockets"])), "memory": memory,
-                "deadline": draining.get(name, 0.0),
+                "pids": [state.pid for state in states],
+                "working": len(helping), "expected": len(helpers),
+                "connections": len(accepted(described["sockets"])),
+                "memory": sum(state.memory for state in running + helping), "deadline": draining.get(name, 0.0),
             }
         )  # fmt: skip
     return sorted(rows, key=lambda row: (row["state"] != "live", -row["served"]))
@@ -187,10 +199,10 @@ def table(rows: list[dict[str, Any]], events: list[dict[str, Any]]) -> str:
     for row in rows:
         age = ago(row["served"]) if row["served"] else "never"
         memory = f"{row['memory'] / 2**20:.0f} MB" if row["memory"] else "-"
-        processes = f"{row['running']}/{len(row['instances'])}"
+        shown = f"{row['running']}/{len(row['instances'])}" + (f" +{row['working']}" if row["working"] else "")
         until = f"  until {clock(row['deadline'])}" if row["deadline"] else ""
         lines.append(
-            f"{row['generation']:<21}{row['version'][:15]:<16}{row['state']:<10}{age:<10}{processes:<11}"
+            f"{row['generation']:<21}{row['version'][:15]:<16}{row['state']:<10}{age:<10}{shown:<11}"
             f"{row['connections']:<9}{memory}{until}"
         )
     for event in events:
@@ -199,6 +211,16 @@ def table(rows: list[dict[str, Any]], events: list[dict[str, Any]]) -> str:
             f"by {event.get('who', '?')}: {event.get('result', '')}"
         )
     return "\n".join(lines)
+
+
+def logs(generation: str, lines: int, follow: bool, plain: bool) -> None:
+    """Become the command that shows what a generation's processes said last, or those of all that are managed alike."""
+    described = describe(generation or live())
+    alike = [one for one in generations().values() if one["manager"] == described["manager"]]
+    shown = [described] if generation else alike
+    units = sorted({group["unit"] for one in shown for group in (processes(one), *workers(one))})
+    command = manager(described).log_command(units, generation or "*", lines, follow, plain)
+    os.execvp(command[0], command)
 
 
 def clock(moment: float) -> str:
@@ -221,11 +243,30 @@ def link(path: Path, target: str) -> None:
 def start(generation: str) -> None:
     """Have a generation's processes run, for this boot and the next. One that drains does not drain any more."""
     described = describe(generation)
-    subprocess.run(["systemctl", "stop", "--quiet", drain_unit(generation)], check=False)  # there may be none
+    if any(worker["schedule"] for worker in workers(described)) and not Path("/usr/sbin/cron").exists():
+        raise Refused("asgi_workers have a schedule, and cron is not installed: run site.yml, which does that")
+    manager(described).end(drain_name(generation))
     (HOME / "generations" / generation / "deadline").unlink(missing_ok=True)
     for instance in described["instances"]:
         link(HOME / "instances" / instance, f"../generations/{generation}")
-    subprocess.run(["systemctl", "enable", "--now", "--quiet", *units(described)], check=True)
+    manager(described).start([processes(described)])
+    if generation == live():  # its workers, too; those of a new one wait until it serves
+        work(described)
+
+
+def work(described: dict[str, Any]) -> None:
+    """Have a generation's workers run, for this boot and the next, and be run when cron says."""
+    for worker in workers(described):
+        for instance in worker["instances"]:
+            link(HOME / "instances" / instance, f"../generations/{described['generation']}")
+    manager(described).start(steady(described))
+    schedule = HOME / "generations" / described["generation"] / "cron"
+    if any(worker["schedule"] for worker in workers(described)):
+        part = CRON.with_name(f".{APP}")  # cron reads no file whose name begins so
+        shutil.copyfile(schedule, part)
+        part.replace(CRON)
+    else:
+        CRON.unlink(missing_ok=True)
 
 
 def serve(generation: str, seconds: float, spread: float, command: list[str]) -> None:
@@ -237,17 +278,22 @@ def serve(generation: str, seconds: float, spread: float, command: list[str]) ->
         link(HOME / "before", f"generations/{before}")
     # A run that was killed before this line is repeated from the start by the next; after it, what is left is done.
     link(HOME / "live", f"generations/{generation}")
+    # Where a worker may run but once, the old one ends before the new one begins; others end by and by, in the drain.
+    for name, described in generations().items():
+        if name != generation:
+            manager(described).stop([worker for worker in steady(described) if worker["singleton"]])
+    work(describe(generation))
     if before not in ("", generation):
         retire(before, seconds, spread, command)
 
 
 def retire(generation: str, seconds: float, spread: float, command: list[str]) -> None:
-    """Drain a generation in the background, by a unit of its own, unless that is being done."""
-    if generation in drains():
+    """Drain a generation in the background, unless that is being done."""
+    described = describe(generation)
+    if generation in drains({generation: described}):
         return
-    describe(generation)
     run = [str(Path(__file__).resolve()), "drain", generation, str(seconds), str(spread), "--", *command]
-    subprocess.run(["systemd-run", "--collect", "--quiet", f"--unit={drain_unit(generation)}", *run], check=True)
+    manager(described).begin(drain_name(generation), run)
 
 
 # --- draining ---------------------------------------------------------------------------------------------------------
@@ -303,8 +349,10 @@ def close_all(sockets: list[str], spread: float) -> int:
 
 def stop(described: dict[str, Any]) -> None:
     """Stop a generation's processes, for this boot and the next, and remove their sockets."""
-    subprocess.run(["systemctl", "disable", "--now", "--quiet", *units(described)], check=True)
-    subprocess.run(["systemctl", "reset-failed", "--quiet", *units(described)], check=False)  # most have not
+    manager(described).stop([processes(described), *workers(described)])
+    for worker in workers(described):
+        for instance in worker["instances"]:
+            (HOME / "instances" / instance).unlink(missing_ok=True)
     for instance, path in zip(described["instances"], described["sockets"], strict=True):
         for stale in (HOME / "instances" / instance, Path(path), Path(f"{path}.lock")):
             stale.unlink(missing_ok=True)
@@ -323,9 +371,11 @@ def drain(generation: str, seconds: float, spread: float, command: list[str]) ->
     deadline = time.time() + seconds
     (folder / "deadline").write_text(f"{deadline}\n")
     # After a reboot the generation that serves comes back, and this one does not.
-    subprocess.run(["systemctl", "disable", "--quiet", *units(described)], check=True)
+    manager(described).forget([processes(described)])
     # Where this run is ended early, the next one must not find the sockets' clients closed twice.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(f"{generation}: not drained any more"))
+    # They end what they are at, which may take longer than any deploy would wait.
+    manager(described).stop(steady(described))
     time.sleep(SETTLE)
     asked = not command
     while accepted(described["sockets"]) and time.time() < deadline:
@@ -363,7 +413,7 @@ def tidy(keep: int, limit: int) -> list[str]:
     draining = [row for row in rows if row["state"] == "draining"]
     draining, ended = draining[:limit], draining[limit:]
     for row in ended:
-        subprocess.run(["systemctl", "stop", drain_unit(row["generation"])], check=True)
+        manager(row).end(drain_name(row["generation"]))
         close_all(row["sockets"], SETTLE)
         stop(row)
         gone.append(f"drain of {row['generation']}")
@@ -372,8 +422,11 @@ def tidy(keep: int, limit: int) -> list[str]:
     for row in rows:
         if row not in needed:
             stop(row)
+            manager(row).remove_logs([processes(row), *workers(row)])
             shutil.rmtree(HOME / "generations" / row["generation"])
             gone.append(f"generation {row['generation']}")
+    for kind, manage in MANAGERS.items():
+        manage(APP, HOME).clean([drain_name(row["generation"]) for row in rows if row["manager"] == kind])
     # A generation whose drain was ended by a reboot is kept, and its processes are not.
     names = {row["generation"] for row in needed if row["state"] != "kept"}
     for link in (HOME / "instances").iterdir():
@@ -485,6 +538,11 @@ def main() -> int:
     tidying.add_argument("limit", type=int)
     tidying.add_argument("event", nargs="?", help="what was done, as a JSON object")
     commands.add_parser("close").add_argument("spread", type=float)
+    showing = commands.add_parser("logs")
+    showing.add_argument("-f", "--follow", action="store_true")
+    showing.add_argument("-n", "--lines", type=int, default=50)
+    showing.add_argument("--plain", action="store_true", help="without what the manager writes before each line")
+    showing.add_argument("generation", nargs="?", default="", help="by default, all that are managed as what serves is")
     locking = commands.add_parser("lock")
     locking.add_argument("who")
     locking.add_argument("live", nargs="?", help="what the caller has seen to serve, or an empty text")
@@ -508,13 +566,15 @@ def main() -> int:
         elif arguments.command == "close":
             every = [path for described in generations().values() for path in described["sockets"]]
             print(close_all(every, arguments.spread))
+        elif arguments.command == "logs":
+            logs(arguments.generation, arguments.lines, arguments.follow, arguments.plain)
         elif arguments.command == "lock":
             print(lock(arguments.who, arguments.live))
         else:
             LOCK.unlink(missing_ok=True)
-    except Refused as error:
+    except (Refused, Unmanageable) as error:
         print(error, file=sys.stderr)
-        return 3
+        return 3 if isinstance(error, Refused) else 1
     return 0
 
 

@@ -1,0 +1,322 @@
+"""Service managers: what keeps the processes of a generation running, for as long as it is wanted and no longer.
+
+Each manager has the same methods. They take groups: processes of one kind of one generation, as a dictionary of its
+`unit` (the kind's name, `<app>-daphne`), `generation` and `instances` (`<generation>-<n>`, one for each process).
+Standard library only: this runs on hosts.
+"""
+
+from __future__ import annotations
+
+import http.client
+import os
+import shlex
+import socket
+import subprocess
+import time
+import xmlrpc.client
+from pathlib import Path
+from typing import Any, NamedTuple
+
+Group = dict[str, Any]
+
+
+class State(NamedTuple):
+    """A process as its manager sees it: its number, or 0 where it does not run, and its memory in bytes."""
+
+    pid: int
+    memory: int
+
+
+class Unmanageable(Exception):
+    """A manager does not do what it was told; the text says why."""
+
+
+def run(*command: str, check: bool = True) -> str:
+    """Run a command and return what it printed; raise Unmanageable with its errors where it fails."""
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if check and done.returncode:
+        raise Unmanageable(f"`{shlex.join(command)}` failed: {(done.stderr or done.stdout).strip()}")
+    return done.stdout
+
+
+class Systemd:
+    """Processes are instances of template units, `<unit>@<instance>.service`; drains are transient units."""
+
+    def __init__(self, app: str, home: Path) -> None:
+        """Take the project's name and its folder."""
+        self.app = app
+
+    @staticmethod
+    def names(groups: list[Group]) -> list[str]:
+        """Return the names of the groups' units."""
+        return [f"{group['unit']}@{instance}.service" for group in groups for instance in group["instances"]]
+
+    def start(self, groups: list[Group]) -> None:
+        """Have processes run, now and after each boot."""
+        if names := self.names(groups):
+            run("systemctl", "enable", "--now", "--quiet", *names)
+
+    def forget(self, groups: list[Group]) -> None:
+        """Have processes run on until they are stopped, but not after the next boot."""
+        if names := self.names(groups):
+            run("systemctl", "disable", "--quiet", *names)
+
+    def stop(self, groups: list[Group]) -> None:
+        """Stop processes, for this boot and the next, and wait for their ends."""
+        if names := self.names(groups):
+            run("systemctl", "disable", "--now", "--quiet", *names)
+            run("systemctl", "reset-failed", "--quiet", *names, check=False)  # most have not failed
+
+    def states(self, groups: list[Group]) -> list[State]:
+        """Return the states of all processes of some groups, in their order."""
+        shown = self._show(self.names(groups), "ActiveState", "MainPID", "MemoryCurrent")
+        return [
+            State(
+                int(unit["MainPID"]) if unit["ActiveState"] == "active" else 0,
+                int(unit["MemoryCurrent"]) if unit["MemoryCurrent"].isdigit() else 0,
+            )
+            for unit in shown
+        ]
+
+    def begin(self, name: str, command: list[str]) -> None:
+        """Run a command in the background, once, under a name."""
+        run("systemd-run", "--collect", "--quiet", f"--unit={name}.service", *command)
+
+    def end(self, name: str) -> None:
+        """End what runs in the background under a name, if there is such."""
+        run("systemctl", "stop", "--quiet", f"{name}.service", check=False)
+
+    def begun(self, names: list[str]) -> set[str]:
+        """Return which of some names run in the background."""
+        shown = self._show([f"{name}.service" for name in names], "ActiveState")
+        return {
+            name
+            for name, unit in zip(names, shown, strict=True)
+            if unit["ActiveState"] in ("active", "activating", "deactivating")
+        }
+
+    def clean(self, names: list[str]) -> None:
+        """Remove what ended background commands left; here nothing is left."""
+
+    def remove_logs(self, groups: list[Group]) -> None:
+        """Remove the logs of processes that nobody will ask for any more; the journal does so itself."""
+
+    def log_command(self, units: list[str], generation: str, lines: int, follow: bool, plain: bool) -> list[str]:
+        """Return the command that shows the last lines that some kinds of processes of a generation ("*": any) said."""
+        patterns = [*(f"{unit}@{generation}-*" for unit in units), f"{self.app}-drain-{generation}"]
+        options = [f"--lines={lines}", *(["--follow"] if follow else []), *(["--output=cat"] if plain else [])]
+        return ["journalctl", "--no-pager", *options, *(f"--unit={pattern}" for pattern in patterns)]
+
+    @staticmethod
+    def _show(names: list[str], *properties: str) -> list[dict[str, str]]:
+        """Return some properties of some units, in their order, with one call for all of them."""
+        if not names:
+            return []
+        shown = run("systemctl", "show", f"--property={','.join(properties)}", *names)
+        return [dict(line.split("=", 1) for line in block.splitlines()) for block in shown.strip().split("\n\n")]
+
+
+class _Connection(http.client.HTTPConnection):
+    """HTTP over supervisor's unix socket."""
+
+    def connect(self) -> None:
+        """Connect to the socket instead of an address."""
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.connect(self.host)
+
+
+class _Transport(xmlrpc.client.Transport):
+    """XML-RPC over supervisor's unix socket."""
+
+    def make_connection(self, host: Any) -> http.client.HTTPConnection:
+        """Return the connection."""
+        return _Connection(str(Supervisor.SOCKET))
+
+
+class Supervisor:
+    """Processes are programs of a supervisor that root runs, in a group `<unit>@<generation>` for each kind.
+
+    What is to run after a boot has its file in the folder that supervisor reads for good, what is not in one below
+    /run, which a boot empties. supervisor reads both, and sees no difference between the two: nothing is restarted.
+    """
+
+    SOCKET = Path("/run/supervisor.sock")
+    LASTING = Path("/etc/supervisor/conf.d")
+    FLEETING = Path("/run/supervisor/conf.d")
+    LOGS = Path(
+        "/var/log/supervisor"
+    )  # of Debian's package: supervisor would not start where a log's folder is missing
+    # Supervisor's own numbers: supervisor/xmlrpc.py, class Faults.
+    BAD_NAME, ALREADY_ADDED = 10, 90
+
+    def __init__(self, app: str, home: Path) -> None:
+        """Take the project's name and its folder."""
+        self.app, self.home = app, home
+        self.server = xmlrpc.client.ServerProxy("http://localhost", transport=_Transport())
+
+    @staticmethod
+    def name(group: Group) -> str:
+        """Return the name of a group for supervisor."""
+        return f"{group['unit']}@{group['generation']}"
+
+    def start(self, groups: list[Group]) -> None:
+        """Have processes run, now and after each boot."""
+        for group in groups:
+            name = self.name(group)
+            self._write(self.LASTING / f"{name}.conf", self._program(group))
+            (self.FLEETING / f"{name}.conf").unlink(missing_ok=True)
+        self._add([self.name(group) for group in groups])
+
+    def forget(self, groups: list[Group]) -> None:
+        """Have processes run on until they are stopped, but not after the next boot."""
+        for group in groups:
+            name = self.name(group)
+            self._write(self.FLEETING / f"{name}.conf", self._program(group))
+            (self.LASTING / f"{name}.conf").unlink(missing_ok=True)
+
+    def stop(self, groups: list[Group]) -> None:
+        """Stop processes, for this boot and the next, and wait for their ends."""
+        for group in groups:
+            name = self.name(group)
+            for folder in (self.LASTING, self.FLEETING):
+                (folder / f"{name}.conf").unlink(missing_ok=True)
+            self._remove(name)
+
+    def states(self, groups: list[Group]) -> list[State]:
+        """Return the states of all processes of some groups, in their order."""
+        try:
+            shown = {(entry["group"], entry["name"]): entry for entry in self._call("getAllProcessInfo")}
+        except _Silent:
+            shown = {}
+        found = []
+        for group in groups:
+            for instance in group["instances"]:
+                entry = shown.get((self.name(group), instance), {})
+                pid = entry["pid"] if entry.get("statename") in ("STARTING", "RUNNING", "STOPPING") else 0
+                found.append(State(pid, _memory(pid) if pid else 0))
+        return found
+
+    def begin(self, name: str, command: list[str]) -> None:
+        """Run a command in the background, once, under a name."""
+        self.end(name)  # an earlier run of that name may be known with other arguments
+        program = {
+            "command": shlex.join(command).replace("%", "%%"),
+            "startsecs": 0,
+            # One that is killed begins again; 3 is a refusal.
+            "autorestart": "unexpected",
+            "exitcodes": "0,3",
+            "redirect_stderr": "true",
+            "stdout_logfile": self.LOGS / f"{self.app}-drains.log",
+            "stdout_logfile_maxbytes": "1MB",
+            "stdout_logfile_backups": 1,
+        }
+        lines = [f"[program:{name}]", *(f"{key}={value}" for key, value in program.items())]
+        self._write(self.FLEETING / f"{name}.conf", "\n".join(lines) + "\n")
+        self._add([name])
+
+    def end(self, name: str) -> None:
+        """End what runs in the background under a name, if there is such."""
+        (self.FLEETING / f"{name}.conf").unlink(missing_ok=True)
+        self._remove(name)
+
+    def begun(self, names: list[str]) -> set[str]:
+        """Return which of some names run in the background."""
+        if not names:
+            return set()
+        try:
+            shown = self._call("getAllProcessInfo")
+        except _Silent:
+            return set()
+        running = ("STARTING", "RUNNING", "BACKOFF", "STOPPING")
+        return {entry["group"] for entry in shown if entry["group"] in names and entry["statename"] in running}
+
+    def clean(self, names: list[str]) -> None:
+        """Remove what ended background commands left, of those names."""
+        ended = {path.stem for path in self.FLEETING.glob(f"{self.app}-drain-*.conf")} & set(names)
+        for name in ended - self.begun(list(ended)):
+            self.end(name)
+
+    def log_command(self, units: list[str], generation: str, lines: int, follow: bool, plain: bool) -> list[str]:
+        """Return the command that shows the last lines that some kinds of processes of a generation ("*": any) said."""
+        patterns = [*(f"{unit}@{generation}-*.log" for unit in units), f"{self.app}-drains.log"]
+        files = sorted(str(path) for pattern in patterns for path in self.LOGS.glob(pattern))
+        return ["tail", f"--lines={lines}", *(["-F"] if follow else []), *(["--quiet"] if plain else []), *files]
+
+    def remove_logs(self, groups: list[Group]) -> None:
+        """Remove the logs of processes that nobody will ask for any more."""
+        for group in groups:
+            for path in self.LOGS.glob(f"{self.name(group)}-*.log*"):
+                path.unlink()
+
+    def _program(self, group: Group) -> str:
+        """Return the text that a generation holds for supervisor."""
+        return (self.home / "generations" / group["generation"] / f"{group['unit']}.conf").read_text()
+
+    @staticmethod
+    def _write(path: Path, text: str) -> None:
+        """Have a file hold a text, in one step for supervisor, which cannot start with half a file."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_name(f".{path.name}.part")
+        part.write_text(text)
+        part.replace(path)
+
+    def _add(self, names: list[str]) -> None:
+        """Have supervisor know groups by their files, and run them."""
+        self._call("reloadConfig")
+        for name in names:
+            try:
+                self._call("addProcessGroup", name)
+            except _Fault as fault:
+                if fault.code != self.ALREADY_ADDED:
+                    raise
+                # One that is just being stopped would not be started.
+                while any(e["group"] == name and e["statename"] == "STOPPING" for e in self._call("getAllProcessInfo")):
+                    time.sleep(0.1)
+                self._call("startProcessGroup", name, False)
+
+    def _remove(self, name: str) -> None:
+        """Stop a group and have supervisor forget it; wait for its processes to end."""
+        try:
+            self._call("stopProcessGroup", name, True)
+            self._call("removeProcessGroup", name)
+        except _Silent:
+            return  # perhaps the host has gone over to systemd, and supervisor was removed
+        except _Fault as fault:
+            if fault.code != self.BAD_NAME:
+                raise
+
+    def _call(self, method: str, *arguments: Any) -> Any:
+        """Call a method of supervisor (http://supervisord.org/api.html); raise Unmanageable where it cannot be."""
+        try:
+            return getattr(self.server.supervisor, method)(*arguments)
+        except xmlrpc.client.Fault as fault:
+            raise _Fault(fault.faultCode, f"supervisor answers to {method}{arguments}: {fault.faultString}") from None
+        except OSError as error:
+            raise _Silent(f"supervisor does not answer at {self.SOCKET} ({error}): is it running?") from None
+
+
+class _Silent(Unmanageable):
+    """Supervisor does not run, and so runs nothing."""
+
+
+class _Fault(Unmanageable):
+    """Supervisor refuses a call, with a number of its own."""
+
+    def __init__(self, code: int, text: str) -> None:
+        super().__init__(text)
+        self.code = code
+
+
+def _memory(pid: int) -> int:
+    """Return the memory of a process with that of its children, in bytes; what they share is counted for each."""
+    try:
+        pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+        children = [
+            child for path in Path(f"/proc/{pid}/task").glob("*/children") for child in path.read_text().split()
+        ]
+    except OSError:
+        return 0
+    return pages * os.sysconf("SC_PAGE_SIZE") + sum(_memory(int(child)) for child in children)
+
+
+MANAGERS = {"systemd": Systemd, "supervisor": Supervisor}
