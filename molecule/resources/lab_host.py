@@ -45,7 +45,7 @@ for path in sys.argv[1:]:
             sys.exit(f"{path} is not healthy after 30 s: {answer}")
         time.sleep(0.05)
 """
-# Runs on the host; `systemctl reload` returns before the new workers serve.
+# Runs on the host; a reload returns before the new workers serve.
 RELOAD = """
 import pathlib, subprocess, sys, time
 def workers():
@@ -59,7 +59,7 @@ def workers():
     return {pid for pid, title in found.items() if title.rstrip(b"\\0 ") == b"nginx: worker process"}
 before = workers()
 subprocess.run(["nginx", "-t", "-q"], check=True)
-subprocess.run(["systemctl", "reload", "nginx"], check=True)
+subprocess.run(["service", "nginx", "reload"], check=True)
 deadline = time.monotonic() + 10
 while not workers() or workers() & before:
     if time.monotonic() > deadline:
@@ -123,9 +123,9 @@ class LabHost:
         return [f"{self.live['unit']}@{instance}.service" for instance in self.live["instances"]]
 
     def pids(self) -> dict[str, int]:
-        """Return the main process of each unit, by the unit's name; 0 where there is none."""
-        shown = self.run("systemctl show --value --property=MainPID " + " ".join(self.units))
-        return dict(zip(self.units, map(int, shown.split()), strict=True))
+        """Return the process of each unit, by the unit's name; 0 where there is none."""
+        live = json.loads(self.run("dashboard-generations list --json"))["generations"][0]
+        return dict(zip(self.units, live["pids"], strict=True))
 
     def environment(self) -> dict[str, str]:
         """Return the variables that the live generation's env file sets."""
@@ -164,9 +164,9 @@ class LabHost:
     def last_log_lines(self) -> str:
         """Return what a person would look at first when something failed."""
         shown = self.host.run(
-            "journalctl --no-pager --output=short-precise --lines=15 --unit='dashboard-daphne@*' --unit=nginx "
-            "--unit=redis-server; tail -n 5 /var/log/nginx/dashboard.access.log /var/log/nginx/error.log; "
-            "systemctl --no-pager --no-legend --failed"
+            "dashboard-generations logs --lines=15; journalctl --no-pager --lines=15 --unit=nginx --unit=redis-server; "
+            "tail -n 5 /var/log/nginx/dashboard.access.log /var/log/nginx/error.log; "
+            "systemctl --no-pager --no-legend --failed || supervisorctl status"
         )
         return shown.stdout + shown.stderr
 

@@ -19,7 +19,7 @@ from pair import INVENTORY, NAMES, Clients, Copy, Pair, Playbook, ReleaseHost  #
 
 @pytest.fixture(scope="session")
 def lab() -> Pair:
-    """Both hosts."""
+    """All hosts."""
     found = [testinfra.get_host(f"ansible://{name}", ansible_inventory=str(INVENTORY)) for name in NAMES]
     return Pair([ReleaseHost(host) for host in found])
 

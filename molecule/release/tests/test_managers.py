@@ -1,0 +1,233 @@
+"""What a service manager does for the processes of a generation: the same with systemd and with supervisor.
+
+docs/managers.md has a table of it; each of its lines is tried here.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from lab_host import ask
+from pair import Clients, Copy, Pair, Playbook, ReleaseHost, deploy
+
+LOG = "/srv/dashboard/shared/workers.log"
+# A worker of the project: it notes its beginning, its end, and that it takes a while to end.
+WORKER = f"""
+import json, os, signal, sys, time
+def note(what):
+    line = {{"at": time.time(), "name": sys.argv[1], "what": what, "instance": os.environ["ASGI_INSTANCE"],
+             "generation": os.environ["ASGI_GENERATION"], "odd": os.environ.get("ODD")}}
+    with open("{LOG}", "a") as file:
+        file.write(json.dumps(line) + "\\n")
+def end(number, frame):
+    note(f"asked by {{signal.Signals(number).name}}")
+    time.sleep(2)
+    note("ends")
+    sys.exit(0)
+for one in (signal.SIGTERM, signal.SIGINT):
+    signal.signal(one, end)
+note("begins")
+while len(sys.argv) < 3:
+    time.sleep(0.1)
+"""
+ODD = """ "double" 'single' $HOME `id` %(x)s %h # = \\ \\n {{ '{{' }} é ☃
+second line\t"""
+HOG = "python -c \"import time; x = bytearray(300 * 2**20); print('took it', flush=True); time.sleep(600)\""
+WORKERS: list[dict[str, Any]] = [
+    {"name": "queue", "command": "python worker.py queue", "number": 2, "stop_signal": "INT"},
+    {"name": "beat", "command": "python worker.py beat", "singleton": True},
+    {"name": "nightly", "command": "python worker.py nightly once", "schedule": "* * * * *"},
+    {"name": "hog", "command": HOG, "memory_max": "150M"},
+]
+KILL = "kill -9 %s"
+
+
+@pytest.fixture(scope="module")
+def workers(lab: Pair, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """Two releases with workers, one after the other, and what they noted; at the end, a release without them."""
+    lab.settle()
+    for host in lab:
+        host.run("rm --force %s", LOG)
+    folder = tmp_path_factory.mktemp("workers")
+    environment = lab.hosts[0].environment()
+    odd = {name: environment[name] for name in ("ALLOWED_HOSTS", "SQLITE_PATH")} | {"ODD": "{{ odd }}", "EMPTY": ""}
+    given = {"asgi_workers": WORKERS, "release_environment": odd, "odd": ODD, "asgi_memory_max": "1G"}
+    found = {}
+    Playbook("provision", "-e", json.dumps(given)).succeeded()  # installs cron
+    for name in ("first", "second"):
+        copy = Copy(folder / name)
+        copy.append("core/__init__.py", f"# {name} {time.time_ns()}")
+        copy.append("worker.py", WORKER)
+        deploy(copy.folder, "-e", json.dumps(given)).succeeded()
+        found[name] = lab.live()
+    lab.settle()
+    yield found
+    deploy(copy.folder).succeeded()
+    lab.settle()
+    for host in lab:
+        assert host.run("ls /etc/cron.d").split().count("dashboard") == 0, "cron still runs what is gone"
+    lab.assert_settled()
+
+
+def noted(host: ReleaseHost, name: str, generation: str = "") -> list[dict[str, Any]]:
+    """Return what a worker noted on a host, of all generations or of one."""
+    lines = [json.loads(line) for line in host.run("cat %s", LOG).splitlines()]
+    return [line for line in lines if line["name"] == name and generation in ("", line["generation"])]
+
+
+def test_workers_run_as_many_as_are_wanted(lab: Pair, workers: dict[str, str]) -> None:
+    for host in lab:
+        begun = [line["instance"] for line in noted(host, "queue", workers["second"]) if line["what"] == "begins"]
+        assert sorted(begun) == [f"{workers['second']}-{number}" for number in (1, 2)]
+        shown = host.overview()[0]
+        assert shown["generation"] == workers["second"]
+        assert shown["expected"] == 4 if host is lab.hosts[0] else 3, shown
+
+
+def test_workers_are_renewed_and_end_what_they_are_at(lab: Pair, workers: dict[str, str]) -> None:
+    for host in lab:
+        first = noted(host, "queue", workers["first"])
+        assert [line["what"] for line in first].count("asked by SIGINT") == 2, first
+        assert [line["what"] for line in first].count("ends") == 2, f"they were killed at their work: {first}"
+        listed = host.run("pgrep --uid dashboard --list-full")
+        assert workers["first"] not in listed
+
+
+def test_singleton_runs_once_in_all(lab: Pair, workers: dict[str, str]) -> None:
+    """On the first host alone; and the old release's has ended before the new one's begins."""
+    begun = {host.name: [line for line in noted(host, "beat") if line["what"] == "begins"] for host in lab}
+    assert [len(lines) for lines in begun.values()] == [2, *[0] * (len(lab.hosts) - 1)], begun
+    told = [(line["generation"], line["what"]) for line in noted(lab.hosts[0], "beat")]
+    first, second = workers["first"], workers["second"]
+    assert told == [(first, "begins"), (first, "asked by SIGTERM"), (first, "ends"), (second, "begins")]
+
+
+def test_environment_arrives_as_it_was_written(lab: Pair, workers: dict[str, str]) -> None:
+    """In the processes, in the workers, and in what an operator runs."""
+    for host in lab:
+        wanted = ODD.replace("{{ '{{' }}", "{{")
+        assert noted(host, "queue")[-1]["odd"] == wanted
+        for pid in host.pids().values():
+            running = host.run("cat /proc/%s/environ", str(pid)).split("\0")
+            assert f"ODD={wanted}" in running and "EMPTY=" in running
+        shell = "import os, json; print(json.dumps([os.environ['ODD'], os.environ['EMPTY']]))"
+        shown = host.run("dashboard-manage shell --command %s", shell)
+        assert json.loads(shown.splitlines()[-1]) == [wanted, ""]
+
+
+def test_process_that_is_killed_is_started_again(lab: Pair, workers: dict[str, str]) -> None:
+    host = lab.hosts[0]
+    unit, pid = next(iter(host.pids().items()))
+    host.run(KILL, str(pid))
+    await_that(lambda: host.pids()[unit] not in (0, pid), f"{unit} was not started again")
+    host.await_serving()
+    host.await_handshakes()
+
+
+def test_process_that_dies_at_once_is_tried_until_it_stays(lab: Pair, workers: dict[str, str]) -> None:
+    """At night nobody is there to reset a counter."""
+    host = lab.hosts[0]
+    with host.edited("/srv/dashboard/live/serve", "s|^exec .*|echo no luck; exit 3; \\\\|"):
+        for pid in host.pids().values():
+            host.run(KILL, str(pid))
+        time.sleep(8)
+        said = host.run("dashboard-generations logs --plain --lines=100 %s", workers["second"])
+        assert said.count("no luck") >= 4, said
+    host.await_serving()
+    assert 0 not in host.pids().values()
+
+
+def test_memory_has_a_limit(lab: Pair, workers: dict[str, str]) -> None:
+    """systemd has the kernel kill what uses more; with supervisor, a process that asks for more gets none."""
+    for host in lab:
+        said = host.run("dashboard-generations logs --lines=300 %s", workers["second"])
+        assert "took it" not in said
+        assert re.search("MemoryError" if host.live["manager"] == "supervisor" else "oom-kill|status=9/KILL", said), (
+            said
+        )
+
+
+def test_processes_have_no_power_and_many_files(lab: Pair, workers: dict[str, str]) -> None:
+    for host in lab:
+        user = host.run("id --user dashboard").strip()
+        for pid in host.pids().values():
+            status = dict(
+                line.split(":\t", 1) for line in host.run(f"cat /proc/{pid}/status").splitlines() if ":\t" in line
+            )
+            assert set(status["Uid"].split()) == {user}
+            powers = {name: int(status[name], 16) for name in ("CapEff", "CapPrm", "CapBnd", "CapAmb", "CapInh")}
+            assert not any(powers.values()) and status["NoNewPrivs"] == "1", (powers, status["NoNewPrivs"])
+            limit = re.search(r"Max open files +(\d+) +(\d+)", host.run(f"cat /proc/{pid}/limits"))
+            most = re.search(r"Max open files +(\d+) +(\d+)", host.run("cat /proc/1/limits"))
+            assert limit and most and int(limit[1]) == min(65536, int(most[2])), (limit, most)
+
+
+def test_logs_are_shown_from_all_hosts(lab: Pair, workers: dict[str, str]) -> None:
+    for host in lab:
+        with host.connect() as websocket:
+            ask(websocket, {"type": "status"})
+    told = Playbook("logs", "-e", "lines=40").succeeded().output
+    for host in lab:
+        assert re.search(rf"{host.name}.*?{workers['second']}|{host.name}.*?connect", told, re.DOTALL), told
+    for secret in lab.hosts[0].secrets().values():
+        assert secret not in told
+
+
+def test_scheduled_command_is_run_at_its_time(lab: Pair, workers: dict[str, str]) -> None:
+    """By the release that serves; the last test of these, because its minute passes beside the others."""
+    for host in lab:
+        await_that(lambda host=host: noted(host, "nightly", workers["second"]), "cron ran nothing", 70)
+        line = noted(host, "nightly", workers["second"])[0]
+        assert line["instance"] == f"{workers['second']}-0" and line["odd"]
+
+
+def await_that(holds: Callable[[], Any], otherwise: str, seconds: float = 20) -> None:
+    """Wait until something holds; fail the test where it does not within some seconds."""
+    ending = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < ending, otherwise
+        time.sleep(0.3)
+
+
+def test_channel_layer_of_each_process_gets_one_process(lab: Pair, copy: Callable[..., Copy]) -> None:
+    """Two would lose half of all messages between them."""
+    environment = lab.hosts[0].environment()
+    given = {name: environment[name] for name in ("ALLOWED_HOSTS", "SQLITE_PATH")} | {"CHANNEL_LAYER": "memory"}
+    made = copy("memory")
+    told = deploy(made.folder, "-e", json.dumps({"release_environment": given})).succeeded().output
+    assert "InMemoryChannelLayer" in told and "One process is run" in " ".join(told.split())
+    for host in lab:
+        assert len(host.overview()[0]["instances"]) == host.overview()[0]["running"] == 1
+    again = deploy(made.folder, "-e", json.dumps({"release_environment": given})).succeeded()
+    assert set(again.changed().values()) == {0}, again.output
+    insisting = json.dumps({"release_environment": given, "asgi_processes": 2})
+    told = deploy(made.folder, "-e", insisting).succeeded().output
+    assert "messages to groups will be lost" in " ".join(told.split())
+    for host in lab:
+        assert host.overview()[0]["running"] == 2
+    deploy(made.folder).succeeded()
+    lab.settle()
+
+
+def test_another_manager_is_a_deploy_like_any_other(lab: Pair, copy: Callable, clients: Callable[..., Clients]) -> None:
+    """No handshake fails on the way to supervisor and back."""
+    if lab.hosts[0].overview()[0]["manager"] != "systemd":
+        pytest.skip("this host has no other manager")
+    running = clients()
+    supervisor = ("-e", "asgi_manager=supervisor")
+    Playbook("provision", *supervisor).succeeded()
+    made = copy("managers")
+    for options, manager in ((supervisor, "supervisor"), ((), "systemd")):
+        deploy(made.folder, *options, drain=60).succeeded()
+        for host in lab:
+            assert {row["state"]: row["manager"] for row in host.overview()}["live"] == manager
+    running.unharmed()
+    for host in lab:
+        host.run("apt-get -qq purge --yes supervisor")
+    lab.settle(90)
+    lab.assert_settled()
