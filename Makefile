@@ -3,6 +3,7 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 PYTHON ?= python3
+LAB ?= container
 LAB_DEBIAN ?= 12
 LAB_HTTP_PORT ?= 8080
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
@@ -20,14 +21,30 @@ help: ## Show what can be made
 tools: .venv/.complete ## Install the pinned tools into .venv/
 
 .PHONY: up
-up: tools ## Make a lab host, deploy the example to it, prove it, and say how to open it
+up: up-$(LAB) ## Make a lab host (LAB=local: this machine), deploy the example to it, prove it, and say how to open it
+
+.PHONY: up-container
+up-container: tools
 	@host=$$($(lab) up lab --debian $(LAB_DEBIAN) --publish $(LAB_HTTP_PORT):80); \
 	  case "$$host" in *'"changed": true'*) proof= ;; *) proof='--extra-vars handshake_idle_seconds=0' ;; esac; \
 	  ansible-playbook site.yml $$proof
 	@molecule/lab/greet.sh
 
+.PHONY: up-local
+up-local: tools
+	@scripts/local.sh ask
+	@ansible-playbook --inventory inventories/local site.yml
+	@scripts/local.sh greet
+
 .PHONY: down
-down: ## Remove the lab's hosts
+down: down-$(LAB) ## Remove the lab's hosts
+
+.PHONY: down-local
+down-local:
+	@scripts/local.sh down
+
+.PHONY: down-container
+down-container:
 	@hosts=$$($(lab) list); if [ -n "$$hosts" ]; then $(lab) down $$hosts; fi
 
 .PHONY: clean
@@ -54,8 +71,9 @@ molecule: tools ## Run every molecule scenario on lab hosts
 test: lint unit molecule ## Prove everything: style, tests without hosts, all scenarios
 
 .PHONY: bench
-bench: tools ## Measure, and write docs/benchmarks.md
+bench: tools ## Measure, and write docs/benchmarks.md and docs/capacity.md
 	@$(PYTHON) scripts/bench.py
+	@$(PYTHON) scripts/capacity.py
 
 .PHONY: docs
 docs: tools ## Write the references of variables and of the doctor's codes anew

@@ -48,7 +48,7 @@ def test_filled_in_it_is_sound(name: str, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("name", ["lab", "staging", "production"])
+@pytest.mark.parametrize("name", ["lab", "local", "staging", "production"])
 @pytest.mark.parametrize("playbook", PLAYBOOKS, ids=lambda path: path.name)
 def test_playbook_parses(name: str, playbook: Path) -> None:
     done = run(playbook, ROOT / "inventories" / name, "--syntax-check")
