@@ -63,9 +63,8 @@ unit: tools ## Run the tests that need no host
 	@cd examples/dashboard/backend && pytest --quiet
 
 .PHONY: molecule
-molecule: tools ## Run every molecule scenario on lab hosts
-	@$(lab) engine
-	@for scenario in molecule/*/molecule.yml; do molecule test -s "$$(basename "$$(dirname "$$scenario")")"; done
+molecule: tools ## Run every molecule scenario on lab hosts, two at a time (JOBS=1: one)
+	@scripts/scenarios.sh
 
 .PHONY: test
 test: lint unit molecule ## Prove everything: style, tests without hosts, all scenarios

@@ -18,6 +18,7 @@ machine as root, and says what is missing elsewhere. Standard library only.
 from __future__ import annotations
 
 import argparse
+import fcntl
 import hashlib
 import json
 import os
@@ -349,6 +350,10 @@ def main() -> int:
     commands.add_parser("clean", help="remove all that the lab made")
     arguments = parser.parse_args()
     try:
+        if arguments.command in ("up", "engine", "browser", "clean"):
+            STATE.mkdir(exist_ok=True)
+            alone = (STATE / "lock").open("w")  # scenarios that run side by side make an image, or install, but once
+            fcntl.flock(alone, fcntl.LOCK_EX)
         if arguments.command == "up":
             print(json.dumps(up(arguments.name, arguments.debian, arguments.init, arguments.publish)))
         elif arguments.command == "down":

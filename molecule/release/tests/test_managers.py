@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from lab_host import ask
-from pair import Clients, Copy, Pair, Playbook, ReleaseHost, deploy
+from pair import Copy, Pair, Playbook, ReleaseHost, deploy
 
 LOG = "/srv/dashboard/shared/workers.log"
 # A worker of the project: it notes its beginning, its end, and that it takes a while to end.
@@ -192,42 +192,3 @@ def await_that(holds: Callable[[], Any], otherwise: str, seconds: float = 20) ->
     while not holds():
         assert time.monotonic() < ending, otherwise
         time.sleep(0.3)
-
-
-def test_channel_layer_of_each_process_gets_one_process(lab: Pair, copy: Callable[..., Copy]) -> None:
-    """Two would lose half of all messages between them."""
-    environment = lab.hosts[0].environment()
-    given = {name: environment[name] for name in ("ALLOWED_HOSTS", "SQLITE_PATH")} | {"CHANNEL_LAYER": "memory"}
-    made = copy("memory")
-    told = deploy(made.folder, "-e", json.dumps({"release_environment": given})).succeeded().output
-    assert "InMemoryChannelLayer" in told and "One process is run" in " ".join(told.split())
-    for host in lab:
-        assert len(host.overview()[0]["instances"]) == host.overview()[0]["running"] == 1
-    again = deploy(made.folder, "-e", json.dumps({"release_environment": given})).succeeded()
-    assert set(again.changed().values()) == {0}, again.output
-    insisting = json.dumps({"release_environment": given, "asgi_processes": 2})
-    told = deploy(made.folder, "-e", insisting).succeeded().output
-    assert "messages to groups will be lost" in " ".join(told.split())
-    for host in lab:
-        assert host.overview()[0]["running"] == 2
-    deploy(made.folder).succeeded()
-    lab.settle()
-
-
-def test_another_manager_is_a_deploy_like_any_other(lab: Pair, copy: Callable, clients: Callable[..., Clients]) -> None:
-    """No handshake fails on the way to supervisor and back."""
-    if lab.hosts[0].overview()[0]["manager"] != "systemd":
-        pytest.skip("this host has no other manager")
-    running = clients()
-    supervisor = ("-e", "asgi_manager=supervisor")
-    Playbook("provision", *supervisor).succeeded()
-    made = copy("managers")
-    for options, manager in ((supervisor, "supervisor"), ((), "systemd")):
-        deploy(made.folder, *options, drain=60).succeeded()
-        for host in lab:
-            assert {row["state"]: row["manager"] for row in host.overview()}["live"] == manager
-    running.unharmed()
-    for host in lab:
-        host.run("apt-get -qq purge --yes supervisor")
-    lab.settle(90)
-    lab.assert_settled()

@@ -292,7 +292,9 @@ class Supervisor:
         except xmlrpc.client.Fault as fault:
             raise _Fault(fault.faultCode, f"supervisor answers to {method}{arguments}: {fault.faultString}") from None
         except OSError as error:
-            raise _Silent(f"supervisor does not answer at {self.SOCKET} ({error}): is it running?") from None
+            raise _Silent(
+                f"supervisor does not answer at {self.SOCKET} ({error}): site.yml installs and starts it"
+            ) from None
 
 
 class _Silent(Unmanageable):

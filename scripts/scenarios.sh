@@ -1,0 +1,28 @@
+#!/bin/sh
+# Runs molecule scenarios side by side: a run of Ansible keeps one core busy, and half of that is waiting for the host.
+#   scenarios.sh [SCENARIO...]    by default all of them, the longest first; JOBS=1 has one at a time
+# Each one's output goes to artifacts/molecule/SCENARIO.log, and is shown where it fails.
+set -eu
+cd "$(dirname "$0")/.."
+mkdir -p artifacts/molecule
+
+if [ "${1:-}" = --one ]; then
+    log=artifacts/molecule/$2.log
+    begun=$(date +%s)
+    echo "molecule: $2 begins"
+    if molecule test -s "$2" >"$log" 2>&1; then
+        passed=$(grep -c ' PASSED' "$log" || true)
+        echo "molecule: $2 passed in $((($(date +%s) - begun) / 60)) min, $passed tests"
+    else
+        cat "$log"
+        echo "molecule: $2 FAILED after $((($(date +%s) - begun) / 60)) min; all of it is in $log"
+        exit 1
+    fi
+    exit 0
+fi
+
+molecule/lab/lab.py engine
+# shellcheck disable=SC2046 # names of scenarios have no spaces
+[ $# -gt 0 ] || set -- release supervisor default doctor \
+    $(ls molecule/*/molecule.yml | cut -d/ -f2 | grep -vx -e release -e supervisor -e default -e doctor || true)
+printf '%s\n' "$@" | xargs -n 1 -P "${JOBS:-2}" scripts/scenarios.sh --one
