@@ -7,11 +7,8 @@ except in `WebSocket.timings`, which are milliseconds.
 from __future__ import annotations
 
 import contextlib
-import html
 import http.client
-import json
 import math
-import re
 import select
 import selectors
 import socket
@@ -731,67 +728,6 @@ def http_get(
         raise HandshakeFailed("handshake", f"the answer is not HTTP: {_error_text(error)}") from error
     finally:
         connection.close()
-
-
-# --- redact
-
-#: What stands where a secret was.
-MASK = "***"
-#: A text that ends within a secret (an excerpt was cut there) loses that piece from this many characters on.
-_CUT_PIECE = 8
-
-
-def redact(value: Any, secrets: Iterable[str | None]) -> Any:
-    """A copy of `value` with `***` for every secret, in strings, and in lists, tuples and dicts (keys too) of them.
-
-    A secret is found plain, percent-encoded in whole or in part, and as HTML or JSON escape it; and where a text ends
-    in the midst of one. Secrets that are empty or None are passed over. Other types are returned as they are.
-    """
-    known = sorted({str(secret) for secret in secrets if secret}, key=len, reverse=True)
-    if not known:
-        return value
-    return _redact(value, re.compile("|".join(map(_secret_pattern, known))), known)
-
-
-def _redact(value: Any, pattern: re.Pattern[str], known: list[str]) -> Any:
-    if isinstance(value, str):
-        return _redact_cut(pattern.sub(MASK, value), known)
-    if isinstance(value, bytes):
-        return _redact(value.decode("utf-8", "surrogateescape"), pattern, known).encode("utf-8", "surrogateescape")
-    if isinstance(value, Mapping):
-        return {_redact(k, pattern, known): _redact(v, pattern, known) for k, v in value.items()}
-    if isinstance(value, list):
-        return [_redact(item, pattern, known) for item in value]
-    if isinstance(value, tuple):
-        return tuple(_redact(item, pattern, known) for item in value)
-    return value
-
-
-def _secret_pattern(secret: str) -> str:
-    """A pattern in which each character may stand plain or in any escape, since callers quote differently."""
-    return "".join(map(_character_pattern, secret))
-
-
-def _character_pattern(character: str) -> str:
-    # "surrogatepass": a lone surrogate is a legal str, and must not make the function that hides secrets raise.
-    percent = "".join(f"%{byte:02x}" for byte in character.encode("utf-8", "surrogatepass"))
-    plain, caseless = {character}, {percent}
-    if not (character.isascii() and character.isalnum()):
-        caseless.add(json.dumps(character)[1:-1])
-        plain.add(html.escape(character))
-    plain.update({" ": ["+"], "'": ["&#39;"], "/": ["\\/"]}.get(character, []))
-    # The longest first, by what it matches: "&amp;" is not "&" and four letters more.
-    forms = [(form, re.escape(form)) for form in plain] + [(form, f"(?i:{re.escape(form)})") for form in caseless]
-    return "(?:" + "|".join(pattern for _, pattern in sorted(forms, key=lambda each: len(each[0]), reverse=True)) + ")"
-
-
-def _redact_cut(text: str, known: list[str]) -> str:
-    for secret in known:
-        for form in {secret, urllib.parse.quote(secret, safe="", errors="replace")}:
-            for length in range(min(len(form) - 1, len(text)), _CUT_PIECE - 1, -1):
-                if text.endswith(form[:length]):
-                    return text[: len(text) - length] + MASK
-    return text
 
 
 # --- explain

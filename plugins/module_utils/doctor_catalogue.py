@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 #: The way of a handshake, in the order in which it is walked; each with its name in a report.
 HOPS: dict[str, str] = {
@@ -93,9 +94,9 @@ _ENTRIES = (
     Entry("E102_WSGI", "process", "A WSGI server is in place",
           "{server} answers HTTP and speaks no WebSocket, so that a handshake gets 404 or 200.",
           "Serve with: daphne {application} in place of: {server}"),
-    Entry("E103_SERVER_MISSING", "process", "Daphne is not installed",
+    Entry("E103_SERVER_MISSING", "process", "The server is not installed",
           "The command that starts the server is not in the project's environment.",
-          "Add daphne to the project's requirements and deploy, or: {venv}/bin/pip install daphne"),
+          "Add {server} to the project's requirements and deploy, or: {venv}/bin/pip install {server}"),
     Entry("E104_NOT_RUNNING", "process", "The process does not run",
           "It was stopped, never started, or ended and was not started again.",
           "{start}"),
@@ -129,13 +130,21 @@ _ENTRIES = (
           "chgrp www-data {socket} && chmod 660 {socket}; and in daphne's endpoint: unix:{socket}:mode=660"),
     Entry("E114_ENVIRONMENT_STALE", "process", "Processes run with an old environment",
           "{names} changed on the disk after the processes had started, so that tokens and passwords differ.",
-          "ansible-playbook playbooks/deploy.yml (or restart the processes)"),
+          "If the values on the disk are meant: {restart}. On a host of this bundle they belong in release_environment "
+          "and release_secrets: ansible-playbook playbooks/deploy.yml"),
     Entry("W115_RUNSERVER_SERVES", "process", "The server is runserver",
           "With daphne in INSTALLED_APPS it speaks WebSocket, but it is a development server: one process, reloading.",
           "Serve with: daphne {application}"),
     Entry("W116_DAPHNE_OLD", "process", "This daphne has known holes",
           "Versions below 4.2.2 are open to CVE-2026-44545 (unbounded messages) and CVE-2026-44546 (headers).",
           "daphne>=4.2.2 in the project's requirements"),
+    Entry("E117_NOT_DEPLOYED", "process", "Nothing was deployed yet",
+          "{home}/live is not there, and no server runs on this host.",
+          "ansible-playbook site.yml"),
+    Entry("E118_STARTING", "process", "The process is still starting",
+          "It has run for {age} s and does not listen yet: it imports the project, or waits for a database or another "
+          "service.",
+          "Ask again in a minute; where it stays so, its log says what it waits for: {log}"),
     # --- import
     Entry("E201_ASGI_MODULE", "import", "The ASGI module is not found",
           "The module of the ASGI path cannot be imported: it is misspelt, or the working directory is not the folder "
@@ -245,6 +254,15 @@ _ENTRIES = (
           "It was made in the environment that is on the disk, and the processes refuse it: they run with another "
           "secret.",
           "ansible-playbook playbooks/deploy.yml (or restart the processes): {log}"),
+    Entry("E414_TOKEN_LOGGED", "token", "A log holds the token",
+          "Who reads {logs} may open sockets in the name of others.",
+          "Have nginx log $uri and not $request, and the server log no query"),
+    Entry("E415_NOT_LOGGED", "proxy", "The access log does not show the handshake",
+          "nginx logs elsewhere than in {logs}, or the handshake did not reach it.",
+          "access_log {logs} channels; in the proxy's server block"),
+    Entry("E416_NO_ECHO", "origin", "The socket opens, and does not answer",
+          "The consumer got a message that it should answer (handshake_send), and it did not: {error}",
+          "See the consumer's error: {log}"),
     # --- channel layer
     Entry("E501_REDIS_DOWN", "layer", "Redis does not answer",
           "It is not running, or listens elsewhere than the channel layer's address.",
@@ -276,6 +294,9 @@ _ENTRIES = (
     Entry("E510_LAYER", "layer", "The channel layer does not carry a message",
           "{error}",
           "See CHANNEL_LAYERS in the project's settings: {log}"),
+    Entry("E512_NOT_SHARED", "layer", "A message does not reach the other processes",
+          "They do not share a channel layer, or the consumer does not pass the message on (handshake_broadcast).",
+          "One layer of channels_redis for all, with the same Redis database and prefix: {log}"),
     Entry("W511_REDIS_TIMEOUT", "layer", "Redis cuts idle connections",
           "timeout is {timeout}: a consumer waits longer than that for a message.",
           "timeout 0 in {file}, then systemctl restart redis-server"),
@@ -302,6 +323,13 @@ _ENTRIES = (
           "redis-py {version} under the core layer closes silent consumers after 5 s; it was not tried long enough.",
           "redis<8 in the project's requirements, or socket_timeout 30 in the layer's hosts, or "
           "channels_redis.pubsub.RedisPubSubChannelLayer"),
+    Entry("E607_WEBSOCKET_TIMEOUT", "idle", "The server closes every socket after a while",
+          "--websocket_timeout {limit} closes sockets at that age, active ones too; it came after {seconds} s, with "
+          "{close}.",
+          "--websocket_timeout -1 (asgi_websocket_timeout)"),
+    Entry("W608_WEBSOCKET_TIMEOUT", "idle", "The server will close every socket",
+          "--websocket_timeout {limit} closes sockets after so many seconds, active ones too.",
+          "--websocket_timeout -1 (asgi_websocket_timeout)"),
     # --- the examination itself
     Entry("E901_UNREACHABLE", "process", "The host cannot be examined",
           "SSH did not get there: {error}",
@@ -315,9 +343,61 @@ _ENTRIES = (
     Entry("W904_NOT_ROOT", "process", "Not everything could be seen",
           "The examination ran as {user}: processes, logs and configuration of others stay hidden.",
           "Give --become, or log in as root: -u root"),
+    Entry("E906_NO_LIBRARY", "process", "The proof's library is missing",
+          "python3-wsproto is not installed on this host.",
+          "apt-get install python3-wsproto"),
     Entry("E905_UNEXPLAINED", "process", "The handshake fails, and the cause was not found",
           "{what} {likely}",
           "{fix}"),
 )  # fmt: skip
 
 CATALOGUE: dict[str, Entry] = {entry.code: entry for entry in _ENTRIES}
+
+SITE = "ansible-playbook site.yml"
+
+
+@dataclass(frozen=True)
+class Mend:
+    """What mends a host of this bundle: variables of its inventory with their new values, then a playbook.
+
+    Texts among the values may hold `{names}` as fixes do. A dict is combined with the one that is there.
+    """
+
+    settings: dict[str, Any] = field(default_factory=dict)
+    command: str = SITE
+
+
+#: By code; one that is not here is mended by what no variable says: the project, the client, DNS, another machine.
+#: Without settings, something was stopped or edited by hand, and the playbook makes it what the inventory says.
+MENDS: dict[str, Mend] = {
+    "E104_NOT_RUNNING": Mend(),
+    "E107_STALE_SOCKET": Mend(),
+    "E108_STALE_LOCK": Mend(),
+    "E110_OPEN_FILES": Mend({"asgi_open_files": "{files}"}),
+    "E117_NOT_DEPLOYED": Mend(),
+    "E202_ASGI_ATTRIBUTE": Mend({"asgi_application": "{module}:application"}),
+    "E205_ASGI_PATH": Mend({"asgi_application": "{module}:application"}),
+    "E301_UPGRADE_LOST": Mend(),
+    "E414_TOKEN_LOGGED": Mend(),
+    "E415_NOT_LOGGED": Mend(),
+    "E906_NO_LIBRARY": Mend(),
+    "E302_CONNECTION_LOST": Mend(),
+    "E303_HTTP10": Mend(),
+    "E304_HEADER_BUFFERS": Mend({"nginx_header_buffers": "8 32k"}),
+    "E307_UPSTREAM_ELSEWHERE": Mend(),
+    "E308_PROXY_DOWN": Mend(),
+    "E309_PROXY_CONFIG": Mend(),
+    "E405_ORIGIN": Mend(),
+    "E406_ALLOWED_HOSTS": Mend(),
+    "E410_CONNECT_SLOW": Mend({"asgi_websocket_connect_timeout": "{longer}"}),
+    "E501_REDIS_DOWN": Mend(),
+    "E502_REDIS_PASSWORD": Mend(),
+    "E503_REDIS_ACL": Mend(),
+    "W506_REDIS_EVICTS": Mend(),
+    "E507_REDIS_CLIENTS": Mend({"redis_maxclients": "10000"}),
+    "W511_REDIS_TIMEOUT": Mend(),
+    "E601_IDLE_PROXY": Mend({"nginx_websocket_timeout": "3600"}),
+    "W605_READ_TIMEOUT": Mend({"nginx_websocket_timeout": "3600"}),
+    "E607_WEBSOCKET_TIMEOUT": Mend({"asgi_websocket_timeout": "-1"}),
+    "W608_WEBSOCKET_TIMEOUT": Mend({"asgi_websocket_timeout": "-1"}),
+}

@@ -16,7 +16,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ansible.module_utils.channels_websocket import HandshakeFailed, HandshakeRefused, explain
-from ansible.module_utils.doctor_catalogue import CATALOGUE, HOPS
+from ansible.module_utils.doctor_catalogue import CATALOGUE, HOPS, MENDS, Mend
 
 Finding = dict[str, Any]
 
@@ -113,7 +113,7 @@ class Case:
     @property
     def log_command(self) -> str:
         """The command that shows the servers' log."""
-        if self.bundle.get("unit"):
+        if self.bundle.get("unit") and self.host.get("manager", "systemd") == "systemd":
             return f"journalctl -u '{self.bundle['unit']}@*' -n 50"
         names = [each["unit"] for each in self.units]
         if names:
@@ -135,14 +135,29 @@ class Case:
             host=self.name, port=self.port, path=self.path, application=application,
             module=application.partition(":")[0], log=self.log_command, name=self.evidence.get("name", ""),
             where=self.route.get("where") or "the location of " + self.path,
+            restart=" ".join(["systemctl restart", *(each["unit"] for each in self.units)] if self.units
+                             else ["restart the processes"]),
+            server=self.bundle.get("server") or "daphne",
             venv=f"{self.bundle['home']}/venv" if self.bundle.get("home") else "VENV",
         )  # fmt: skip
         known.update(values)
+        fix = entry.fix.format_map(known)
+        if self.host.get("manager", "systemd") != "systemd":
+            fix = re.sub(r"systemctl (start|stop|restart|reload) ([\w-]+)", r"service \2 \1", fix)
+        mend = MENDS.get(code) if self.bundle or code == "E117_NOT_DEPLOYED" else None
         return {
             "code": code, "hop": hop or entry.hop, "severity": entry.severity, "title": entry.title,
-            "cause": entry.cause.format_map(known), "fix": entry.fix.format_map(known),
+            "cause": entry.cause.format_map(known), "fix": fix,
+            "settings": {**settings_of(mend, known), **known.get("settings", {})} if mend else {},
+            "commands": [mend.command] if mend else [],
             "seen": [line for line in ([seen] if isinstance(seen, str) else seen) if line],
         }  # fmt: skip
+
+
+def settings_of(mend: Mend, known: Values) -> dict[str, Any]:
+    """The variables that mend a host, with their values filled; whole numbers as such."""
+    filled = {name: value.format_map(known) for name, value in mend.settings.items()}
+    return {name: int(value) if re.fullmatch(r"-?\d+", value) else value for name, value in filled.items()}
 
 
 def opened(exchange: dict[str, Any] | None) -> bool:
@@ -346,6 +361,9 @@ def process(case: Case) -> Iterator[Finding]:
     """The servers: whether they run, and whether they can speak WebSocket."""
     if not case.host:
         return
+    if case.host.get("missing"):
+        yield case.find("E117_NOT_DEPLOYED", "no server was found on this host", home=case.host["missing"])
+        return
     dead = [each for each in case.servers if not each["pid"]]
     if dead or not case.servers:
         yield from _not_running(case, dead)
@@ -353,7 +371,7 @@ def process(case: Case) -> Iterator[Finding]:
     for each in case.processes:
         if each["limit"] and each["files"] >= each["limit"] - 2:
             yield case.find("E110_OPEN_FILES", f"process {each['pid']} has {each['files']} files open",
-                            limit=each["limit"])  # fmt: skip
+                            limit=each["limit"], files=_files(each["limit"]))  # fmt: skip
     yield from _wrong_server(case)
     if case.project.get("stale"):
         names = ", ".join(case.project["stale"])
@@ -362,6 +380,11 @@ def process(case: Case) -> Iterator[Finding]:
     version = case.project.get("versions", {}).get("daphne")
     if version and _version(version) < (4, 2, 2) and any(each["server"] == "daphne" for each in case.processes):
         yield case.find("W116_DAPHNE_OLD", f"daphne {version}")
+
+
+def _files(limit: int) -> int:
+    """A limit of open files that is enough: what this bundle sets, or twice one that was not."""
+    return max(65536, 2 * limit)
 
 
 def _version(text: str) -> tuple[int, ...]:
@@ -383,7 +406,8 @@ def _not_running(case: Case, dead: list[dict[str, Any]]) -> Iterator[Finding]:
     seen += [f"supervisor: {each['program']} {each['state']} {each['text']}" for each in programs]
     last = next((line.strip() for line in reversed(lines) if line.strip()), "")
     start = _start(case, units, programs, dead)
-    if any(each["result"] == "oom-kill" for each in units):
+    killed = [each for each in case.host.get("kills", []) if "python" in each] if programs else []
+    if killed or any(each["result"] == "oom-kill" for each in units):
         yield case.find("E106_OUT_OF_MEMORY", [*seen, *case.host.get("kills", [])])
         return
     crashing = any(
@@ -391,7 +415,10 @@ def _not_running(case: Case, dead: list[dict[str, Any]]) -> Iterator[Finding]:
         for each in units
     )  # fmt: skip
     crashing = crashing or any(each["state"] in ("FATAL", "BACKOFF") for each in programs)
-    if crashing:
+    if starting := [] if any(each["restarts"] for each in units) else case.host.get("starting"):
+        each = max(starting, key=lambda one: one["age"])
+        yield case.find("E118_STARTING", [*seen, f"process {each['pid']} runs, and does not listen"], age=each["age"])
+    elif crashing:
         if any(each["status"] == "203" for each in units):
             yield case.find("E103_SERVER_MISSING", [*seen, last])
             return
@@ -423,9 +450,10 @@ def _start(case: Case, units: list[dict[str, Any]], programs: list[dict[str, Any
     """The command that starts what does not run."""
     if units:
         return "systemctl start " + " ".join(each["unit"] for each in units)
-    if programs:
+    if programs or (case.programs and case.bundle):
+        programs = programs or case.programs
         return "supervisorctl start " + " ".join(each["program"] for each in programs)
-    if case.bundle.get("unit"):
+    if case.bundle.get("unit") and case.host.get("manager", "systemd") == "systemd":
         return "systemctl start " + " ".join(
             f"{case.bundle['unit']}@{each['address'].rpartition('/')[2].removesuffix('.sock')}.service"
             for each in dead
@@ -448,7 +476,7 @@ def _of_text(case: Case, code: str, line: str, seen: list[str]) -> Finding:
     pattern = re.search(r"path '?([^'.\s]+)'?", line)
     wanted_path = pattern[1] if pattern else case.path.lstrip("/")
     return case.find(code, [*seen, line], error=line[:200], socket=socket, limit="see /proc/PID/limits",
-                     listeners=listeners or "ss -ltnp", pattern=wanted_path)  # fmt: skip
+                     files=_files(0), listeners=listeners or "ss -ltnp", pattern=wanted_path)  # fmt: skip
 
 
 def _rivals(case: Case) -> Iterator[Finding]:
@@ -505,7 +533,8 @@ def _silent(case: Case) -> Iterator[Finding]:
     pid = case.processes[0]["pid"] if case.processes else "PID"
     plain = case.one("process", "http")
     if plain and plain["status"]:
-        yield case.find("E410_CONNECT_SLOW", [told(came), told(plain)])
+        longer = max(20, *(2 * int(each.get("connect_timeout", 5)) for each in case.processes))
+        yield case.find("E410_CONNECT_SLOW", [told(came), told(plain)], longer=longer)
     else:
         yield case.find("E111_SERVER_SILENT", told(came), pid=pid)
 
@@ -559,7 +588,8 @@ def token(case: Case) -> Iterator[Finding]:
         other = next((each for each in case.exchanges if each["kind"] == "other_origin" and opened(each)), None)
         if other and other["origin"]:
             yield case.find("E405_ORIGIN", [told(came), f"with Origin {other['origin']}: 101"],
-                            origin=came["origin"] or "a missing Origin")  # fmt: skip
+                            origin=came["origin"] or "a missing Origin",
+                            settings=_allowing(case, urlsplit(came["origin"]).hostname or ""))  # fmt: skip
         else:
             yield _refused_token(case, told(came), status, wanted, skew)
     if abs(skew) > CLOCK_SKEW and not status:
@@ -600,7 +630,8 @@ def origin(case: Case) -> Iterator[Finding]:
     """Origin, Host, route and the consumer's connect()."""
     if _host_refused(case):
         allowed = ", ".join(case.project["allowed_hosts"]) or "empty"
-        yield case.find("E406_ALLOWED_HOSTS", [told(case.one("process", "http")), f"ALLOWED_HOSTS: {allowed}"])
+        yield case.find("E406_ALLOWED_HOSTS", [told(case.one("process", "http")), f"ALLOWED_HOSTS: {allowed}"],
+                        settings=_allowing(case, case.name))  # fmt: skip
     came = case.direct
     if came and (came["status"] >= 500 or (came["close"] or {}).get("code") == 1011) and not _cut_late(came):
         yield _raised(case, came)
@@ -613,6 +644,12 @@ def _host_refused(case: Case) -> bool:
     """Whether Django refuses the Host header; an Origin of the same host is refused for the same reason."""
     http, allowed = case.one("process", "http"), case.project.get("allowed_hosts")
     return bool(http and http["status"] == 400 and allowed is not None and not _allows(allowed, case.name))
+
+
+def _allowing(case: Case, host: str) -> dict[str, Any]:
+    """The setting that adds a host to ALLOWED_HOSTS, where it is known which variable of the environment holds it."""
+    name = case.project.get("allowed_hosts_from")
+    return {"release_environment": {name: ",".join([*case.project["allowed_hosts"], host])}} if name and host else {}
 
 
 def _cut_late(came: dict[str, Any]) -> bool:
@@ -694,12 +731,17 @@ def idle(case: Case) -> Iterator[Finding]:
     version = case.project.get("versions", {}).get("redis", "0")
     core = case.project.get("layer", "").startswith("channels_redis.core")
     old_wait = core and _version(version) >= (8,) and not case.project.get("patient")
+    limit = max([each.get("websocket_timeout", 0) for each in case.processes] or [0])
     if cut:
         close, seconds = cut[0]["close"]["code"], cut[0]["close"]["at"]
         by_redis = old_wait and close in (1011, 1006)
-        yield case.find("E603_REDIS_PY_8" if by_redis else "E604_IDLE_SERVER", told(cut[0]), version=version,
-                        close=close, seconds=seconds)  # fmt: skip
+        # daphne looks every second for sockets that are too old.
+        by_age = close in (1000, 1005) and limit and limit <= seconds <= limit + 3
+        code = "E603_REDIS_PY_8" if by_redis else "E607_WEBSOCKET_TIMEOUT" if by_age else "E604_IDLE_SERVER"
+        yield case.find(code, told(cut[0]), version=version, close=close, seconds=seconds, limit=f"{limit:g}")
         return
+    if limit:
+        yield case.find("W608_WEBSOCKET_TIMEOUT", f"--websocket_timeout {limit:g}", limit=f"{limit:g}")
     for each, code in ((case.proxy, "E601_IDLE_PROXY"), (case.outside, "E602_IDLE_BALANCER")):
         if each and each["status"] == 101 and _cut_late(each):
             seconds = each["close"]["at"]

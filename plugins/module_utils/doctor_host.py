@@ -11,49 +11,21 @@ import socket
 import stat
 import subprocess
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from ansible.module_utils import doctor_nginx
 
-#: Names of environment variables whose values are secrets.
-SECRET_NAME = re.compile(r"SECRET|PASSWORD|PASSWD|TOKEN|KEY|DSN|CREDENTIAL|SALT|COOKIE", re.IGNORECASE)
-#: What is masked wherever it stands, known or not: JSON Web Tokens, values of queries, passwords in URLs, and headers.
-_PATTERNS = (
-    (re.compile(r"eyJ[\w-]{8,}\.[\w-]{4,}(?:\.[\w-]*)?"), "***"),
-    (
-        re.compile(r"(?i)\b((?:access_)?token|jwt|key|ticket|auth|password|secret|sessionid)=(?!…)[^&\s'\"|]+"),
-        r"\1=***",
-    ),
-    (re.compile(r"(\w+://[^\s:/@]*:)[^\s@/]+@"), r"\1***@"),
-    (re.compile(r"(?i)\b((?:set-)?cookie|authorization)(['\"]?\s*[:=]\s*)[^\r\n]+"), r"\1\2***"),
-    (re.compile(r"(?i)(--?(?:password|requirepass|secret|token|a)[= ])\S{6,}"), r"\1***"),
-)
 #: Servers that speak no WebSocket.
 WSGI = ("gunicorn", "uwsgi", "waitress-serve", "mod_wsgi-express")
 ASGI = ("daphne", "uvicorn", "hypercorn", "granian")
 _APPLICATION = re.compile(r"^[A-Za-z_][\w.]*:[A-Za-z_][\w.]*(\(\))?$")
 
 
-def scrub(value: Any) -> Any:
-    """A copy of a value with what looks like a secret masked, in all its texts; known ones are redact()'s matter."""
-    if isinstance(value, str):
-        for pattern, mask in _PATTERNS:
-            value = pattern.sub(mask, value)
-        return value
-    if isinstance(value, dict):
-        return {key: scrub(each) for key, each in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [scrub(each) for each in value]
-    return value
-
-
-def secrets_of(environment: dict[str, str]) -> list[str]:
-    """The values of an environment that must not be shown: those with a secret's name, and passwords in URLs."""
-    found = {value for name, value in environment.items() if SECRET_NAME.search(name) and not value.startswith("/")}
-    for value in environment.values():
-        found.update(re.findall(r"\w+://[^\s:/@]*:([^\s@/]+)@", value))
-    return sorted(value for value in found if len(value) >= 6)
+def listed_in(environment: dict[str, str], values: list[str]) -> str:
+    """The name of the variable that lists some values, separated by commas or spaces; empty where none does."""
+    return next((name for name, text in environment.items() if values and re.split(r"[,\s]+", text) == values), "")
 
 
 def output(*command: str, timeout: float = 10, errors: bool = False) -> str:
@@ -114,6 +86,14 @@ def option(argv: list[str], *names: str) -> str:
             if word.startswith(name + "="):
                 return word[len(name) + 1 :]
     return ""
+
+
+def number(argv: list[str], default: float, *names: str) -> float:
+    """The value of an option that is a number."""
+    try:
+        return float(option(argv, *names))
+    except ValueError:
+        return default
 
 
 def sockets() -> dict[str, str]:
@@ -178,7 +158,10 @@ def _process(folder: Path, argv: list[str], kind: str, speaks: bool, listens: li
         "uid": int(uid[1]) if uid else 0,
         "folder": _link(folder / "cwd"),
         "application": application_of(argv),
-        "ping": float(option(argv, "--ping-interval", "--ws-ping-interval") or 20),
+        "ping": number(argv, 20, "--ping-interval", "--ws-ping-interval"),
+        # 0 for none: daphne's own is a day, which is not worth a word.
+        "websocket_timeout": max(0.0, number(argv, 0, "--websocket_timeout")),
+        "connect_timeout": number(argv, 5, "--websocket_connect_timeout"),
         "listens": listens,
         "files": files,
         "limit": int(limit[1]) if limit else 0,
@@ -198,6 +181,15 @@ def _link(path: Path) -> str:
         return os.readlink(path)
     except OSError:
         return ""
+
+
+def age(pid: int) -> float:
+    """For how many seconds a process has run; negative where there is none."""
+    fields = read(f"/proc/{pid}/stat").rpartition(")")[2].split()
+    try:
+        return round(float(read("/proc/uptime").split()[0]) - int(fields[19]) / os.sysconf("SC_CLK_TCK"), 1)
+    except (IndexError, ValueError):
+        return -1.0
 
 
 def environment_of(pid: int) -> dict[str, str]:
@@ -237,13 +229,20 @@ def _script_starts(path: str) -> bool:
     return text.startswith("#!") and re.search(r"^[^#]*\b(daphne|uvicorn|gunicorn|runserver)\b", text, re.M) is not None
 
 
+def manager() -> str:
+    """What starts services on this host: `systemd`, or `init` where systemd does not run."""
+    return "systemd" if os.path.isdir("/run/systemd/system") else "init"
+
+
 def supervised() -> list[dict[str, Any]]:
     """The programs of supervisor, where it runs."""
     found = []
     for line in output("supervisorctl", "status", timeout=5).splitlines():
         fields = line.split(None, 2)
         if len(fields) >= 2 and fields[1].isupper():
-            found.append({"program": fields[0], "state": fields[1], "text": fields[2] if len(fields) > 2 else ""})
+            text = fields[2] if len(fields) > 2 else ""
+            pid = re.match(r"pid (\d+),", text)
+            found.append({"program": fields[0], "state": fields[1], "text": text, "pid": int(pid[1]) if pid else 0})
     return found
 
 
@@ -258,21 +257,36 @@ def journal(names: list[str], *options: str) -> list[str]:
 def program_log(name: str, lines: int = 40) -> list[str]:
     """The last lines of a supervisor program's own log, of both kinds."""
     shown = [output("supervisorctl", "tail", "-4000", name, kind, timeout=5) for kind in ("stdout", "stderr")]
-    return "\n".join(shown).splitlines()[-lines:]
+    return [line for line in "\n".join(shown).splitlines() if line.strip()][-lines:]
 
 
 def file_logs(pids: list[int]) -> dict[str, int]:
     """The regular files that processes write their output to, with their sizes now."""
+    return _sizes(Path(f"/proc/{pid}/fd/{number}") for pid in pids for number in (1, 2))
+
+
+def supervisor_logs() -> dict[str, int]:
+    """The regular files that supervisor has open, its programs' logs among them, with their sizes now."""
+    masters = [folder for folder in Path("/proc").glob("[0-9]*") if "supervisord" in read(folder / "comm", 64)]
+    return _sizes(entry for folder in masters for entry in _entries(folder / "fd"))
+
+
+def _entries(folder: Path) -> list[Path]:
+    try:
+        return list(folder.iterdir())
+    except OSError:
+        return []
+
+
+def _sizes(links: Iterable[Path]) -> dict[str, int]:
     found = {}
-    for pid in pids:
-        for number in (1, 2):
-            path = _link(Path(f"/proc/{pid}/fd/{number}"))
-            try:
-                kept = os.stat(path) if path.startswith("/") else None
-            except OSError:
-                continue
-            if kept and stat.S_ISREG(kept.st_mode):
-                found[path] = kept.st_size
+    for path in map(_link, links):
+        try:
+            kept = os.stat(path) if path.startswith("/") else None
+        except OSError:
+            continue
+        if kept and stat.S_ISREG(kept.st_mode):
+            found[path] = kept.st_size
     return found
 
 
@@ -343,6 +357,8 @@ def redis() -> dict[str, Any]:
 def kernel_kills(since: float) -> list[str]:
     """What the kernel killed for want of memory since a time, as far as its log can be read."""
     shown = output("journalctl", "--no-pager", "--quiet", "-k", "--output=cat", f"--since=@{int(since)}", timeout=5)
+    if manager() != "systemd":
+        shown = output("dmesg", f"--since=@{int(since)}", timeout=5)
     return [line for line in shown.splitlines() if "Killed process" in line][-5:]
 
 

@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from html import escape
 from typing import Any
-
-from ansible.module_utils.doctor_catalogue import HOPS
 
 #: Colours in a terminal, by the state of a hop or the weight of a finding.
 COLOURS = {"ok": "green", "broken": "bright red", "unknown": "dark gray", "error": "bright red", "warning": "yellow",
            "note": "dark gray"}  # fmt: skip
 MARKS = {"ok": "✓", "broken": "✗", "unknown": "·"}
-#: The hop that each result of the proof is about, by its id; those of processes are `handshake_<n>`.
-PROVEN = {
-    "process": "process", "environment": "process", "application": "import", "channel_layer": "layer",
-    "redis_py": "idle", "http": "process", "handshake_nginx": "proxy", "token": "token", "refused_no": "token",
-    "refused_bad": "token", "refused_expired": "token", "idle": "idle", "broadcast": "layer", "outside": "edge",
-    "foreign_origin": "origin",
-}  # fmt: skip
 ROW, LEFT, WIDTH = 46, 26, 360  # pixels of the picture
 
 _STYLE = """
@@ -47,6 +39,11 @@ svg .broken text{fill:var(--broken)}
 """
 
 
+def plain(text: str, _colour: str) -> str:
+    """A text without colour."""
+    return text
+
+
 def lines(report: dict[str, Any], paint: Callable[[str, str], str]) -> list[str]:
     """Return the summary for a terminal; `paint` gives a text a colour."""
     path = " → ".join(
@@ -61,7 +58,7 @@ def lines(report: dict[str, Any], paint: Callable[[str, str], str]) -> list[str]
     for each in report["noticed"]:
         shown.append(paint(f"  {each['code']}  {each['title']}", COLOURS[each["severity"]]))
         if each["severity"] != "note":
-            shown.append(f"    fix:   {each['fix']}")
+            shown += mending(each)
     shown.append("  Nothing was changed on the host.")
     return shown
 
@@ -69,7 +66,19 @@ def lines(report: dict[str, Any], paint: Callable[[str, str], str]) -> list[str]
 def _told(finding: dict[str, Any], paint: Callable[[str, str], str]) -> list[str]:
     shown = [paint(f"  {finding['code']}  {finding['title']}", COLOURS["error"]), f"    cause: {finding['cause']}"]
     shown += [f"    seen:  {line}" for line in finding["seen"][:6]]
-    return [*shown, paint(f"    fix:   {finding['fix']}", "cyan")]
+    return [*shown, *(paint(line, "cyan") for line in mending(finding))]
+
+
+def mending(finding: dict[str, Any]) -> list[str]:
+    """The fix, and on a host of this bundle what to set in its inventory and what to run then."""
+    shown = [f"    fix:   {finding['fix']}"]
+    shown += [f"    set:   {line}" for line in settings_lines(finding["settings"])]
+    return shown + [f"    run:   {command}" for command in finding["commands"]]
+
+
+def settings_lines(settings: dict[str, Any]) -> list[str]:
+    """Variables of an inventory as they are written there. JSON's form of a value is YAML's as well."""
+    return [f"{name}: {json.dumps(value, ensure_ascii=False)}" for name, value in settings.items()]
 
 
 def _time(milliseconds: float) -> str:
@@ -95,12 +104,15 @@ def page(report: dict[str, Any]) -> str:
 
 
 def _finding(finding: dict[str, Any]) -> str:
-    seen = "\n".join(finding["seen"])
+    seen, settings = "\n".join(finding["seen"]), "\n".join(settings_lines(finding["settings"]))
     return (
         f'<section class="{escape(finding["severity"])}"><h2>{escape(finding["code"])}: {escape(finding["title"])}</h2>'
         f"<p>{escape(finding['cause'])}</p>"
         + (f"<div class=dim>Seen</div><pre>{escape(seen)}</pre>" if seen else "")
-        + f'<div class=dim>Fix</div><pre class="fix">{escape(finding["fix"])}</pre></section>'
+        + f'<div class=dim>Fix</div><pre class="fix">{escape(finding["fix"])}</pre>'
+        + (f'<div class=dim>In the inventory</div><pre class="settings">{escape(settings)}</pre>' if settings else "")
+        + "".join(f'<div class=dim>Run</div><pre class="run">{escape(each)}</pre>' for each in finding["commands"])
+        + "</section>"
     )
 
 
@@ -124,28 +136,3 @@ def picture(hops: list[dict[str, Any]]) -> str:
         f'<svg viewBox="0 0 {WIDTH} {len(hops) * ROW}" role="img" '
         f'aria-label="Hops of a handshake; broken: {escape(broken)}">{"".join(parts)}</svg>'
     )
-
-
-def of_proof(report: dict[str, Any], url: str) -> dict[str, Any]:
-    """Return the report of a proof (module proof_report) as one that page() draws: failures and warnings by hop."""
-    states: dict[str, str] = dict.fromkeys(HOPS, "unknown")
-    weight = {"failed": "broken", "passed": "ok", "warned": "ok"}
-    found = []
-    for entry in report["results"]:
-        hop = PROVEN.get(entry["id"], "process" if entry["id"].startswith("handshake_") else "")
-        state = weight.get(entry["state"])
-        if hop and state and states[hop] != "broken":
-            states[hop] = state
-        if entry["state"] in ("failed", "warned"):
-            severity = "error" if entry["state"] == "failed" else "warning"
-            found.append({"code": entry["id"], "hop": hop, "severity": severity, "title": entry["title"], "cause": "",
-                          "fix": entry["fix"], "seen": [entry["seen"]]})  # fmt: skip
-    if states["edge"] == "ok":
-        states |= dict.fromkeys(("name", "tcp"), "ok") | ({"tls": "ok"} if url.startswith("wss:") else {})
-    failed = [each for each in found if each["severity"] == "error"]
-    hops = [{"id": hop, "title": title, "state": states[hop], "ms": None, "detail": ""} for hop, title in HOPS.items()]
-    return {
-        "name": report["host"], "url": url, "at": report["at"], "verdict": failed[0]["code"] if failed else "OK",
-        "ok": not failed, "finding": failed[0] if failed else None, "hops": hops, "versions": report["versions"],
-        "noticed": [each for each in found if not failed or each is not failed[0]],
-    }  # fmt: skip

@@ -15,7 +15,7 @@ import socket
 import ssl
 import time
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 #: How much of an answer's body is kept, in bytes.
 BODY_BYTES = 2048
@@ -29,6 +29,11 @@ class _Failure(Exception):
     def __init__(self, stage: str, reason: str, verify: int = 0) -> None:
         super().__init__(reason)
         self.stage, self.reason, self.verify = stage, reason, verify
+
+
+def filled(address: str, token: str) -> str:
+    """An address, or its query, with a token in its place."""
+    return address.replace("{token}", quote(token, safe=""))
 
 
 def attempt(

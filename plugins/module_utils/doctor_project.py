@@ -7,6 +7,7 @@ import os
 import pwd
 import re
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -113,6 +114,11 @@ print("\n@@doctor@@" + json.dumps(found))
 MARK = "\n@@doctor@@"
 
 
+def stale(disk: dict[str, str], running: dict[str, str]) -> list[str]:
+    """The names of variables whose values on the disk are not those that a process was started with."""
+    return sorted(name for name, value in disk.items() if running.get(name) != value)
+
+
 class Project:
     """How commands are run as a project's processes are: its user, environment, folder and Python."""
 
@@ -155,33 +161,44 @@ class Project:
         environ = {**self.environ, "PYTHONDONTWRITEBYTECODE": "1"}
         return subprocess.run(command, env=environ, cwd=self.process["folder"] or "/", **options)
 
-    def ask(self, application: str, commands: dict[str, list[str]]) -> dict[str, Any]:
-        """Return what the probe finds; `minted` has tokens, by the names of the commands that print them."""
+    def ask(self, application: str, commands: dict[str, list[str]], timeout: float = 20) -> dict[str, Any]:
+        """Return what the probe finds; `minted` has tokens, by the names of the commands that print them.
+
+        `not_minted` has what the others complained of. Commands of manage.py share the probe's process, which has
+        imported the project anyway; others run beside it.
+        """
         managed = {name: line[1:] for name, line in commands.items() if line[:2] == ["python", "manage.py"]}
+        others = {name: line for name, line in commands.items() if line and name not in managed}
+        with ThreadPoolExecutor(1 + len(others)) as pool:
+            minting = {name: pool.submit(self._mint, line, timeout) for name, line in others.items()}
+            found = self._probe(application, managed, timeout)
+        for name, made in minting.items():
+            token, complaint = made.result()
+            found["not_minted" if complaint else "minted"][name] = complaint or token
+        return found
+
+    def _probe(self, application: str, managed: dict[str, list[str]], timeout: float) -> dict[str, Any]:
+        empty: dict[str, Any] = {"minted": {}, "not_minted": {}, "application": application}
         try:
-            done = self.run(["python", "-c", PROBE, application, json.dumps(managed)])
+            done = self.run(["python", "-c", PROBE, application, json.dumps(managed)], timeout)
         except (OSError, KeyError, subprocess.SubprocessError) as error:
-            return {"unasked": type(error).__name__}
+            return {**empty, "unasked": type(error).__name__}
         _, mark, text = done.stdout.rpartition(MARK)
         if not mark:
             last = done.stderr.strip().splitlines()[-1:] or ["the probe printed nothing"]
-            return {"import_error": last[0], "application": application}
+            return {**empty, "import_error": last[0]}
         found: dict[str, Any] = json.loads(text)
-        for name, line in commands.items():
-            if line and name not in managed:
-                self._mint(name, line, found)
         return found
 
-    def _mint(self, name: str, command: list[str], found: dict[str, Any]) -> None:
+    def _mint(self, command: list[str], timeout: float) -> tuple[str, str]:
+        """The token that a command prints, or what it complained of."""
         try:
-            done = self.run(command)
-        except (OSError, subprocess.SubprocessError) as error:
-            found["not_minted"][name] = type(error).__name__
-            return
+            done = self.run(command, timeout)
+        except (OSError, KeyError, subprocess.SubprocessError) as error:
+            return "", type(error).__name__
         if done.returncode or not done.stdout.strip():
-            found["not_minted"][name] = (done.stderr.strip().splitlines() or ["it printed nothing"])[-1]
-        else:
-            found["minted"][name] = done.stdout.strip().splitlines()[-1]
+            return "", (done.stderr.strip().splitlines() or ["it printed nothing"])[-1]
+        return done.stdout.strip().splitlines()[-1], ""
 
     def disk_environment(self) -> dict[str, str]:
         """What the project's environment file sets, for the bundle's own; empty elsewhere."""

@@ -257,9 +257,9 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
+from ansible.module_utils.channels_secrets import MASK, redact
 from ansible.module_utils.channels_websocket import (
     HAS_WSPROTO,
-    MASK,
     WSPROTO_IMPORT_ERROR,
     Closed,
     HandshakeFailed,
@@ -270,7 +270,6 @@ from ansible.module_utils.channels_websocket import (
     explain,
     http_get,
     open_websocket,
-    redact,
     watch,
 )
 

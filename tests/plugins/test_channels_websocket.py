@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 import websockets
+from ansible.module_utils.channels_secrets import redact
 from ansible.module_utils.channels_websocket import (
     SYMPTOMS,
     Closed,
@@ -29,7 +30,6 @@ from ansible.module_utils.channels_websocket import (
     explain,
     http_get,
     open_websocket,
-    redact,
     watch,
 )
 from hypothesis import HealthCheck, assume, example, given, settings

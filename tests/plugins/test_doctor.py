@@ -18,9 +18,13 @@ from typing import Any
 
 import pytest
 from ansible.module_utils import doctor_host, doctor_nginx, doctor_probe
-from ansible.module_utils.doctor_catalogue import CATALOGUE, HOPS
+from ansible.module_utils.channels_secrets import scrub, secrets_of
+from ansible.module_utils.doctor_catalogue import CATALOGUE, HOPS, MENDS
 from ansible.module_utils.doctor_diagnosis import SIGNATURES, claims_of, diagnose, last_life
-from ansible.module_utils.doctor_page import lines, of_proof, page
+from ansible.module_utils.doctor_examination import Examination
+from ansible.module_utils.doctor_page import lines, page
+from ansible.module_utils.doctor_proof import lines as proof_lines
+from ansible.module_utils.doctor_proof import report_of, result
 
 ROOT = Path(__file__).resolve().parents[2]
 URL = "wss://app.example.org/ws/chat/"
@@ -132,6 +136,10 @@ RECORDED: dict[str, tuple[dict[str, Any], str]] = {
         {"host__servers__0__pid": 0, "host__units__0__state": "failed", "host__units__0__result": "exit-code",
          "host__units__0__log": ["Listen failure: Couldn't listen on any:/run/app.sock: Cannot acquire lock."]},
         r"rm -f /run/app\.sock /run/app\.sock\.lock"),
+    "E117_NOT_DEPLOYED": ({"host__missing": "/srv/app", "host__servers": [], "host__exchanges": []}, "site.yml"),
+    "E118_STARTING": (
+        {"host__servers__0__pid": 0, "host__starting": [{"pid": 77, "age": 9.5}], "host__exchanges": []},
+        "journalctl -u app.service"),
     "E111_SERVER_SILENT": (
         {**everywhere(stage="handshake", reason="no answer within 6 s", status=0),
          "host__exchanges__2": came("process", "http", stage="handshake", status=0)}, "py-spy dump --pid 10"),
@@ -181,6 +189,7 @@ NOTICED: dict[str, dict[str, Any]] = {
     "W116_DAPHNE_OLD": {"host__project__versions": {"daphne": "4.2.1"}},
     "W115_RUNSERVER_SERVES": {"host__processes__0__server": "runserver"},
     "W409_CLOCK": {"skew": 90.0},
+    "W608_WEBSOCKET_TIMEOUT": {"host__processes__0__websocket_timeout": 600.0},
     "W412_TOKEN_UNCHECKED": {"host__exchanges__3": came("process", "none")},
     "W509_CAPACITY": {"host__crowded": ["1 of 20 channels over capacity in group chat"]},
     "W904_NOT_ROOT": {"host__user": "1000"},
@@ -277,13 +286,11 @@ def test_page_and_lines_escape_and_mask() -> None:
     "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJDQU5BUlktQ0FOQVJZIn0.CANARY-CANARY",
 ])  # fmt: skip
 def test_what_looks_like_a_secret_is_masked(text: str) -> None:
-    assert "CANARY" not in json.dumps(doctor_host.scrub({"log": [text]}))
+    assert "CANARY" not in json.dumps(scrub({"log": [text]}))
 
 
 def test_secrets_of_an_environment() -> None:
-    found = doctor_host.secrets_of(
-        {"SECRET_KEY": "canary-1", "REDIS_URL": "redis://:canary-2@h/0", "KEY_FILE": "/etc/key"}
-    )
+    found = secrets_of({"SECRET_KEY": "canary-1", "REDIS_URL": "redis://:canary-2@h/0", "KEY_FILE": "/etc/key"})
     assert found == ["canary-1", "canary-2"]
 
 
@@ -395,15 +402,156 @@ def test_certificates_are_told_apart(serve: Callable[..., SimpleNamespace], cert
         assert judged(outside__0=found)["verdict"] == code, found
 
 
-def test_a_proof_is_drawn_as_a_diagnosis_is() -> None:
-    """The report of playbooks/verify.yml has the same page: what failed is red, and the rest is not."""
-    results = [
-        {"id": "handshake_1", "title": "Handshake", "state": "passed", "seen": "101", "fix": ""},
-        {"id": "handshake_nginx", "title": "Through nginx", "state": "failed", "seen": "404", "fix": "render it again"},
-        {"id": "outside", "title": "From outside", "state": "skipped", "seen": "", "fix": ""},
-    ]
-    drawn = of_proof({"host": "app-1", "at": "now", "versions": {}, "results": results}, URL)
-    assert {hop["id"]: hop["state"] for hop in drawn["hops"] if hop["state"] != "unknown"} == {
-        "proxy": "broken", "process": "ok"
-    }  # fmt: skip
-    assert "render it again" in page(drawn) and drawn["verdict"] == "handshake_nginx"
+# --- the proof tells its failures by the doctor's codes
+
+
+def proven(*results: dict[str, Any], **changes: Any) -> dict[str, Any]:
+    """The report of a proof with some results, on a host with some changes."""
+    evidence = copy.deepcopy(healthy())
+    for path, value in changes.items():
+        at(evidence, path.replace("__", "."), value)
+    return {"name": "app-1", "url": URL, "at": "now", "versions": {}, **report_of(list(results), evidence)}
+
+
+def test_a_failure_of_the_proof_has_the_finding_of_the_doctor() -> None:
+    """The hop's own, else the verdict; in the data, in the lines (once for each cause) and on the page."""
+    lost = {"host__nginx__route__headers": {}, "host__exchanges__1": came("proxy", status=404),
+            "outside__0": came("outside", status=404)}  # fmt: skip
+    report = proven(
+        result("handshake_1", "Handshake", "passed", "101"),
+        result("handshake_nginx", "Through nginx", "failed", "404"),
+        result("outside", "From outside", "failed", "404"), **lost,
+    )  # fmt: skip
+    asked = judged(**lost)
+    assert report["verdict"] == asked["verdict"] == "E301_UPGRADE_LOST" and not report["ok"]
+    told = {each["id"]: each for each in report["results"]}
+    for name in ("handshake_nginx", "outside"):
+        assert {key: told[name][key] for key in ("code", "cause", "fix")} == {
+            key: asked["finding"][key] for key in ("code", "cause", "fix")
+        }  # fmt: skip
+    assert told["handshake_1"]["code"] == "" and "hints" not in told["handshake_1"]
+    shown = "\n".join(proof_lines(report["results"]))
+    assert shown.count(asked["finding"]["fix"]) == 1 and "E301_UPGRADE_LOST, as above" in shown
+    assert 'class="broken" data-hop="proxy"' in page(report) and "Through nginx: 404" in page(report)
+    assert [hop["id"] for hop in report["hops"] if hop["state"] == "broken"] == ["proxy"]
+
+
+def test_what_the_proof_itself_knows_needs_no_diagnosis() -> None:
+    """A certain code stands beside another error of the same hop; a guess does not; neither is needed on a host that
+    is gone by then, and what nobody can explain says so."""
+    logged = result("logs", "Log", "failed", "x.log", code="E414_TOKEN_LOGGED", values={"logs": "x.log"})
+    lost = result("broadcast", "Message", "failed", "lost", guess="E512_NOT_SHARED")
+    strange = result("http", "HTTP", "failed", "418", fix="Read the answer.")
+    codes = [each["code"] for each in proven(logged, lost, strange)["results"]]
+    assert codes == ["E414_TOKEN_LOGGED", "E512_NOT_SHARED", "E905_UNEXPLAINED"]
+    memory = {"host__project__layer": "channels.layers.InMemoryChannelLayer",
+              "host__servers": [{"address": "tcp:127.0.0.1:8001", "pid": 10}, {"address": "tcp:127.0.0.1:8002", "pid": 10}]}  # fmt: skip # noqa: E501
+    told = proven(logged, lost, strange, **memory)["results"]
+    assert [each["code"] for each in told] == ["E414_TOKEN_LOGGED", "E508_LAYER_MEMORY", "E508_LAYER_MEMORY"]
+    assert "x.log" in told[0]["cause"]
+    alone = proven(strange)["results"][0]
+    assert "418" in alone["cause"] and alone["fix"] == "Read the answer."
+
+
+@pytest.mark.parametrize(("code", "values"), [
+    ("E103_SERVER_MISSING", {}), ("E114_ENVIRONMENT_STALE", {"names": "KEY"}),
+    ("E117_NOT_DEPLOYED", {"home": "/srv/a"}),
+    ("E411_TOKEN_COMMAND", {"error": "no"}), ("W407_ORIGIN_UNCHECKED", {}), ("W412_TOKEN_UNCHECKED", {"kind": "no"}),
+    ("E415_NOT_LOGGED", {"logs": "a.log"}), ("E416_NO_ECHO", {"error": "nothing came"}), ("E906_NO_LIBRARY", {}),
+])  # fmt: skip
+def test_codes_that_the_proof_gives_have_all_their_values(code: str, values: dict[str, str]) -> None:
+    entry = proven(result("process", "It works", "failed", "it does not", code=code, values=values))["results"][0]
+    assert entry["code"] == code and "…" not in (entry["cause"] + entry["fix"]).replace("(…)", ""), entry
+
+
+def test_a_proof_that_warns_has_passed() -> None:
+    warned = result("redis_py", "redis-py", "warned", "redis-py 8.0", code="W606_REDIS_PY_8", values={"version": "8.0"})
+    report = {**report_of([result("outside", "From outside", "passed", "101"), warned], {"url": URL})}
+    assert report["ok"] and report["verdict"] == "OK"
+    assert [each["code"] for each in report["noticed"]] == ["W606_REDIS_PY_8"]
+    assert {hop["id"] for hop in report["hops"] if hop["state"] == "ok"} == {"name", "tcp", "tls", "edge", "idle"}
+
+
+# --- what mends a host of the bundle
+
+
+BUNDLE = {"app": "app", "unit": "app-daphne", "generation": "r1-abc", "server": "daphne", "home": "/srv/app/live",
+          "application": "core.asgi:application"}  # fmt: skip
+
+
+@pytest.mark.parametrize(("code", "changes", "settings"), [
+    ("E301_UPGRADE_LOST", {"host__nginx__route__headers": {}, "host__exchanges__1": came("proxy", status=404)}, {}),
+    ("E406_ALLOWED_HOSTS",
+     {"host__project__allowed_hosts": ["a.example", "b.example"], "host__project__allowed_hosts_from": "HOSTS",
+      "host__exchanges__2": came("process", "http", status=400)},
+     {"release_environment": {"HOSTS": "a.example,b.example,app.example.org"}}),
+    ("E410_CONNECT_SLOW", {**everywhere(stage="handshake", reason="closed without an answer", status=0),
+                           "host__processes__0__connect_timeout": 30.0}, {"asgi_websocket_connect_timeout": 60}),
+    ("E607_WEBSOCKET_TIMEOUT", {**everywhere(close={"code": 1000, "reason": "", "at": 5.0}),
+                                "host__processes__0__websocket_timeout": 4.0}, {"asgi_websocket_timeout": -1}),
+])  # fmt: skip
+def test_settings_that_mend(code: str, changes: dict[str, Any], settings: dict[str, Any]) -> None:
+    """On a host of the bundle a finding has its variables and its playbook; on another one it has neither."""
+    finding = judged(host__bundle=BUNDLE, **changes)["finding"]
+    assert (finding["code"], finding["settings"]) == (code, settings)
+    assert finding["commands"] == ["ansible-playbook site.yml"]
+    stranger = judged(**changes)["finding"]
+    assert (stranger["code"], stranger["settings"], stranger["commands"]) == (code, {}, [])
+
+
+def test_settings_that_mend_are_variables_of_roles() -> None:
+    """A variable that no role has would be refused by preflight, and mend nothing."""
+    documented = (ROOT / "docs" / "variables.md").read_text()
+    assert set(MENDS) <= set(CATALOGUE)
+    assert [name for mend in MENDS.values() for name in mend.settings if f"`{name}`" not in documented] == []
+
+
+# --- hosts without systemd, other servers
+
+
+def test_a_host_without_systemd_is_told_its_own_commands() -> None:
+    redis = judged(host__manager="init", host__project__layer_error="ConnectionError: Error 111 connecting to x")
+    assert redis["finding"]["fix"].startswith("service redis-server start")
+    program = {"program": "app-1", "state": "STOPPED", "text": "Not started", "pid": 0}
+    stopped = judged(host__manager="init", host__programs=[program], host__bundle=BUNDLE, host__units=[],
+                     host__servers__0__pid=0, host__exchanges=[])  # fmt: skip
+    assert stopped["verdict"] == "E104_NOT_RUNNING" and stopped["finding"]["fix"] == "supervisorctl start app-1"
+    killed = judged(host__manager="init", host__programs=[{**program, "state": "FATAL"}], host__units=[],
+                    host__servers__0__pid=0, host__kills=["Killed process 9 (python)"], host__exchanges=[])  # fmt: skip
+    assert killed["verdict"] == "E106_OUT_OF_MEMORY"
+    assert "journalctl" not in json.dumps([stopped["finding"], killed["finding"]])
+
+
+def test_what_a_host_lacks_is_no_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither systemctl nor journalctl, supervisorctl, dmesg or nginx: nothing is found, and nothing is raised."""
+    monkeypatch.setattr(doctor_host, "output", lambda *_command, **_options: "")
+    monkeypatch.setattr(doctor_host, "manager", lambda: "init")
+    assert doctor_host.units("app-daphne@r1-", {"app.service"}) == [] and doctor_host.supervised() == []
+    assert doctor_host.journal(["app.service"]) == [] and doctor_host.kernel_kills(0) == []
+    assert doctor_host.program_log("app-1") == []
+
+
+def test_a_command_that_is_missing_prints_nothing() -> None:
+    assert doctor_host.output("no-such-command-as-this") == ""
+
+
+def test_an_examination_of_this_machine_raises_nothing() -> None:
+    """Whatever is installed here: where PID 1 is no systemd, this is a host without it."""
+    examination = Examination({
+        "app": "no-such-project", "url": "ws://localhost:1/ws/", "query": "token={token}", "origin": "", "token": "",
+        "foreign_origin": "", "token_command": [], "expired_token_command": [], "idle_seconds": 0, "timeout": 1.0,
+    })  # fmt: skip
+    examination.examine()
+    assert "fault" not in examination.shown(), examination.evidence["fault"]
+
+
+def test_a_process_of_uvicorn_on_a_unix_socket() -> None:
+    command = "python /srv/a/venv/bin/uvicorn --uds /run/a/r1-1.sock --ws-ping-interval 15 core.asgi:application"
+    argv = command.split()
+    assert doctor_host.server_kind(argv) == ("uvicorn", True)
+    assert doctor_host.application_of(argv) == "core.asgi:application"
+    assert doctor_host.number(argv, 20, "--ping-interval", "--ws-ping-interval") == 15
+    bundle = BUNDLE | {"unit": "app-uvicorn", "server": "uvicorn"}
+    missing = judged(host__bundle=bundle, host__servers__0__pid=0, host__units__0__status="203",
+                     host__units__0__result="exit-code", host__units__0__state="failed")  # fmt: skip
+    assert missing["verdict"] == "E103_SERVER_MISSING" and "pip install uvicorn" in missing["finding"]["fix"]

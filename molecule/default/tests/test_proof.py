@@ -25,6 +25,7 @@ class Verdict:
     """What one run of playbooks/verify.yml found on a host."""
 
     def __init__(self, lab: LabHost, idle_seconds: float = 0) -> None:
+        self.name = lab.name
         report = ROOT / "artifacts" / "verify" / f"{lab.name}.json"
         report.unlink(missing_ok=True)
         self.run = Run(
@@ -35,12 +36,16 @@ class Verdict:
         self.results = {entry["id"]: entry for entry in self.report["results"]}
         self.failed = {name for name, entry in self.results.items() if entry["state"] == "failed"}
 
-    def blames(self, name: str, seen: str, fix: str) -> None:
-        """Check that one result is bad, that it shows the fault and what to do, and that the run says so and fails."""
+    def blames(self, name: str, seen: str, code: str, fix: str = ".") -> None:
+        """Check that one result is bad and shows the fault, that the doctor's code and fix stand by it in the terminal,
+        in the data and on the page, and that the run fails."""
         entry = self.results.get(name)
         assert entry and entry["state"] == "failed", f"{name} did not fail:\n{self.run.output}"
         assert re.search(seen, entry["seen"]), f"{name} does not name the fault: {entry}"
+        assert entry["code"] == code, f"{name} is told as {entry['code']}: {entry}\n{self.run.output}"
         assert re.search(fix, entry["fix"]), f"{name} does not say what to do: {entry}"
+        page = (ROOT / "artifacts" / "verify" / f"{self.name}.html").read_text()
+        assert code in self.run.output and code in page, f"{code} is not told everywhere:\n{self.run.output}"
         assert self.run.code != 0, f"the run ended well although {name} failed:\n{self.run.output}"
         assert self.report["ok"] is False
         assert entry["title"] in self.run.output, f"the run does not show what failed:\n{self.run.output}"
@@ -57,8 +62,9 @@ def test_lost_upgrade(lab: LabHost, repair: ExitStack) -> None:
     """nginx that drops the headers of the upgrade is told from processes that do not speak WebSocket."""
     repair.enter_context(lab.nginx_edited(SITE, "/Upgrade/d", "/Connection /d"))
     verdict = Verdict(lab)
-    verdict.blames("handshake_nginx", "404", "drops the Upgrade or Connection header.*--tags nginx")
-    verdict.blames("outside", "404", "upgrade|Upgrade")
+    verdict.blames("handshake_nginx", "404", "E301_UPGRADE_LOST", r"dashboard\.conf:\d+: .*Upgrade \$http_upgrade")
+    verdict.blames("outside", "404", "E301_UPGRADE_LOST")
+    assert verdict.results["outside"]["commands"] == ["ansible-playbook site.yml"]
     assert verdict.failed == {"handshake_nginx", "outside", "foreign_origin"}, "something that works is blamed too"
 
 
@@ -66,7 +72,7 @@ def test_lost_upstream(lab: LabHost, repair: ExitStack) -> None:
     """nginx that asks at a socket which is not there is told from processes that are down."""
     repair.enter_context(lab.upstream(NO_SOCKET))
     verdict = Verdict(lab)
-    verdict.blames("handshake_nginx", "502", r"upstream for dashboard leads elsewhere.*playbooks/deploy\.yml")
+    verdict.blames("handshake_nginx", "502", "E307_UPSTREAM_ELSEWHERE", "lead to unix:/run/dashboard/")
     assert verdict.failed == {"http", "handshake_nginx", "outside", "foreign_origin"}, "something that works is blamed"
 
 
@@ -83,8 +89,8 @@ def test_wsgi_server(lab: LabHost, repair: ExitStack) -> None:
     repair.enter_context(lab.edited(f"{HOME}/serve", rf"/^exec /,$c\{command}"))
     lab.restart_processes()
     verdict = Verdict(lab)
-    verdict.blames("process", "gunicorn, which speaks no WebSocket", "daphne")
-    verdict.blames("handshake_1", "404", "ASGI server")
+    verdict.blames("process", "gunicorn, which speaks no WebSocket", "E102_WSGI", "daphne")
+    verdict.blames("handshake_1", "404", "E102_WSGI")
     assert verdict.results["http"]["state"] == "passed", "HTTP works under WSGI: that is why the fault is hard to see"
 
 
@@ -94,8 +100,8 @@ def test_stopped_redis(lab: LabHost, repair: ExitStack) -> None:
     repair.callback(lab.run, "systemctl start redis-server")
     lab.run("systemctl stop redis-server")
     verdict = Verdict(lab)
-    verdict.blames("channel_layer", "refused|Error 111|Connect call failed", "start Redis.*redis-server")
-    verdict.blames("handshake_1", "500", ".")
+    verdict.blames("channel_layer", "refused|Error 111|Connect call failed", "E501_REDIS_DOWN", "start redis-server")
+    verdict.blames("handshake_1", "500", "E501_REDIS_DOWN")
     assert {"process", "environment", "application"}.isdisjoint(verdict.failed), "what works is blamed for Redis"
 
 
@@ -115,7 +121,7 @@ def test_redis_py_8(lab: LabHost, repair: ExitStack) -> None:
     lab.run(f"{UV} --python {HOME}/venv 'redis>=8'")
     lab.restart_processes()
     verdict = Verdict(lab, idle_seconds=8)
-    verdict.blames("idle", "1011", r"redis-py [89]\..*redis<8")
+    verdict.blames("idle", "1011", "E603_REDIS_PY_8", "redis<8")
     assert verdict.results["handshake_1"]["state"] == "passed", "a handshake alone does not show this fault"
 
 
@@ -123,8 +129,8 @@ def test_changed_secret(lab: LabHost, repair: ExitStack) -> None:
     """A secret that was changed on the disk, and not in the processes, is named; its value is not."""
     repair.enter_context(lab.edited(f"{HOME}/env", "s/^JWT_SECRET=.*/JWT_SECRET=another-secret-of-32-bytes-or-more/"))
     verdict = Verdict(lab)
-    verdict.blames("environment", r"^JWT_SECRET changed on the disk", "deploy")
-    verdict.blames("handshake_1", "403", "another secret")
+    verdict.blames("environment", r"^JWT_SECRET changed on the disk", "E114_ENVIRONMENT_STALE", "deploy")
+    verdict.blames("handshake_1", "403", "E413_OTHER_SECRET", "deploy")
     assert "another-secret-of" not in verdict.run.output + json.dumps(verdict.report), "the report holds the secret"
 
 
@@ -132,7 +138,7 @@ def test_wrong_application(lab: LabHost, repair: ExitStack) -> None:
     """An ASGI path whose attribute is not there is named, with the setting that holds it."""
     repair.enter_context(lab.edited(f"{HOME}/generation.json", "s/core.asgi:application/core.asgi:app/"))
     verdict = Verdict(lab)
-    verdict.blames("application", "AttributeError.*core.asgi.*'app'", "asgi_application")
+    verdict.blames("application", "AttributeError.*core.asgi.*'app'", "E202_ASGI_ATTRIBUTE", "asgi_application")
     assert verdict.failed == {"application"}, "something that works is blamed too"
 
 
@@ -145,7 +151,7 @@ def test_logged_token(lab: LabHost, repair: ExitStack) -> None:
         lab.nginx_edited("/etc/nginx/nginx.conf", "s/\\$request_method $uri $server_protocol/$request/")
     )
     verdict = Verdict(lab)
-    verdict.blames("logs", f"the token stands in .*{log}", r"\$uri and not \$request")
+    verdict.blames("logs", f"the token stands in .*{log}", "E414_TOKEN_LOGGED", r"\$uri and not \$request")
     assert verdict.failed == {"logs"}, "something that works is blamed too"
     assert not re.search(r"eyJ[\w-]{20,}\.", verdict.run.output + json.dumps(verdict.report)), (
         "the report holds the token"
@@ -158,10 +164,9 @@ def test_stopped_process(lab: LabHost, repair: ExitStack) -> None:
     repair.callback(lab.run, f"systemctl start {lab.units[0]}")
     lab.run(f"systemctl stop {lab.units[0]}")
     verdict = Verdict(lab)
-    verdict.blames(
-        "process", f"no process listens on {lab.live['instances'][0]}.sock", f"systemctl status {lab.units[0][:-8]}"
-    )
-    verdict.blames("handshake_1", ".", ".")
+    seen = f"no process listens on {lab.live['instances'][0]}.sock"
+    verdict.blames("process", seen, "E104_NOT_RUNNING", f"systemctl start {lab.units[0]}")
+    verdict.blames("handshake_1", ".", "E104_NOT_RUNNING")
     for name in ("handshake_2", "handshake_nginx", "outside"):
         assert verdict.results[name]["state"] == "passed", f"{name} is blamed for another process"
 

@@ -1,0 +1,120 @@
+"""Try WebSockets from the controller, put it beside what was tried on the host, and say why what failed has failed."""
+
+from __future__ import annotations
+
+import os
+import time
+import uuid
+from pathlib import Path
+from typing import Any
+
+import ansible.module_utils
+from ansible.plugins.action import ActionBase
+
+# ansible.cfg's module_utils is searched for modules only; an action runs in the controller's own Python.
+_SHARED = str(Path(__file__).resolve().parents[1] / "module_utils")
+if _SHARED not in ansible.module_utils.__path__:
+    ansible.module_utils.__path__.append(_SHARED)
+
+from ansible.module_utils import doctor_controller, doctor_probe, doctor_proof  # noqa: E402
+from ansible.module_utils.channels_websocket import (  # noqa: E402
+    HAS_WSPROTO,
+    Closed,
+    HandshakeFailed,
+    HandshakeRefused,
+    Message,
+    WebSocket,
+    explain,
+    open_websocket,
+)
+from ansible.module_utils.doctor_proof import result  # noqa: E402
+
+ACCEPTED = "it was accepted with 101"
+
+
+class ActionModule(ActionBase):
+    """The action `proof_report`."""
+
+    _requires_connection = False
+    _VALID_ARGS = frozenset(
+        ("name", "collected", "url", "query", "token", "origin", "foreign_origin", "send", "validate_certs", "timeout",
+         "report")
+    )  # fmt: skip
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Try it from here, judge all of it, write the report, and fail where something has failed."""
+        super().run(tmp, task_vars)
+        if not HAS_WSPROTO:
+            return {"failed": True, "msg": "wsproto is not installed beside Ansible: make tools"}
+        args, collected = self._task.args, self._task.args["collected"]
+        token = collected["token"]
+        results = [*collected["results"], try_outside(args, token)]
+        if args.get("foreign_origin"):
+            results.append(try_foreign(args, token))
+        failed = [each for each in results if each["state"] == "failed"]
+        evidence: dict[str, Any] = {"name": args["name"], "url": args["url"], "now": time.time()}
+        if failed:
+            evidence = doctor_controller.evidence_of(args, collected)
+        report = {
+            "schema": doctor_controller.SCHEMA, "name": args["name"], "url": args["url"],
+            "at": doctor_controller.stamp(evidence["now"]), **doctor_proof.report_of(results, evidence),
+            "versions": collected["versions"], "evidence": evidence if failed else None,
+        }  # fmt: skip
+        report = doctor_controller.masked(report, doctor_controller.secrets_of_query(args, token))
+        # The report is what this task is for and no state of a host, so it does not count as a change.
+        path = os.path.realpath(args["report"]) if args.get("report") else ""
+        if path and not self._task.check_mode:
+            doctor_controller.write(Path(path), report)
+        lines = list(doctor_proof.lines(report["results"]))
+        if failed:
+            told = "\n".join(lines)
+            head = f"{len(failed)} of {len(results)} checks failed on {args['name']}, {report['verdict']}"
+            where = f"All of it as data and as a page: {path or 'handshake_report names no file'}"
+            return {"failed": True, "msg": f"{head}:\n{told}\n{where}"}
+        return {"changed": False, "lines": lines, "results": report["results"]}
+
+
+def opened(args: dict[str, Any], token: str, origin: str) -> WebSocket:
+    """Open a WebSocket from here, as a browser would."""
+    query = f"?{args['query']}" if args.get("query") else ""
+    return open_websocket(
+        doctor_probe.filled(args["url"] + query, token), origin=origin or None, timeout=float(args["timeout"]),
+        ssl_context=doctor_controller.context(args),
+    )  # fmt: skip
+
+
+def try_outside(args: dict[str, Any], token: str) -> dict[str, Any]:
+    """5: a good token opens a socket from here, with the site's own Origin, and its echo comes back."""
+    title = f"Handshake from the controller, as a browser would ({args['url']})"
+    try:
+        with opened(args, token, args.get("origin", "")) as websocket:
+            nonce, seen = uuid.uuid4().hex, f"101 in {websocket.timings['handshake']:.0f} ms"
+            if not args.get("send"):
+                return result("outside", title, "passed", seen)
+            websocket.send(args["send"].replace("{nonce}", nonce))
+            deadline = time.monotonic() + float(args["timeout"])
+            while (left := deadline - time.monotonic()) > 0:
+                came = websocket.receive(left)
+                if isinstance(came, Message) and nonce in came.text:
+                    return result("outside", title, "passed", f"{seen} and its echo")
+                if isinstance(came, Closed):
+                    problem = explain(came)
+                    return result("outside", title, "failed", problem["what"], fix=problem["fix"])
+            seen = f"101, but no echo within {float(args['timeout']):.0f} s"
+            return result("outside", title, "failed", seen, guess="E416_NO_ECHO", values={"error": seen})
+    except (HandshakeFailed, HandshakeRefused) as error:
+        problem = explain(error)
+        return result("outside", title, "failed", problem["what"], fix=problem["fix"])
+
+
+def try_foreign(args: dict[str, Any], token: str) -> dict[str, Any]:
+    """5: a page of another site cannot open a socket with a good token."""
+    title = f"Handshake with a foreign Origin ({args['foreign_origin']}) is refused"
+    try:
+        opened(args, token, args["foreign_origin"]).close()
+    except (HandshakeRefused, HandshakeFailed) as error:
+        if isinstance(error, HandshakeRefused) and error.status in (400, 401, 403):
+            return result("foreign_origin", title, "passed", f"{error.status} {error.reason}")
+        problem = explain(error)
+        return result("foreign_origin", title, "failed", problem["what"], fix=problem["fix"])
+    return result("foreign_origin", title, "failed", ACCEPTED, code="W407_ORIGIN_UNCHECKED")
