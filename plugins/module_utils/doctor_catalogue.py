@@ -65,11 +65,11 @@ _ENTRIES = (
           "The name in the URL is not among the certificate's.",
           "Use a name that the certificate has, or get one for this: certbot --nginx -d {host}"),
     Entry("E023_CERT_CHAIN", "tls", "The certificate's chain is incomplete",
-          "The proxy serves its own certificate without the intermediate one. Browsers may have that in store, other "
-          "clients have not. A private authority that this machine does not know looks the same.",
+          "The proxy serves its own certificate without the intermediate one, {issuer}. Browsers may have that in "
+          "store, other clients have not.",
           "ssl_certificate /etc/letsencrypt/live/{host}/fullchain.pem; in place of cert.pem"),
     Entry("E024_CERT_UNTRUSTED", "tls", "The certificate's authority is not trusted",
-          "The certificate is self-signed, or from an authority of your own.",
+          "It is self-signed, or from an authority of your own that this machine does not know: {issuer}.",
           "Get one from a public authority (certbot --nginx -d {host}), or give clients your authority's certificate"),
     Entry("E025_PORT_SPEAKS_HTTP", "tls", "The port speaks plain HTTP",
           "wss:// was spoken to a port without TLS.",

@@ -46,10 +46,12 @@ def evidence_of(args: dict[str, Any], collected: dict[str, Any]) -> dict[str, An
     token, query = args.get("token") or collected.get("token") or "", args.get("query") or ""
     used = token if "{token}" in query else query.rpartition("=")[2]
     host, now = collected.get("evidence"), time.time()
+    cut = any(each["close"] for each in (host or {}).get("exchanges", []) if each["kind"] == "good")
+    outside = look(args, query, token, bool(collected), cut)
     evidence: dict[str, Any] = {
         "name": args["name"], "url": args["url"], "origin": args.get("origin") or "",
         "idle_seconds": float(args.get("idle_seconds") or 0), "now": now, "host": host, "problem": problem(collected),
-        "skew": round(host["clock"] - now, 1) if host else 0.0, "outside": look(args, query, token, bool(collected)),
+        "skew": round(host["clock"] - now, 1) if host else 0.0, "outside": outside,
         "token": {"present": bool(used), "length": len(used), "claims": claims_of(used),
                   "minted": bool(token and not args.get("token"))},
     }  # fmt: skip
@@ -59,13 +61,14 @@ def evidence_of(args: dict[str, Any], collected: dict[str, Any]) -> dict[str, An
     return evidence
 
 
-def look(args: dict[str, Any], query: str, token: str, collected: bool) -> list[dict[str, Any]]:
+def look(args: dict[str, Any], query: str, token: str, collected: bool, cut: bool) -> list[dict[str, Any]]:
     """Try handshakes from here, as a browser would: with the token, and where no host was asked, a foreign Origin."""
     given = f"?{doctor_probe.filled(query, token)}" if query else ""
     options: dict[str, Any] = {"via": "outside", "timeout": float(args.get("timeout") or 5), "context": context(args)}
     origin, foreign = args.get("origin") or "", args.get("foreign_origin") or ""
     linger = 0.0 if collected else doctor_probe.LINGER
-    idle = float(args.get("idle_seconds") or 0)
+    # What cut the host's own silent sockets would cut this one too: there is nothing more to learn from waiting.
+    idle = 0.0 if cut else float(args.get("idle_seconds") or 0)
     tries: list[dict[str, Any]] = [{"kind": "good", "origin": origin, "linger": linger, "idle": idle}]
     if foreign and not collected:
         tries.append({"kind": "foreign", "origin": foreign})

@@ -48,6 +48,8 @@ TOO_LONG = (413, 414, 431, 494)
 AUTH_CLOSES = {1008, 3000, 3003}
 #: What a server answers to a handshake that it took for plain HTTP.
 PLAIN = (200, 400, 404, 405, 426)
+#: What a proxy says of itself, whatever the server behind it would have answered.
+ITS_OWN = ("E304_HEADER_BUFFERS", "E311_LIMIT")
 CLOCK_SKEW = 30  # seconds that clocks may differ
 
 
@@ -195,7 +197,7 @@ def reach(case: Case) -> Iterator[Finding]:
         refused = "refused" in came["reason"].lower()
         yield case.find("E011_TCP_REFUSED" if refused else "E012_TCP_FILTERED", told(came))
     elif came["stage"] == "tls":
-        yield case.find(_tls_code(came), told(came))
+        yield case.find(_tls_code(came), [told(came), *_chain_lines(came)], issuer=_last_issuer(came))
     days = _days_left(came.get("expires", ""), case.evidence.get("now") or time.time())
     if days is not None and days < 14:
         yield case.find("W029_CERT_EXPIRES_SOON", days=days)
@@ -210,11 +212,36 @@ def _tls_code(came: dict[str, Any]) -> str:
         20: "E023_CERT_CHAIN", 21: "E023_CERT_CHAIN", 2: "E023_CERT_CHAIN",
         18: "E024_CERT_UNTRUSTED", 19: "E024_CERT_UNTRUSTED",
     }  # fmt: skip
-    if came["verify"] in by_number:
-        return by_number[came["verify"]]
+    code = by_number.get(came["verify"], "")
+    if code == "E023_CERT_CHAIN" and came.get("chain"):
+        return "E023_CERT_CHAIN" if _lacks_one(came["chain"]) else "E024_CERT_UNTRUSTED"
+    if code:
+        return code
     if re.search(r"wrong.version|http.request|record.layer|packet.length", came["reason"], re.IGNORECASE):
         return "E025_PORT_SPEAKS_HTTP"
     return "E026_TLS"
+
+
+def _lacks_one(chain: list[dict[str, Any]]) -> bool:
+    """Whether the certificates that came lack one in between, and do not just end at an authority nobody knows.
+
+    Public authorities write into a certificate where its issuer's is to be had (RFC 5280's caIssuers), and issue a
+    server's from an intermediate one; a private authority rarely does the first, and often not the second.
+    """
+    issued = {each["subject"] for each in chain[1:]}
+    return chain[0]["issuer"] not in issued | {chain[0]["subject"]} and chain[0]["fetchable"]
+
+
+def _chain_lines(came: dict[str, Any]) -> list[str]:
+    """The certificates that were sent, in words; or that nobody can tell what they are."""
+    if came["verify"] in (2, 20, 21) and not came.get("chain"):
+        return ["the certificates could not be read; an authority that this machine does not know looks the same"]
+    return [f"sent: {each['subject']}, issued by {each['issuer']}" for each in came.get("chain", [])]
+
+
+def _last_issuer(came: dict[str, Any]) -> str:
+    chain = came.get("chain") or []
+    return chain[-1]["issuer"] if chain else "an authority that was not told"
 
 
 def _days_left(expires: str, now: float) -> int | None:
@@ -283,7 +310,7 @@ def _edge_alone(case: Case, came: dict[str, Any]) -> Iterator[Finding]:
         yield case.find("E101_RUNSERVER", seen)
     elif status in PLAIN and "gunicorn" in server:
         yield case.find("E102_WSGI", seen, server="gunicorn")
-    elif _proxy_code(status, came["body"]) in ("E304_HEADER_BUFFERS", "E311_LIMIT"):
+    elif _proxy_code(status, came["body"]) in ITS_OWN:
         yield case.find(_proxy_code(status, came["body"]), seen, hop="edge", status=status)
     elif status in (502, 504):
         yield case.find("E104_NOT_RUNNING" if status == 502 else "E111_SERVER_SILENT", seen,
@@ -345,12 +372,13 @@ def _proxy_answers(case: Case, came: dict[str, Any], inner: dict[str, Any] | Non
             yield case.find("E307_UPSTREAM_ELSEWHERE", seen, upstream=tried, listening=listening)
     elif status in REDIRECTS:
         yield _redirect(case, came)
+    elif (code := _proxy_code(status, came["body"])) in ITS_OWN:
+        yield case.find(code, seen, hop="proxy", status=status)
     elif not opened(inner):
         return
     elif not case.route["pass"] and status in PLAIN:
         yield case.find("E313_PATH_NOT_PROXIED", seen, status=status)
     else:
-        code = _proxy_code(status, came["body"])
         yield case.find("E301_UPGRADE_LOST" if code == "E312_EDGE" else code, seen, hop="proxy", status=status)
 
 
@@ -393,8 +421,7 @@ def _version(text: str) -> tuple[int, ...]:
 
 def _not_running(case: Case, dead: list[dict[str, Any]]) -> Iterator[Finding]:
     """Why a server that should run does not."""
-    names = {each["address"].rpartition("/")[2].removesuffix(".sock") for each in dead}
-    units = [each for each in case.units if any(name in each["unit"] for name in names)] or [
+    units = [each for each in case.units if any(_is_to_listen(each, one["address"]) for one in dead)] or [
         each for each in case.units if each["state"] != "active"
     ]
     lines = [line for each in units for line in last_life(each.get("log", []))]
@@ -434,6 +461,14 @@ def _not_running(case: Case, dead: list[dict[str, Any]]) -> Iterator[Finding]:
         return  # the import's rule names it
     else:
         yield case.find("E104_NOT_RUNNING", seen or ["no server was found on this host"], start=start)
+
+
+def _is_to_listen(unit: dict[str, Any], address: str) -> bool:
+    """Whether a unit's process is the one that should listen somewhere, by its name or its command."""
+    if address.startswith("unix:"):
+        name = address.rpartition("/")[2].removesuffix(".sock")
+        return name in unit["unit"] or address.removeprefix("unix:") in unit["command"]
+    return re.search(rf"[\s:=]{_port(address)}\b", unit["command"]) is not None
 
 
 def last_life(lines: list[str]) -> list[str]:

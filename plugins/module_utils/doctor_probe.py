@@ -121,6 +121,7 @@ def _reach(
         wrapped = context.wrap_socket(way, server_hostname=parts.hostname)
     except ssl.SSLCertVerificationError as error:
         way.close()
+        found["chain"] = sent_chain(host, port, parts.hostname or "", timeout)
         raise _Failure("tls", error.verify_message, error.verify_code) from None
     except (OSError, ValueError) as error:
         way.close()
@@ -128,6 +129,50 @@ def _reach(
     found["ms"]["tls"] = _since(begun)
     found["expires"] = str((wrapped.getpeercert() or {}).get("notAfter", ""))
     return wrapped
+
+
+def sent_chain(host: str, port: int, name: str, timeout: float) -> list[dict[str, Any]]:
+    """The certificates that a server sends, its own first, with whether the issuer's is said to be fetchable.
+
+    Empty where they cannot be read, as without the package cryptography, which Ansible needs on a controller.
+    """
+    try:
+        from cryptography import x509
+    except ImportError:
+        return []
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    try:
+        with (
+            socket.create_connection((host, port), timeout) as way,
+            context.wrap_socket(way, server_hostname=name) as wrapped,
+        ):
+            # The public method came with Python 3.13; before, the same is below.
+            inner: Any = wrapped if hasattr(wrapped, "get_unverified_chain") else wrapped._sslobj  # type: ignore[attr-defined]
+            sent = [x509.load_der_x509_certificate(_der(each)) for each in inner.get_unverified_chain() or ()]
+    except (OSError, ValueError, AttributeError):
+        return []
+    return [
+        {"subject": each.subject.rfc4514_string(), "issuer": each.issuer.rfc4514_string(),
+         "fetchable": _fetchable(each)} for each in sent
+    ]  # fmt: skip
+
+
+def _fetchable(certificate: Any) -> bool:
+    """Whether a certificate says where its issuer's is to be had."""
+    from cryptography import x509
+    from cryptography.x509.oid import AuthorityInformationAccessOID
+
+    try:
+        told = certificate.extensions.get_extension_for_class(x509.AuthorityInformationAccess).value
+    except (x509.ExtensionNotFound, ValueError):
+        return False
+    return any(each.access_method == AuthorityInformationAccessOID.CA_ISSUERS for each in told)
+
+
+def _der(certificate: Any) -> bytes:
+    """A certificate's bytes, of the form in which this Python gives it."""
+    return certificate if isinstance(certificate, bytes) else certificate.public_bytes(2)  # 2 is ENCODING_DER
 
 
 def _unix(path: str, timeout: float, found: dict[str, Any]) -> socket.socket:

@@ -27,12 +27,17 @@ import websockets.sync.server
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
+from cryptography.x509.oid import AuthorityInformationAccessOID, NameOID
 
 PLUGINS = Path(__file__).resolve().parents[2] / "plugins"
 
 # The same thing that ansible.cfg's module_utils does for a run.
 ansible.module_utils.__path__.append(str(PLUGINS / "module_utils"))
+
+KEY_USAGES = (
+    "digital_signature", "content_commitment", "key_encipherment", "data_encipherment", "key_agreement",
+    "key_cert_sign", "crl_sign", "encipher_only", "decipher_only",
+)  # fmt: skip
 
 ASGI_APP = """
 import asyncio
@@ -178,6 +183,60 @@ def raw_server() -> Iterator[Callable[..., SimpleNamespace]]:
         listener.close()
 
 
+@pytest.fixture
+def chain(tmp_path: Path) -> Callable[..., SimpleNamespace]:
+    """Make a root, an intermediate authority and a server's certificate: chain(public=) has .root and .server(sent).
+
+    A public authority's certificates name the place of their issuer's. `sent` is how many of the three are served.
+    """
+
+    def make(*, public: bool) -> SimpleNamespace:
+        now = datetime.datetime.now(datetime.UTC)
+        names = ["throwaway root", "throwaway intermediate", "localhost"]
+        keys = [ec.generate_private_key(ec.SECP256R1()) for _ in names]
+        texts = []
+        for index, name in enumerate(names):
+            above = max(0, index - 1)
+            builder = (
+                x509.CertificateBuilder()
+                .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]))
+                .issuer_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names[above])]))
+                .public_key(keys[index].public_key())
+                .serial_number(x509.random_serial_number())
+                .not_valid_before(now - datetime.timedelta(days=1))
+                .not_valid_after(now + datetime.timedelta(days=9))
+                .add_extension(x509.BasicConstraints(ca=index < 2, path_length=None), critical=True)
+                .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+                .add_extension(x509.SubjectKeyIdentifier.from_public_key(keys[index].public_key()), critical=False)
+                .add_extension(
+                    x509.AuthorityKeyIdentifier.from_issuer_public_key(keys[above].public_key()), critical=False
+                )
+            )
+            if index < 2:
+                usage = dict.fromkeys(KEY_USAGES, False) | {"key_cert_sign": True, "crl_sign": True}
+                builder = builder.add_extension(x509.KeyUsage(**usage), critical=True)
+            if public and index:
+                place = x509.UniformResourceIdentifier("http://authority.invalid/issuer.crt")
+                access = x509.AccessDescription(AuthorityInformationAccessOID.CA_ISSUERS, place)
+                builder = builder.add_extension(x509.AuthorityInformationAccess([access]), critical=False)
+            signed = builder.sign(keys[above], hashes.SHA256())
+            texts.append(signed.public_bytes(serialization.Encoding.PEM))
+        root = tmp_path / "root.pem"
+        root.write_bytes(texts[0])
+        private = keys[2].private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+
+        def server(sent: int) -> Path:
+            file = tmp_path / f"server-{sent}.pem"
+            file.write_bytes(private + b"".join(reversed(texts[3 - sent :])))
+            return file
+
+        return SimpleNamespace(root=str(root), server=server)
+
+    return make
+
+
 @pytest.fixture(scope="session")
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
     """A throwaway authority: .ca (path) and .context(host, expired=False), a server's context with a certificate."""
@@ -198,21 +257,9 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
         )
 
     # Python 3.13 refuses an authority without key usage and key identifiers.
-    usage = dict.fromkeys(
-        [
-            "content_commitment",
-            "key_encipherment",
-            "data_encipherment",
-            "key_agreement",
-            "encipher_only",
-            "decipher_only",
-        ],
-        False,
-    )
+    usage = dict.fromkeys(KEY_USAGES, False) | {"digital_signature": True, "key_cert_sign": True, "crl_sign": True}
     ca = build(ca_name, ca_key, 10).add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-    ca = ca.add_extension(
-        x509.KeyUsage(digital_signature=True, key_cert_sign=True, crl_sign=True, **usage), critical=True
-    )
+    ca = ca.add_extension(x509.KeyUsage(**usage), critical=True)
     ca = ca.add_extension(x509.SubjectKeyIdentifier.from_public_key(ca_key.public_key()), critical=False)
     issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(ca_key.public_key())
     ca_path = folder / "ca.pem"

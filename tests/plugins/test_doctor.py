@@ -394,12 +394,38 @@ def test_certificates_are_told_apart(serve: Callable[..., SimpleNamespace], cert
 
     for name, expired, trusting, code in (
         ("localhost", True, True, "E021_CERT_EXPIRED"), ("other.example.org", False, True, "E022_CERT_NAME"),
-        ("localhost", False, False, "E023_CERT_CHAIN"),
+        ("localhost", False, False, "E024_CERT_UNTRUSTED"),
     ):  # fmt: skip
         server = serve(lambda connection: connection.recv(), ssl=certificates.context(name, expired=expired))
         context = ssl.create_default_context(cafile=certificates.ca) if trusting else None
         found = doctor_probe.attempt(f"wss://localhost:{server.port}/", via="outside", context=context)
         assert judged(outside__0=found)["verdict"] == code, found
+
+
+@pytest.mark.parametrize(("sent", "trusting", "public", "code"), [
+    (1, True, True, "E023_CERT_CHAIN"),  # cert.pem in place of fullchain.pem
+    (2, True, True, "OK"), (2, False, True, "E024_CERT_UNTRUSTED"),  # whole, of an authority nobody knows
+    (3, False, True, "E024_CERT_UNTRUSTED"),  # with its root
+    (1, False, False, "E024_CERT_UNTRUSTED"),  # a company's, which names no place to fetch its issuer from
+])  # fmt: skip
+def test_an_incomplete_chain_is_told_from_an_unknown_authority(
+    sent: int, trusting: bool, public: bool, code: str, chain: Callable[..., SimpleNamespace],
+    serve: Callable[..., SimpleNamespace],
+) -> None:  # fmt: skip
+    import ssl
+
+    made = chain(public=public)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(made.server(sent))
+    server = serve(lambda connection: connection.recv(), ssl=context)
+    client = ssl.create_default_context(cafile=made.root if trusting else None)
+    found = doctor_probe.attempt(f"wss://localhost:{server.port}/", via="outside", context=client)
+    report = judged(outside__0=found)
+    assert report["verdict"] == code, found
+    if code != "OK":
+        assert len([line for line in report["finding"]["seen"] if line.startswith("sent: ")]) == sent
+        issuer = "CN=throwaway root" if sent > 1 else "CN=throwaway intermediate"
+        assert issuer in report["finding"]["cause"]
 
 
 # --- the proof tells its failures by the doctor's codes
