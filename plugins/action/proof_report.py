@@ -47,7 +47,8 @@ class ActionModule(ActionBase):
         if not HAS_WSPROTO:
             return {"failed": True, "msg": "wsproto is not installed beside Ansible: make tools"}
         args, collected = self._task.args, self._task.args["collected"]
-        token = collected["token"]
+        # One that was given is masked in what the module returns.
+        token = args.get("token") or collected["token"]
         results = [*collected["results"], try_outside(args, token)]
         if args.get("foreign_origin"):
             results.append(try_foreign(args, token))

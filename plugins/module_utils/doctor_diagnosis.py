@@ -364,6 +364,8 @@ def _proxy_answers(case: Case, came: dict[str, Any], inner: dict[str, Any] | Non
             return  # the server is at fault, or nothing is known of it
         upstream = case.host.get("upstream") or []
         listening = ", ".join(each["address"] for each in case.servers if each["pid"])
+        if any(each["listening"] for each in upstream) and not opened(inner):
+            return  # it does no better when it is asked itself
         if any(each["listening"] for each in upstream):
             path = next((each["address"][5:] for each in upstream if each["address"].startswith("unix:")), "…")
             yield case.find("E113_SOCKET_PERMISSION", seen, socket=path)
@@ -387,8 +389,8 @@ def _proxy_answers(case: Case, came: dict[str, Any], inner: dict[str, Any] | Non
 
 def process(case: Case) -> Iterator[Finding]:
     """The servers: whether they run, and whether they can speak WebSocket."""
-    if not case.host:
-        return
+    if "servers" not in case.host:
+        return  # nobody has looked
     if case.host.get("missing"):
         yield case.find("E117_NOT_DEPLOYED", "no server was found on this host", home=case.host["missing"])
         return
@@ -434,7 +436,7 @@ def _not_running(case: Case, dead: list[dict[str, Any]]) -> Iterator[Finding]:
     last = next((line.strip() for line in reversed(lines) if line.strip()), "")
     start = _start(case, units, programs, dead)
     killed = [each for each in case.host.get("kills", []) if "python" in each] if programs else []
-    if killed or any(each["result"] == "oom-kill" for each in units):
+    if killed or any(map(_ran_out_of_memory, units)):
         yield case.find("E106_OUT_OF_MEMORY", [*seen, *case.host.get("kills", [])])
         return
     crashing = any(
@@ -461,6 +463,12 @@ def _not_running(case: Case, dead: list[dict[str, Any]]) -> Iterator[Finding]:
         return  # the import's rule names it
     else:
         yield case.find("E104_NOT_RUNNING", seen or ["no server was found on this host"], start=start)
+
+
+def _ran_out_of_memory(unit: dict[str, Any]) -> bool:
+    """Whether a unit's process was killed for its memory. Under cgroup v1 systemd knows of SIGKILL and of the limit."""
+    killed = unit["result"] == "signal" and unit["status"] == "9" and unit.get("memory_max", "infinity") != "infinity"
+    return unit["result"] == "oom-kill" or killed
 
 
 def _is_to_listen(unit: dict[str, Any], address: str) -> bool:
@@ -499,7 +507,8 @@ def _start(case: Case, units: list[dict[str, Any]], programs: list[dict[str, Any
 def _of_text(case: Case, code: str, line: str, seen: list[str]) -> Finding:
     """A finding by a line of a log or an error, which is shown."""
     line = line.strip()
-    path = re.search(r"unix:(\S+?)(?::|'|$)|on any:(\S+?): ", line)
+    # daphne shows the path as Python shows bytes: on any:b'/run/app.sock': Cannot acquire lock
+    path = re.search(r"unix:(\S+?)(?::|'|$)|on any:b?'?(/[^'\s]+?)'?: ", line)
     socket = next((each for each in path.groups() if each), "…") if path else "SOCKET"
     if code == "E201_ASGI_MODULE":
         wanted = case.application.partition(":")[0]
@@ -526,7 +535,8 @@ def _rivals(case: Case) -> Iterator[Finding]:
             yield case.find("E109_TWO_SERVERS", [f"port {min(shared)} is listened on by both: {'; '.join(both)}"],
                             listeners="; ".join(both))  # fmt: skip
             return
-    for unit in case.units:
+    mine = [each for each in case.units if any(_is_to_listen(each, one["address"]) for one in case.servers)]
+    for unit in mine:
         taken = next((line for line in reversed(unit.get("log", [])) if signature(line) == "E109_TWO_SERVERS"), "")
         if taken and unit["state"] != "active" and not any(not each["pid"] for each in case.servers):
             yield _of_text(case, "E109_TWO_SERVERS", taken, [f"{unit['unit']}: {unit['state']} ({unit['sub']})"])

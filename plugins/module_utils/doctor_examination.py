@@ -22,7 +22,7 @@ MOST_SERVERS = 4
 #: A log is read again until it holds what a refused handshake left there, for as many seconds.
 LOG_WAIT = 1.0
 #: Servers that are starting are waited for, in seconds; one that is older than the second number hangs.
-START_WAIT = 8.0
+START_WAIT = 5.0
 LONGEST_START = 300.0
 
 
@@ -102,6 +102,7 @@ class Examination:
     def _choose(self, sockets: list[str], upstream: list[str]) -> None:
         """Choose which servers this is about: the live generation's, else those behind nginx, else all that run."""
         listening = {address: each for each in reversed(self.processes) for address in each["listens"]}
+        self.servers = []
         if sockets:
             wanted = sockets
         elif any(_holder(address, listening) for address in upstream):

@@ -203,7 +203,8 @@ def environment_of(pid: int) -> dict[str, str]:
 
 def units(prefix: str, known: set[str]) -> list[dict[str, Any]]:
     """The units of servers: those named, those with a prefix, and those whose command starts a server."""
-    wanted = "Id,ActiveState,SubState,Result,NRestarts,ExecMainStatus,ExecMainCode,ExecStart,MainPID"
+    wanted = "Id,ActiveState,SubState,Result,NRestarts,ExecMainStatus,ExecMainCode,ExecStart,MainPID,MemoryMax"
+    wanted += ",MemoryLimit"  # its name under cgroup v1
     shown = output("systemctl", "show", "*.service", "--all", f"--property={wanted}")
     found = []
     for part in shown.split("\n\n"):
@@ -218,9 +219,15 @@ def units(prefix: str, known: set[str]) -> list[dict[str, Any]]:
                 "unit": name, "state": values.get("ActiveState", ""), "sub": values.get("SubState", ""),
                 "result": values.get("Result", ""), "restarts": int(values.get("NRestarts") or 0),
                 "status": values.get("ExecMainStatus", ""), "pid": int(values.get("MainPID") or 0),
-                "command": argv[1][:300] if argv else "", "path": path[1] if path else "",
+                "command": argv[1][:300] if argv else "", "path": path[1] if path else "", "memory_max": _limit(values),
             })  # fmt: skip
     return found
+
+
+def _limit(values: dict[str, str]) -> str:
+    """A unit's limit of memory in bytes, or `infinity`."""
+    limits = [values.get(name, "infinity") for name in ("MemoryMax", "MemoryLimit")]
+    return next((limit for limit in limits if limit.isdigit() and int(limit) < 2**60), "infinity")
 
 
 def _script_starts(path: str) -> bool:

@@ -31,6 +31,18 @@ class _Failure(Exception):
         self.stage, self.reason, self.verify = stage, reason, verify
 
 
+#: An exchange of which nothing is known yet.
+_EMPTY: dict[str, Any] = {
+    "origin": "", "stage": "", "reason": "", "verify": 0, "status": 0, "body": "", "close": None, "idle": 0.0,
+    "expires": "",
+}  # fmt: skip
+
+
+def opened_exchange(via: str, place: str, milliseconds: dict[str, float]) -> dict[str, Any]:
+    """The exchange of a handshake with a good token that somebody else has made, and that opened a socket."""
+    return {**_EMPTY, "headers": {}, "ms": milliseconds, "via": via, "kind": "good", "to": place, "status": 101}
+
+
 def filled(address: str, token: str) -> str:
     """An address, or its query, with a token in its place."""
     return address.replace("{token}", quote(token, safe=""))
@@ -57,11 +69,8 @@ def attempt(
     plain GET. The URL is not in the result: it holds the token.
     """
     parts = urlsplit(url)
-    found: dict[str, Any] = {
-        "via": via, "kind": kind, "origin": origin, "stage": "", "reason": "", "verify": 0, "status": 0,
-        "headers": {}, "body": "", "close": None, "idle": 0.0, "alpn": "", "expires": "", "ms": {},
-        "to": unix_socket or "{}:{}".format(*(connect_to or (parts.hostname, _port(parts)))),
-    }  # fmt: skip
+    place = unix_socket or "{}:{}".format(*(connect_to or (parts.hostname, _port(parts))))
+    found = {**_EMPTY, "headers": {}, "ms": {}, "via": via, "kind": kind, "origin": origin, "to": place}
     way: socket.socket | None = None
     try:
         way = _reach(parts, unix_socket, connect_to, timeout, context, found)

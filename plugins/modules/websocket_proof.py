@@ -58,9 +58,9 @@ token:
   type: str
   returned: always
 evidence:
-  description: What the doctor sees on the host, of which a diagnosis is made.
+  description: What the doctor sees on the host; only the handshakes that opened a socket where nothing failed there.
   type: dict
-  returned: where something failed
+  returned: always
 versions:
   description: Versions of Python and of the packages that matter, in the project's environment.
   type: dict
@@ -94,11 +94,13 @@ from ansible.module_utils.channels_websocket import (
     watch,
 )
 from ansible.module_utils.doctor_examination import Examination, spoiled
-from ansible.module_utils.doctor_probe import filled
+from ansible.module_utils.doctor_probe import filled, opened_exchange
 from ansible.module_utils.doctor_project import Project, stale
 
 #: Seconds that the project may take to import and to mint tokens.
 PROJECT_SECONDS = 60
+#: Seconds that a process may still take until it listens.
+START_SECONDS = 3.0
 
 
 class Proof:
@@ -143,6 +145,8 @@ class Host:
         self.secrets: list[str] = [params["token"]]
         #: The processes that listen on the generation's sockets, by the socket.
         self.serving: dict[str, dict[str, Any]] = {}
+        #: The handshakes that opened a socket, as the doctor has them.
+        self.exchanges: list[dict[str, Any]] = []
         #: How silent sockets were closed, by where they led to.
         self.closed: dict[str, dict[str, Any]] = {}
 
@@ -152,18 +156,26 @@ class Host:
         if self.tokens["good"]:
             del commands["good"]
         project = Project(self.bundle, None, {})
-        with ThreadPoolExecutor(2) as pool:
+        with ThreadPoolExecutor(1) as pool:
             disk = pool.submit(project.disk_environment)
-            listening = pool.submit(doctor_host.processes)
             wanted = {name: line for name, line in commands.items() if line}
             self.project = project.ask(self.bundle["application"], wanted, PROJECT_SECONDS)
         self.environment = disk.result()
-        holders = {address: each for each in listening.result() for address in each["listens"]}
-        self.serving = {path: holders[f"unix:{path}"] for path in self.sockets if f"unix:{path}" in holders}
+        self.find_processes()
         minted = self.project.pop("minted")
         self.tokens |= minted
         self.secrets += [*self.project.pop("secrets", []), *minted.values()]
         self.token_errors = self.project["not_minted"]
+
+    def find_processes(self) -> None:
+        """Find who listens on the generation's sockets. One that was started just now gets a moment to do so."""
+        deadline = time.monotonic() + START_SECONDS
+        while True:
+            holders = {address: each for each in doctor_host.processes() for address in each["listens"]}
+            self.serving = {path: holders[f"unix:{path}"] for path in self.sockets if f"unix:{path}" in holders}
+            if len(self.serving) == len(self.sockets) or time.monotonic() > deadline:
+                return
+            time.sleep(0.25)
 
     @property
     def manager_logs(self) -> list[str]:
@@ -369,6 +381,7 @@ def check_good(host: Host, proof: Proof) -> list[tuple[str, WebSocket]]:
         else:
             proof.passed(identity, title, outcome(attempt) + (" and its echo" if host.params["send"] else ""))
             opened.append((name, attempt))
+            host.exchanges.append(opened_exchange("process" if socket else "proxy", socket or "nginx", attempt.timings))
     return opened
 
 
@@ -563,7 +576,7 @@ def main() -> None:
     module.exit_json(
         changed=False, results=redact(proof.results, host.secrets), token=host.tokens["good"],
         versions=host.project.get("versions", {}), generation=host.generation,
-        **({"evidence": why(host)} if failed else {}),
+        evidence=why(host) if failed else {"exchanges": host.exchanges},
     )  # fmt: skip
 
 

@@ -134,7 +134,7 @@ RECORDED: dict[str, tuple[dict[str, Any], str]] = {
         "MemoryMax"),
     "E108_STALE_LOCK": (
         {"host__servers__0__pid": 0, "host__units__0__state": "failed", "host__units__0__result": "exit-code",
-         "host__units__0__log": ["Listen failure: Couldn't listen on any:/run/app.sock: Cannot acquire lock."]},
+         "host__units__0__log": ["Listen failure: Couldn't listen on any:b'/run/app.sock': Cannot acquire lock."]},
         r"rm -f /run/app\.sock /run/app\.sock\.lock"),
     "E117_NOT_DEPLOYED": ({"host__missing": "/srv/app", "host__servers": [], "host__exchanges": []}, "site.yml"),
     "E118_STARTING": (
@@ -189,6 +189,10 @@ NOTICED: dict[str, dict[str, Any]] = {
     "W116_DAPHNE_OLD": {"host__project__versions": {"daphne": "4.2.1"}},
     "W115_RUNSERVER_SERVES": {"host__processes__0__server": "runserver"},
     "W409_CLOCK": {"skew": 90.0},
+    "W606_REDIS_PY_8": {
+        "host__project__layer": "channels_redis.core.RedisChannelLayer",
+        "host__project__versions": {"daphne": "4.2.3", "redis": "8.0.1"},
+    },
     "W608_WEBSOCKET_TIMEOUT": {"host__processes__0__websocket_timeout": 600.0},
     "W412_TOKEN_UNCHECKED": {"host__exchanges__3": came("process", "none")},
     "W509_CAPACITY": {"host__crowded": ["1 of 20 channels over capacity in group chat"]},
@@ -216,6 +220,14 @@ def test_a_proxy_is_not_blamed_for_the_server_behind_it() -> None:
     failing = judged(**everywhere(status=500), host__log=["KeyError: 'team'"])
     assert failing["verdict"] == "E408_CONSUMER_RAISES" and "KeyError" in failing["finding"]["cause"]
     assert judged(**everywhere(status=403))["verdict"] == "E402_TOKEN_BAD"
+
+
+def test_a_proxy_without_an_answer_is_not_blamed_for_a_server_that_has_none() -> None:
+    """A 502 of nginx and a reset of the server: the server has no file left, and its socket's mode is sound."""
+    reset = came("process", stage="handshake", reason="Connection reset by peer", status=0)
+    report = judged(host__exchanges__0=reset, host__exchanges__1=came("proxy", status=502),
+                    outside__0=came("outside", status=502), host__processes__0__files=1024)  # fmt: skip
+    assert report["verdict"] == "E110_OPEN_FILES", report["finding"]
 
 
 def test_the_first_broken_hop_has_the_verdict_and_the_rest_is_noticed() -> None:

@@ -9,16 +9,11 @@ from contextlib import ExitStack
 
 import pytest
 from lab_host import NO_SOCKET, ROOT, LabHost, Run
+from packages import HOME, UV, redis_py_8
 
 testinfra_hosts = ["ansible://default-bookworm"]
 
-HOME = "/srv/dashboard/live"
 SITE = "/etc/nginx/sites-enabled/dashboard.conf"
-# For what is installed on top of the project's environment, or beside it.
-UV = (
-    "UV_CACHE_DIR=/var/cache/uv UV_NO_CONFIG=1 SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt "
-    "/opt/uv/bin/uv pip install --quiet"
-)
 
 
 class Verdict:
@@ -107,19 +102,7 @@ def test_stopped_redis(lab: LabHost, repair: ExitStack) -> None:
 
 def test_redis_py_8(lab: LabHost, repair: ExitStack) -> None:
     """redis-py 8 under the core layer is named when it has closed silent sockets of a project that does not retry."""
-    packages, kept = (
-        lab.run(f"echo {HOME}/venv/lib/python3*/site-packages").strip(),
-        lab.run("mktemp --directory").strip(),
-    )
-    repair.callback(lab.restart_processes)
-    repair.enter_context(lab.edited(f"{HOME}/env", "$aCHANNEL_LAYER=core"))
-    repair.enter_context(lab.edited(f"{HOME}/code/core/settings.py", "s/, \\*\\*RETRY//"))
-    repair.callback(
-        lab.run, f"rm -rf {packages}/redis {packages}/redis-*.dist-info && mv {kept}/* {packages} && rmdir {kept}"
-    )
-    lab.run(f"cp --archive {packages}/redis {packages}/redis-*.dist-info {kept}")
-    lab.run(f"{UV} --python {HOME}/venv 'redis>=8'")
-    lab.restart_processes()
+    redis_py_8(lab, repair)
     verdict = Verdict(lab, idle_seconds=8)
     verdict.blames("idle", "1011", "E603_REDIS_PY_8", "redis<8")
     assert verdict.results["handshake_1"]["state"] == "passed", "a handshake alone does not show this fault"

@@ -3,32 +3,63 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from pathlib import Path
 from typing import Any
 
+import yaml
 from lab_host import ROOT, LabHost, Run
+
+ARTIFACTS = ROOT / "artifacts" / "doctor"
 
 
 class Diagnosis:
-    """What one run of the doctor found on a host."""
+    """What a run of the doctor found on a host."""
 
     def __init__(self, lab: LabHost, idle_seconds: float = 0, **variables: Any) -> None:
-        self.file = Path(ROOT / "artifacts" / "doctor" / f"{lab.name}.json")
+        self._forget(lab.name)
+        given = {"doctor_idle_seconds": idle_seconds, **variables}
+        self._read(Run("playbooks/doctor.yml", "--limit", lab.name, "--extra-vars", json.dumps(given)), lab.name)
+
+    @classmethod
+    def each(cls, lab: LabHost, **cases: dict[str, Any]) -> dict[str, Diagnosis]:
+        """Run the doctor once, on one host under several names: each with variables of its own."""
+        inventory = Path(os.environ["MOLECULE_EPHEMERAL_DIRECTORY"], "inventory", "ansible_inventory.yml")
+        known = yaml.safe_load(inventory.read_text())["all"]["hosts"][lab.name]
+        own = {"doctor_idle_seconds": 0, "handshake_url": f"ws://localhost:{lab.port}"}
+        hosts = {name: {**known, **own, **variables} for name, variables in cases.items()}
+        names = inventory.with_name("names.yml")
+        names.write_text(yaml.safe_dump({"app": {"hosts": hosts}}))
+        made = {name: cls.__new__(cls) for name in cases}
+        try:
+            for name, diagnosis in made.items():
+                diagnosis._forget(name)
+            run = Run("playbooks/doctor.yml", "--limit", ",".join(cases))
+        finally:
+            names.unlink()
+        for name, diagnosis in made.items():
+            diagnosis._read(run, name)
+        return made
+
+    def _forget(self, name: str) -> None:
+        self.file = ARTIFACTS / f"{name}.json"
         for path in (self.file, self.page):
             path.unlink(missing_ok=True)
-        given = {"doctor_idle_seconds": idle_seconds, **variables}
-        self.run = Run("playbooks/doctor.yml", "--limit", lab.name, "--extra-vars", json.dumps(given))
+
+    def _read(self, run: Run, name: str) -> None:
+        self.run = run
         assert self.file.exists(), f"the run wrote no report:\n{self.run.output}"
-        self.report: dict[str, Any] = json.loads(self.file.read_text())
+        self.data, self.html = self.file.read_text(), self.page.read_text()
+        self.report: dict[str, Any] = json.loads(self.data)
         self.evidence = self.report["evidence"]
         assert "fault" not in (self.evidence["host"] or {}), self.evidence["host"]["fault"]
-        assert self.run.changed(lab.name) == 0
+        assert self.run.changed(name) == 0
 
     @staticmethod
     def outside(url: str) -> dict[str, Any]:
         """Return the report of a run that has an address and nothing else."""
-        file = ROOT / "artifacts" / "doctor" / "localhost.json"
+        file = ARTIFACTS / "localhost.json"
         file.unlink(missing_ok=True)
         run = Run("playbooks/doctor.yml", "--extra-vars", json.dumps({"doctor_url": url, "doctor_idle_seconds": 0}))
         assert file.exists(), run.output
@@ -47,7 +78,7 @@ class Diagnosis:
 
     def told(self) -> str:
         """What a failed assertion shows."""
-        return self.run.output + json.dumps(self.evidence)[:12000]
+        return self.run.output[-6000:] + json.dumps(self.evidence)[:12000]
 
     def blames(self, code: str, fix: str, seen: str = ".") -> None:
         """Check the verdict, its fix and its evidence, and that terminal and page tell them too."""
@@ -56,16 +87,21 @@ class Diagnosis:
         assert re.search(fix, finding["fix"]), f"the fix does not fit: {finding}"
         assert re.search(seen, "\n".join(finding["seen"])), f"the evidence does not show it: {finding}\n{self.told()}"
         assert code in self.run.output and finding["fix"] in self.run.output, self.run.output
-        assert code in self.page.read_text()
+        assert code in self.html
         broken = [hop["id"] for hop in self.report["hops"] if hop["state"] == "broken"]
         assert broken == [finding["hop"]], f"the picture shows {broken} broken, the finding names {finding['hop']}"
+
+    def finding(self, code: str) -> dict[str, Any]:
+        """The finding of a code, be it the verdict or something else that was noticed."""
+        found = {each["code"]: each for each in [self.report["finding"], *self.report["noticed"]] if each}
+        assert code in found, f"{code} is not among {sorted(found)}:\n{self.told()}"
+        return found[code]
 
     def notices(self, code: str, fix: str) -> None:
         """Check that nothing is broken, and that one thing was noticed."""
         assert self.report["ok"], f"{self.report['verdict']}:\n{self.told()}"
-        found = [each for each in self.report["noticed"] if each["code"] == code]
-        assert found and re.search(fix, found[0]["fix"]), f"{self.codes}:\n{self.told()}"
+        assert re.search(fix, self.finding(code)["fix"]), self.finding(code)
 
     def texts(self) -> str:
         """All that was told of it."""
-        return self.run.output + self.file.read_text() + self.page.read_text()
+        return self.run.output + self.data + self.html

@@ -8,17 +8,12 @@ from contextlib import ExitStack
 
 from diagnosis import Diagnosis
 from lab_host import NO_SOCKET, LabHost
+from packages import HOME
 
 testinfra_hosts = ["ansible://doctor-1"]
 
-HOME = "/srv/dashboard/live"
 SITE = "/etc/nginx/sites-enabled/dashboard.conf"
 REDIS = "/etc/redis/redis.conf"
-# For what is installed on top of the project's environment, or beside it.
-UV = (
-    "UV_CACHE_DIR=/var/cache/uv UV_NO_CONFIG=1 SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt "
-    "/opt/uv/bin/uv pip install --quiet"
-)
 
 
 def test_healthy_host(lab: LabHost) -> None:
@@ -46,90 +41,67 @@ def test_healthy_host(lab: LabHost) -> None:
     assert not re.search(r"eyJ[\w-]{20,}\.", told), "a token is told"
 
 
-def test_unexamined(lab: LabHost) -> None:
-    """A host that SSH does not reach, and one without Python: a clear line, and what can be told from outside."""
-    Diagnosis(lab, ansible_port=1).blames(
-        "E901_UNREACHABLE", "ssh doctor-1 true", "Connection refused|could not be sent"
-    )
-    found = Diagnosis(lab, ansible_python_interpreter="/nowhere/python3")
-    found.blames("E903_NO_PYTHON", "python3-minimal")
-    assert found.evidence["outside"][0]["status"] == 403, "the way from outside was not looked at"
-
-
-def test_lost_headers(lab: LabHost, repair: ExitStack) -> None:
-    """What nginx does not pass on is read from its configuration, with the line where it belongs."""
-    with lab.nginx_edited(SITE, "/Upgrade/d", "/Connection /d"):
-        Diagnosis(lab).blames("E301_UPGRADE_LOST", r"dashboard\.conf:\d+: .*proxy_set_header Upgrade \$http_upgrade")
-    with lab.nginx_edited(SITE, "/Connection /d"):
-        Diagnosis(lab).blames("E302_CONNECTION_LOST", r"proxy_set_header Connection \$connection_upgrade")
-
-
 def test_proxy(lab: LabHost, repair: ExitStack) -> None:
-    """Each way in which nginx itself is at fault has its own code."""
-    with lab.upstream(NO_SOCKET):
-        Diagnosis(lab).blames("E307_UPSTREAM_ELSEWHERE", r"lead to unix:/run/dashboard/.*\.sock.*reload nginx", "502")
-    with lab.nginx_edited(SITE, "s|^    client_max_body_size|    return 301 https://$host$request_uri;\\n&|"):
-        Diagnosis(lab).blames("E305_REDIRECT_HTTPS", "wss://localhost/ws/dashboard/", "301")
-    with lab.nginx_edited(
-        SITE, "s|^    location /ws/ {|&\\n        rewrite ^/ws/dashboard/$ /ws/dashboard permanent;|"
-    ):
-        Diagnosis(lab).blames("E306_REDIRECT_PATH", "ws://.*/ws/dashboard ", "301")
-    with lab.nginx_edited(SITE, "s|large_client_header_buffers .*;|large_client_header_buffers 4 1k;|",
-                          "s|client_header_buffer_size .*;|client_header_buffer_size 1k;|"):  # fmt: skip
-        token = lab.token(user="u" * 1200)
-        Diagnosis(lab, doctor_token=token).blames("E304_HEADER_BUFFERS", "large_client_header_buffers 4 16k", "414")
-    with lab.nginx_edited(SITE, "s|^    location /ws/ {|&\\n        deny all;|"):
-        Diagnosis(lab).blames("E310_PROXY_REFUSES", "deny", "403")
-    repair.callback(lab.run, "systemctl start nginx")
-    lab.run("systemctl stop nginx")
-    Diagnosis(lab).blames("E308_PROXY_DOWN", "systemctl start nginx")
+    """Each way in which nginx itself is at fault has its own code; what belongs there is told with its line."""
+    site = lab.run(f"cat {SITE}")
+    site = re.sub(r"^    listen .*\n", "", site[site.index("\nserver {") :], flags=re.MULTILINE)
+    websocket = re.compile(r"^    location /ws/ \{", re.MULTILINE)
+    faults = {
+        "upgrade": lambda text: re.sub(r".*(Upgrade|Connection) .*\n", "", text),
+        "connection": lambda text: re.sub(r".*Connection .*\n", "", text),
+        "version": lambda text: text.replace("proxy_http_version 1.1", "proxy_http_version 1.0"),
+        "https": lambda text: text.replace("    client_max", "return 301 https://$host$request_uri; client_max"),
+        "slash": lambda text: websocket.sub(r"\g<0> rewrite ^/ws/dashboard/$ /ws/dashboard permanent;", text),
+        "buffers": lambda text: re.sub(r"(header_buffers|header_buffer_size) .*;", r"\1 1k;", text).replace(
+            "buffers 1k", "buffers 4 1k"),
+        "refused": lambda text: websocket.sub(r"\g<0> deny all;", text),
+        "limit": lambda text: websocket.sub(r"\g<0> return 429;", text),
+        "elsewhere": lambda text: text.replace("http://dashboard;", f"http://unix:{NO_SOCKET};"),
+        "unproxied": lambda text: re.sub(r"(location /ws/ \{\s+)proxy_pass .*;", r"\1return 404;", text),
+    }  # fmt: skip
+    address, file = lab.run("hostname --all-ip-addresses").split()[0], "/etc/nginx/sites-enabled/faults.conf"
+    texts, cases = [], {}
+    for port, (name, fault) in enumerate(faults.items(), 8201):
+        broken = fault(site)
+        assert broken != site, f"{name} changed nothing"
+        texts.append(broken.replace("\nserver {", f"\nserver {{\n    listen {port};", 1))
+        url = f"ws://{address}:{port}/ws/dashboard/?token={{token}}"
+        cases[name] = {"doctor_url": url, "doctor_origin": "http://localhost"}
+    cases["buffers"]["doctor_token"] = lab.token(user="u" * 1200)
+    repair.callback(lab.reload_nginx)
+    repair.callback(lab.run, f"rm {file}")
+    lab.run(f"printf %%s %s > {file}", "".join(texts))
+    lab.reload_nginx()
+    found = Diagnosis.each(lab, **cases)
+    found["upgrade"].blames(
+        "E301_UPGRADE_LOST", r"faults\.conf:\d+: .*proxy_set_header Upgrade \$http_upgrade", "HTTP 40[04]"
+    )
+    found["connection"].blames("E302_CONNECTION_LOST", r"proxy_set_header Connection \$connection_upgrade")
+    found["version"].blames("E303_HTTP10", r"proxy_http_version 1\.1")
+    found["https"].blames("E305_REDIRECT_HTTPS", f"wss://{address}/ws/dashboard/", "301")
+    found["slash"].blames("E306_REDIRECT_PATH", "ws://.*/ws/dashboard ", "301")
+    found["buffers"].blames("E304_HEADER_BUFFERS", "large_client_header_buffers 4 16k", "414")
+    found["refused"].blames("E310_PROXY_REFUSES", "deny", "403")
+    found["limit"].blames("E311_LIMIT", "limit_req and limit_conn", "429")
+    found["elsewhere"].blames("E307_UPSTREAM_ELSEWHERE", r"lead to unix:/run/dashboard/.*\.sock.*reload nginx", "502")
+    found["unproxied"].blames("E313_PATH_NOT_PROXIED", "location /ws/dashboard/ {", "404")
 
 
-def test_limit_and_faulty_configuration(lab: LabHost) -> None:
-    """A limit that is reached, and a file that nginx would not start with."""
-    with lab.nginx_edited(SITE, "s|^    location /ws/ {|&\\n        return 429;|"):
-        Diagnosis(lab).blames("E311_LIMIT", "limit_req and limit_conn", "429")
+def test_faulty_configuration(lab: LabHost) -> None:
+    """A file that nginx would not start with, while it still runs with the one before."""
     with lab.edited(SITE, "s|large_client_header_buffers|large_client_header_bufers|"):
         Diagnosis(lab).blames("E309_PROXY_CONFIG", "nginx -t", "unknown directive")
 
 
-def test_process(lab: LabHost, repair: ExitStack) -> None:
-    """A process that is down, one that leaves its socket behind, one that crashes, one without files left."""
-    unit, socket = lab.units[0], lab.live["sockets"][0]
-    repair.callback(lab.restart_processes)
-    lab.run(f"systemctl stop {unit}")
-    Diagnosis(lab).blames("E104_NOT_RUNNING", f"systemctl start .*{unit}", "nobody listens on unix:")
-    lab.python("import socket, sys; socket.socket(socket.AF_UNIX).bind(sys.argv[1])", socket)
-    Diagnosis(lab).blames("E107_STALE_SOCKET", f"systemctl start .*{unit}", "nobody listens")
-    lab.restart_processes()
-    pid = lab.pids()[unit]
-    lab.run(f"runuser --user dashboard -- prlimit --nofile=$(ls /proc/{pid}/fd | wc -l) --pid {pid}")
-    Diagnosis(lab).blames("E110_OPEN_FILES", "LimitNOFILE=65536", f"process {pid}")
-
-
-def test_crashes(lab: LabHost, repair: ExitStack) -> None:
-    """A process that ends at each start is named by its last words."""
+def test_crash(lab: LabHost, repair: ExitStack) -> None:
+    """Processes of a generation that end at each start are named by their last words."""
     repair.callback(lab.restart_processes)
     repair.callback(lab.run, "systemctl reset-failed 'dashboard-daphne@*'")
-    faults = {
-        "E202_ASGI_ATTRIBUTE": (f"{HOME}/serve", "s/core.asgi:application/core.asgi:app/", "core.asgi:application"),
-        "E201_ASGI_MODULE": (f"{HOME}/serve", "s/core.asgi:application/core.azgi:application/", "asgi_application"),
-        "E205_ASGI_PATH": (f"{HOME}/serve", "s/core.asgi:application/core.asgi.application/", "core.asgi:application"),
-        "E103_SERVER_MISSING": (f"{HOME}/serve", "s|/venv[^ ]*/bin/daphne|/nowhere/bin/daphne|", "daphne"),
-        "E105_CRASH_LOOP": (f"{HOME}/serve", "s|^exec .*|exec sh -c 'echo no luck; exit 3' \\\\|", "journalctl -u"),
-        "E204_IMPORT_ERROR": (f"{HOME}/code/core/asgi.py", "s/^import os/import no_such_package/", "python -c 'import"),
-        "E203_APPS_NOT_READY": (
-            f"{HOME}/code/core/asgi.py",
-            "s/^django_application = .*/from django.contrib.auth.models import User\\n&/",
-            "get_asgi_application\\(\\) first",
-        ),
-    }
-    for code, (file, script, fix) in faults.items():
-        with lab.edited(file, script):
-            lab.run("systemctl restart --no-block " + " ".join(lab.units))
-            lab.run(
-                "for i in $(seq 150); do [ $(systemctl show --value --property=NRestarts %s) -gt 0 ] && exit 0; "
-                "sleep 0.2; done; exit 1",
-                lab.units[0],
-            )
-            Diagnosis(lab).blames(code, fix)
+    with lab.edited(f"{HOME}/serve", "s/core.asgi:application/core.asgi:app/"):
+        lab.run("systemctl restart --no-block " + " ".join(lab.units))
+        lab.run(
+            "for i in $(seq 150); do [ $(systemctl show --value --property=NRestarts %s) -gt 0 ] && exit 0; "
+            "sleep 0.2; done; exit 1",
+            lab.units[0],
+        )
+        Diagnosis(lab).blames("E202_ASGI_ATTRIBUTE", "core.asgi:application")
