@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 
 from ansible.module_utils.channels_websocket import HandshakeFailed, HandshakeRefused, explain
 from ansible.module_utils.doctor_catalogue import CATALOGUE, HOPS, MENDS, Mend
+from ansible.module_utils.doctor_host import is_to_listen
 
 Finding = dict[str, Any]
 
@@ -423,7 +424,7 @@ def _version(text: str) -> tuple[int, ...]:
 
 def _not_running(case: Case, dead: list[dict[str, Any]]) -> Iterator[Finding]:
     """Why a server that should run does not."""
-    units = [each for each in case.units if any(_is_to_listen(each, one["address"]) for one in dead)] or [
+    units = [each for each in case.units if _is_to_listen(each, dead)] or [
         each for each in case.units if each["state"] != "active"
     ]
     lines = [line for each in units for line in last_life(each.get("log", []))]
@@ -471,12 +472,9 @@ def _ran_out_of_memory(unit: dict[str, Any]) -> bool:
     return unit["result"] == "oom-kill" or killed
 
 
-def _is_to_listen(unit: dict[str, Any], address: str) -> bool:
-    """Whether a unit's process is the one that should listen somewhere, by its name or its command."""
-    if address.startswith("unix:"):
-        name = address.rpartition("/")[2].removesuffix(".sock")
-        return name in unit["unit"] or address.removeprefix("unix:") in unit["command"]
-    return re.search(rf"[\s:=]{_port(address)}\b", unit["command"]) is not None
+def _is_to_listen(unit: dict[str, Any], servers: list[dict[str, Any]]) -> bool:
+    """Whether a unit's process is one that should listen where one of some servers does, or should."""
+    return any(is_to_listen(unit["unit"], unit["command"], each["address"]) for each in servers)
 
 
 def last_life(lines: list[str]) -> list[str]:
@@ -535,7 +533,7 @@ def _rivals(case: Case) -> Iterator[Finding]:
             yield case.find("E109_TWO_SERVERS", [f"port {min(shared)} is listened on by both: {'; '.join(both)}"],
                             listeners="; ".join(both))  # fmt: skip
             return
-    mine = [each for each in case.units if any(_is_to_listen(each, one["address"]) for one in case.servers)]
+    mine = [each for each in case.units if _is_to_listen(each, case.servers)]
     for unit in mine:
         taken = next((line for line in reversed(unit.get("log", [])) if signature(line) == "E109_TWO_SERVERS"), "")
         if taken and unit["state"] != "active" and not any(not each["pid"] for each in case.servers):

@@ -9,7 +9,7 @@ import os
 import ssl
 import time
 import traceback
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -79,22 +79,24 @@ class Examination:
         """Wait for servers that were started just now: one that imports its project does not listen yet."""
         first = self._starting()
         now, deadline = first, time.monotonic() + START_WAIT
-        while now and now.keys() == first.keys() and time.monotonic() < deadline:
+        while now.keys() & first.keys() and time.monotonic() < deadline:
             time.sleep(0.25)
             self.processes = doctor_host.processes()
             self._choose(sockets, upstream)
             now = self._starting()
-        # Another process in its place: it ended, and was started again.
-        self.evidence["starting"] = list(now.values()) if now.keys() == first.keys() else []
+        # Where there is another one in its place, it ended, and was started again.
+        self.evidence["starting"] = [each for pid, each in now.items() if pid in first]
 
     def _starting(self) -> dict[int, dict[str, Any]]:
         """The processes that should listen where nobody does, by their number."""
         if self.servers and all(each["pid"] for each in self.servers):
             return {}
-        lonely = {each["pid"] for each in self.processes if each["server"] and not each["listens"]}
-        if self.servers:
-            lonely |= {each["pid"] for each in self.units() if each["state"] in ("active", "activating")}
-            lonely |= {each["pid"] for each in self.evidence["programs"] if each["state"] in ("RUNNING", "STARTING")}
+        dead = [each["address"] for each in self.servers if not each["pid"]]
+        lonely = {each["pid"] for each in self.processes if each["server"] and not each["listens"]
+                  and (not dead or _is_meant("", each, dead))}  # fmt: skip
+        if dead:
+            started = [each for each in self.units() if each["state"] in ("active", "activating")]
+            lonely |= {each["pid"] for each in started if _is_meant(each["unit"], each, dead)}
         listening = {each["pid"] for each in self.processes if each["listens"]}
         ages = {pid: doctor_host.age(pid) for pid in lonely - listening - {0}}
         return {pid: {"pid": pid, "age": age} for pid, age in ages.items() if 0 <= age < LONGEST_START}
@@ -125,27 +127,33 @@ class Examination:
         ]
         self.evidence["leftovers"] = doctor_host.leftovers([*sockets, *upstream], set(listening))
 
-    def ask_project(self) -> None:
-        """Have the project import itself, speak to its channel layer and mint tokens."""
-        environ = doctor_host.environment_of(self.main["pid"]) if self.main else {}
-        project = Project(self.bundle, self.main, environ)
-        self.secrets += secrets_of(environ)
-        self.evidence["project"] = {}
-        if not project.known:
-            return
+    def ask(self, project: Project, application: str) -> tuple[dict[str, Any], dict[str, str]]:
+        """Have a project import itself, speak to its channel layer and mint tokens; return that and its environment."""
         commands = {"good": self.params["token_command"], "expired": self.params["expired_token_command"]}
-        if self.token:
+        if self.params["token"]:
             del commands["good"]
-        application = self.bundle.get("application") or ""
-        if not application and self.main and self.main["server"] in doctor_host.ASGI:
-            application = self.main["application"]
-        with ThreadPoolExecutor(2) as pool:
+        with ThreadPoolExecutor(1) as pool:
             disk = pool.submit(project.disk_environment)
             found = project.ask(application, {name: line for name, line in commands.items() if line})
-        self.secrets += secrets_of(disk.result())
-        if disk.result() and environ:
-            found["stale"] = stale(disk.result(), environ)
-        found["allowed_hosts_from"] = doctor_host.listed_in(disk.result(), found.get("allowed_hosts", []))
+        return found, disk.result()
+
+    def ask_project(self, asked: Future[Any] | None) -> None:
+        """Take what the project has said, or ask it, where it had to be found first."""
+        environ = doctor_host.environment_of(self.main["pid"]) if self.main else {}
+        self.secrets += secrets_of(environ)
+        self.evidence["project"] = {}
+        if asked:
+            found, disk = asked.result()
+        else:
+            project = Project({}, self.main, environ)
+            if not project.known:
+                return
+            asgi = self.main and self.main["server"] in doctor_host.ASGI
+            found, disk = self.ask(project, self.main["application"] if self.main and asgi else "")
+        self.secrets += secrets_of(disk)
+        if disk and environ:
+            found["stale"] = stale(disk, environ)
+        found["allowed_hosts_from"] = doctor_host.listed_in(disk, found.get("allowed_hosts", []))
         minted = found.pop("minted", {})
         self.token = self.token or minted.get("good", "")
         self.expired = minted.get("expired", "")
@@ -252,12 +260,17 @@ class Examination:
     def examine(self) -> None:
         """Do all of it. A fault of the examination itself must not hide what was seen until then."""
         try:
-            self.look()
-            files = doctor_host.file_logs([each["pid"] for each in self.processes if each["server"]])
-            files |= doctor_host.supervisor_logs()
-            with ThreadPoolExecutor(1) as pool:
+            with ThreadPoolExecutor(2) as pool:
+                # A project whose name is known need not be found first, and takes the longest to answer.
+                named = doctor_host.bundle(self.params["app"]) if self.params["app"] else {}
+                asked = pool.submit(self.ask, Project(named, None, {}), named["application"]) if named else None
+                self.look()
+                files = doctor_host.file_logs([each["pid"] for each in self.processes if each["server"]])
+                files |= doctor_host.supervisor_logs()
                 units = pool.submit(self.units)
-                self.ask_project()
+                if self.bundle and not asked:
+                    asked = pool.submit(self.ask, Project(self.bundle, None, {}), self.bundle["application"])
+                self.ask_project(asked)
                 self.try_all()
             self.evidence["units"] = units.result()
             self.read_logs(files)
@@ -276,6 +289,11 @@ class Examination:
         self.evidence["seconds"] = round(time.time() - self.begun, 2)
         known = [secret for secret in self.secrets if len(secret or "") >= 6]
         return scrub(redact(self.evidence, known))
+
+
+def _is_meant(name: str, each: dict[str, Any], addresses: list[str]) -> bool:
+    """Whether a process or unit is the one that should listen at one of some addresses."""
+    return any(doctor_host.is_to_listen(name, each["command"], address) for address in addresses)
 
 
 def _address(upstream: str) -> str:

@@ -201,6 +201,14 @@ def environment_of(pid: int) -> dict[str, str]:
 # --- who starts them
 
 
+def is_to_listen(name: str, command: str, address: str) -> bool:
+    """Whether a process should listen at an address, by the name of its unit or by its command."""
+    if address.startswith("unix:"):
+        path = address.removeprefix("unix:")
+        return path in command or os.path.basename(path).removesuffix(".sock") in name
+    return re.search(rf"[\s:=]{address.rpartition(':')[2]}\b", command) is not None
+
+
 def units(prefix: str, known: set[str]) -> list[dict[str, Any]]:
     """The units of servers: those named, those with a prefix, and those whose command starts a server."""
     wanted = "Id,ActiveState,SubState,Result,NRestarts,ExecMainStatus,ExecMainCode,ExecStart,MainPID,MemoryMax"

@@ -111,6 +111,8 @@ for name, command in commands.items():
         found["not_minted"].setdefault(name, "it printed nothing")
 print("\n@@doctor@@" + json.dumps(found))
 """
+#: Seconds that a project may take to import and to mint tokens, on a machine that has much to do.
+PATIENCE = 60.0
 MARK = "\n@@doctor@@"
 
 
@@ -142,7 +144,7 @@ class Project:
         virtual = os.path.join(self.environ.get("VIRTUAL_ENV", ""), "bin", "python")
         return virtual if virtual.startswith("/") and os.path.exists(virtual) else ""
 
-    def run(self, command: list[str], timeout: float = 20) -> subprocess.CompletedProcess[str]:
+    def run(self, command: list[str], timeout: float = PATIENCE) -> subprocess.CompletedProcess[str]:
         """Run a command of the project; `python` as its first word is the project's own. May raise OSError."""
         options: dict[str, Any] = {
             "capture_output": True, "text": True, "errors": "replace", "timeout": timeout, "check": False,
@@ -161,7 +163,7 @@ class Project:
         environ = {**self.environ, "PYTHONDONTWRITEBYTECODE": "1"}
         return subprocess.run(command, env=environ, cwd=self.process["folder"] or "/", **options)
 
-    def ask(self, application: str, commands: dict[str, list[str]], timeout: float = 20) -> dict[str, Any]:
+    def ask(self, application: str, commands: dict[str, list[str]], timeout: float = PATIENCE) -> dict[str, Any]:
         """Return what the probe finds; `minted` has tokens, by the names of the commands that print them.
 
         `not_minted` has what the others complained of. Commands of manage.py share the probe's process, which has
@@ -182,7 +184,8 @@ class Project:
         try:
             done = self.run(["python", "-c", PROBE, application, json.dumps(managed)], timeout)
         except (OSError, KeyError, subprocess.SubprocessError) as error:
-            return {**empty, "unasked": type(error).__name__}
+            why = f"{type(error).__name__}: the project has not answered within {timeout:g} s"
+            return {**empty, "unasked": why, "not_minted": dict.fromkeys(managed, why)}
         _, mark, text = done.stdout.rpartition(MARK)
         if not mark:
             last = done.stderr.strip().splitlines()[-1:] or ["the probe printed nothing"]

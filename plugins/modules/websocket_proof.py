@@ -97,8 +97,6 @@ from ansible.module_utils.doctor_examination import Examination, spoiled
 from ansible.module_utils.doctor_probe import filled, opened_exchange
 from ansible.module_utils.doctor_project import Project, stale
 
-#: Seconds that the project may take to import and to mint tokens.
-PROJECT_SECONDS = 60
 #: Seconds that a process may still take until it listens.
 START_SECONDS = 3.0
 
@@ -159,7 +157,7 @@ class Host:
         with ThreadPoolExecutor(1) as pool:
             disk = pool.submit(project.disk_environment)
             wanted = {name: line for name, line in commands.items() if line}
-            self.project = project.ask(self.bundle["application"], wanted, PROJECT_SECONDS)
+            self.project = project.ask(self.bundle["application"], wanted)
         self.environment = disk.result()
         self.find_processes()
         minted = self.project.pop("minted")

@@ -23,6 +23,7 @@ from ansible.module_utils.doctor_catalogue import CATALOGUE, HOPS, MENDS
 from ansible.module_utils.doctor_diagnosis import SIGNATURES, claims_of, diagnose, last_life
 from ansible.module_utils.doctor_examination import Examination
 from ansible.module_utils.doctor_page import lines, page
+from ansible.module_utils.doctor_project import Project
 from ansible.module_utils.doctor_proof import lines as proof_lines
 from ansible.module_utils.doctor_proof import report_of, result
 
@@ -248,6 +249,15 @@ def test_the_first_broken_hop_has_the_verdict_and_the_rest_is_noticed() -> None:
 ])  # fmt: skip
 def test_log_lines_of_the_field_are_known(line: str) -> None:
     assert sum(bool(re.search(pattern, line)) for pattern, _code in SIGNATURES) >= 1
+
+
+def test_a_kill_is_for_memory_where_there_is_a_limit() -> None:
+    """Under cgroup v1 systemd knows of the signal only; without a limit somebody else has sent it."""
+    killed: dict[str, Any] = {"host__servers__0__pid": 0, "host__units__0__result": "signal",
+                              "host__units__0__status": "9", "host__units__0__state": "failed",
+                              "host__exchanges": []}  # fmt: skip
+    assert judged(**killed, host__units__0__memory_max="20971520")["verdict"] == "E106_OUT_OF_MEMORY"
+    assert judged(**killed, host__units__0__memory_max="infinity")["verdict"] == "E105_CRASH_LOOP"
 
 
 def test_only_the_last_life_of_a_process_counts() -> None:
@@ -502,6 +512,14 @@ def test_codes_that_the_proof_gives_have_all_their_values(code: str, values: dic
     assert entry["code"] == code and "…" not in (entry["cause"] + entry["fix"]).replace("(…)", ""), entry
 
 
+def test_only_from_outside_it_fails() -> None:
+    """The host was not examined, as all went well there: what is between is at fault, and nothing else is told."""
+    ways = [doctor_probe.opened_exchange("process", "a.sock", {}), doctor_probe.opened_exchange("proxy", "nginx", {})]
+    evidence = {"url": URL, "outside": [came("outside", status=404)], "host": {"exchanges": ways}}
+    report = report_of([result("outside", "From outside", "failed", "404")], evidence)
+    assert (report["verdict"], report["noticed"]) == ("E312_EDGE", []), report
+
+
 def test_a_proof_that_warns_has_passed() -> None:
     warned = result("redis_py", "redis-py", "warned", "redis-py 8.0", code="W606_REDIS_PY_8", values={"version": "8.0"})
     report = {**report_of([result("outside", "From outside", "passed", "101"), warned], {"url": URL})}
@@ -567,6 +585,32 @@ def test_what_a_host_lacks_is_no_fault(monkeypatch: pytest.MonkeyPatch) -> None:
     assert doctor_host.units("app-daphne@r1-", {"app.service"}) == [] and doctor_host.supervised() == []
     assert doctor_host.journal(["app.service"]) == [] and doctor_host.kernel_kills(0) == []
     assert doctor_host.program_log("app-1") == []
+
+
+def test_a_project_that_does_not_answer_is_why_there_is_no_token(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And not that the client has sent none."""
+
+    def slow(*_arguments: Any, **_options: Any) -> None:
+        raise subprocess.TimeoutExpired("python", 60)
+
+    project = Project(BUNDLE | {"user": "app"}, None, {})
+    monkeypatch.setattr(project, "run", slow)
+    found = project.ask("core.asgi:application", {"good": ["python", "manage.py", "mint"]})
+    changed = {**everywhere(status=403), "token__present": False, "host__project__not_minted": found["not_minted"]}
+    report = judged(**changed)
+    assert report["verdict"] == "E411_TOKEN_COMMAND" and "within 60 s" in report["finding"]["cause"]
+
+
+@pytest.mark.parametrize(("name", "command", "address", "meant"), [
+    ("app-daphne@r1-2.service", "/srv/app/serve r1-2", "unix:/run/app/r1-2.sock", True),
+    ("app-daphne@r1-2.service", "/srv/app/serve r1-2", "unix:/run/app/r1-3.sock", False),
+    ("chat.service", "uvicorn --uds /run/chat.sock core.asgi:application", "unix:/run/chat.sock", True),
+    ("chat.service", "daphne -p 9001 core.asgi:application", "tcp:127.0.0.1:9001", True),
+    ("chat.service", "daphne -p 19001 core.asgi:application", "tcp:127.0.0.1:9001", False),
+    ("chat.service", "gunicorn --bind=127.0.0.1:9001 core.wsgi", "tcp:127.0.0.1:9001", True),
+])  # fmt: skip
+def test_who_should_listen(name: str, command: str, address: str, meant: bool) -> None:
+    assert doctor_host.is_to_listen(name, command, address) is meant
 
 
 def test_a_command_that_is_missing_prints_nothing() -> None:
