@@ -360,11 +360,13 @@ SITE = "ansible-playbook site.yml"
 class Mend:
     """What mends a host of this bundle: variables of its inventory with their new values, then a playbook.
 
-    Texts among the values may hold `{names}` as fixes do. A dict is combined with the one that is there.
+    Texts among the values may hold `{names}` as fixes do. A dict is combined with the one that is there. Where only
+    one server has such a setting, `server` names it.
     """
 
     settings: dict[str, Any] = field(default_factory=dict)
     command: str = SITE
+    server: str = ""
 
 
 #: By code; one that is not here is mended by what no variable says: the project, the client, DNS, another machine.
@@ -389,7 +391,7 @@ MENDS: dict[str, Mend] = {
     "E309_PROXY_CONFIG": Mend(),
     "E405_ORIGIN": Mend(),
     "E406_ALLOWED_HOSTS": Mend(),
-    "E410_CONNECT_SLOW": Mend({"asgi_websocket_connect_timeout": "{longer}"}),
+    "E410_CONNECT_SLOW": Mend({"asgi_websocket_connect_timeout": "{longer}"}, server="daphne"),
     "E501_REDIS_DOWN": Mend(),
     "E502_REDIS_PASSWORD": Mend(),
     "E503_REDIS_ACL": Mend(),

@@ -116,7 +116,9 @@ class Case:
     @property
     def log_command(self) -> str:
         """The command that shows the servers' log."""
-        if self.bundle.get("unit") and self.host.get("manager", "systemd") == "systemd":
+        if self.bundle.get("manager") == "supervisor":
+            return f"{self.bundle['app']}-generations logs {self.bundle['generation']}"
+        if self.bundle.get("unit"):
             return f"journalctl -u '{self.bundle['unit']}@*' -n 50"
         names = [each["unit"] for each in self.units]
         if names:
@@ -148,6 +150,8 @@ class Case:
         if self.host.get("manager", "systemd") != "systemd":
             fix = re.sub(r"systemctl (start|stop|restart|reload) ([\w-]+)", r"service \2 \1", fix)
         mend = MENDS.get(code) if self.bundle or code == "E117_NOT_DEPLOYED" else None
+        if mend and mend.server not in ("", self.bundle.get("server") or "daphne"):
+            mend = None
         return {
             "code": code, "hop": hop or entry.hop, "severity": entry.severity, "title": entry.title,
             "cause": entry.cause.format_map(known), "fix": fix,
@@ -428,7 +432,8 @@ def _not_running(case: Case, dead: list[dict[str, Any]]) -> Iterator[Finding]:
         each for each in case.units if each["state"] != "active"
     ]
     lines = [line for each in units for line in last_life(each.get("log", []))]
-    programs = [each for each in case.programs if each["state"] in ("FATAL", "BACKOFF", "EXITED", "STOPPED")]
+    down = [each for each in case.programs if each["state"] in ("FATAL", "BACKOFF", "EXITED", "STOPPED")]
+    programs = [each for each in down if _is_to_listen({"unit": each["program"], "command": ""}, dead)] or down
     lines += [line for each in programs for line in each.get("log", [])]
     seen = [f"nobody listens on {each['address']}" for each in dead]
     seen += [f"{each['unit']}: {each['state']} ({each['sub']}), result {each['result']}, {each['restarts']} restarts"
@@ -491,10 +496,11 @@ def _start(case: Case, units: list[dict[str, Any]], programs: list[dict[str, Any
     """The command that starts what does not run."""
     if units:
         return "systemctl start " + " ".join(each["unit"] for each in units)
-    if programs or (case.programs and case.bundle):
-        programs = programs or case.programs
+    if programs:
         return "supervisorctl start " + " ".join(each["program"] for each in programs)
-    if case.bundle.get("unit") and case.host.get("manager", "systemd") == "systemd":
+    if case.bundle.get("manager") == "supervisor":
+        return f"supervisorctl start '{case.bundle['unit']}@{case.bundle['generation']}:*'"
+    if case.bundle.get("unit"):
         return "systemctl start " + " ".join(
             f"{case.bundle['unit']}@{each['address'].rpartition('/')[2].removesuffix('.sock')}.service"
             for each in dead

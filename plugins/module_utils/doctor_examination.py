@@ -66,7 +66,9 @@ class Examination:
         if self.params["app"] and not bundle and not any(each["server"] for each in self.processes):
             self.evidence["missing"] = f"/srv/{self.params['app']}"
         self.evidence["bundle"] = {
-            key: bundle[key] for key in ("app", "generation", "unit", "server", "application", "home") if key in bundle
+            key: bundle[key]
+            for key in ("app", "generation", "manager", "unit", "server", "application", "home")
+            if key in bundle
         }
 
     def units(self) -> list[dict[str, Any]]:

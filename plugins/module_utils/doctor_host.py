@@ -205,7 +205,8 @@ def is_to_listen(name: str, command: str, address: str) -> bool:
     """Whether a process should listen at an address, by the name of its unit or by its command."""
     if address.startswith("unix:"):
         path = address.removeprefix("unix:")
-        return path in command or os.path.basename(path).removesuffix(".sock") in name
+        instance = re.escape(os.path.basename(path).removesuffix(".sock"))
+        return path in command or re.search(rf"\b{instance}\b", name) is not None
     return re.search(rf"[\s:=]{address.rpartition(':')[2]}\b", command) is not None
 
 

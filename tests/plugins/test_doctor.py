@@ -551,6 +551,8 @@ def test_settings_that_mend(code: str, changes: dict[str, Any], settings: dict[s
     finding = judged(host__bundle=BUNDLE, **changes)["finding"]
     assert (finding["code"], finding["settings"]) == (code, settings)
     assert finding["commands"] == ["ansible-playbook site.yml"]
+    uvicorn = judged(host__bundle=BUNDLE | {"server": "uvicorn"}, **changes)["finding"]
+    assert uvicorn["commands"] == ([] if code == "E410_CONNECT_SLOW" else finding["commands"])
     stranger = judged(**changes)["finding"]
     assert (stranger["code"], stranger["settings"], stranger["commands"]) == (code, {}, [])
 
@@ -568,14 +570,26 @@ def test_settings_that_mend_are_variables_of_roles() -> None:
 def test_a_host_without_systemd_is_told_its_own_commands() -> None:
     redis = judged(host__manager="init", host__project__layer_error="ConnectionError: Error 111 connecting to x")
     assert redis["finding"]["fix"].startswith("service redis-server start")
-    program = {"program": "app-1", "state": "STOPPED", "text": "Not started", "pid": 0}
-    stopped = judged(host__manager="init", host__programs=[program], host__bundle=BUNDLE, host__units=[],
-                     host__servers__0__pid=0, host__exchanges=[])  # fmt: skip
-    assert stopped["verdict"] == "E104_NOT_RUNNING" and stopped["finding"]["fix"] == "supervisorctl start app-1"
-    killed = judged(host__manager="init", host__programs=[{**program, "state": "FATAL"}], host__units=[],
-                    host__servers__0__pid=0, host__kills=["Killed process 9 (python)"], host__exchanges=[])  # fmt: skip
+    supervised = BUNDLE | {"manager": "supervisor"}
+    programs = [
+        {"program": f"app-daphne@r1-abc:r1-abc-{number}", "state": "STOPPED", "text": "", "pid": 0} for number in (1, 2)
+    ]
+    down: dict[str, Any] = {"host__manager": "init", "host__bundle": supervised, "host__units": [],
+                            "host__exchanges": [], "host__servers": [{"address": "unix:/run/app/r1-abc-2.sock", "pid": 0}]}  # fmt: skip
+    stopped = judged(**down, host__programs=programs)
+    assert stopped["verdict"] == "E104_NOT_RUNNING"
+    assert stopped["finding"]["fix"] == "supervisorctl start app-daphne@r1-abc:r1-abc-2"
+    unknown = judged(**down)
+    assert unknown["finding"]["fix"] == "supervisorctl start 'app-daphne@r1-abc:*'"
+    crashed = judged(**down, host__programs=[{**programs[1], "state": "FATAL"}])
+    assert crashed["finding"]["fix"] == "app-generations logs r1-abc"
+    killed = judged(
+        **down, host__programs=[{**programs[1], "state": "FATAL"}], host__kills=["Killed process 9 (python)"]
+    )
     assert killed["verdict"] == "E106_OUT_OF_MEMORY"
-    assert "journalctl" not in json.dumps([stopped["finding"], killed["finding"]])
+    assert not re.search(
+        "journalctl|systemctl", json.dumps([each["finding"] for each in (stopped, unknown, crashed, killed)])
+    )
 
 
 def test_what_a_host_lacks_is_no_fault(monkeypatch: pytest.MonkeyPatch) -> None:
