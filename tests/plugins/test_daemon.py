@@ -6,6 +6,7 @@ import contextlib
 import importlib.util
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -187,14 +188,18 @@ def test_a_start_that_fails_is_told_with_what_the_script_says(toy: Toy) -> None:
     assert failed["failed"] and "service toyd start failed (1)" in failed["msg"] and "not today" in failed["msg"]
 
 
-@pytest.mark.parametrize(("seconds", "fault"), [(0, "started no process"), (0.4, "started and ended at once")])
+# On a busy machine the first may be seen as the second is.
+@pytest.mark.parametrize(
+    ("seconds", "fault"),
+    [(0, "started no process|started and ended at once"), (0.4, "started and ended at once")],
+)
 def test_a_daemon_that_ends_after_its_start_is_told_with_the_newest_lines_of_its_log(
     toy: Toy, seconds: float, fault: str
 ) -> None:
     toy.log.write_text("something old\n")
     (toy.home / "fails-later").write_text(str(seconds))
     failed = toy.run(log_file=str(toy.log))
-    assert failed["failed"] and fault in failed["msg"]
+    assert failed["failed"] and re.search(fault, failed["msg"])
     assert failed["msg"].endswith(f"In {toy.log} since:\nup\naddress in use")
 
 

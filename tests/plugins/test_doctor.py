@@ -574,8 +574,10 @@ def test_a_host_without_systemd_is_told_its_own_commands() -> None:
     programs = [
         {"program": f"app-daphne@r1-abc:r1-abc-{number}", "state": "STOPPED", "text": "", "pid": 0} for number in (1, 2)
     ]
-    down: dict[str, Any] = {"host__manager": "init", "host__bundle": supervised, "host__units": [],
-                            "host__exchanges": [], "host__servers": [{"address": "unix:/run/app/r1-abc-2.sock", "pid": 0}]}  # fmt: skip
+    down: dict[str, Any] = {
+        "host__manager": "init", "host__bundle": supervised, "host__units": [], "host__exchanges": [],
+        "host__servers": [{"address": "unix:/run/app/r1-abc-2.sock", "pid": 0}],
+    }  # fmt: skip
     stopped = judged(**down, host__programs=programs)
     assert stopped["verdict"] == "E104_NOT_RUNNING"
     assert stopped["finding"]["fix"] == "supervisorctl start app-daphne@r1-abc:r1-abc-2"

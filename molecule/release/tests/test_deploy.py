@@ -135,8 +135,8 @@ def test_consumers_were_told(story: Story, lab: Pair) -> None:
             if name != host.name:
                 continue
             lines = host.run(f"dashboard-generations logs --plain --lines=100000 {generation}")
-            # Uvicorn says 1005. Daphne raises in a consumer that sends in the moment in which its socket ends.
-            told = len(re.findall("disconnect: user='load' code=100[56]|autobahn.exception.Disconnected", lines))
+            # Uvicorn says 1005. Both raise in a consumer that sends in the moment in which its socket ends.
+            told = len(re.findall(r"(?:disconnect|ended): user='load' (?:code=100[56]|by \w*Disconnected)", lines))
             assert told >= len(closings), f"{told} of {len(closings)} consumers of {generation} were told on {name}"
 
 

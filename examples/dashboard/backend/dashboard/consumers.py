@@ -39,6 +39,9 @@ class DashboardConsumer(AsyncJsonWebsocketConsumer):
         """
         try:
             await super().__call__(*args)
+        except Exception as error:  # a server's own, of which uvicorn logs none
+            logger.info("ended: user=%r by %s", self.scope["user"], type(error).__name__)
+            raise
         finally:
             roster.leave(self)
             await self.leave_groups()
