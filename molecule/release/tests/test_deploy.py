@@ -140,6 +140,21 @@ def test_consumers_were_told(story: Story, lab: Pair) -> None:
             assert told >= len(closings), f"{told} of {len(closings)} consumers of {generation} were told on {name}"
 
 
+def test_server_is_what_was_asked_for(story: Story, lab: Pair) -> None:
+    """Of uvicorn, the fast parts run; neither compresses, and neither logs a token."""
+    for host in lab:
+        assert host.overview()[0]["server"] == story.server
+        with host.connect(compression="deflate") as websocket:
+            assert websocket.protocol.extensions == [], "messages are compressed"
+        if story.server == "uvicorn":
+            for pid in host.overview()[0]["pids"]:
+                loaded = host.run(f"cat /proc/{pid}/maps")
+                assert "uvloop" in loaded and "httptools" in loaded
+        logged = host.run(f"dashboard-generations logs --lines=100000 {story.after}")
+        assert "connect: user=" in logged
+        assert host.token() not in logged
+
+
 def test_nothing_of_old_generations_is_left(story: Story, lab: Pair) -> None:
     lab.assert_settled()
 

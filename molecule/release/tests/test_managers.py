@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from lab_host import ask
+from lab_host import ROOT, ask
 from pair import Copy, Pair, Playbook, ReleaseHost, deploy
 
 LOG = "/srv/dashboard/shared/workers.log"
@@ -165,6 +165,29 @@ def test_processes_have_no_power_and_many_files(lab: Pair, workers: dict[str, st
             limit = re.search(r"Max open files +(\d+) +(\d+)", host.run(f"cat /proc/{pid}/limits"))
             most = re.search(r"Max open files +(\d+) +(\d+)", host.run("cat /proc/1/limits"))
             assert limit and most and int(limit[1]) == min(65536, int(most[2])), (limit, most)
+
+
+def test_manager_that_is_restarted_has_processes_run(lab: Pair, workers: dict[str, str]) -> None:
+    """systemd does so without touching them; supervisor ends all of them, and starts what is to run after a boot."""
+    host = lab.hosts[0]
+    before = host.pids()
+    if host.live["manager"] == "systemd":
+        host.run("systemctl daemon-reexec")
+        assert host.pids() == before
+    else:
+        host.run("service supervisor stop; while pgrep supervisord; do sleep 0.2; done; service supervisor start")
+        await_that(lambda: 0 not in host.pids().values(), "not all processes were started")
+        assert not set(host.pids().values()) & set(before.values())
+        host.await_serving()
+        host.await_handshakes()
+
+
+def test_doctor_finds_nothing(lab: Pair, workers: dict[str, str]) -> None:
+    """Whatever manager and init the host has."""
+    told = Playbook("doctor", "-e", "doctor_idle_seconds=0").succeeded().output
+    for host in lab:
+        report = json.loads((ROOT / "artifacts" / "doctor" / f"{host.name}.json").read_text())
+        assert report["verdict"] == "OK", told
 
 
 def test_logs_are_shown_from_all_hosts(lab: Pair, workers: dict[str, str]) -> None:
