@@ -9,6 +9,9 @@ LAB_HTTP_PORT ?= 8080
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export PYTHONDONTWRITEBYTECODE := 1
 lab := $(PYTHON) molecule/lab/lab.py
+ifeq ($(filter container local,$(LAB)),)
+$(error LAB is "$(LAB)"; there is LAB=container (a lab host, as without it) and LAB=local (this machine itself))
+endif
 
 .PHONY: help
 help: ## Show what can be made
@@ -30,22 +33,24 @@ up-container: tools
 	  ansible-playbook site.yml $$proof
 	@molecule/lab/greet.sh
 
+# It asks before anything is installed, the tools included.
 .PHONY: up-local
-up-local: tools
-	@scripts/local.sh ask
-	@ansible-playbook --inventory inventories/local site.yml
-	@scripts/local.sh greet
+up-local:
+	@$(PYTHON) scripts/local.py ask
+	@$(MAKE) --no-print-directory tools
+	@umask 022; ansible-playbook --inventory inventories/local site.yml
+	@$(PYTHON) scripts/local.py greet
 
 .PHONY: down
-down: down-$(LAB) ## Remove the lab's hosts
-
-.PHONY: down-local
-down-local:
-	@scripts/local.sh down
+down: down-$(LAB) ## Remove the lab's hosts (LAB=local: say what is on this machine)
 
 .PHONY: down-container
 down-container:
 	@hosts=$$($(lab) list); if [ -n "$$hosts" ]; then $(lab) down $$hosts; fi
+
+.PHONY: down-local
+down-local:
+	@$(PYTHON) scripts/local.py down
 
 .PHONY: clean
 clean: ## Remove all that was made: hosts, images, keys, tools, reports

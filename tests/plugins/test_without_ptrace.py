@@ -1,0 +1,69 @@
+"""Root without CAP_SYS_PTRACE, as in containers by default, still finds who listens on a port."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+NOBODY = 65534
+LISTEN = """
+import socket, time
+server = socket.create_server(("127.0.0.1", 0))
+print(server.getsockname()[1], flush=True)
+time.sleep(60)
+"""
+pytestmark = pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("setpriv"), reason="only root can lay it down")
+
+
+@pytest.fixture
+def listener() -> Iterator[tuple[int, int]]:
+    """Process and port of a program of another user."""
+    command = ["/usr/bin/python3", "-c", LISTEN]
+    with subprocess.Popen(
+        command, user=NOBODY, group=NOBODY, extra_groups=[], stdout=subprocess.PIPE, cwd="/"
+    ) as process:
+        assert process.stdout
+        yield process.pid, int(process.stdout.readline())
+        process.kill()
+
+
+def without_ptrace(code: str) -> str:
+    """Run a program as root that may not look into processes of other users."""
+    command = ["setpriv", "--bounding-set=-sys_ptrace", "--inh-caps=-sys_ptrace", sys.executable, "-c", code]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "scripts")}
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def test_it_may_not_look_itself(listener: tuple[int, int]) -> None:
+    """Else the tests below would prove nothing."""
+    code = f"import os\ntry: os.readlink('/proc/{listener[0]}/fd/3')\nexcept PermissionError: print('refused')"
+    assert without_ptrace(code) == "refused"
+
+
+def test_question_of_the_local_machine_names_it(listener: tuple[int, int]) -> None:
+    pid, port = listener
+    assert without_ptrace(f"import local; print(local.holder({port}))") == f"python3 (process {pid})"
+
+
+def test_doctor_sees_what_it_listens_on_and_its_environment(listener: tuple[int, int]) -> None:
+    pid, port = listener
+    code = f"""
+import json
+import ansible.module_utils
+ansible.module_utils.__path__.append({str(ROOT / "plugins/module_utils")!r})
+from ansible.module_utils import doctor_host
+(found,) = [each for each in doctor_host.processes() if each["pid"] == {pid}]
+print(json.dumps([found["listens"], found["files"], sorted(doctor_host.environment_of({pid}))]))
+"""
+    listens, files, names = json.loads(without_ptrace(code))
+    assert listens == [f"tcp:127.0.0.1:{port}"]
+    assert files >= 4
+    assert "PATH" in names
