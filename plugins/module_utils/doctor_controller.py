@@ -51,7 +51,7 @@ def evidence_of(args: dict[str, Any], collected: dict[str, Any]) -> dict[str, An
     evidence: dict[str, Any] = {
         "name": args["name"], "url": args["url"], "origin": args.get("origin") or "",
         "idle_seconds": float(args.get("idle_seconds") or 0), "now": now, "host": host, "problem": problem(collected),
-        "skew": round(host["clock"] - now, 1) if host and "clock" in host else 0.0, "outside": outside,
+        "skew": (host or {}).get("skew", 0.0), "outside": outside,
         "token": {"present": bool(used), "length": len(used), "claims": claims_of(used),
                   "minted": bool(token and not args.get("token"))},
     }  # fmt: skip

@@ -94,14 +94,27 @@ class Examination:
         if self.servers and all(each["pid"] for each in self.servers):
             return {}
         dead = [each["address"] for each in self.servers if not each["pid"]]
-        lonely = {each["pid"] for each in self.processes if each["server"] and not each["listens"]
-                  and (not dead or _is_meant("", each, dead))}  # fmt: skip
+        lonely = {each["pid"] for each in self._lonely()}
         if dead:
             started = [each for each in self.units() if each["state"] in ("active", "activating")]
             lonely |= {each["pid"] for each in started if _is_meant(each["unit"], each, dead)}
         listening = {each["pid"] for each in self.processes if each["listens"]}
         ages = {pid: doctor_host.age(pid) for pid in lonely - listening - {0}}
         return {pid: {"pid": pid, "age": age} for pid, age in ages.items() if 0 <= age < LONGEST_START}
+
+    def _own(self, units: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """The units of the servers that this is about, where they are known: others' logs tell of others' faults."""
+        addresses = [each["address"] for each in self.servers]
+        alive = {each["pid"] for each in self.servers}
+        names = {each["unit"] for each in self.processes if each["pid"] in alive}
+        own = [each for each in units if each["unit"] in names or _is_meant(each["unit"], each, addresses)]
+        return own or units
+
+    def _lonely(self) -> list[dict[str, Any]]:
+        """The servers that listen nowhere, and are not known to be of another stack."""
+        lonely = [each for each in self.processes if each["server"] and not each["listens"]]
+        dead = [each["address"] for each in self.servers if not each["pid"]]
+        return [each for each in lonely if not dead or _is_meant("", each, dead)]
 
     def _choose(self, sockets: list[str], upstream: list[str]) -> None:
         """Choose which servers this is about: the live generation's, else those behind nginx, else all that run."""
@@ -121,8 +134,7 @@ class Examination:
             self.servers.append({"address": address, "pid": process["pid"] if process else 0})
         self.main = next((_holder(each["address"], listening) for each in self.servers if each["pid"]), None)
         if self.main is None:
-            lonely = [each for each in self.processes if each["server"] and not each["listens"]]
-            self.main = next(iter(lonely), None)
+            self.main = next(iter(self._lonely()), None)
         self.evidence["servers"] = self.servers
         self.evidence["upstream"] = [
             {"address": address, "listening": _holder(address, listening) is not None} for address in upstream
@@ -267,14 +279,15 @@ class Examination:
                 named = doctor_host.bundle(self.params["app"]) if self.params["app"] else {}
                 asked = pool.submit(self.ask, Project(named, None, {}), named["application"]) if named else None
                 self.look()
-                files = doctor_host.file_logs([each["pid"] for each in self.processes if each["server"]])
+                alive = [each["pid"] for each in self.servers if each["pid"]]
+                files = doctor_host.file_logs(alive or [each["pid"] for each in self.processes if each["server"]])
                 files |= doctor_host.supervisor_logs()
                 units = pool.submit(self.units)
                 if self.bundle and not asked:
                     asked = pool.submit(self.ask, Project(self.bundle, None, {}), self.bundle["application"])
                 self.ask_project(asked)
                 self.try_all()
-            self.evidence["units"] = units.result()
+            self.evidence["units"] = self._own(units.result())
             self.read_logs(files)
         except Exception:
             self.evidence["fault"] = traceback.format_exc().splitlines()[-6:]
@@ -287,7 +300,8 @@ class Examination:
         self.evidence["processes"] = [
             {key: value for key, value in each.items() if key not in private} for each in about
         ]
-        self.evidence["clock"] = doctor_host.clock()
+        # Taken at the beginning: the report of a fleet is made when its slowest host has answered.
+        self.evidence["skew"] = round(self.begun - (self.params["asked_at"] or self.begun), 1)
         self.evidence["seconds"] = round(time.time() - self.begun, 2)
         known = [secret for secret in self.secrets if len(secret or "") >= 6]
         return scrub(redact(self.evidence, known))

@@ -10,7 +10,6 @@ import re
 import socket
 import stat
 import subprocess
-import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -390,8 +389,3 @@ def leftovers(addresses: list[str], listening: set[str]) -> list[str]:
             except OSError:
                 continue
     return found
-
-
-def clock() -> float:
-    """The time of this host, in seconds since 1970."""
-    return time.time()

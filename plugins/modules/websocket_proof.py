@@ -31,6 +31,7 @@ options:
   logs: {description: Log files that must not hold the token., type: list, elements: path, default: []}
   access_log: {description: nginx's access log, which must show the attempt., type: path, default: ''}
   timeout: {description: Seconds for each handshake and each answer., type: float, default: 10}
+  asked_at: {description: "The time where this is asked from, in seconds since 1970; 0 for not known.", type: float, default: 0}
 author: ansible-channels-stack
 """
 
@@ -526,7 +527,17 @@ def prove(host: Host, proof: Proof) -> None:
 
 def why(host: Host) -> dict[str, Any]:
     """What the doctor sees on this host, with how the proof's own silent sockets ended: evidence of why it failed."""
-    named = ("app", "url", "query", "origin", "foreign_origin", "token_command", "expired_token_command", "timeout")
+    named = (
+        "app",
+        "url",
+        "query",
+        "origin",
+        "foreign_origin",
+        "token_command",
+        "expired_token_command",
+        "timeout",
+        "asked_at",
+    )
     asked = {name: host.params[name] for name in named}
     examination = Examination({**asked, "token": host.tokens["good"], "idle_seconds": 0})
     examination.secrets += host.secrets
@@ -557,6 +568,7 @@ def main() -> None:
             "logs": {"type": "list", "elements": "path", "default": []},
             "access_log": {"type": "path", "default": ""},
             "timeout": {"type": "float", "default": 10.0},
+            "asked_at": {"type": "float", "default": 0.0},
             **texts,
         },
         supports_check_mode=True,

@@ -49,7 +49,6 @@ def test_proxy(lab: LabHost, repair: ExitStack) -> None:
     faults = {
         "upgrade": lambda text: re.sub(r".*(Upgrade|Connection) .*\n", "", text),
         "connection": lambda text: re.sub(r".*Connection .*\n", "", text),
-        "version": lambda text: text.replace("proxy_http_version 1.1", "proxy_http_version 1.0"),
         "https": lambda text: text.replace("    client_max", "return 301 https://$host$request_uri; client_max"),
         "slash": lambda text: websocket.sub(r"\g<0> rewrite ^/ws/dashboard/$ /ws/dashboard permanent;", text),
         "buffers": lambda text: re.sub(r"(header_buffers|header_buffer_size) .*;", r"\1 1k;", text).replace(
@@ -77,7 +76,6 @@ def test_proxy(lab: LabHost, repair: ExitStack) -> None:
         "E301_UPGRADE_LOST", r"faults\.conf:\d+: .*proxy_set_header Upgrade \$http_upgrade", "HTTP 40[04]"
     )
     found["connection"].blames("E302_CONNECTION_LOST", r"proxy_set_header Connection \$connection_upgrade")
-    found["version"].blames("E303_HTTP10", r"proxy_http_version 1\.1")
     found["https"].blames("E305_REDIRECT_HTTPS", f"wss://{address}/ws/dashboard/", "301")
     found["slash"].blames("E306_REDIRECT_PATH", "ws://.*/ws/dashboard ", "301")
     found["buffers"].blames("E304_HEADER_BUFFERS", "large_client_header_buffers 4 16k", "414")

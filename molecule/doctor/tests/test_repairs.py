@@ -21,7 +21,6 @@ testinfra_hosts = ["ansible://doctor-1"]
 # Each is a mistake that an inventory may well hold, and that neither preflight nor the gate can see.
 MISTAKES = {
     "nginx_header_buffers": "4 1k",
-    "nginx_websocket_timeout": 4,
     "asgi_websocket_timeout": 5,
     "asgi_open_files": 64,
     "redis_maxclients": 24,
@@ -112,6 +111,9 @@ def test_settings(lab: LabHost, inventory: Inventory, repair: ExitStack) -> None
     inventory.write(MISTAKES)
     bad = inventory.run("site.yml")
     assert bad.code == 0, bad.output
+    # Preflight refuses a timeout below the pings' interval, so this one was edited by hand.
+    lab.run("sed -i '/location .ws/,/}/s/proxy_read_timeout .*/proxy_read_timeout 4s;/' %s", SITE)
+    lab.reload_nginx()
     # The page moves to an address that nobody has told the project of; tokens have grown; clients may be silent.
     moved = {"handshake_origin": "https://shop.example.org", "handshake_token": lab.token(user="u" * 3600)}
     whole = {**moved, "handshake_idle_seconds": 7}
