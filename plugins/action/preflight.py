@@ -301,6 +301,11 @@ def machine_problems(facts: Mapping[str, str], versions: list[str], minimum: str
     """What is wrong with a machine that answered."""
     if facts["user"] != "root":
         yield Problem("", f'commands run as "{facts["user"] or "nobody known"}", not as root', root_fix())
+    umask = facts.get("umask", "")
+    # Of code, environment and static files, which belong to root, nobody else could read a line.
+    if re.fullmatch(r"[0-7]+", umask) and int(umask, 8) & 0o055:
+        fix = "Write UMASK 022 in its /etc/login.defs. Where it is the controller itself, run there before Ansible:"
+        yield Problem("", f"new files are closed to the project's user (umask {umask})", f"{fix}\n  umask 022")
     supported = f"Debian {listed(versions)}"
     if facts.get("id") != "debian" or facts.get("version") not in versions:
         found = " ".join(filter(None, (facts.get("id"), facts.get("version")))) or "an unknown system"

@@ -432,6 +432,16 @@ def test_localhost_of_a_group_is_a_host(bench: Bench) -> None:
     assert run.faults() == [("host localhost", "", 'commands run as "deploy", not as root')]
 
 
+@pytest.mark.parametrize(
+    ("umask", "closed"), [("0022", False), ("022", False), ("0002", False), ("0027", True), ("077", True)]
+)
+def test_umask_that_closes_files_is_told(bench: Bench, umask: str, closed: bool) -> None:
+    """It is the host's at a login, and over connection local that of whoever runs Ansible."""
+    run = bench.run({"app": {"app1": machine(f"{DEBIAN}umask={umask}\n")}}, GOOD)
+    told = f"new files are closed to the project's user (umask {umask})"
+    assert run.faults() == ([("host app1", "", told)] if closed else [])
+
+
 def test_playbooks_are_held_back(bench: Bench) -> None:
     """The bundle's own play stops at problems, and where there are none it asks the hosts only once in a run."""
     bad = bench.run({"app": {"app1": machine(), "app2": unreachable()}}, GOOD, play="imports.yml")
