@@ -23,7 +23,7 @@ options:
   expired_token_command: {description: Command that prints an expired token., type: list, elements: str, default: []}
   idle_seconds: {description: Seconds of silence that sockets should survive., type: float, default: 0}
   timeout: {description: Seconds for each handshake., type: float, default: 5}
-  asked_at: {description: "The time where this is asked from, in seconds since 1970; 0 for not known.", type: float, default: 0}
+  asked_at: {description: The asking machine's seconds since 1970; 0 says none., type: float, default: 0}
 author: ansible-channels-stack
 """
 

@@ -31,7 +31,7 @@ options:
   logs: {description: Log files that must not hold the token., type: list, elements: path, default: []}
   access_log: {description: nginx's access log, which must show the attempt., type: path, default: ''}
   timeout: {description: Seconds for each handshake and each answer., type: float, default: 10}
-  asked_at: {description: "The time where this is asked from, in seconds since 1970; 0 for not known.", type: float, default: 0}
+  asked_at: {description: The asking machine's seconds since 1970; 0 says none., type: float, default: 0}
 author: ansible-channels-stack
 """
 
