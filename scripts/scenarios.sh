@@ -1,6 +1,6 @@
 #!/bin/sh
 # Runs molecule scenarios side by side: a run of Ansible keeps one core busy, and half of that is waiting for the host.
-#   scenarios.sh [SCENARIO...]    by default all of them, the longest first; JOBS=1 has one at a time
+#   scenarios.sh [SCENARIO...]    by default all of them; JOBS=1 has one at a time
 # Each one's output goes to artifacts/molecule/SCENARIO.log, and is shown where it fails.
 set -eu
 cd "$(dirname "$0")/.."
@@ -23,6 +23,6 @@ fi
 
 molecule/lab/lab.py engine
 # shellcheck disable=SC2046 # names of scenarios have no spaces
-[ $# -gt 0 ] || set -- release supervisor default doctor \
+[ $# -gt 0 ] || set -- release doctor supervisor default \
     $(ls molecule/*/molecule.yml | cut -d/ -f2 | grep -vx -e release -e supervisor -e default -e doctor || true)
 printf '%s\n' "$@" | xargs -n 1 -P "${JOBS:-2}" scripts/scenarios.sh --one
