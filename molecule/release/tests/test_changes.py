@@ -42,7 +42,7 @@ def test_another_manager_is_a_deploy_like_any_other(lab: Pair, copy: Callable, c
         for host in lab:
             assert {row["state"]: row["manager"] for row in host.overview()}["live"] == manager
     running.unharmed()
+    lab.settle(90)
     for host in lab:
         host.run("apt-get -qq purge --yes supervisor")
-    lab.settle(90)
     lab.assert_settled()
