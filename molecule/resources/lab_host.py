@@ -207,7 +207,7 @@ class LabHost:
         return int(json.loads((ROOT / ".lab" / "ports" / f"{self.name}.json").read_text())["80"])
 
     @cache  # noqa: B019 - there are as many objects as hosts, and they live as long as the run
-    def token(self, user: str = "tester", seconds: int = 600) -> str:
+    def token(self, user: str = "tester", seconds: int = 7200) -> str:
         """Return a token of a user, minted on the host as an operator would."""
         return self.run("dashboard-manage mint_token --user %s --ttl %s", user, str(seconds)).strip()
 
