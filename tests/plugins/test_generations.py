@@ -205,6 +205,17 @@ def test_singleton_of_the_old_release_ends_before_any_of_the_new_begins(
     assert (home / "instances" / "release1-aaaaaa-1").is_symlink()
 
 
+def test_deadline_is_none_while_a_drain_begins_or_ends(home: Path) -> None:
+    """Its file is written and removed while others look."""
+    make(home, "release0", "aaaaaa")
+    path = home / "generations" / "release0-aaaaaa" / "deadline"
+    assert tool.deadline("release0-aaaaaa") == 0.0
+    path.write_text("")
+    assert tool.deadline("release0-aaaaaa") == 0.0
+    path.write_text("1795.5\n")
+    assert tool.deadline("release0-aaaaaa") == 1795.5
+
+
 def test_serving_leads_all_links_to_the_new_generation(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     retired: list[tuple[object, ...]] = []
     monkeypatch.setattr(tool, "ETC", home / "etc")

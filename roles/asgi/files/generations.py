@@ -125,9 +125,16 @@ def drains(found: dict[str, dict[str, Any]]) -> dict[str, float]:
     for kind, manage in MANAGERS.items():
         names = {drain_name(name): name for name, described in found.items() if described["manager"] == kind}
         for name in manage(APP, HOME).begun(list(names)):
-            path = HOME / "generations" / names[name] / "deadline"
-            draining[names[name]] = float(path.read_text()) if path.exists() else 0.0
+            draining[names[name]] = deadline(names[name])
     return draining
+
+
+def deadline(generation: str) -> float:
+    """Return when a drain's sockets are closed, in seconds since the epoch; 0.0 while it begins or ends."""
+    try:
+        return float((HOME / "generations" / generation / "deadline").read_text())
+    except (FileNotFoundError, ValueError):
+        return 0.0
 
 
 def told(generation: str) -> bool:
