@@ -194,6 +194,8 @@ def test_singleton_of_the_old_release_ends_before_any_of_the_new_begins(
             {"unit": f"{release}-{kind}", "singleton": single, "schedule": times, "instances": [f"{name}-1"]}
             for kind, single, times in kinds
         ]
+        # One that another host has is not this one's, and has no files here.
+        workers.append({"unit": f"{release}-other", "singleton": True, "schedule": "", "instances": []})
         path.write_text(json.dumps({**json.loads(path.read_text()), "workers": workers}))
         (path.parent / "env").touch()
         (path.parent / "cron").write_text(f"for {release}\n")

@@ -151,6 +151,16 @@ def test_processes_follow_cores_and_memory(render: Render, cores: str, memory: s
     assert len(described["sockets"]) == len(described["instances"]) == processes
 
 
+@pytest.mark.parametrize(("first", "lines"), [("host", 2), ("another", 1)])
+def test_singleton_with_a_schedule_is_run_on_the_first_host_only(render: Render, first: str, lines: int) -> None:
+    workers = [
+        {"name": "once", "command": "x", "schedule": "0 3 * * *", "singleton": True},
+        {"name": "each", "command": "x", "schedule": "0 4 * * *"},
+    ]
+    text = render("asgi/cron.j2", asgi_workers=workers, groups={"app": [first]})
+    assert text.count(" root ") == lines and "0 4 * * * root" in text
+
+
 @pytest.mark.parametrize("options", [{}, {"asgi_memory_max": "512M", "asgi_open_files": 20000, "asgi_stop_seconds": 3}])
 def test_unit_parses(render: Render, options: dict[str, Any]) -> None:
     unit = configparser.ConfigParser(strict=False, interpolation=None)

@@ -96,8 +96,9 @@ def processes(described: dict[str, Any]) -> dict[str, Any]:
 
 
 def workers(described: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the other processes of a generation, as its manager knows them."""
-    return [{**worker, "generation": described["generation"]} for worker in described.get("workers", [])]
+    """Return the other processes of a generation that this host has, as its manager knows them."""
+    found = [worker for worker in described.get("workers", []) if worker["instances"]]
+    return [{**worker, "generation": described["generation"]} for worker in found]
 
 
 def steady(described: dict[str, Any]) -> list[dict[str, Any]]:

@@ -143,9 +143,8 @@ class Supervisor:
     SOCKET = Path("/run/supervisor.sock")
     LASTING = Path("/etc/supervisor/conf.d")
     FLEETING = Path("/run/supervisor/conf.d")
-    LOGS = Path(
-        "/var/log/supervisor"
-    )  # of Debian's package: supervisor would not start where a log's folder is missing
+    # Of Debian's package: supervisor would not start where a log's folder is missing.
+    LOGS = Path("/var/log/supervisor")
     # Supervisor's own numbers: supervisor/xmlrpc.py, class Faults.
     BAD_NAME, ALREADY_ADDED = 10, 90
 
