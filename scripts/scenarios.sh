@@ -1,7 +1,7 @@
 #!/bin/sh
 # Runs molecule scenarios side by side: a run of Ansible keeps one core busy, and half of that is waiting for the host.
 #   scenarios.sh [SCENARIO...]    by default all of them; JOBS=1 has one at a time
-# Each one's output goes to artifacts/molecule/SCENARIO.log, and is shown where it fails.
+# Each one's output goes to artifacts/molecule/SCENARIO.log, and is shown where it fails; what failed is said at the end.
 set -eu
 cd "$(dirname "$0")/.."
 mkdir -p artifacts/molecule
@@ -15,14 +15,21 @@ if [ "${1:-}" = --one ]; then
         echo "molecule: $2 passed in $((($(date +%s) - begun) / 60)) min, $passed tests"
     else
         cat "$log"
-        echo "molecule: $2 FAILED after $((($(date +%s) - begun) / 60)) min; all of it is in $log"
+        mv "$log" "${log%.log}.failed.log"
+        echo "molecule: $2 FAILED after $((($(date +%s) - begun) / 60)) min; all of it is in ${log%.log}.failed.log"
         exit 1
     fi
     exit 0
 fi
 
+rm -f artifacts/molecule/*.failed.log
 molecule/lab/lab.py engine
 # shellcheck disable=SC2046 # names of scenarios have no spaces
 [ $# -gt 0 ] || set -- release doctor supervisor default \
     $(ls molecule/*/molecule.yml | cut -d/ -f2 | grep -vx -e release -e supervisor -e default -e doctor || true)
-printf '%s\n' "$@" | xargs -n 1 -P "${JOBS:-2}" scripts/scenarios.sh --one
+printf '%s\n' "$@" | xargs -n 1 -P "${JOBS:-2}" scripts/scenarios.sh --one && exit 0
+for log in artifacts/molecule/*.failed.log; do
+    echo "molecule: what failed, by $log"
+    sed 's/\x1b\[[0-9;]*m//g' "$log" | grep -E '(FAILED|ERROR) \S+::|\bfatal: |\.py:[0-9]+: | E   ' | cut -c 1-400 | tail -n 60
+done
+exit 1
