@@ -5,6 +5,7 @@ from __future__ import annotations
 import configparser
 import json
 import os
+import re
 import resource
 import subprocess
 from collections.abc import Callable
@@ -200,6 +201,29 @@ def test_environment_arrives_as_it_was_written(tmp_path: Path, render: Render, v
     ).stdout.decode()
     running = dict(entry.split("=", 1) for entry in shown.split("\0") if "=" in entry)
     assert {name: value for name, value in running.items() if name.startswith("APP_")} == values
+
+
+def test_environment_of_who_calls_does_not_arrive(tmp_path: Path, render: Render) -> None:
+    """An operator's own DJANGO_SETTINGS_MODULE would have `<app>-manage migrate` act on another database."""
+    (tmp_path / "env").write_text(render("asgi/env.j2", release_environment={"WANTED": "yes"}, release_secrets={}))
+    script = render("asgi/within.j2")
+    generation = re.search(r"ASGI_GENERATION=(\S+)", script)
+    assert generation
+    script = re.sub(r"^\. .*/env$", f". {tmp_path}/env", script, flags=re.MULTILINE)
+    script = re.sub(r"^cd .*$", f"cd {tmp_path}", script, flags=re.MULTILINE)
+    (tmp_path / "within").write_text(script)
+    (tmp_path / "within").chmod(0o755)
+    stray = {"DJANGO_SETTINGS_MODULE": "other.settings", "PYTHONPATH": "/other", "ASGI_GENERATION": "other"}
+    given = {"PATH": "/usr/bin:/bin", "TERM": "xterm mono", "ASGI_INSTANCE": "some-1", **stray}
+    shown = subprocess.run(
+        [tmp_path / "within", "/usr/bin/env", "-0"], capture_output=True, check=True, env=given, text=True
+    ).stdout
+    running = dict(entry.split("=", 1) for entry in shown.split("\0") if "=" in entry)
+    assert running["WANTED"] == "yes"
+    assert (running["TERM"], running["ASGI_INSTANCE"]) == ("xterm mono", "some-1")
+    assert running["ASGI_GENERATION"] == generation[1]
+    assert "PYTHONPATH" not in running
+    assert running.get("DJANGO_SETTINGS_MODULE") != "other.settings"
 
 
 @pytest.mark.parametrize(("memory", "limit"), [("100", "64mb"), ("2000", "400mb")])
