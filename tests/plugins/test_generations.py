@@ -63,6 +63,7 @@ def make(home: Path, release: str, digits: str, venv: str = "v1", served: float 
     described = {
         "generation": name, "release": release, "version": "v1", "unit": "dashboard-daphne", "instances": [f"{name}-1"],
         "manager": "systemd",
+        "user": "nobody",
         "sockets": [str(home / f"{name}-1.sock")],
     }  # fmt: skip
     (folder / "generation.json").write_text(json.dumps(described))
@@ -281,7 +282,7 @@ def test_connections_are_closed_one_after_another_and_no_others(tmp_path: Path) 
     waiting = [threading.Thread(target=wait, args=entry) for entry in old]
     for thread in waiting:
         thread.start()
-    assert tool.close_all([paths[0]], 1.0) == 4
+    assert tool.close_all([paths[0]], 1.0, "nobody") == 4
     for thread in waiting:
         thread.join()
     assert len(ended) == 4 and max(ended.values()) - min(ended.values()) > 0.5

@@ -1,10 +1,11 @@
-"""Root without CAP_SYS_PTRACE, as in containers by default, still finds who listens on a port."""
+"""Root without CAP_SYS_PTRACE, as in containers by default, still finds who listens, and still ends what drains."""
 
 from __future__ import annotations
 
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -19,6 +20,16 @@ import socket, time
 server = socket.create_server(("127.0.0.1", 0))
 print(server.getsockname()[1], flush=True)
 time.sleep(60)
+"""
+ACCEPT = """
+import socket, sys
+server = socket.socket(socket.AF_UNIX)
+server.bind(sys.argv[1])
+server.listen()
+print("listens", flush=True)
+connection, _ = server.accept()
+print("accepted", flush=True)
+print("told" if connection.recv(1) == b"" else "not told", flush=True)
 """
 pytestmark = pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("setpriv"), reason="only root can lay it down")
 
@@ -35,9 +46,9 @@ def listener() -> Iterator[tuple[int, int]]:
         process.kill()
 
 
-def without_ptrace(code: str) -> str:
+def without_ptrace(code: str, python: str = sys.executable) -> str:
     """Run a program as root that may not look into processes of other users."""
-    command = ["setpriv", "--bounding-set=-sys_ptrace", "--inh-caps=-sys_ptrace", sys.executable, "-c", code]
+    command = ["setpriv", "--bounding-set=-sys_ptrace", "--inh-caps=-sys_ptrace", python, "-c", code]
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "scripts")}
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout.strip()
 
@@ -67,3 +78,32 @@ print(json.dumps([found["listens"], found["files"], sorted(doctor_host.environme
     assert listens == [f"tcp:127.0.0.1:{port}"]
     assert files >= 4
     assert "PATH" in names
+
+
+def test_drain_closes_sockets(tmp_path: Path) -> None:
+    """At its deadline, one by one; both ends notice."""
+    for folder in (tmp_path, *tmp_path.parents):  # the other user's socket, and the tool, are below it
+        if folder.owner() == "root" and str(folder).startswith("/tmp/"):
+            folder.chmod(0o755)
+    home = tmp_path / "nobodys"
+    home.mkdir()
+    os.chown(home, NOBODY, NOBODY)
+    for file in ("generations.py", "managers.py"):
+        shutil.copy(ROOT / "roles" / "asgi" / "files" / file, tmp_path)
+    path = str(home / "socket")
+    command = ["/usr/bin/python3", "-c", ACCEPT, path]
+    with (
+        subprocess.Popen(
+            command, user=NOBODY, group=NOBODY, extra_groups=[], stdout=subprocess.PIPE, cwd="/", text=True
+        ) as server,
+        socket.socket(socket.AF_UNIX) as client,
+    ):
+        assert server.stdout and server.stdout.readline() == "listens\n"
+        client.connect(path)
+        client.settimeout(5)
+        assert server.stdout.readline() == "accepted\n"
+        code = f"import sys; sys.path.insert(0, {str(tmp_path)!r})\nimport generations\n"
+        said = without_ptrace(f"{code}print(generations.close_all([{path!r}], 0.0, 'nobody'))", "/usr/bin/python3")
+        assert said == "1"
+        assert server.stdout.readline() == "told\n"
+        assert client.recv(1) == b""
