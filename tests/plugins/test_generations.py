@@ -103,6 +103,18 @@ def test_tidy_keeps_what_may_serve_again(home: Path, monkeypatch: pytest.MonkeyP
     assert "generation release4-aaaaaa" in gone and "releases/release3" in gone
 
 
+def test_tidy_removes_units_that_no_kept_generation_has(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Such as those of a worker that left the inventory, or of the other server; those of another project stay."""
+    rows = [make(home, f"release{number}", "aaaaaa") for number in range(3)]
+    rows[0]["state"] = "live"
+    for row, workers in zip(rows, (["queue"], ["queue", "beat"], ["queue", "nightly"]), strict=True):
+        row["workers"] = [{"unit": f"dashboard-{name}", "instances": [], "schedule": ""} for name in workers]
+    rows[2]["unit"] = "dashboard-uvicorn"
+    gone = tidy(monkeypatch, rows, keep=1)
+    assert Recorder.told[-1] == ("remove", ["dashboard-nightly", "dashboard-uvicorn"])
+    assert {"unit dashboard-nightly", "unit dashboard-uvicorn"} <= set(gone)
+
+
 def test_tidy_removes_what_never_served(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = [make(home, "release0", "aaaaaa"), make(home, "release0", "bbbbbb", "v2")]
     rows[0]["state"], rows[1]["state"] = "live", "new"

@@ -71,6 +71,8 @@ def workers(lab: Pair, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dic
     lab.settle()
     for host in lab:
         assert host.run("ls /etc/cron.d").split().count("dashboard") == 0, "cron still runs what is gone"
+        host.run("dashboard-generations tidy 0 3")  # as deploys do when no kept generation has workers
+        assert "dashboard-queue" not in host.run("ls /etc/systemd/system"), "units of what is gone are left"
     lab.assert_settled()
 
 

@@ -432,6 +432,11 @@ def drain(generation: str, seconds: float, spread: float, command: list[str]) ->
     print(f"{generation}: stopped", flush=True)
 
 
+def units(rows: list[dict[str, Any]], kind: str) -> set[str]:
+    """Return the units, or kinds of programs, of all those generations that one kind of manager runs."""
+    return {group["unit"] for row in rows if row["manager"] == kind for group in (row, *row.get("workers", []))}
+
+
 # --- tidying ----------------------------------------------------------------------------------------------------------
 
 
@@ -460,6 +465,9 @@ def tidy(keep: int, limit: int) -> list[str]:
             gone.append(f"generation {row['generation']}")
     for kind, manage in MANAGERS.items():
         manage(APP, HOME).clean([drain_name(row["generation"]) for row in rows if row["manager"] == kind])
+        unused = units(rows, kind) - units(needed, kind)
+        manage(APP, HOME).remove(sorted(unused))
+        gone += [f"unit {unit}" for unit in sorted(unused)]
     # A generation whose drain was ended by a reboot is kept, and its processes are not.
     names = {row["generation"] for row in needed if row["state"] != "kept"}
     for link in (HOME / "instances").iterdir():

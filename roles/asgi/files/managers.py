@@ -42,6 +42,8 @@ def run(*command: str, check: bool = True) -> str:
 class Systemd:
     """Processes are instances of template units, `<unit>@<instance>.service`; drains are transient units."""
 
+    UNITS = Path("/etc/systemd/system")
+
     def __init__(self, app: str, home: Path) -> None:
         """Take the project's name and its folder."""
         self.app = app
@@ -97,6 +99,13 @@ class Systemd:
 
     def clean(self, names: list[str]) -> None:
         """Remove what ended background commands left; here nothing is left."""
+
+    def remove(self, units: list[str]) -> None:
+        """Remove units that no generation has any more, such as those of a worker that left the inventory."""
+        for unit in units:
+            (self.UNITS / f"{unit}@.service").unlink(missing_ok=True)
+        if units:
+            run("systemctl", "daemon-reload")
 
     def remove_logs(self, groups: list[Group]) -> None:
         """Remove the logs of processes that nobody will ask for any more; the journal does so itself."""
@@ -240,6 +249,9 @@ class Supervisor:
         patterns = [*(f"{unit}@{generation}-*.log" for unit in units), f"{self.app}-drains.log"]
         files = sorted(str(path) for pattern in patterns for path in self.LOGS.glob(pattern))
         return ["tail", f"--lines={lines}", *(["-F"] if follow else []), *(["--quiet"] if plain else []), *files]
+
+    def remove(self, units: list[str]) -> None:
+        """Remove kinds of programs that no generation has any more; here each generation has a file of its own."""
 
     def remove_logs(self, groups: list[Group]) -> None:
         """Remove the logs of processes that nobody will ask for any more."""
