@@ -64,7 +64,7 @@ lint: tools ## Check the style of everything
 
 .PHONY: unit
 unit: tools ## Run the tests that need no host
-	@pytest --quiet tests
+	@pytest --quiet --numprocesses=2 --dist=worksteal tests
 	@cd examples/dashboard/backend && pytest --quiet
 
 .PHONY: molecule
