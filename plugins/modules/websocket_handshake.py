@@ -136,6 +136,13 @@ options:
     description:
       - A path that is also fetched with GET from the same place, such as V(/health/).
     type: str
+  http_sockets:
+    description:
+      - Paths of unix sockets that are asked for O(http_path) and for no handshake, in place of the other targets. For
+        where plain HTTP is answered by other processes.
+    type: list
+    elements: path
+    default: []
   http_status:
     description:
       - The statuses that are right for O(http_path). Any below 500, if empty.
@@ -185,7 +192,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 handshakes:
-  description: One entry for each target, in the order of O(unix_sockets).
+  description: One entry for each target, in the order of O(unix_sockets), then of O(http_sockets).
   returned: always, except for wrong options
   type: list
   elements: dict
@@ -250,7 +257,7 @@ import re
 import ssl
 import time
 import urllib.parse
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -324,6 +331,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "validate_certs": {"type": "bool", "default": True},
     "ca_path": {"type": "path"},
     "http_path": {"type": "str"},
+    "http_sockets": {"type": "list", "elements": "path", "default": []},
     "http_status": {"type": "list", "elements": "int", "default": []},
 }
 
@@ -420,7 +428,10 @@ def url_secrets(url: str) -> set[str]:
 # --- a check
 
 
-def check(plan: Plan, unix_socket: str | None) -> dict[str, Any]:
+Try = Callable[[Plan, "str | None"], dict[str, Any]]
+
+
+def check(plan: Plan, unix_socket: str | None, attempt: Try) -> dict[str, Any]:
     """Try one target until it is right or the time to wait is over."""
     give_up = time.monotonic() + plan.options["wait_seconds"]
     attempts = 0
@@ -435,8 +446,19 @@ def check(plan: Plan, unix_socket: str | None) -> dict[str, Any]:
 def attempt(plan: Plan, unix_socket: str | None) -> dict[str, Any]:
     """One try on one target: the GET first, which a process can answer before its sockets work, then the handshake."""
     result = empty_result(unix_socket or tcp_target(plan))
-    http_problem = attempt_http(plan, unix_socket, result)
+    http_problem = None if plan.options["http_sockets"] else attempt_http(plan, unix_socket, result)
     problem = attempt_handshake(plan, unix_socket, result) or http_problem
+    return settled(plan, result, problem)
+
+
+def attempt_plain(plan: Plan, unix_socket: str | None) -> dict[str, Any]:
+    """One try on a target that answers plain HTTP and nothing else."""
+    result = empty_result(str(unix_socket))
+    return settled(plan, result, attempt_http(plan, unix_socket, result))
+
+
+def settled(plan: Plan, result: dict[str, Any], problem: Problem | None) -> dict[str, Any]:
+    """Return a result with its problem, and without what nobody may see."""
     result.update(ok=problem is None, problem=problem)
     if "set-cookie" in result["headers"]:
         result["headers"]["set-cookie"] = MASK
@@ -680,9 +702,10 @@ def run(options: Mapping[str, Any], secrets: Iterable[str]) -> tuple[list[dict[s
     secrets = list(secrets)
     try:
         plan = make_plan(options, secrets)
-        targets = options["unix_sockets"] or [None]
+        targets: list[tuple[str | None, Try]] = [(target, attempt) for target in options["unix_sockets"] or [None]]
+        targets += [(target, attempt_plain) for target in options["http_sockets"]]
         with ThreadPoolExecutor(max_workers=min(len(targets), MAX_THREADS)) as pool:
-            return list(pool.map(lambda target: check(plan, target), targets)), ""
+            return list(pool.map(lambda target: check(plan, *target), targets)), ""
     except ValueError as error:
         return [], str(redact(str(error), secrets))
     except Exception as error:

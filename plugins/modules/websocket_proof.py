@@ -286,8 +286,11 @@ def check_redis_py(host: Host, proof: Proof) -> None:
 def check_http(host: Host, proof: Proof) -> None:
     """3: nginx's local port answers, and each process's socket does."""
     ways = [(f"port {host.params['local_port']}", {"address": f"127.0.0.1:{host.params['local_port']}"})]
+    # Where plain HTTP is answered by processes of its own, the others may know none.
+    plain = host.bundle.get("wsgi") or host.bundle
     ways += [
-        (f"process {name}", {"unix_socket": path}) for name, path in zip(host.instances, host.sockets, strict=True)
+        (f"process {name}", {"unix_socket": path})
+        for name, path in zip(plain.get("instances", []), plain.get("sockets", []), strict=True)
     ]
     answers, faults = [], []
     for name, way in ways:
