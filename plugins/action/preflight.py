@@ -706,6 +706,10 @@ def nginx_paths(host: HostView) -> Iterator[Problem]:
     """Paths of the site are plain, and no two of them are the same."""
     given = [(name, host.get(name)) for name in ("nginx_static_url", "nginx_media_url")]
     given += [("nginx_websocket_paths", path) for path in host.items("nginx_websocket_paths")]
+    prefix = str(host.get("nginx_path_prefix") or "")
+    if prefix and (fault := path_fault(prefix) or ("ends with a slash" if prefix.endswith("/") else "")):
+        fix = "Write it with a slash before it and none behind:\n  nginx_path_prefix: /chat"
+        yield Problem("nginx_path_prefix", f'"{prefix}" {fault}', fix)
     known: dict[str, str] = {}
     for name, path in given:
         if not isinstance(path, str) or (not path and name != "nginx_websocket_paths"):

@@ -744,6 +744,10 @@ def test_workers_have_names_of_their_own() -> None:
         ({"nginx_websocket_paths": ["/ws/(chat|live)/"]}, "is not a plain path"),
         ({"nginx_websocket_paths": ["/ws/ { return 200; }"]}, "is not a plain path"),
         ({"nginx_websocket_paths": [""]}, "does not begin with a slash"),
+        ({"nginx_path_prefix": "chat"}, "does not begin with a slash"),
+        ({"nginx_path_prefix": "/chat/"}, "ends with a slash"),
+        ({"nginx_path_prefix": "/"}, "ends with a slash"),
+        ({"nginx_path_prefix": "/chat room"}, "is not a plain path"),
     ],
 )
 def test_paths_of_the_site(variables: dict[str, Any], fault: str) -> None:
@@ -755,6 +759,7 @@ def test_paths_that_are_right() -> None:
     paths = ["/", "/ws", "/chat/", "/ws/chat/", "/chat/"]
     given = {"nginx_static_url": "/assets/", "nginx_media_url": "/m/", "nginx_websocket_paths": paths}
     assert problems("nginx_paths", **given) == []
+    assert problems("nginx_paths", nginx_path_prefix="/chat/v1", **given) == []
     assert problems("nginx_paths", nginx_static_url="", nginx_media_url="", nginx_websocket_paths=[]) == []
 
 

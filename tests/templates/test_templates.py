@@ -74,6 +74,7 @@ def location(block: list[dict[str, Any]], path: str) -> list[dict[str, Any]]:
         {"nginx_http_port": 8081, "nginx_local_port": 9000, "nginx_header_buffers": "4 64k"},
         {"asgi_processes": 7},
         {"asgi_http": "wsgi"},
+        {"nginx_path_prefix": "/chat", "nginx_media_url": "/media/", "nginx_websocket_paths": ["/", "/ws/"]},
         {"maintenance": "on", "nginx_maintenance_allow": ["127.0.0.1", "10.0.0.0/8"]},
     ],
 )
@@ -95,6 +96,7 @@ def test_nginx_overwrites_what_a_client_could_claim(tmp_path: Path, render: Rend
         "X-Forwarded-Port": "$server_port",
         "X-Real-IP": "$remote_addr",
         "Forwarded": "",
+        "Daphne-Root-Path": "",
     }
 
 
@@ -125,6 +127,14 @@ def test_nginx_timeouts_follow_the_options(tmp_path: Path, render: Render) -> No
 def test_nginx_path_may_be_that_of_everything(tmp_path: Path, render: Render) -> None:
     parsed = parsed_nginx(tmp_path, render, nginx_websocket_paths=["/"], nginx_websocket_timeout=7200)
     assert [entry["args"] for entry in found(location(parsed, "/"), "proxy_read_timeout")] == [["7200s"]]
+
+
+def test_nginx_has_the_project_below_a_path(tmp_path: Path, render: Render) -> None:
+    parsed = parsed_nginx(tmp_path, render, nginx_path_prefix="/chat", nginx_media_url="/media/")
+    paths = {" ".join(entry["args"]) for entry in found(parsed, "location")}
+    below = {"/chat/", "/chat/ws/", "/chat/static/", "/static/", "/chat/media/", "/media/", "= /chat", "/"}
+    assert paths == {*below, "@dash-board_before", "@dash-board_maintenance"}
+    assert [entry["args"] for entry in found(location(parsed, "/"), "return")] == [["404"]]
 
 
 @pytest.mark.parametrize(
@@ -211,7 +221,7 @@ def test_processes_for_plain_http_are_a_kind_of_their_own(render: Render) -> Non
     )
     differing = [line for line in ours if line not in theirs]
     assert {line.partition("=")[0] for line in differing} == {"Description", "ExecStart", "SyslogIdentifier"}
-    compile(render("asgi/gunicorn.py.j2"), "gunicorn.py", "exec")
+    compile(render("asgi/gunicorn.conf.py.j2"), "gunicorn.conf.py", "exec")
 
 
 @pytest.mark.parametrize(
