@@ -800,6 +800,42 @@ def nginx_static_hashed(host: HostView) -> Iterator[Problem]:
             yield Problem("nginx_static_hashed", f'"{pattern}" {fault}', fix)
 
 
+@check("handshake")
+def handshake_token(host: HostView) -> Iterator[Problem]:
+    """Where a token is to stand, there is one."""
+    if {"handshake_token", "handshake_token_command"} & host.faulty:
+        return
+    asked = {name: host.raw(name) for name in ("handshake_path", "handshake_headers", "handshake_subprotocols")}
+    places = [name for name, value in asked.items() if any("{token}" in text for text in strings(value))]
+    if places and not host.get("handshake_token") and not host.get("handshake_token_command"):
+        fix = (
+            "Say how one is made, or leave it out where everybody may connect:\n"
+            "  handshake_token_command: [python, manage.py, mint_token]\n  handshake_path: /ws/"
+        )
+        yield Problem(places[0], "has {token} in it, and nothing says how a token is made", fix)
+
+
+# What a handshake has of its own.
+OWN_HEADERS = {"host", "origin", "connection", "upgrade", "user-agent"}
+
+
+@check("handshake")
+def handshake_offers(host: HostView) -> Iterator[Problem]:
+    """Headers and subprotocols are such as can be sent."""
+    headers = host.get("handshake_headers")
+    for name, value in headers.items() if is_mapping(headers) else ():
+        fix = 'Write a header\'s name and its text:\n  handshake_headers: {Cookie: "sessionid={token}"}'
+        if not re.fullmatch(r"[A-Za-z0-9-]+", str(name)) or re.search(r"[\r\n\0]", str(value)):
+            yield Problem("handshake_headers", f'"{name}" is no header that can be sent', fix)
+        elif str(name).lower() in OWN_HEADERS or str(name).lower().startswith("sec-websocket-"):
+            fix = "Leave it out; there are handshake_host, handshake_origin and handshake_subprotocols."
+            yield Problem("handshake_headers", f"has {name}, which each handshake has already", fix)
+    for protocol in host.items("handshake_subprotocols"):
+        if not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", str(protocol).replace("{token}", "x")):
+            fix = "Write names without spaces, commas and slashes:\n  handshake_subprotocols: [graphql-transport-ws]"
+            yield Problem("handshake_subprotocols", f'"{protocol}" is no name of a subprotocol', fix)
+
+
 @check("remove")
 def remove_data(host: HostView) -> Iterator[Problem]:
     """What becomes of the data is said clearly, or not at all."""

@@ -62,7 +62,7 @@ options:
     default: {}
   subprotocols:
     description:
-      - Subprotocols to offer, in order.
+      - Subprotocols to offer, in order. The server must take one of them, as browsers demand.
     type: list
     elements: str
     default: []
@@ -264,9 +264,10 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
-from ansible.module_utils.channels_secrets import MASK, redact
+from ansible.module_utils.channels_secrets import MASK, header_secrets, redact
 from ansible.module_utils.channels_websocket import (
     HAS_WSPROTO,
+    NO_SUBPROTOCOL,
     WSPROTO_IMPORT_ERROR,
     Closed,
     HandshakeFailed,
@@ -286,28 +287,6 @@ MAX_TEXTS = 20
 MAX_TEXT_LENGTH = 500
 MAX_THREADS = 32
 
-#: Headers whose values are no secrets. All others are masked: a value that is masked by mistake hurts less.
-HARMLESS_HEADERS = frozenset(
-    [
-        "accept",
-        "accept-encoding",
-        "accept-language",
-        "cache-control",
-        "forwarded",
-        "host",
-        "origin",
-        "pragma",
-        "user-agent",
-        "x-forwarded-for",
-        "x-forwarded-host",
-        "x-forwarded-port",
-        "x-forwarded-proto",
-        "x-real-ip",
-        "x-request-id",
-    ]
-)
-#: Pieces of a header this long are masked by themselves too: a server echoes "Bearer abc" as "abc".
-SECRET_PIECE = 6
 SECRET_PARAMETER = re.compile(r"token|jwt|secret|passw|auth|ticket|session|signature|api_?key|^key$", re.IGNORECASE)
 
 ARGUMENTS: dict[str, dict[str, Any]] = {
@@ -410,13 +389,6 @@ def make_context(options: Mapping[str, Any]) -> ssl.SSLContext:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     return context
-
-
-def header_secrets(headers: Mapping[str, Any]) -> set[str]:
-    """The values of headers that may be secret, and their longer pieces."""
-    values = {str(value) for name, value in headers.items() if str(name).lower() not in HARMLESS_HEADERS and value}
-    pieces = {piece for value in values for piece in re.split(r"[\s;,=]+", value)}
-    return values | {piece for piece in pieces if len(piece) >= SECRET_PIECE and piece != "{token}"}
 
 
 def url_secrets(url: str) -> set[str]:
@@ -590,7 +562,7 @@ def converse(plan: Plan, websocket: WebSocket, result: dict[str, Any]) -> Proble
     result["received"] = texts[:MAX_TEXTS]
     if closed:
         result.update(close_code=closed.code, close_reason=closed.reason)
-    return judge_conversation(plan, closed, missing, texts)
+    return judge_conversation(plan, result, closed, missing, texts)
 
 
 def talk(plan: Plan, websocket: WebSocket, texts: list[str]) -> list[str]:
@@ -617,18 +589,31 @@ def listen(websocket: WebSocket, seconds: float, texts: list[str]) -> None:
     texts += [message.text for message in report.messages]
 
 
-def judge_conversation(plan: Plan, closed: Closed | None, missing: list[str], texts: list[str]) -> Problem | None:
+def judge_conversation(
+    plan: Plan, result: dict[str, Any], closed: Closed | None, missing: list[str], texts: list[str]
+) -> Problem | None:
     """Return what is wrong with a conversation, or None where it went as expected."""
     outcome, codes = plan.options["outcome"], plan.options["close_codes"]
     if outcome == "any":
         return None
     if outcome == "refused":
         return None if closed and closed.code in codes else not_refused(closed, codes)
+    if plan.subprotocols and not result["subprotocol"] and not closed:
+        return no_subprotocol()
     if missing:
         return not_received(plan, closed, missing, texts)
     if codes:
         return None if closed and closed.code in codes else not_closed(plan, closed, codes)
     return as_problem(closed) if closed else None
+
+
+def no_subprotocol() -> Problem:
+    """Return the problem of an answer that takes none of the subprotocols."""
+    return {
+        "what": "The handshake was accepted, but with none of the subprotocols that were offered.",
+        "likely": "The consumer accepts without naming one. Browsers end such a socket at once.",
+        "fix": NO_SUBPROTOCOL,
+    }
 
 
 def not_refused(closed: Closed | None, codes: list[int]) -> Problem:

@@ -850,3 +850,35 @@ def test_answer_about_the_data_is_clear() -> None:
         assert problems("remove_data", remove_data=value) == []
     ((variable, fault, _),) = problems("remove_data", remove_data="perhaps")
     assert variable == "remove_data" and '"perhaps" is neither' in fault
+
+
+def test_token_that_stands_somewhere_is_made_somewhere() -> None:
+    for name, value in (
+        ("handshake_path", "/ws/?token={token}"),
+        ("handshake_headers", {"Cookie": "sessionid={token}"}),
+        ("handshake_subprotocols", ["bearer", "{token}"]),
+    ):
+        ((variable, fault, fix),) = problems("handshake_token", **{name: value})
+        assert variable == name and "nothing says how" in fault and "handshake_token_command" in fix
+        assert problems("handshake_token", **{name: value}, handshake_token="x") == []
+        assert problems("handshake_token", **{name: value}, handshake_token_command=["mint"]) == []
+    assert problems("handshake_token", handshake_path="/ws/", handshake_headers={}, handshake_subprotocols=[]) == []
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "fault"),
+    [
+        ("handshake_headers", {"Coo kie": "x"}, "is no header"),
+        ("handshake_headers", {"Cookie": "a\r\nX: b"}, "is no header"),
+        ("handshake_headers", {"Origin": "https://x"}, "has Origin"),
+        ("handshake_headers", {"Sec-WebSocket-Protocol": "x"}, "has Sec-WebSocket-Protocol"),
+        ("handshake_subprotocols", ["a b"], "is no name"),
+        ("handshake_subprotocols", ["a,b"], "is no name"),
+        ("handshake_subprotocols", [""], "is no name"),
+    ],
+)
+def test_what_a_handshake_sends_can_be_sent(variable: str, value: Any, fault: str) -> None:
+    ((told, text, _),) = problems("handshake_offers", **{variable: value})
+    assert told == variable and fault in text
+    right = {"handshake_headers": {"Cookie": "sessionid={token}"}, "handshake_subprotocols": ["bearer", "{token}"]}
+    assert problems("handshake_offers", **right) == []

@@ -359,6 +359,16 @@ def test_plain_http_of_other_sockets(check: Check, serve: Serve) -> None:
     assert first["ok"] and not second["ok"] and "answered with 500" in second["problem"]["what"]
 
 
+def test_a_subprotocol_is_taken(check: Check, serve: Serve) -> None:
+    """Browsers end a socket whose server takes none of those that they offered."""
+    url = serve(stay, subprotocols=["pad.v1"]).url
+    (entry,) = check(url=url, subprotocols=["pad.v2", "pad.v1"])
+    assert entry["ok"] and entry["subprotocol"] == "pad.v1"
+    (entry,) = check(url=serve(stay).url, subprotocols=["pad.v1"])
+    assert not entry["ok"] and "none of the subprotocols" in entry["problem"]["what"]
+    assert check(url=serve(stay).url, subprotocols=["pad.v1"], outcome="any")[0]["ok"]
+
+
 def test_it_gives_up(check: Check, short_dir: Path) -> None:
     (entry,) = check(url="ws://localhost/", unix_sockets=[str(short_dir / "no")], wait_seconds=0.5, delay=0.2)
     assert not entry["ok"] and entry["attempts"] in (2, 3)

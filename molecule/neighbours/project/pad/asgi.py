@@ -19,7 +19,7 @@ sockets = [
     path("ws/silent/", Silent.as_asgi()),
     path("ws/protocol/", Protocol.as_asgi()),
 ]
-known = ["localhost", "127.0.0.1", "pad.test", "scrap.test"]
+known = ["127.0.0.2", "127.0.0.3"]
 application = ProtocolTypeRouter(
     {"http": django, "websocket": OriginValidator(AuthMiddlewareStack(URLRouter(sockets)), known)}
 )
