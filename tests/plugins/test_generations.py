@@ -241,9 +241,9 @@ def test_processes_for_plain_http_begin_and_end_with_the_others(home: Path) -> N
 
 
 def test_removal_leaves_shared_files_and_what_is_of_others(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("ETC", "UNITS", "BIN", "SBIN"):
+    for name in ("ETC", "BIN", "SBIN", "UNITS"):
         (home / "host" / name).mkdir(parents=True)
-        monkeypatch.setattr(tool, name, home / "host" / name)
+        monkeypatch.setattr(tool.Systemd if name == "UNITS" else tool, name, home / "host" / name)
     monkeypatch.setattr(tool, "end_processes", lambda user: None)
     monkeypatch.setattr(tool, "__file__", str(home / "host" / "lib" / "generations.py"))
     monkeypatch.setattr(tool, "HOME", home / "srv")

@@ -44,7 +44,6 @@ HOME = Path("/srv") / APP
 HISTORY = HOME / "history.jsonl"
 LOCK = HOME / "deploy.lock"
 CRON = Path("/etc/cron.d") / APP
-UNITS = Path("/etc/systemd/system")
 BIN, SBIN = Path("/usr/local/bin"), Path("/usr/local/sbin")
 UPSTREAM = Path("/etc/nginx/conf.d") / f"{APP}-upstream.conf"
 SETTLE = 3.0  # seconds in which requests that nginx had accepted before a switch still reach the old processes
@@ -450,7 +449,9 @@ def drain(generation: str, seconds: float, spread: float, command: list[str]) ->
 
 def units(rows: list[dict[str, Any]], kind: str) -> set[str]:
     """Return the units, or kinds of programs, of all those generations that one kind of manager runs."""
-    return {group["unit"] for row in rows if row["manager"] == kind for group in (row, *row.get("workers", []))}
+    return {
+        group["unit"] for row in rows if row["manager"] == kind for group in (*processes(row), *row.get("workers", []))
+    }
 
 
 # --- tidying ----------------------------------------------------------------------------------------------------------
@@ -518,8 +519,8 @@ def remove(spread: float, dry: bool) -> list[str]:
     ]
     # Also of kinds that no generation has any more; the name alone might be another project's.
     mine = f"ExecStart={HOME}/instances/"
-    units = [path for path in sorted(UNITS.glob(f"{APP}-*@.service")) if mine in path.read_text()]
-    files = [CRON, ETC / "tmpfiles.d" / f"{APP}.conf", *units, ETC / APP / "env", Path("/run") / APP]
+    own = [path for path in sorted(Systemd.UNITS.glob(f"{APP}-*@.service")) if mine in path.read_text()]
+    files = [CRON, ETC / "tmpfiles.d" / f"{APP}.conf", *own, ETC / APP / "env", Path("/run") / APP]
     files += sorted(path for path in HOME.glob("*") if path.name not in ("shared", "generations"))
     tool = Path(__file__).resolve().parent
     # Last, since a run that is killed before is gone on with by them.
@@ -546,7 +547,7 @@ def remove(spread: float, dry: bool) -> list[str]:
             path.unlink(missing_ok=True)
     with contextlib.suppress(OSError):  # something of the user's own may be in it
         (ETC / APP).rmdir()
-    if units:
+    if own:
         subprocess.run(["systemctl", "daemon-reload"], check=True)
     return gone
 
