@@ -17,7 +17,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
 HERE = Path(__file__).resolve().parents[1]
-ADDRESSES = {"pad": "127.0.0.2", "scrap": "127.0.0.3"}
+PROJECTS = ("pad", "scrap")
 
 
 def play(project: str, playbook: str, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -48,7 +48,7 @@ def projects(lab: LabHost) -> dict[str, str]:
     """Bring both projects beside the one that is there, whose socket stays open; return what the runs told."""
     told = {}
     with lab.connect() as first:
-        for project in ADDRESSES:
+        for project in PROJECTS:
             done = play(project, "site.yml")
             changes(done)
             told[project] = done.stdout
@@ -56,9 +56,14 @@ def projects(lab: LabHost) -> dict[str, str]:
     return told
 
 
+def address(lab: LabHost, project: str) -> tuple[str, int]:
+    """Return where a project is reached from here: by the published port, or by the container's own address."""
+    return ("127.0.0.1", lab.port) if project == "pad" else (lab.run("hostname -I").split()[0], 80)
+
+
 def request(lab: LabHost, project: str, path: str, method: str = "GET", body: str | None = None) -> Any:
     """Send a request to a project; return status, headers and body."""
-    way = http.client.HTTPConnection(ADDRESSES[project], lab.port, timeout=10)
+    way = http.client.HTTPConnection(*address(lab, project), timeout=10)
     try:
         way.request(method, path, body, {"Daphne-Root-Path": "/evil", "X-Forwarded-For": "1.2.3.4"})
         answer = way.getresponse()
@@ -69,9 +74,9 @@ def request(lab: LabHost, project: str, path: str, method: str = "GET", body: st
 
 def opened(lab: LabHost, project: str, path: str, **options: Any) -> ClientConnection:
     """Open a socket of a project as a page of its site does."""
-    address = ADDRESSES[project]
-    options = {"origin": f"http://{address}", "open_timeout": 10, "ping_interval": None, "proxy": None, **options}
-    return connect(f"ws://{address}:{lab.port}{path}", **options)
+    host, port = address(lab, project)
+    options = {"origin": f"http://{host}", "open_timeout": 10, "ping_interval": None, "proxy": None, **options}
+    return connect(f"ws://{host}:{port}{path}", **options)
 
 
 def protocol(lab: LabHost) -> ClientConnection:
@@ -80,7 +85,7 @@ def protocol(lab: LabHost) -> ClientConnection:
 
 
 def test_second_run_changes_nothing() -> None:
-    for project in ADDRESSES:
+    for project in PROJECTS:
         assert changes(play(project, "playbooks/deploy.yml")) == 0, f"{project} is changed again"
 
 
@@ -90,7 +95,7 @@ def test_project_below_a_path_finds_itself(lab: LabHost) -> None:
     assert status == 200 and told["asgi"]
     assert (told["path"], told["script"], told["reverse"]) == ("/pad/", "/pad", "/pad/")
     assert told["forwarded"] == told["address"] != "1.2.3.4"
-    assert told["here"] == f"http://127.0.0.2:{lab.port}/pad/"
+    assert told["here"] == f"http://127.0.0.1:{lab.port}/pad/"
     assert request(lab, "pad", "/")[0] == 404
     status, headers, _ = request(lab, "pad", "/pad?a=1")
     assert (status, headers["location"]) == (301, "/pad/?a=1")
@@ -154,7 +159,6 @@ def test_what_could_not_be_proven_is_told(projects: dict[str, str]) -> None:
     [
         ("nginx_local_port", 8000, "is 8000 for pad, and that is a port of dashboard"),
         ("nginx_server_names", ["_"], "has pad answer to every name on port 80, as does dashboard"),
-        ("nginx_server_names", ["127.0.0.3"], "has 127.0.0.3 for pad on port 80, and so has scrap"),
         ("release_app", "redis", '"redis" is a user of the host already'),
     ],
 )
@@ -208,3 +212,23 @@ def test_removal_is_noticed_by_nobody_else(lab: LabHost) -> None:
     for project in ("dashboard", "scrap"):
         assert lab.run(f"{project}-generations list").count(" live ") == 1
     assert request(lab, "scrap", "/")[0] == 200 and lab.get("/")[0] == 200
+
+
+def test_removal_under_the_other_manager(lab: LabHost) -> None:
+    """The same for a project that supervisor runs; supervisor itself stops where it runs nothing else."""
+    other = ("--extra-vars", "asgi_manager=supervisor")
+    with lab.connect() as first:
+        changes(play("scrap", "site.yml", *other))
+        programs = lab.run("ls /etc/supervisor/conf.d").split()
+        assert len(programs) == 2 and {name.partition("@")[0] for name in programs} == {"scrap-uvicorn", "scrap-wsgi"}
+        assert not json.loads(request(lab, "scrap", "/")[2])["asgi"]
+        with protocol(lab) as own:
+            changes(play("scrap", "playbooks/remove.yml", *other, "--extra-vars", "remove_data=true"))
+            with pytest.raises(ConnectionClosed):
+                own.recv(10)
+        assert echoes(first), "a socket of the lab's project has ended"
+    assert lab.host.run("ls /srv/scrap /etc/supervisor/conf.d/* /run/supervisor/conf.d/* /run/scrap").stdout == ""
+    assert lab.host.run("id scrap").rc and lab.host.run("pgrep -f /srv/scrap/").rc
+    assert lab.run("ls /var/log/nginx /var/log/supervisor").count("scrap") == 0
+    assert lab.host.run("systemctl is-active supervisor").stdout.strip() == "inactive"
+    assert lab.host.run("systemctl is-active nginx").stdout.strip() == "active"

@@ -19,7 +19,7 @@ sockets = [
     path("ws/silent/", Silent.as_asgi()),
     path("ws/protocol/", Protocol.as_asgi()),
 ]
-known = ["127.0.0.2", "127.0.0.3"]
+known = os.environ.get("KNOWN", "localhost").split(",")
 application = ProtocolTypeRouter(
     {"http": django, "websocket": OriginValidator(AuthMiddlewareStack(URLRouter(sockets)), known)}
 )
