@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import configparser
 import json
 import os
 import re
 import resource
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -222,6 +224,30 @@ def test_processes_for_plain_http_are_a_kind_of_their_own(render: Render) -> Non
     differing = [line for line in ours if line not in theirs]
     assert {line.partition("=")[0] for line in differing} == {"Description", "ExecStart", "SyslogIdentifier"}
     compile(render("asgi/gunicorn.conf.py.j2"), "gunicorn.conf.py", "exec")
+
+
+@pytest.mark.parametrize(
+    ("path", "rest"), [("/chat/ws/x/", "/ws/x/"), ("/chat/", "/"), ("/chat", "/"), ("/chatter/", None), ("/", None)]
+)
+def test_application_below_a_path(
+    tmp_path: Path, render: Render, monkeypatch: pytest.MonkeyPatch, path: str, rest: str | None
+) -> None:
+    """Django takes a prefix off a whole path; Channels' routing of every version looks at what is left first."""
+    (tmp_path / "belowproject.py").write_text(
+        "seen = []\nclass Site:\n    async def application(scope, receive, send):\n        seen.append(scope)\n"
+    )
+    mount = render("asgi/asgi_mount.py.j2", nginx_path_prefix="/chat", asgi_application="belowproject:Site.application")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "belowproject", raising=False)
+    module: dict[str, Any] = {}
+    exec(compile(mount, "asgi_mount.py", "exec"), module)
+    for kind in ("http", "websocket"):
+        asyncio.run(module["application"]({"type": kind, "path": path, "root_path": ""}, None, None))
+        (scope,) = sys.modules["belowproject"].seen
+        sys.modules["belowproject"].seen.clear()
+        assert scope["path"] == path and scope.get("path_remaining") == rest
+        assert scope["root_path"] == ("/chat" if rest else "")
+    asyncio.run(module["application"]({"type": "lifespan"}, None, None))
 
 
 @pytest.mark.parametrize(
