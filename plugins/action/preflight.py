@@ -436,6 +436,24 @@ def release_name(host: HostView) -> Iterator[Problem]:
 
 
 @check("release")
+def release_name_is_free(host: HostView) -> Iterator[Problem]:
+    """The app's name is no other user's and no other program's on the host, and its units are nobody else's."""
+    name, facts = str(host.get("release_app") or ""), probe_facts(host.probe)
+    projects = {key.removeprefix("project:") for key in facts if key.startswith("project:")}
+    if name not in projects:
+        for words, what in (("users", "is a user of the host already"), ("run", "is a program's folder in /run")):
+            if name in facts.get(words, "").split():
+                yield Problem("release_app", f'"{name}" {what}', "Write a name that nothing on the host has.")
+                break
+    for worker in host.get("asgi_workers") or []:
+        unit = f"{name}-{worker.get('name')}" if is_mapping(worker) else ""
+        for other in sorted(projects):
+            if other.startswith(f"{name}-") and (unit == other or unit.startswith(f"{other}-")):
+                fix = "Give the worker another name."
+                yield Problem("asgi_workers", f"{unit} would be a unit of {other}, which is on this host too", fix)
+
+
+@check("release")
 def release_source(host: HostView) -> Iterator[Problem]:
     """The code comes from exactly one place."""
     if {"release_folder", "release_repository"} & host.faulty:
@@ -546,6 +564,24 @@ def asgi_module(host: HostView) -> Iterator[Problem]:
 
 
 @check("asgi")
+def asgi_wsgi(host: HostView) -> Iterator[Problem]:
+    """Where gunicorn answers plain HTTP, what it serves is WSGI, and it has threads."""
+    value, threads = host.get("asgi_wsgi_application"), host.get("asgi_wsgi_threads")
+    if host.get("asgi_http") != "wsgi":
+        return
+    if isinstance(value, str):
+        name = r"[^\W\d]\w*"
+        if not re.fullmatch(rf"{name}(\.{name})*:{name}(\.{name})*", value):
+            fix = "Write it as you would give it to gunicorn:\n  asgi_wsgi_application: core.wsgi:application"
+            yield Problem("asgi_wsgi_application", f'"{value}" is not of the form module.path:attribute', fix)
+        elif value == host.get("asgi_application"):
+            fix = "Write the WSGI one, or delete the line:\n  asgi_http: wsgi"
+            yield Problem("asgi_wsgi_application", f'"{value}" is the ASGI application, which WSGI cannot call', fix)
+    if isinstance(threads, int) and threads < 1:
+        yield Problem("asgi_wsgi_threads", f"is {threads}", "Write 1 or more.")
+
+
+@check("asgi")
 def asgi_manager(host: HostView) -> Iterator[Problem]:
     """The service manager is one that can run on the host."""
     init = probe_facts(host.probe).get("init")
@@ -607,8 +643,8 @@ def asgi_workers(host: HostView) -> Iterator[Problem]:
     workers = [one for one in host.get("asgi_workers") or [] if is_mapping(one)]
     names = [str(one.get("name")) for one in workers]
     for name in dict.fromkeys(names):
-        if not re.fullmatch(r"[a-z][a-z0-9-]{0,30}", name) or name in ("daphne", "uvicorn", "drain", "manage"):
-            fix = "Write lower-case letters, digits and hyphens, and not daphne, uvicorn, drain or manage: celery"
+        if not re.fullmatch(r"[a-z][a-z0-9-]{0,30}", name) or name in ("daphne", "uvicorn", "wsgi", "drain", "manage"):
+            fix = "Write lower-case letters, digits and hyphens, and not daphne, uvicorn, wsgi, drain or manage: celery"
             yield Problem("asgi_workers", f'"{name}" cannot be the name of a worker', fix)
         if names.count(name) > 1:
             yield Problem("asgi_workers", f"has {names.count(name)} workers named {name}", "Give each its own name.")
@@ -663,6 +699,150 @@ def assigned_names(file: Path) -> set[str] | None:
             names.add(node.id)
         waiting.extend(ast.iter_child_nodes(node))
     return None if "*" in names or "__getattr__" in names else names
+
+
+@check("nginx")
+def nginx_paths(host: HostView) -> Iterator[Problem]:
+    """Paths of the site are plain, and no two of them are the same."""
+    given = [(name, host.get(name)) for name in ("nginx_static_url", "nginx_media_url")]
+    given += [("nginx_websocket_paths", path) for path in host.items("nginx_websocket_paths")]
+    prefix = str(host.get("nginx_path_prefix") or "")
+    if prefix and (fault := path_fault(prefix) or ("ends with a slash" if prefix.endswith("/") else "")):
+        fix = "Write it with a slash before it and none behind:\n  nginx_path_prefix: /chat"
+        yield Problem("nginx_path_prefix", f'"{prefix}" {fault}', fix)
+    known: dict[str, str] = {}
+    for name, path in given:
+        if not isinstance(path, str) or (not path and name != "nginx_websocket_paths"):
+            continue
+        folder = name != "nginx_websocket_paths"
+        example = {"nginx_static_url": "/static/", "nginx_media_url": "/media/"}.get(name, "[/ws/]")
+        fix = f"Write it as it begins in the browser's address:\n  {name}: {example}"
+        if fault := path_fault(path):
+            yield Problem(name, f'"{path}" {fault}', fix)
+        elif folder and (path == "/" or not path.endswith("/")):
+            fault = "is every path of the site" if path == "/" else "has no slash at its end, and would lead elsewhere"
+            yield Problem(name, f'"{path}" {fault}', fix)
+        elif known.setdefault(path, name) != name:
+            fix = f"Let them differ, or leave out the one that there is not:\n  {name}: {example}"
+            yield Problem(name, f'"{path}" is {known[path]} too', fix)
+
+
+def path_fault(path: str) -> str:
+    """Why a text is no plain path of a URL; nothing where it is."""
+    if not path.startswith("/"):
+        return "does not begin with a slash"
+    if not re.fullmatch(r"[A-Za-z0-9/._~@:+-]*", path):
+        return "is not a plain path: regular expressions and parameters have no place in it"
+    if "//" in path or {".", ".."} & set(path.split("/")):
+        return "has an empty part or dots for one, as no browser sends it"
+    return ""
+
+
+def sites_of(host: HostView) -> dict[str, list[list[str]]]:
+    """The other sites that nginx has on a host, by name: the words of their `listen` and `server_name` directives."""
+    sites = {}
+    for key, value in probe_facts(host.probe).items():
+        name = key.removeprefix("site:")
+        if name not in (key, host.get("release_app")):
+            sites[name] = [directive.split() for directive in value.split(";") if directive.strip()]
+    return sites
+
+
+@check("nginx")
+def nginx_neighbours(host: HostView) -> Iterator[Problem]:
+    """Another site on the host has neither the names nor the loopback port of this one."""
+    app, local, port = (host.get(name) for name in ("release_app", "nginx_local_port", "nginx_http_port"))
+    names = {str(name) for name in host.items("nginx_server_names")}
+    sites = sites_of(host)
+    taken = {words[1].rpartition(":")[2] for site in sites.values() for words in site if words[0] == "listen"}
+    for other, site in sites.items():
+        listens = [words[1:] for words in site if words[0] == "listen"]
+        ports = {words[0].rpartition(":")[2] for words in listens}
+        both = f"{other}, which is on this host too"
+        if str(local) in ports:
+            free = next(number for number in range(8001, 8999) if str(number) not in taken | {str(port)})
+            fix = f"Let {app} and {other} differ, such as:\n  nginx_local_port: {free}"
+            yield Problem("nginx_local_port", f"is {local} for {app}, and that is a port of {both}", fix)
+        if str(port) not in ports:
+            continue
+        if "_" in names and any("default_server" in words for words in listens):
+            fix = f"Only one may. Name those of {app}:\n  nginx_server_names: [{app}.example.org]"
+            yield Problem("nginx_server_names", f"has {app} answer to every name on port {port}, as does {both}", fix)
+        if same := names & {name for words in site if words[0] == "server_name" for name in words[1:]} - {"_"}:
+            fault = f"has {listed(sorted(same))} for {app} on port {port}, and so has {both}"
+            yield Problem("nginx_server_names", fault, f"Give {app} and {other} names of their own.")
+
+
+@check("nginx")
+def nginx_media_folder(host: HostView) -> Iterator[Problem]:
+    """Uploads are in the one folder that survives releases and that the project may write to."""
+    if not host.get("nginx_media_url"):
+        return
+    shared, folder = f"/srv/{host.get('release_app')}/shared", str(host.get("nginx_media_folder") or "")
+    if not folder.startswith(f"{shared}/") or not re.fullmatch(r"(/[A-Za-z0-9_@+-][A-Za-z0-9_.@+-]*)+", folder):
+        fix = (
+            f"Write a folder below it, which MEDIA_ROOT of the project leads to:\n  nginx_media_folder: {shared}/media"
+        )
+        yield Problem("nginx_media_folder", f'"{folder}" is not a folder below {shared}', fix)
+
+
+@check("nginx")
+def nginx_static_hashed(host: HostView) -> Iterator[Problem]:
+    """Expressions that tell hashed names are such, and end where they should in nginx's file."""
+    for pattern in host.items("nginx_static_hashed"):
+        try:
+            re.compile(str(pattern))
+            fault = "has a quotation mark or a line's end in it" if re.search(r'["\n]', str(pattern)) else ""
+        except re.error as error:
+            fault = f"is no regular expression: {error}"
+        if fault:
+            fix = "Correct it; a file's name is looked at from its end:\n  '\\.[0-9a-f]{12}\\.css$'"
+            yield Problem("nginx_static_hashed", f'"{pattern}" {fault}', fix)
+
+
+@check("handshake")
+def handshake_token(host: HostView) -> Iterator[Problem]:
+    """Where a token is to stand, there is one."""
+    if {"handshake_token", "handshake_token_command"} & host.faulty:
+        return
+    asked = {name: host.raw(name) for name in ("handshake_path", "handshake_headers", "handshake_subprotocols")}
+    places = [name for name, value in asked.items() if any("{token}" in text for text in strings(value))]
+    if places and not host.get("handshake_token") and not host.get("handshake_token_command"):
+        fix = (
+            "Say how one is made, or leave it out where everybody may connect:\n"
+            "  handshake_token_command: [python, manage.py, mint_token]\n  handshake_path: /ws/"
+        )
+        yield Problem(places[0], "has {token} in it, and nothing says how a token is made", fix)
+
+
+# What a handshake has of its own.
+OWN_HEADERS = {"host", "origin", "connection", "upgrade", "user-agent"}
+
+
+@check("handshake")
+def handshake_offers(host: HostView) -> Iterator[Problem]:
+    """Headers and subprotocols are such as can be sent."""
+    headers = host.get("handshake_headers")
+    for name, value in headers.items() if is_mapping(headers) else ():
+        fix = 'Write a header\'s name and its text:\n  handshake_headers: {Cookie: "sessionid={token}"}'
+        if not re.fullmatch(r"[A-Za-z0-9-]+", str(name)) or re.search(r"[\r\n\0]", str(value)):
+            yield Problem("handshake_headers", f'"{name}" is no header that can be sent', fix)
+        elif str(name).lower() in OWN_HEADERS or str(name).lower().startswith("sec-websocket-"):
+            fix = "Leave it out; there are handshake_host, handshake_origin and handshake_subprotocols."
+            yield Problem("handshake_headers", f"has {name}, which each handshake has already", fix)
+    for protocol in host.items("handshake_subprotocols"):
+        if not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", str(protocol).replace("{token}", "x")):
+            fix = "Write names without spaces, commas and slashes:\n  handshake_subprotocols: [graphql-transport-ws]"
+            yield Problem("handshake_subprotocols", f'"{protocol}" is no name of a subprotocol', fix)
+
+
+@check("remove")
+def remove_data(host: HostView) -> Iterator[Problem]:
+    """What becomes of the data is said clearly, or not at all."""
+    value = str(host.get("remove_data") if host.get("remove_data") is not None else "")
+    if value.strip().lower() not in ("", "true", "false", "yes", "no"):
+        fix = "Write one of the two, or leave it out to be asked:\n  -e remove_data=true\n  -e remove_data=false"
+        yield Problem("remove_data", f'"{value}" is neither true nor false', fix)
 
 
 @check("redis")

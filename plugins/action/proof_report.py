@@ -19,6 +19,7 @@ if _SHARED not in ansible.module_utils.__path__:
 from ansible.module_utils import doctor_controller, doctor_probe, doctor_proof  # noqa: E402
 from ansible.module_utils.channels_websocket import (  # noqa: E402
     HAS_WSPROTO,
+    NO_SUBPROTOCOL,
     Closed,
     HandshakeFailed,
     HandshakeRefused,
@@ -38,7 +39,7 @@ class ActionModule(ActionBase):
     _requires_connection = False
     _VALID_ARGS = frozenset(
         ("name", "collected", "url", "query", "token", "origin", "foreign_origin", "send", "validate_certs", "timeout",
-         "report")
+         "report", "headers", "subprotocols")
     )  # fmt: skip
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -52,6 +53,9 @@ class ActionModule(ActionBase):
         results = [*collected["results"], try_outside(args, token)]
         if args.get("foreign_origin"):
             results.append(try_foreign(args, token))
+        else:
+            seen = "handshake_foreign_origin is empty, as where every Origin may connect"
+            results.append(result("foreign_origin", "Handshake with a foreign Origin is refused", "skipped", seen))
         failed = [each for each in results if each["state"] == "failed"]
         evidence: dict[str, Any] = {"name": args["name"], "url": args["url"], "now": time.time()}
         if failed:
@@ -80,7 +84,7 @@ def opened(args: dict[str, Any], token: str, origin: str) -> WebSocket:
     query = f"?{args['query']}" if args.get("query") else ""
     return open_websocket(
         doctor_probe.filled(args["url"] + query, token), origin=origin or None, timeout=float(args["timeout"]),
-        ssl_context=doctor_controller.context(args),
+        ssl_context=doctor_controller.context(args), **doctor_probe.offered(args, token),
     )  # fmt: skip
 
 
@@ -90,6 +94,8 @@ def try_outside(args: dict[str, Any], token: str) -> dict[str, Any]:
     try:
         with opened(args, token, args.get("origin", "")) as websocket:
             nonce, seen = uuid.uuid4().hex, f"101 in {websocket.timings['handshake']:.0f} ms"
+            if args.get("subprotocols") and not websocket.subprotocol:
+                return result("outside", title, "failed", f"{seen}, and none of the subprotocols", fix=NO_SUBPROTOCOL)
             if not args.get("send"):
                 return result("outside", title, "passed", seen)
             websocket.send(args["send"].replace("{nonce}", nonce))

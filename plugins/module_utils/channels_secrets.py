@@ -22,6 +22,28 @@ _PATTERNS = (
     (re.compile(r"(?i)\b((?:set-)?cookie|authorization)(['\"]?\s*[:=]\s*)[^\r\n]+"), r"\1\2***"),
     (re.compile(r"(?i)(--?(?:password|requirepass|secret|token|a)[= ])\S{6,}"), r"\1***"),
 )
+#: Headers whose values are no secrets. All others are masked: a value that is masked by mistake hurts less.
+HARMLESS_HEADERS = frozenset(
+    [
+        "accept",
+        "accept-encoding",
+        "accept-language",
+        "cache-control",
+        "forwarded",
+        "host",
+        "origin",
+        "pragma",
+        "user-agent",
+        "x-forwarded-for",
+        "x-forwarded-host",
+        "x-forwarded-port",
+        "x-forwarded-proto",
+        "x-real-ip",
+        "x-request-id",
+    ]
+)
+#: Pieces of a header this long are masked by themselves too: a server echoes "Bearer abc" as "abc".
+SECRET_PIECE = 6
 #: What stands where a secret was.
 MASK = "***"
 #: A text that ends within a secret (an excerpt was cut there) loses that piece from this many characters on.
@@ -104,3 +126,15 @@ def secrets_of(environment: dict[str, str]) -> list[str]:
     for value in environment.values():
         found.update(re.findall(r"\w+://[^\s:/@]*:([^\s@/]+)@", value))
     return sorted(value for value in found if len(value) >= 6)
+
+
+def harmless(headers: Mapping[str, Any], subprotocols: Iterable[str]) -> set[str]:
+    """The values that Ansible would mask wherever they occur, for being given beside secrets, and that are none."""
+    return ({*map(str, headers.values()), *subprotocols}) - header_secrets(headers)
+
+
+def header_secrets(headers: Mapping[str, Any]) -> set[str]:
+    """The values of headers that may be secret, and their longer pieces."""
+    values = {str(value) for name, value in headers.items() if str(name).lower() not in HARMLESS_HEADERS and value}
+    pieces = {piece for value in values for piece in re.split(r"[\s;,=]+", value)}
+    return values | {piece for piece in pieces if len(piece) >= SECRET_PIECE and piece != "{token}"}

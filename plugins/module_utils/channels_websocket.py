@@ -49,6 +49,11 @@ HAS_WSPROTO = WSPROTO_IMPORT_ERROR is None
 
 #: How much of an error page is kept, in bytes.
 BODY_EXCERPT_BYTES = 2048
+#: What to do where a handshake was accepted with none of the subprotocols that it offered.
+NO_SUBPROTOCOL = (
+    "Have the consumer name one of those that it was offered: self.accept(subprotocol=…), from scope['subprotocols']. "
+    "Or correct handshake_subprotocols."
+)
 #: The largest message taken from a server, in bytes; a larger one closes the socket with 1009.
 MAX_MESSAGE_BYTES = 1024 * 1024
 #: How long to wait for the rest of an error page once its status is known, in seconds.

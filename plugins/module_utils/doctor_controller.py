@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ansible.module_utils import doctor_probe
-from ansible.module_utils.channels_secrets import redact, scrub
+from ansible.module_utils.channels_secrets import header_secrets, redact, scrub
 from ansible.module_utils.doctor_diagnosis import claims_of
 from ansible.module_utils.doctor_page import page
 
@@ -44,7 +44,7 @@ def evidence_of(args: dict[str, Any], collected: dict[str, Any]) -> dict[str, An
     validate_certs. A token that was made on the host takes the place of one that was not given.
     """
     token, query = args.get("token") or collected.get("token") or "", args.get("query") or ""
-    used = token if "{token}" in query else query.rpartition("=")[2]
+    used = token if doctor_probe.carries_token(args) else query.rpartition("=")[2]
     host, now = collected.get("evidence"), time.time()
     cut = any(each["close"] for each in (host or {}).get("exchanges", []) if each["kind"] == "good")
     outside = look(args, query, token, bool(collected), cut)
@@ -65,6 +65,7 @@ def look(args: dict[str, Any], query: str, token: str, collected: bool, cut: boo
     """Try handshakes from here, as a browser would: with the token, and where no host was asked, a foreign Origin."""
     given = f"?{doctor_probe.filled(query, token)}" if query else ""
     options: dict[str, Any] = {"via": "outside", "timeout": float(args.get("timeout") or 5), "context": context(args)}
+    options |= doctor_probe.offered(args, token)
     origin, foreign = args.get("origin") or "", args.get("foreign_origin") or ""
     linger = 0.0 if collected else doctor_probe.LINGER
     # What cut the host's own silent sockets would cut this one too: there is nothing more to learn from waiting.
@@ -88,6 +89,7 @@ def context(args: dict[str, Any]) -> ssl.SSLContext | None:
 def secrets_of_query(args: dict[str, Any], token: str) -> list[str]:
     """What must not be told of an address: the token, and the values of a query that somebody wrote out."""
     values = [part.partition("=")[2] or part for part in (args.get("query") or "").split("&") if "{token}" not in part]
+    values += header_secrets(args.get("headers") or {})
     return [secret for secret in [token, *values] if len(secret or "") >= 6]
 
 

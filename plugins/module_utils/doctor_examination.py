@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ansible.module_utils import doctor_host, doctor_probe
-from ansible.module_utils.channels_secrets import redact, scrub, secrets_of
+from ansible.module_utils.channels_secrets import header_secrets, redact, scrub, secrets_of
 from ansible.module_utils.doctor_project import Project, stale
 
 #: No more processes than these are spoken to: they are alike.
@@ -41,6 +41,7 @@ class Examination:
         self.expired = ""
         self.secrets: list[str] = [params["token"], params["query"].replace("{token}", "")]
         self.secrets += [part.partition("=")[2] for part in params["query"].split("&") if "{token}" not in part]
+        self.secrets += header_secrets(params.get("headers") or {})
         self.servers: list[dict[str, Any]] = []
 
     # --- what is there
@@ -190,6 +191,7 @@ class Examination:
         """Try one handshake, to a server or through nginx on loopback, and note what came."""
         token = {"none": "", "bad": spoiled(self.token), "expired": self.expired}.get(kind, self.token)
         options.setdefault("origin", self.params["origin"])
+        options |= doctor_probe.offered(self.params, token)
         url = self.address(token)
         if server and server["address"].startswith("unix:"):
             options["unix_socket"] = server["address"].removeprefix("unix:")
@@ -221,7 +223,7 @@ class Examination:
         first = alive[0] if alive else None
         if first:
             jobs.append(("process", "http", first, {"upgrade": False}))
-            if "{token}" in self.params["query"] and self.token:
+            if doctor_probe.carries_token(self.params) and self.token:
                 jobs += [("process", kind, first, {"linger": 0.5}) for kind in ("none", "bad")]
                 jobs += [("process", "expired", first, {"linger": 0.5})] if self.expired else []
             if self.params["foreign_origin"]:

@@ -76,6 +76,12 @@ def routes(text: str) -> list[dict[str, Any]]:
     upstreams = {
         each.words[1]: [server.words[1] for server in each.all("server")] for each in http if each.name == "upstream"
     }
+    # A proxy_pass with a variable leads where its map leads a handshake.
+    upstreams |= {
+        each.words[2]: next((upstreams[name] for name in _led(each) if name in upstreams), [])
+        for each in http
+        if each.name == "map" and len(each.words) > 2
+    }
     found = []
     for server in (each for each in http if each.name == "server"):
         body = list(_expanded(server.block, files))
@@ -83,6 +89,13 @@ def routes(text: str) -> list[dict[str, Any]]:
         for location in [*locations, None]:
             found.append(_route(http, server, body, location, upstreams, files))
     return found
+
+
+def _led(mapping: Directive) -> list[str]:
+    """The values that a map may give to a handshake, the likeliest first."""
+    values = {each.name: each.words[1] for each in mapping.block if len(each.words) > 1}
+    upgraded = [value for key, value in values.items() if "websocket" in key.lower()]
+    return upgraded + ([values["default"]] if "default" in values else [])
 
 
 def _expanded(block: list[Directive], files: dict[str, list[Directive]]) -> Iterator[Directive]:

@@ -48,6 +48,27 @@ def filled(address: str, token: str) -> str:
     return address.replace("{token}", quote(token, safe=""))
 
 
+def carries_token(asked: dict[str, Any]) -> bool:
+    """Whether a handshake has a place for a token: in its query, a header or a subprotocol."""
+    texts = [asked.get("query") or "", *map(str, (asked.get("headers") or {}).values())]
+    return any("{token}" in text for text in [*texts, *(asked.get("subprotocols") or [])])
+
+
+def offered(asked: dict[str, Any], token: str) -> dict[str, Any]:
+    """What a handshake sends beside its address, with a token in its place: `headers` and `subprotocols`.
+
+    Without a token, what would be empty is left out: no header may be so, and no subprotocol.
+    """
+    headers = {str(name): str(value) for name, value in (asked.get("headers") or {}).items()}
+    protocols = [str(each) for each in asked.get("subprotocols") or []]
+    return {
+        "headers": {
+            name: value.replace("{token}", token) for name, value in headers.items() if value != "{token}" or token
+        },
+        "subprotocols": [each.replace("{token}", token) for each in protocols if each != "{token}" or token],
+    }
+
+
 def attempt(
     url: str,
     *,
@@ -56,6 +77,8 @@ def attempt(
     unix_socket: str = "",
     connect_to: tuple[str, int] | None = None,
     origin: str = "",
+    headers: dict[str, str] | None = None,
+    subprotocols: list[str] | None = None,
     timeout: float = 5.0,
     linger: float = 0.0,
     idle: float = 0.0,
@@ -75,7 +98,10 @@ def attempt(
     try:
         way = _reach(parts, unix_socket, connect_to, timeout, context, found)
         begun = time.monotonic()
-        rest = _ask(way, parts, origin, timeout, upgrade, found)
+        more = dict(headers or {})
+        if upgrade and subprotocols:
+            more["Sec-WebSocket-Protocol"] = ", ".join(subprotocols)
+        rest = _ask(way, parts, origin, more, timeout, upgrade, found)
         found["ms"]["handshake"] = _since(begun)
         if found["status"] == 101 and max(linger, idle) > 0:
             _stay(way, rest, max(linger, idle), found)
@@ -215,7 +241,15 @@ def _tcp(addresses: list[Any], timeout: float, found: dict[str, Any]) -> socket.
     raise failure
 
 
-def _ask(way: socket.socket, parts: Any, origin: str, timeout: float, upgrade: bool, found: dict[str, Any]) -> bytes:
+def _ask(
+    way: socket.socket,
+    parts: Any,
+    origin: str,
+    more: dict[str, str],
+    timeout: float,
+    upgrade: bool,
+    found: dict[str, Any],
+) -> bytes:
     """Send the request and take the answer down; return the bytes after its head."""
     key = base64.b64encode(os.urandom(16)).decode()
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
@@ -226,6 +260,7 @@ def _ask(way: socket.socket, parts: Any, origin: str, timeout: float, upgrade: b
     else:
         lines += ["Connection: close"]
     lines += [f"Origin: {origin}"] if origin else []
+    lines += [f"{name}: {value}" for name, value in more.items()]
     deadline, came = time.monotonic() + timeout, b""
     try:
         way.settimeout(timeout)

@@ -14,7 +14,7 @@ PROVEN = {
     "process": "process", "environment": "process", "application": "import", "channel_layer": "layer",
     "redis_py": "idle", "http": "process", "handshake_nginx": "proxy", "token": "token", "refused_no": "token",
     "refused_bad": "token", "refused_expired": "token", "idle": "idle", "broadcast": "layer", "outside": "edge",
-    "foreign_origin": "origin", "logs": "token",
+    "foreign_origin": "origin", "logs": "token", "refusals": "token", "echo": "origin",
 }  # fmt: skip
 MARKS = {"passed": "ok  ", "warned": "WARN", "failed": "FAIL", "skipped": "skip"}
 STATES = {"failed": "broken", "passed": "ok", "warned": "ok"}
@@ -57,6 +57,7 @@ def report_of(results: list[dict[str, Any]], evidence: dict[str, Any]) -> dict[s
         "verdict": first["code"] if first else "OK", "ok": not failed, "finding": first,
         "noticed": [each for each in by_code.values() if each is not first],
         "hops": diagnosis["hops"] if diagnosis["finding"] else _hops(results, evidence["url"]), "results": told,
+        "not_proven": [each["title"] for each in results if each["state"] == "skipped"],
     }  # fmt: skip
 
 
@@ -104,3 +105,5 @@ def lines(results: list[dict[str, Any]]) -> Iterator[str]:
             known.add(entry["code"])
             yield f"     {entry['code']}: {entry['cause']}"
             yield from (f"   {line}" for line in mending(entry))
+    if untried := [entry["title"] for entry in results if entry["state"] == "skipped"]:
+        yield f"not proven, as nothing is set that it could be tried with: {'; '.join(untried)}"

@@ -18,6 +18,10 @@ options:
   query: {description: 'The query; C({token}) stands for the token.', type: str, default: ''}
   origin: {description: The Origin that a browser would send., type: str, default: ''}
   foreign_origin: {description: An Origin that should be refused., type: str, default: ''}
+  headers:
+    {description: 'More headers of handshakes; C({token}) stands for the token.', type: dict, default: {}}
+  subprotocols:
+    {description: 'Subprotocols that handshakes offer; C({token}) as well.', type: list, elements: str, default: []}
   token: {description: A token that should be good., type: str, default: ''}
   token_command: {description: Command of the project that prints a token., type: list, elements: str, default: []}
   expired_token_command: {description: Command that prints an expired token., type: list, elements: str, default: []}
@@ -49,6 +53,7 @@ token:
 """
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.channels_secrets import harmless
 from ansible.module_utils.doctor_examination import Examination
 
 
@@ -59,6 +64,8 @@ def main() -> None:
             "app": {"type": "str", "default": ""},
             "url": {"type": "str", "required": True},
             "query": {"type": "str", "default": "", "no_log": True},
+            "headers": {"type": "dict", "default": {}, "no_log": True},
+            "subprotocols": {"type": "list", "elements": "str", "default": [], "no_log": True},
             "origin": {"type": "str", "default": ""},
             "foreign_origin": {"type": "str", "default": ""},
             "token": {"type": "str", "default": "", "no_log": True},
@@ -70,6 +77,7 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
+    module.no_log_values.difference_update(harmless(module.params["headers"], module.params["subprotocols"]))
     examination = Examination(module.params)
     examination.examine()
     module.exit_json(changed=False, evidence=examination.shown(), token=examination.token)

@@ -62,7 +62,7 @@ options:
     default: {}
   subprotocols:
     description:
-      - Subprotocols to offer, in order.
+      - Subprotocols to offer, in order. The server must take one of them, as browsers demand.
     type: list
     elements: str
     default: []
@@ -136,6 +136,13 @@ options:
     description:
       - A path that is also fetched with GET from the same place, such as V(/health/).
     type: str
+  http_sockets:
+    description:
+      - Paths of unix sockets that are asked for O(http_path) and for no handshake, in place of the other targets. For
+        where plain HTTP is answered by other processes.
+    type: list
+    elements: path
+    default: []
   http_status:
     description:
       - The statuses that are right for O(http_path). Any below 500, if empty.
@@ -185,7 +192,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 handshakes:
-  description: One entry for each target, in the order of O(unix_sockets).
+  description: One entry for each target, in the order of O(unix_sockets), then of O(http_sockets).
   returned: always, except for wrong options
   type: list
   elements: dict
@@ -250,16 +257,17 @@ import re
 import ssl
 import time
 import urllib.parse
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
-from ansible.module_utils.channels_secrets import MASK, redact
+from ansible.module_utils.channels_secrets import MASK, header_secrets, redact
 from ansible.module_utils.channels_websocket import (
     HAS_WSPROTO,
+    NO_SUBPROTOCOL,
     WSPROTO_IMPORT_ERROR,
     Closed,
     HandshakeFailed,
@@ -279,28 +287,6 @@ MAX_TEXTS = 20
 MAX_TEXT_LENGTH = 500
 MAX_THREADS = 32
 
-#: Headers whose values are no secrets. All others are masked: a value that is masked by mistake hurts less.
-HARMLESS_HEADERS = frozenset(
-    [
-        "accept",
-        "accept-encoding",
-        "accept-language",
-        "cache-control",
-        "forwarded",
-        "host",
-        "origin",
-        "pragma",
-        "user-agent",
-        "x-forwarded-for",
-        "x-forwarded-host",
-        "x-forwarded-port",
-        "x-forwarded-proto",
-        "x-real-ip",
-        "x-request-id",
-    ]
-)
-#: Pieces of a header this long are masked by themselves too: a server echoes "Bearer abc" as "abc".
-SECRET_PIECE = 6
 SECRET_PARAMETER = re.compile(r"token|jwt|secret|passw|auth|ticket|session|signature|api_?key|^key$", re.IGNORECASE)
 
 ARGUMENTS: dict[str, dict[str, Any]] = {
@@ -324,6 +310,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "validate_certs": {"type": "bool", "default": True},
     "ca_path": {"type": "path"},
     "http_path": {"type": "str"},
+    "http_sockets": {"type": "list", "elements": "path", "default": []},
     "http_status": {"type": "list", "elements": "int", "default": []},
 }
 
@@ -404,13 +391,6 @@ def make_context(options: Mapping[str, Any]) -> ssl.SSLContext:
     return context
 
 
-def header_secrets(headers: Mapping[str, Any]) -> set[str]:
-    """The values of headers that may be secret, and their longer pieces."""
-    values = {str(value) for name, value in headers.items() if str(name).lower() not in HARMLESS_HEADERS and value}
-    pieces = {piece for value in values for piece in re.split(r"[\s;,=]+", value)}
-    return values | {piece for piece in pieces if len(piece) >= SECRET_PIECE and piece != "{token}"}
-
-
 def url_secrets(url: str) -> set[str]:
     """Values in the URL that look like secrets, should somebody have written one out."""
     pairs = urllib.parse.parse_qsl(urllib.parse.urlsplit(url).query)
@@ -420,7 +400,10 @@ def url_secrets(url: str) -> set[str]:
 # --- a check
 
 
-def check(plan: Plan, unix_socket: str | None) -> dict[str, Any]:
+Try = Callable[[Plan, "str | None"], dict[str, Any]]
+
+
+def check(plan: Plan, unix_socket: str | None, attempt: Try) -> dict[str, Any]:
     """Try one target until it is right or the time to wait is over."""
     give_up = time.monotonic() + plan.options["wait_seconds"]
     attempts = 0
@@ -435,8 +418,19 @@ def check(plan: Plan, unix_socket: str | None) -> dict[str, Any]:
 def attempt(plan: Plan, unix_socket: str | None) -> dict[str, Any]:
     """One try on one target: the GET first, which a process can answer before its sockets work, then the handshake."""
     result = empty_result(unix_socket or tcp_target(plan))
-    http_problem = attempt_http(plan, unix_socket, result)
+    http_problem = None if plan.options["http_sockets"] else attempt_http(plan, unix_socket, result)
     problem = attempt_handshake(plan, unix_socket, result) or http_problem
+    return settled(plan, result, problem)
+
+
+def attempt_plain(plan: Plan, unix_socket: str | None) -> dict[str, Any]:
+    """One try on a target that answers plain HTTP and nothing else."""
+    result = empty_result(str(unix_socket))
+    return settled(plan, result, attempt_http(plan, unix_socket, result))
+
+
+def settled(plan: Plan, result: dict[str, Any], problem: Problem | None) -> dict[str, Any]:
+    """Return a result with its problem, and without what nobody may see."""
     result.update(ok=problem is None, problem=problem)
     if "set-cookie" in result["headers"]:
         result["headers"]["set-cookie"] = MASK
@@ -568,7 +562,7 @@ def converse(plan: Plan, websocket: WebSocket, result: dict[str, Any]) -> Proble
     result["received"] = texts[:MAX_TEXTS]
     if closed:
         result.update(close_code=closed.code, close_reason=closed.reason)
-    return judge_conversation(plan, closed, missing, texts)
+    return judge_conversation(plan, result, closed, missing, texts)
 
 
 def talk(plan: Plan, websocket: WebSocket, texts: list[str]) -> list[str]:
@@ -595,18 +589,31 @@ def listen(websocket: WebSocket, seconds: float, texts: list[str]) -> None:
     texts += [message.text for message in report.messages]
 
 
-def judge_conversation(plan: Plan, closed: Closed | None, missing: list[str], texts: list[str]) -> Problem | None:
+def judge_conversation(
+    plan: Plan, result: dict[str, Any], closed: Closed | None, missing: list[str], texts: list[str]
+) -> Problem | None:
     """Return what is wrong with a conversation, or None where it went as expected."""
     outcome, codes = plan.options["outcome"], plan.options["close_codes"]
     if outcome == "any":
         return None
     if outcome == "refused":
         return None if closed and closed.code in codes else not_refused(closed, codes)
+    if plan.subprotocols and not result["subprotocol"] and not closed:
+        return no_subprotocol()
     if missing:
         return not_received(plan, closed, missing, texts)
     if codes:
         return None if closed and closed.code in codes else not_closed(plan, closed, codes)
     return as_problem(closed) if closed else None
+
+
+def no_subprotocol() -> Problem:
+    """Return the problem of an answer that takes none of the subprotocols."""
+    return {
+        "what": "The handshake was accepted, but with none of the subprotocols that were offered.",
+        "likely": "The consumer accepts without naming one. Browsers end such a socket at once.",
+        "fix": NO_SUBPROTOCOL,
+    }
 
 
 def not_refused(closed: Closed | None, codes: list[int]) -> Problem:
@@ -680,9 +687,10 @@ def run(options: Mapping[str, Any], secrets: Iterable[str]) -> tuple[list[dict[s
     secrets = list(secrets)
     try:
         plan = make_plan(options, secrets)
-        targets = options["unix_sockets"] or [None]
+        targets: list[tuple[str | None, Try]] = [(target, attempt) for target in options["unix_sockets"] or [None]]
+        targets += [(target, attempt_plain) for target in options["http_sockets"]]
         with ThreadPoolExecutor(max_workers=min(len(targets), MAX_THREADS)) as pool:
-            return list(pool.map(lambda target: check(plan, target), targets)), ""
+            return list(pool.map(lambda target: check(plan, *target), targets)), ""
     except ValueError as error:
         return [], str(redact(str(error), secrets))
     except Exception as error:

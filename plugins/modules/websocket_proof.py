@@ -22,6 +22,10 @@ options:
   health_path: {description: Path of plain HTTP that must answer below 500., type: str, default: /}
   origin: {description: The Origin that a browser would send., type: str, default: ''}
   foreign_origin: {description: An Origin that the project must refuse., type: str, default: ''}
+  headers:
+    {description: 'More headers of handshakes; C({token}) stands for the token.', type: dict, default: {}}
+  subprotocols:
+    {description: 'Subprotocols that handshakes offer; C({token}) as well.', type: list, elements: str, default: []}
   token: {description: A token that is good., type: str, default: ''}
   token_command: {description: Command of the project that prints a good token., type: list, elements: str, default: []}
   expired_token_command: {description: Command that prints an expired token., type: list, elements: str, default: []}
@@ -80,9 +84,10 @@ from urllib.parse import urlsplit
 
 from ansible.module_utils import doctor_host
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.channels_secrets import redact
+from ansible.module_utils.channels_secrets import harmless, header_secrets, redact
 from ansible.module_utils.channels_websocket import (
     HAS_WSPROTO,
+    NO_SUBPROTOCOL,
     Closed,
     HandshakeFailed,
     HandshakeRefused,
@@ -95,7 +100,7 @@ from ansible.module_utils.channels_websocket import (
     watch,
 )
 from ansible.module_utils.doctor_examination import Examination, spoiled
-from ansible.module_utils.doctor_probe import filled, opened_exchange
+from ansible.module_utils.doctor_probe import carries_token, filled, offered, opened_exchange
 from ansible.module_utils.doctor_project import Project, stale
 
 #: Seconds that a process may still take until it listens.
@@ -141,7 +146,7 @@ class Host:
         self.token_errors: dict[str, str] = {}
         self.project: dict[str, Any] = {}
         self.environment: dict[str, str] = {}
-        self.secrets: list[str] = [params["token"]]
+        self.secrets: list[str] = [params["token"], *header_secrets(params["headers"])]
         #: The processes that listen on the generation's sockets, by the socket.
         self.serving: dict[str, dict[str, Any]] = {}
         #: The handshakes that opened a socket, as the doctor has them.
@@ -193,10 +198,11 @@ class Host:
         options.setdefault("origin", self.params["origin"] or None)
         if not socket:
             host, options["connect_to"] = f"{host}:{port}", f"127.0.0.1:{port}"
-        headers = {"User-Agent": f"websocket-proof/{self.nonce}"}
+        more = offered(self.params, token)
+        headers = {"User-Agent": f"websocket-proof/{self.nonce}", **more["headers"]}
         return open_websocket(
             f"ws://{host}{filled(self.path, token)}", unix_socket=socket, headers=headers,
-            timeout=self.params["timeout"], **options,
+            subprotocols=more["subprotocols"], timeout=self.params["timeout"], **options,
         )  # fmt: skip
 
 
@@ -286,8 +292,11 @@ def check_redis_py(host: Host, proof: Proof) -> None:
 def check_http(host: Host, proof: Proof) -> None:
     """3: nginx's local port answers, and each process's socket does."""
     ways = [(f"port {host.params['local_port']}", {"address": f"127.0.0.1:{host.params['local_port']}"})]
+    # Where plain HTTP is answered by processes of its own, the others may know none.
+    plain = host.bundle.get("wsgi") or host.bundle
     ways += [
-        (f"process {name}", {"unix_socket": path}) for name, path in zip(host.instances, host.sockets, strict=True)
+        (f"process {name}", {"unix_socket": path})
+        for name, path in zip(plain.get("instances", []), plain.get("sockets", []), strict=True)
     ]
     answers, faults = [], []
     for name, way in ways:
@@ -371,6 +380,10 @@ def check_good(host: Host, proof: Proof) -> list[tuple[str, WebSocket]]:
         if not isinstance(attempt, WebSocket):
             proof.failed(identity, title, outcome(attempt), **hints_of(attempt))
             continue
+        if host.params["subprotocols"] and not attempt.subprotocol:
+            proof.failed(identity, title, f"{outcome(attempt)}, and none of the subprotocols", fix=NO_SUBPROTOCOL)
+            attempt.close()
+            continue
         wrong = (
             echo(attempt, host.params["send"], uuid.uuid4().hex, host.params["timeout"]) if host.params["send"] else ""
         )
@@ -381,13 +394,24 @@ def check_good(host: Host, proof: Proof) -> list[tuple[str, WebSocket]]:
             proof.passed(identity, title, outcome(attempt) + (" and its echo" if host.params["send"] else ""))
             opened.append((name, attempt))
             host.exchanges.append(opened_exchange("process" if socket else "proxy", socket or "nginx", attempt.timings))
+    if not host.params["send"]:
+        seen = "handshake_send is empty, as where the consumer answers nothing; that sockets open and stay is tried"
+        proof.skipped("echo", "A message is answered", seen)
     return opened
 
 
 def check_refused(host: Host, proof: Proof) -> None:
     """4: no token, a bad one and an expired one are refused."""
-    if "{token}" not in host.params["query"]:
-        proof.skipped("refusals", "Bad tokens are refused", "handshake_path has no {token}, so nothing can be proven")
+    title = "Who has no good token is refused"
+    if host.token_errors.get("good"):
+        return  # told already
+    if not host.tokens["good"]:
+        seen = "neither handshake_token_command nor handshake_token is set, as where everybody may connect"
+        proof.skipped("refusals", title, seen)
+        return
+    if not carries_token(host.params):
+        seen = "{token} is in none of handshake_path, handshake_headers and handshake_subprotocols"
+        proof.skipped("refusals", title, seen)
         return
     socket = host.sockets[0]
     for kind, token in (("no", ""), ("a bad", spoiled(host.tokens["good"])), ("an expired", host.tokens["expired"])):
@@ -513,7 +537,7 @@ def prove(host: Host, proof: Proof) -> None:
     check_redis_py(host, proof)
     check_http(host, proof)
     opened = check_good(host, proof)
-    if host.tokens["good"] and host.sockets:
+    if host.sockets:
         check_refused(host, proof)
     if opened:
         opened = check_silence(host, proof, opened)
@@ -531,6 +555,8 @@ def why(host: Host) -> dict[str, Any]:
         "app",
         "url",
         "query",
+        "headers",
+        "subprotocols",
         "origin",
         "foreign_origin",
         "token_command",
@@ -560,6 +586,8 @@ def main() -> None:
             "host": {"type": "str", "default": "localhost"},
             "url": {"type": "str", "required": True},
             "query": {"type": "str", "default": "", "no_log": True},
+            "headers": {"type": "dict", "default": {}, "no_log": True},
+            "subprotocols": {"type": "list", "elements": "str", "default": [], "no_log": True},
             "health_path": {"type": "str", "default": "/"},
             "token": {"type": "str", "default": "", "no_log": True},
             "token_command": {"type": "list", "elements": "str", "default": [], "no_log": False},
@@ -573,6 +601,7 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
+    module.no_log_values.difference_update(harmless(module.params["headers"], module.params["subprotocols"]))
     host, proof = Host(module.params), Proof()
     if not HAS_WSPROTO:
         title, seen = "The proof's library is there", "python3-wsproto is missing on this host"

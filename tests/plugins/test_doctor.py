@@ -656,3 +656,63 @@ def test_a_process_of_uvicorn_on_a_unix_socket() -> None:
     missing = judged(host__bundle=bundle, host__servers__0__pid=0, host__units__0__status="203",
                      host__units__0__result="exit-code", host__units__0__state="failed")  # fmt: skip
     assert missing["verdict"] == "E103_SERVER_MISSING" and "pip install uvicorn" in missing["finding"]["fix"]
+
+
+@pytest.mark.parametrize(("asked", "carries"), [
+    ({"query": "token={token}"}, True),
+    ({"query": "", "headers": {"Cookie": "sessionid={token}"}}, True),
+    ({"query": "", "subprotocols": ["bearer", "{token}"]}, True),
+    ({"query": "room=1", "headers": {"X-Room": "1"}, "subprotocols": ["v1"]}, False),
+    ({}, False),
+])  # fmt: skip
+def test_where_a_handshake_carries_its_token(asked: dict[str, Any], carries: bool) -> None:
+    assert doctor_probe.carries_token(asked) is carries
+
+
+def test_what_a_handshake_offers_beside_its_address() -> None:
+    asked = {"headers": {"Cookie": "sessionid={token}", "X-Token": "{token}"}, "subprotocols": ["bearer", "{token}"]}
+    assert doctor_probe.offered(asked, "abc") == {
+        "headers": {"Cookie": "sessionid=abc", "X-Token": "abc"}, "subprotocols": ["bearer", "abc"],
+    }  # fmt: skip
+    empty = doctor_probe.offered(asked, "")
+    assert empty == {"headers": {"Cookie": "sessionid="}, "subprotocols": ["bearer"]}, "an empty one cannot be sent"
+    assert doctor_probe.offered({}, "abc") == {"headers": {}, "subprotocols": []}
+
+
+def test_an_attempt_sends_what_it_offers(raw_server: Callable[..., SimpleNamespace]) -> None:
+    seen: list[bytes] = []
+
+    def talk(way: Any, request: bytes) -> None:
+        seen.append(request)
+        way.sendall(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n")
+
+    asked = {"headers": {"Cookie": "sessionid={token}"}, "subprotocols": ["bearer", "{token}"]}
+    url = raw_server(talk).url
+    doctor_probe.attempt(url, via="process", **doctor_probe.offered(asked, "abc"))
+    doctor_probe.attempt(url, via="process", upgrade=False, **doctor_probe.offered(asked, "abc"))
+    assert b"\r\nCookie: sessionid=abc\r\n" in seen[0] and b"\r\nSec-WebSocket-Protocol: bearer, abc\r\n" in seen[0]
+    assert b"Sec-WebSocket-Protocol" not in seen[1]
+
+
+def test_nginx_leads_a_handshake_where_a_map_says() -> None:
+    text = """# configuration file /etc/nginx/nginx.conf:
+http {
+    map $http_upgrade $app_http { default app_wsgi; ~*^websocket$ app; }
+    map $http_upgrade $other { default upgrade; }
+    upstream app_wsgi { server unix:/run/app/1.wsgi.sock; }
+    upstream app { server unix:/run/app/1.sock; }
+    server { listen 80; location / { proxy_pass http://$app_http; } location /x/ { proxy_pass http://$other; } }
+}
+"""
+    routes = {" ".join(each["location"]): each["upstream"] for each in doctor_nginx.routes(text)}
+    assert routes["/"] == ["unix:/run/app/1.sock"] and routes["/x/"] == []
+
+
+def test_a_proof_says_what_it_could_not_try() -> None:
+    report = proven(result("echo", "A message is answered", "skipped", "handshake_send is empty"),
+                    result("outside", "Handshake", "passed", "101"))  # fmt: skip
+    assert report["ok"] and report["not_proven"] == ["A message is answered"]
+    assert list(proof_lines(report["results"]))[-1].endswith("tried with: A message is answered")
+    assert "not proven" not in "\n".join(
+        proof_lines(proven(result("outside", "Handshake", "passed", "101"))["results"])
+    )

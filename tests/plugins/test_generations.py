@@ -47,6 +47,8 @@ class Recorder:
         pass
 
     def __getattr__(self, name: str) -> Any:
+        if name == "end":
+            return lambda what: None
         return lambda what: self.told.append(
             (name, [each["unit"] if isinstance(each, dict) else each for each in what])
         )
@@ -218,6 +220,56 @@ def test_singleton_of_the_old_release_ends_before_any_of_the_new_begins(
     assert Recorder.told == [("stop", ["release0-beat"]), ("start", ["release1-beat", "release1-queue"])]
     assert (home / "cron").read_text() == "for release1\n"
     assert (home / "instances" / "release1-aaaaaa-1").is_symlink()
+
+
+def test_processes_for_plain_http_begin_and_end_with_the_others(home: Path) -> None:
+    """They pass the same gate, drain and go; nothing of them is left."""
+    make(home, "release0", "aaaaaa")
+    path = home / "generations" / "release0-aaaaaa" / "generation.json"
+    wsgi = {"unit": "dashboard-wsgi", "instances": ["release0-aaaaaa-1", "release0-aaaaaa-2"],
+            "sockets": [str(home / "one.wsgi.sock"), str(home / "two.wsgi.sock")]}  # fmt: skip
+    path.write_text(json.dumps({**json.loads(path.read_text()), "wsgi": wsgi}))
+    described = tool.describe("release0-aaaaaa")
+    assert tool.listening(described) == [*described["sockets"], *wsgi["sockets"]]
+    tool.start("release0-aaaaaa")
+    assert ("start", ["dashboard-daphne", "dashboard-wsgi"]) in Recorder.told
+    assert left(home, "instances") == {"release0-aaaaaa-1", "release0-aaaaaa-2"}
+    Path(wsgi["sockets"][0]).touch()
+    tool.stop(described)
+    assert Recorder.told[-1] == ("stop", ["dashboard-daphne", "dashboard-wsgi"])
+    assert left(home, "instances") == set() and not Path(wsgi["sockets"][0]).exists()
+
+
+def test_removal_leaves_shared_files_and_what_is_of_others(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("ETC", "BIN", "SBIN", "UNITS"):
+        (home / "host" / name).mkdir(parents=True)
+        monkeypatch.setattr(tool.Systemd if name == "UNITS" else tool, name, home / "host" / name)
+    monkeypatch.setattr(tool, "end_processes", lambda user: None)
+    monkeypatch.setattr(tool, "__file__", str(home / "host" / "lib" / "generations.py"))
+    monkeypatch.setattr(tool, "HOME", home / "srv")
+    monkeypatch.setattr(Recorder, "states", lambda self, groups: [], raising=False)
+    monkeypatch.setattr(tool.subprocess, "run", lambda *given, **options: None)
+    srv = home / "srv"
+    for folder in ("generations", "instances", "releases", "static", "venvs", "shared"):
+        (srv / folder).mkdir(parents=True)
+    (home / "host" / "lib").mkdir()
+    (srv / "shared" / "db.sqlite3").touch()
+    make(srv, "release0", "aaaaaa")
+    texts = {"dashboard-daphne": srv, "dashboard-old-celery": srv, "dashboard-two-daphne": home / "other"}
+    for unit, base in texts.items():
+        (home / "host" / "UNITS" / f"{unit}@.service").write_text(f"ExecStart={base}/instances/%i/serve %i\n")
+    (home / "host" / "SBIN" / "dashboard-generations").symlink_to(home / "host" / "lib" / "generations.py")
+    (home / "host" / "ETC" / "dashboard").mkdir()
+    (home / "host" / "ETC" / "dashboard" / "env").symlink_to("nowhere")
+    told = tool.remove(0, True)
+    assert (srv / "releases").exists() and Recorder.told == [], "it was only asked"
+    assert any("release0-aaaaaa: 0 processes" in line for line in told)
+    assert tool.remove(0, False) == told
+    assert {path.name for path in srv.iterdir()} == {"shared"} and (srv / "shared" / "db.sqlite3").exists()
+    assert [path.name for path in (home / "host" / "UNITS").iterdir()] == ["dashboard-two-daphne@.service"]
+    assert not list((home / "host" / "SBIN").iterdir()) and not list((home / "host" / "ETC").iterdir())
+    assert ("stop", ["dashboard-daphne"]) in Recorder.told
+    assert tool.remove(0, False) == []
 
 
 def test_deadline_is_none_while_a_drain_begins_or_ends(home: Path) -> None:

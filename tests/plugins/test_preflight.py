@@ -728,3 +728,157 @@ def test_workers_have_names_of_their_own() -> None:
     times = ["*/5 * * * *", "0 3 * * mon-fri", "15,45 0-6/2 1 jan *", "@daily"]
     workers = [{"name": f"w{number}", "command": "x", "schedule": when} for number, when in enumerate(times)]
     assert problems("asgi_workers", asgi_workers=[queue, *workers]) == []
+
+
+@pytest.mark.parametrize(
+    ("variables", "fault"),
+    [
+        ({"nginx_static_url": "static/"}, "does not begin with a slash"),
+        ({"nginx_static_url": "/static"}, "has no slash at its end"),
+        ({"nginx_media_url": "/media"}, "has no slash at its end"),
+        ({"nginx_media_url": "/"}, "is every path of the site"),
+        ({"nginx_media_url": "/media/../"}, "has an empty part or dots"),
+        ({"nginx_media_url": "/static/", "nginx_static_url": "/static/"}, "is nginx_static_url too"),
+        ({"nginx_websocket_paths": ["/static/"], "nginx_static_url": "/static/"}, "is nginx_static_url too"),
+        ({"nginx_websocket_paths": ["^/ws/.*$"]}, "does not begin with a slash"),
+        ({"nginx_websocket_paths": ["/ws/(chat|live)/"]}, "is not a plain path"),
+        ({"nginx_websocket_paths": ["/ws/ { return 200; }"]}, "is not a plain path"),
+        ({"nginx_websocket_paths": [""]}, "does not begin with a slash"),
+        ({"nginx_path_prefix": "chat"}, "does not begin with a slash"),
+        ({"nginx_path_prefix": "/chat/"}, "ends with a slash"),
+        ({"nginx_path_prefix": "/"}, "ends with a slash"),
+        ({"nginx_path_prefix": "/chat room"}, "is not a plain path"),
+    ],
+)
+def test_paths_of_the_site(variables: dict[str, Any], fault: str) -> None:
+    ((variable, told, _),) = problems("nginx_paths", **variables)
+    assert variable == next(iter(variables)) and fault in told
+
+
+def test_paths_that_are_right() -> None:
+    paths = ["/", "/ws", "/chat/", "/ws/chat/", "/chat/"]
+    given = {"nginx_static_url": "/assets/", "nginx_media_url": "/m/", "nginx_websocket_paths": paths}
+    assert problems("nginx_paths", **given) == []
+    assert problems("nginx_paths", nginx_path_prefix="/chat/v1", **given) == []
+    assert problems("nginx_paths", nginx_static_url="", nginx_media_url="", nginx_websocket_paths=[]) == []
+
+
+@pytest.mark.parametrize(
+    "folder",
+    ["media", "/srv/chat/shared", "/srv/chat/shared/", "/srv/chat/shared/../env", "/srv/other/shared/media",
+     "/srv/chat/shared/m;", "/var/www"],
+)  # fmt: skip
+def test_media_are_below_shared(folder: str) -> None:
+    given = {"release_app": "chat", "nginx_media_url": "/media/"}
+    ((variable, told, fix),) = problems("nginx_media_folder", **given, nginx_media_folder=folder)
+    assert variable == "nginx_media_folder" and "below /srv/chat/shared" in told and "/srv/chat/shared/media" in fix
+    assert problems("nginx_media_folder", **given, nginx_media_folder="/srv/chat/shared/a.b/media") == []
+    assert problems("nginx_media_folder", nginx_media_url="", nginx_media_folder=folder) == []
+
+
+def test_hashed_names_are_told_by_expressions() -> None:
+    assert "no regular expression" in problems("nginx_static_hashed", nginx_static_hashed=["(a"])[0][1]
+    assert "quotation mark" in problems("nginx_static_hashed", nginx_static_hashed=['"; }'])[0][1]
+    assert problems("nginx_static_hashed", nginx_static_hashed=[r"\.[0-9a-f]{12}\.css$"]) == []
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "fault"),
+    [
+        ("asgi_wsgi_application", "core.wsgi", "not of the form"),
+        ("asgi_wsgi_application", "core.wsgi:application()", "not of the form"),
+        ("asgi_wsgi_application", "core.asgi:application", "is the ASGI application"),
+        ("asgi_wsgi_threads", 0, "is 0"),
+    ],
+)
+def test_wsgi_application(variable: str, value: Any, fault: str) -> None:
+    given = {"asgi_application": "core.asgi:application", variable: value}
+    ((told, text, _),) = problems("asgi_wsgi", asgi_http="wsgi", **given)
+    assert told == variable and fault in text
+    assert problems("asgi_wsgi", asgi_http="asgi", **given) == []
+    assert problems("asgi_wsgi", asgi_http="wsgi", asgi_wsgi_application="core.wsgi:application") == []
+
+
+OTHER = (
+    "site:pad=listen 80 default_server;listen [::]:80 default_server;listen 127.0.0.1:8000;server_name _ pad.test;\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("variable", "given", "fault"),
+    [
+        ("nginx_local_port", {"nginx_local_port": 8000}, "is 8000 for scrap, and that is a port of pad"),
+        ("nginx_local_port", {"nginx_local_port": 80, "nginx_http_port": 81}, "is 80 for scrap"),
+        ("nginx_server_names", {"nginx_server_names": ["_"]}, "has scrap answer to every name on port 80, as does pad"),
+        ("nginx_server_names", {"nginx_server_names": ["a", "pad.test"]}, "has pad.test for scrap on port 80"),
+    ],
+)
+def test_neighbours_differ(variable: str, given: dict[str, Any], fault: str) -> None:
+    mine = {
+        "release_app": "scrap",
+        "nginx_local_port": 8001,
+        "nginx_http_port": 80,
+        "nginx_server_names": ["scrap.test"],
+    }
+    probe = {preflight.PROBE: {"stdout": DEBIAN + OTHER}}
+    ((told, text, fix),) = problems("nginx_neighbours", **mine | given, **probe)
+    assert told == variable and fault in text and "scrap" in fix
+    assert problems("nginx_neighbours", **mine, **probe) == []
+    assert problems("nginx_neighbours", **mine | given | {"release_app": "pad"}, **probe) == [], (
+        "its own site is no other"
+    )
+    if variable == "nginx_server_names":
+        elsewhere = mine | given | {"nginx_http_port": 81}
+        assert problems("nginx_neighbours", **elsewhere, **probe) == [], "another port is another site"
+
+
+def test_name_of_the_project_is_free() -> None:
+    host = "project:pad=there\nproject:pad-two=there\nusers=root redis pad-two \nrun=lock pad systemd \n"
+    probe = {preflight.PROBE: {"stdout": DEBIAN + host}}
+    for name, fault in (("redis", "is a user"), ("lock", "folder in /run")):
+        ((variable, told, _),) = problems("release_name_is_free", release_app=name, **probe)
+        assert variable == "release_app" and fault in told
+    for name in ("pad", "scrap"):
+        assert problems("release_name_is_free", release_app=name, **probe) == []
+    workers = [{"name": "two-celery"}, {"name": "two"}, {"name": "twofold"}, {"name": "celery"}]
+    told = [fault for _, fault, _ in problems("release_name_is_free", release_app="pad", asgi_workers=workers, **probe)]
+    assert len(told) == 2 and "pad-two-celery" in told[0] and "pad-two would" in told[1]
+
+
+def test_answer_about_the_data_is_clear() -> None:
+    for value in ("", True, False, "true", "False", "yes", "no"):
+        assert problems("remove_data", remove_data=value) == []
+    ((variable, fault, _),) = problems("remove_data", remove_data="perhaps")
+    assert variable == "remove_data" and '"perhaps" is neither' in fault
+
+
+def test_token_that_stands_somewhere_is_made_somewhere() -> None:
+    for name, value in (
+        ("handshake_path", "/ws/?token={token}"),
+        ("handshake_headers", {"Cookie": "sessionid={token}"}),
+        ("handshake_subprotocols", ["bearer", "{token}"]),
+    ):
+        ((variable, fault, fix),) = problems("handshake_token", **{name: value})
+        assert variable == name and "nothing says how" in fault and "handshake_token_command" in fix
+        assert problems("handshake_token", **{name: value}, handshake_token="x") == []
+        assert problems("handshake_token", **{name: value}, handshake_token_command=["mint"]) == []
+    assert problems("handshake_token", handshake_path="/ws/", handshake_headers={}, handshake_subprotocols=[]) == []
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "fault"),
+    [
+        ("handshake_headers", {"Coo kie": "x"}, "is no header"),
+        ("handshake_headers", {"Cookie": "a\r\nX: b"}, "is no header"),
+        ("handshake_headers", {"Origin": "https://x"}, "has Origin"),
+        ("handshake_headers", {"Sec-WebSocket-Protocol": "x"}, "has Sec-WebSocket-Protocol"),
+        ("handshake_subprotocols", ["a b"], "is no name"),
+        ("handshake_subprotocols", ["a,b"], "is no name"),
+        ("handshake_subprotocols", [""], "is no name"),
+    ],
+)
+def test_what_a_handshake_sends_can_be_sent(variable: str, value: Any, fault: str) -> None:
+    ((told, text, _),) = problems("handshake_offers", **{variable: value})
+    assert told == variable and fault in text
+    right = {"handshake_headers": {"Cookie": "sessionid={token}"}, "handshake_subprotocols": ["bearer", "{token}"]}
+    assert problems("handshake_offers", **right) == []

@@ -339,6 +339,36 @@ def test_it_waits_for_a_process_that_is_starting(check: Check, short_dir: Path) 
     assert entry["ok"] and entry["attempts"] > 2
 
 
+def test_plain_http_of_other_sockets(check: Check, serve: Serve) -> None:
+    """Those that answer plain HTTP are asked for it and for no handshake, and the others for a handshake alone."""
+
+    def no_http(connection: Any, request: Any) -> Any:
+        return None if "Upgrade" in request.headers else connection.respond(500, "no application for http")
+
+    def no_websocket(connection: Any, request: Any) -> Any:
+        return connection.respond(500 if request.path == "/sick/" else 200, "plain")
+
+    sockets = serve(stay, unix=True, process_request=no_http).path
+    plain = serve(stay, unix=True, process_request=no_websocket).path
+    common = {"url": "ws://localhost/", "unix_sockets": [sockets]}
+    assert not check(**common, http_path="/")[0]["ok"]
+    first, second = check(**common, http_path="/", http_sockets=[plain])
+    assert first["ok"] and first["status"] == 101 and first["http"] is None
+    assert second["ok"] and second["target"] == plain and second["http"]["status"] == 200
+    first, second = check(**common, http_path="/sick/", http_sockets=[plain])
+    assert first["ok"] and not second["ok"] and "answered with 500" in second["problem"]["what"]
+
+
+def test_a_subprotocol_is_taken(check: Check, serve: Serve) -> None:
+    """Browsers end a socket whose server takes none of those that they offered."""
+    url = serve(stay, subprotocols=["pad.v1"]).url
+    (entry,) = check(url=url, subprotocols=["pad.v2", "pad.v1"])
+    assert entry["ok"] and entry["subprotocol"] == "pad.v1"
+    (entry,) = check(url=serve(stay).url, subprotocols=["pad.v1"])
+    assert not entry["ok"] and "none of the subprotocols" in entry["problem"]["what"]
+    assert check(url=serve(stay).url, subprotocols=["pad.v1"], outcome="any")[0]["ok"]
+
+
 def test_it_gives_up(check: Check, short_dir: Path) -> None:
     (entry,) = check(url="ws://localhost/", unix_sockets=[str(short_dir / "no")], wait_seconds=0.5, delay=0.2)
     assert not entry["ok"] and entry["attempts"] in (2, 3)

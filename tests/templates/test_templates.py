@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import configparser
 import json
 import os
 import re
 import resource
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -30,6 +32,7 @@ def parsed_nginx(tmp_path: Path, render: Render, **options: Any) -> list[dict[st
     (tmp_path / "nginx.conf").write_text(main)
     (tmp_path / "sites-enabled" / "site.conf").write_text(render("nginx/site.conf.j2", **options))
     (tmp_path / "conf.d" / "upstream.conf").write_text(render("asgi/upstream.conf.j2", **options))
+    (tmp_path / "conf.d" / "http.conf").write_text(render("asgi/http.conf.j2", **options))
     (tmp_path / "conf.d" / "maintenance.conf").write_text(render("nginx/maintenance.conf.j2", **options))
     # Not its strict mode, which takes the entries of a map for directives.
     payload = crossplane.parse(str(tmp_path / "nginx.conf"), combine=True)
@@ -67,8 +70,13 @@ def location(block: list[dict[str, Any]], path: str) -> list[dict[str, Any]]:
         {"nginx_static_url": "/assets/", "nginx_static_seconds": 0},
         {"nginx_websocket_paths": ["/ws/", "/live/"], "nginx_websocket_timeout": 86400},
         {"nginx_websocket_paths": []},
+        {"nginx_websocket_paths": ["/", "/chat/", "/chat/"]},
+        {"nginx_media_url": "/media/"},
+        {"nginx_media_url": "/media/", "nginx_static_url": ""},
         {"nginx_http_port": 8081, "nginx_local_port": 9000, "nginx_header_buffers": "4 64k"},
         {"asgi_processes": 7},
+        {"asgi_http": "wsgi"},
+        {"nginx_path_prefix": "/chat", "nginx_media_url": "/media/", "nginx_websocket_paths": ["/", "/ws/"]},
         {"maintenance": "on", "nginx_maintenance_allow": ["127.0.0.1", "10.0.0.0/8"]},
     ],
 )
@@ -90,6 +98,7 @@ def test_nginx_overwrites_what_a_client_could_claim(tmp_path: Path, render: Rend
         "X-Forwarded-Port": "$server_port",
         "X-Real-IP": "$remote_addr",
         "Forwarded": "",
+        "Daphne-Root-Path": "",
     }
 
 
@@ -117,6 +126,48 @@ def test_nginx_timeouts_follow_the_options(tmp_path: Path, render: Render) -> No
             assert [entry["args"] for entry in found(location(parsed, path), directive)] == [[seconds]]
 
 
+def test_nginx_path_may_be_that_of_everything(tmp_path: Path, render: Render) -> None:
+    parsed = parsed_nginx(tmp_path, render, nginx_websocket_paths=["/"], nginx_websocket_timeout=7200)
+    assert [entry["args"] for entry in found(location(parsed, "/"), "proxy_read_timeout")] == [["7200s"]]
+
+
+def test_nginx_has_the_project_below_a_path(tmp_path: Path, render: Render) -> None:
+    parsed = parsed_nginx(tmp_path, render, nginx_path_prefix="/chat", nginx_media_url="/media/")
+    paths = {" ".join(entry["args"]) for entry in found(parsed, "location")}
+    below = {"/chat/", "/chat/ws/", "/chat/static/", "/static/", "/chat/media/", "/media/", "= /chat", "/"}
+    assert paths == {*below, "@dash-board_before", "@dash-board_maintenance"}
+    assert [entry["args"] for entry in found(location(parsed, "/"), "return")] == [["404"]]
+
+
+@pytest.mark.parametrize(
+    ("name", "hashed"),
+    [
+        ("css/base.27e20196a850.css", True),  # Django's manifest storage
+        ("js/admin.min.27e20196a850.js", True),
+        ("LICENSE.27e20196a850", True),
+        ("js/main.27e20196a850.js.map", True),
+        ("js/main.073c9b0a.js", True),  # webpack, Create React App
+        ("js/2.073c9b0a.chunk.js", True),
+        ("js/runtime.8f3a1b2c9d4e5f607182.js", True),
+        ("assets/index-BZTsK4sX.js", True),  # Vite
+        ("assets/main-5K2JX7QW.js", True),  # esbuild
+        ("css/base.css", False),
+        ("reports/report.20240101.pdf", False),  # a date
+        ("reports/report.202401011200.csv", False),
+        ("js/jquery-fallback.js", False),  # words
+        ("js/jquery.deadbeef.js", False),
+        ("js/my-Version2.js", False),
+        ("js/lib-1.2.3456.js", False),
+        ("images/photo-IMG20240.jpg", False),
+    ],
+)
+def test_hashed_names_are_told_from_others(render: Render, name: str, hashed: bool) -> None:
+    block = render("nginx/site.conf.j2").split("static_cache {")[1].split("}\n\n")[0]
+    patterns = re.findall(r'^    "~(.*)" "public, max-age=31536000, immutable";$', block, re.MULTILINE)
+    assert len(patterns) == 2
+    assert any(re.search(pattern, f"/static/{name}") for pattern in patterns) == hashed
+
+
 def test_nginx_local_port_is_on_loopback_only(tmp_path: Path, render: Render) -> None:
     parsed = parsed_nginx(tmp_path, render, nginx_local_port=8123)
     assert ["127.0.0.1:8123"] in [entry["args"] for entry in found(parsed, "listen")]
@@ -140,6 +191,63 @@ def test_upstream_names_each_process_and_never_bans_one(tmp_path: Path, render: 
     servers = [entry["args"] for entry in upstream["block"] if entry["directive"] == "server"]
     assert [args[0] for args in servers] == [f"unix:/run/dash-board/0123456789ab-c0ffee-{n}.sock" for n in (1, 2, 3)]
     assert all("max_fails=0" in args for args in servers)
+
+
+@pytest.mark.parametrize(("http", "plain"), [("asgi", "dash-board"), ("wsgi", "dash-board_wsgi")])
+def test_plain_http_has_its_processes(tmp_path: Path, render: Render, http: str, plain: str) -> None:
+    """What they are is said in a file that a switch replaces, so that the site is right before it and after it."""
+    parsed = parsed_nginx(tmp_path, render, asgi_http=http, asgi_processes=2)
+    assert [entry["args"] for entry in found(location(parsed, "/"), "proxy_pass")] == [["http://$dash_board_http"]]
+    assert [entry["args"] for entry in found(location(parsed, "/ws/"), "proxy_pass")] == [["http://dash-board"]]
+    (led,) = [entry for entry in found(parsed, "map") if entry["args"][-1] == "$dash_board_http"]
+    values = {entry["directive"]: entry["args"][0] for entry in led["block"]}
+    assert values == {"default": plain, "~*^websocket$": "dash-board"}
+    upstreams = {entry["args"][0]: entry["block"] for entry in found(parsed, "upstream")}
+    assert set(upstreams) == {"dash-board", plain}
+    servers = [entry["args"][0] for entry in upstreams[plain] if entry["directive"] == "server"]
+    end = ".wsgi.sock" if http == "wsgi" else ".sock"
+    assert servers == [f"unix:/run/dash-board/0123456789ab-c0ffee-{n}{end}" for n in (1, 2)]
+
+
+def test_processes_for_plain_http_are_a_kind_of_their_own(render: Render) -> None:
+    described = json.loads(
+        render("asgi/generation.json.j2", asgi_http="wsgi", asgi_workers=[{"name": "q", "command": "x"}])
+    )
+    assert described["wsgi"]["unit"] == "dash-board-wsgi" and len(described["wsgi"]["instances"]) == 3
+    assert [worker["name"] for worker in described["workers"]] == ["q"]
+    assert json.loads(render("asgi/generation.json.j2"))["wsgi"] == {}
+    units = {entry["path"]: entry["content"] for entry in json.loads(render("asgi/units.json.j2", asgi_http="wsgi"))}
+    assert set(units) == {f"/etc/systemd/system/dash-board-{kind}@.service" for kind in ("daphne", "wsgi")}
+    ours, theirs = (
+        units[f"/etc/systemd/system/dash-board-{kind}@.service"].splitlines() for kind in ("wsgi", "daphne")
+    )
+    differing = [line for line in ours if line not in theirs]
+    assert {line.partition("=")[0] for line in differing} == {"Description", "ExecStart", "SyslogIdentifier"}
+    compile(render("asgi/gunicorn.conf.py.j2"), "gunicorn.conf.py", "exec")
+
+
+@pytest.mark.parametrize(
+    ("path", "rest"), [("/chat/ws/x/", "/ws/x/"), ("/chat/", "/"), ("/chat", "/"), ("/chatter/", None), ("/", None)]
+)
+def test_application_below_a_path(
+    tmp_path: Path, render: Render, monkeypatch: pytest.MonkeyPatch, path: str, rest: str | None
+) -> None:
+    """Django takes a prefix off a whole path; Channels' routing of every version looks at what is left first."""
+    (tmp_path / "belowproject.py").write_text(
+        "seen = []\nclass Site:\n    async def application(scope, receive, send):\n        seen.append(scope)\n"
+    )
+    mount = render("asgi/asgi_mount.py.j2", nginx_path_prefix="/chat", asgi_application="belowproject:Site.application")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "belowproject", raising=False)
+    module: dict[str, Any] = {}
+    exec(compile(mount, "asgi_mount.py", "exec"), module)
+    for kind in ("http", "websocket"):
+        asyncio.run(module["application"]({"type": kind, "path": path, "root_path": ""}, None, None))
+        (scope,) = sys.modules["belowproject"].seen
+        sys.modules["belowproject"].seen.clear()
+        assert scope["path"] == path and scope.get("path_remaining") == rest
+        assert scope["root_path"] == ("/chat" if rest else "")
+    asyncio.run(module["application"]({"type": "lifespan"}, None, None))
 
 
 @pytest.mark.parametrize(
@@ -180,7 +288,7 @@ def test_unit_parses(render: Render, options: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    "script", ["asgi/within.j2", "asgi/serve.j2", "asgi/manage.j2", "asgi/launch.j2", "asgi/work.j2"]
+    "script", ["asgi/within.j2", "asgi/serve.j2", "asgi/manage.j2", "asgi/launch.j2", "asgi/work.j2", "asgi/wsgi.j2"]
 )
 def test_scripts_parse(render: Render, script: str) -> None:
     subprocess.run(["sh", "-n"], input=render(script), text=True, check=True)

@@ -23,7 +23,7 @@ def test_page_and_its_files_are_served(lab: LabHost) -> None:
     assert found, f"the page names no style sheet with a hash in its name:\n{page[:800]}"
     status, headers, style = lab.get(found[1])
     assert status == 200 and headers["content-type"] == "text/css" and "{" in style
-    assert headers["cache-control"] == "max-age=31536000", (
+    assert headers["cache-control"] == "public, max-age=31536000, immutable", (
         f"{found[1]} has Cache-Control {headers.get('cache-control')}"
     )
 

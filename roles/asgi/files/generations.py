@@ -11,6 +11,7 @@
                                                 oldest that drain too many
     generations close SPREAD [SOCKET...]        close the connections on the sockets of all generations, or on these
     generations logs [-f] [-n N] [GENERATION]   show what processes and drains said last
+    generations remove SPREAD [--check]         end all of it, and remove all of the project but its shared files
     generations lock WHO [LIVE] / unlock        one deploy at a time; refused where LIVE is not what serves
 
 A generation is a release with its environment and the way it is run: processes that serve, each on a socket, and
@@ -43,6 +44,7 @@ HOME = Path("/srv") / APP
 HISTORY = HOME / "history.jsonl"
 LOCK = HOME / "deploy.lock"
 CRON = Path("/etc/cron.d") / APP
+BIN, SBIN = Path("/usr/local/bin"), Path("/usr/local/sbin")
 UPSTREAM = Path("/etc/nginx/conf.d") / f"{APP}-upstream.conf"
 SETTLE = 3.0  # seconds in which requests that nginx had accepted before a switch still reach the old processes
 MOMENT = "%Y-%m-%d %H:%M:%S"  # in UTC; sorts as it is
@@ -93,9 +95,17 @@ def manager(described: dict[str, Any]) -> Systemd | Supervisor:
     return MANAGERS[described["manager"]](APP, HOME)
 
 
-def processes(described: dict[str, Any]) -> dict[str, Any]:
-    """Return the processes of a generation that serve, as its manager knows them."""
-    return {name: described[name] for name in ("unit", "generation", "instances")}
+def processes(described: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the processes of a generation that serve, as its manager knows them: the ASGI ones first."""
+    kinds = [described, *([described["wsgi"]] if described.get("wsgi") else [])]
+    return [
+        {"unit": kind["unit"], "generation": described["generation"], "instances": kind["instances"]} for kind in kinds
+    ]
+
+
+def listening(described: dict[str, Any]) -> list[str]:
+    """Return the sockets that the processes of a generation listen on."""
+    return [*described["sockets"], *described.get("wsgi", {}).get("sockets", [])]
 
 
 def workers(described: dict[str, Any]) -> list[dict[str, Any]]:
@@ -156,9 +166,10 @@ def overview() -> list[dict[str, Any]]:
     rows, draining, serving = [], drains(found), live()
     upstream = UPSTREAM.read_text() if UPSTREAM.exists() else ""
     for name, described in found.items():
-        states = manager(described).states([processes(described)])
+        servers = processes(described)
+        states = manager(described).states(servers[:1])
         running = [state for state in states if state.pid]
-        helpers = manager(described).states(steady(described))
+        helpers = manager(described).states([*servers[1:], *steady(described)])
         helping = [state for state in helpers if state.pid]
         if name == serving:
             state = "live"
@@ -175,7 +186,7 @@ def overview() -> list[dict[str, Any]]:
                 **described, "state": state, "served": served(name), "told": told(name), "running": len(running),
                 "pids": [state.pid for state in states],
                 "working": len(helping), "expected": len(helpers),
-                "connections": len(accepted(described["sockets"])),
+                "connections": len(accepted(listening(described))),
                 "memory": sum(state.memory for state in running + helping), "deadline": draining.get(name, 0.0),
             }
         )  # fmt: skip
@@ -229,7 +240,7 @@ def logs(generation: str, lines: int, follow: bool, plain: bool) -> None:
     described = describe(generation or live())
     alike = [one for one in generations().values() if one["manager"] == described["manager"]]
     shown = [described] if generation else alike
-    units = sorted({group["unit"] for one in shown for group in (processes(one), *workers(one))})
+    units = sorted({group["unit"] for one in shown for group in (*processes(one), *workers(one))})
     command = manager(described).log_command(units, generation or "*", lines, follow, plain)
     os.execvp(command[0], command)
 
@@ -258,9 +269,10 @@ def start(generation: str) -> None:
         raise Refused("asgi_workers have a schedule, and cron is not installed: run site.yml, which does that")
     manager(described).end(drain_name(generation))
     (HOME / "generations" / generation / "deadline").unlink(missing_ok=True)
-    for instance in described["instances"]:
-        link(HOME / "instances" / instance, f"../generations/{generation}")
-    manager(described).start([processes(described)])
+    for group in processes(described):
+        for instance in group["instances"]:
+            link(HOME / "instances" / instance, f"../generations/{generation}")
+    manager(described).start(processes(described))
     if generation == live():  # its workers, too; those of a new one wait until it serves
         work(described)
 
@@ -382,12 +394,15 @@ def close_all(sockets: list[str], spread: float, user: str) -> int:
 
 def stop(described: dict[str, Any]) -> None:
     """Stop a generation's processes, for this boot and the next, and remove their sockets."""
-    manager(described).stop([processes(described), *workers(described)])
+    manager(described).stop([*processes(described), *workers(described)])
     for worker in workers(described):
         for instance in worker["instances"]:
             (HOME / "instances" / instance).unlink(missing_ok=True)
-    for instance, path in zip(described["instances"], described["sockets"], strict=True):
-        for stale in (HOME / "instances" / instance, Path(path), Path(f"{path}.lock")):
+    for group in processes(described):
+        for instance in group["instances"]:
+            (HOME / "instances" / instance).unlink(missing_ok=True)
+    for path in listening(described):
+        for stale in (Path(path), Path(f"{path}.lock")):
             stale.unlink(missing_ok=True)
 
 
@@ -404,14 +419,14 @@ def drain(generation: str, seconds: float, spread: float, command: list[str]) ->
     deadline = time.time() + seconds
     (folder / "deadline").write_text(f"{deadline}\n")
     # After a reboot the generation that serves comes back, and this one does not.
-    manager(described).forget([processes(described)])
+    manager(described).forget(processes(described))
     # Where this run is ended early, the next one must not find the sockets' clients closed twice.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(f"{generation}: not drained any more"))
     # They end what they are at, which may take longer than any deploy would wait.
     manager(described).stop(steady(described))
     time.sleep(SETTLE)
     asked = not command
-    while accepted(described["sockets"]) and time.time() < deadline:
+    while accepted(listening(described)) and time.time() < deadline:
         if live() == generation:
             raise Refused(f"{generation} serves again, so it stays")
         if not asked and time.time() >= deadline - spread:
@@ -422,10 +437,10 @@ def drain(generation: str, seconds: float, spread: float, command: list[str]) ->
     if live() == generation:
         raise Refused(f"{generation} serves again, so it stays")
     # A project that took part has had the time before the deadline to spread its clients.
-    closed = close_all(described["sockets"], 1.0 if command else spread, described["user"])
+    closed = close_all(listening(described), 1.0 if command else spread, described["user"])
     print(f"{generation}: {closed} sockets closed at the deadline", flush=True)
     ending = time.monotonic() + SETTLE
-    while accepted(described["sockets"]) and time.monotonic() < ending:
+    while accepted(listening(described)) and time.monotonic() < ending:
         time.sleep(0.1)
     stop(described)
     (folder / "deadline").unlink(missing_ok=True)
@@ -434,7 +449,9 @@ def drain(generation: str, seconds: float, spread: float, command: list[str]) ->
 
 def units(rows: list[dict[str, Any]], kind: str) -> set[str]:
     """Return the units, or kinds of programs, of all those generations that one kind of manager runs."""
-    return {group["unit"] for row in rows if row["manager"] == kind for group in (row, *row.get("workers", []))}
+    return {
+        group["unit"] for row in rows if row["manager"] == kind for group in (*processes(row), *row.get("workers", []))
+    }
 
 
 # --- tidying ----------------------------------------------------------------------------------------------------------
@@ -452,7 +469,7 @@ def tidy(keep: int, limit: int) -> list[str]:
     draining, ended = draining[:limit], draining[limit:]
     for row in ended:
         manager(row).end(drain_name(row["generation"]))
-        close_all(row["sockets"], SETTLE, row["user"])
+        close_all(listening(row), SETTLE, row["user"])
         stop(row)
         gone.append(f"drain of {row['generation']}")
     kept = [row for row in rows if row["state"] == "kept" or row in ended][:keep]
@@ -460,7 +477,7 @@ def tidy(keep: int, limit: int) -> list[str]:
     for row in rows:
         if row not in needed:
             stop(row)
-            manager(row).remove_logs([processes(row), *workers(row)])
+            manager(row).remove_logs([*processes(row), *workers(row)])
             shutil.rmtree(HOME / "generations" / row["generation"])
             gone.append(f"generation {row['generation']}")
     for kind, manage in MANAGERS.items():
@@ -486,6 +503,78 @@ def tidy(keep: int, limit: int) -> list[str]:
                 shutil.rmtree(entry)
                 gone.append(f"{folder}/{entry.name}")
     return gone
+
+
+def remove(spread: float, dry: bool) -> list[str]:
+    """End all generations and remove all that deploys have made, but for the shared files; return what went.
+
+    nginx must know nothing of the project any more: until then, connections would come that nobody ends. What another
+    project has is not looked at. Where `dry`, nothing is done.
+    """
+    found = generations()
+    gone = [
+        f"generation {name}: {sum(bool(state.pid) for state in manager(each).states(processes(each)))} processes, "
+        f"{len(accepted(listening(each)))} sockets"
+        for name, each in found.items()
+    ]
+    # Also of kinds that no generation has any more; the name alone might be another project's.
+    mine = f"ExecStart={HOME}/instances/"
+    own = [path for path in sorted(Systemd.UNITS.glob(f"{APP}-*@.service")) if mine in path.read_text()]
+    files = [CRON, ETC / "tmpfiles.d" / f"{APP}.conf", *own, ETC / APP / "env", Path("/run") / APP]
+    files += sorted(path for path in HOME.glob("*") if path.name not in ("shared", "generations"))
+    tool = Path(__file__).resolve().parent
+    # Last, since a run that is killed before is gone on with by them.
+    last = [HOME / "generations", BIN / f"{APP}-manage", SBIN / f"{APP}-generations", tool]
+    gone += [str(path) for path in (*files, *last) if os.path.lexists(path)]
+    if dry:
+        return gone
+    for name, each in found.items():
+        manager(each).end(drain_name(name))
+    sockets = [path for each in found.values() for path in listening(each)]
+    if accepted(sockets):
+        time.sleep(SETTLE)
+        close_all(sockets, spread, APP)
+        time.sleep(1.0)  # for each consumer's disconnect()
+    for name, each in found.items():
+        stop(each)
+        manager(each).remove_logs([*processes(each), *workers(each)])
+        manager(each).clean([drain_name(name)])
+    end_processes(APP)
+    for path in (*files, *last):
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):  # something of the user's own may be in it
+        (ETC / APP).rmdir()
+    if own:
+        subprocess.run(["systemctl", "daemon-reload"], check=True)
+    return gone
+
+
+def end_processes(user: str) -> None:
+    """End what a user still runs, such as a command that cron began; kill what has not ended after some seconds."""
+    try:
+        uid = pwd.getpwnam(user).pw_uid
+    except KeyError:
+        return
+    for what in (signal.SIGTERM, signal.SIGKILL):
+        deadline = time.monotonic() + SETTLE
+        while running := [int(path.name) for path in Path("/proc").glob("[0-9]*") if owner(path) == uid]:
+            for pid in running:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, what)
+            if time.monotonic() > deadline:
+                break
+            time.sleep(0.2)
+
+
+def owner(path: Path) -> int:
+    """Return the number of the user that a path belongs to; -1 where it is gone."""
+    try:
+        return path.stat().st_uid
+    except OSError:
+        return -1
 
 
 # --- one deploy at a time ---------------------------------------------------------------------------------------------
@@ -578,6 +667,9 @@ def main() -> int:
     tidying.add_argument("keep", type=int)
     tidying.add_argument("limit", type=int)
     tidying.add_argument("event", nargs="?", help="what was done, as a JSON object")
+    removing = commands.add_parser("remove")
+    removing.add_argument("spread", type=float, help="seconds over which sockets are closed")
+    removing.add_argument("--check", action="store_true", help="say what would go, and do nothing")
     closing = commands.add_parser("close")
     closing.add_argument("spread", type=float, help="seconds over which they are closed")
     closing.add_argument("sockets", nargs="*", help="by default, all of this project")
@@ -607,8 +699,10 @@ def main() -> int:
                 note(arguments.event)
             print("\n".join(tidy(arguments.keep, arguments.limit)))
         elif arguments.command == "close":
-            every = arguments.sockets or [path for one in generations().values() for path in one["sockets"]]
+            every = arguments.sockets or [path for one in generations().values() for path in listening(one)]
             print(close_all(every, arguments.spread, APP))
+        elif arguments.command == "remove":
+            print("\n".join(remove(arguments.spread, arguments.check)))
         elif arguments.command == "logs":
             logs(arguments.generation, arguments.lines, arguments.follow, arguments.plain)
         elif arguments.command == "lock":
