@@ -25,6 +25,7 @@ import jinja2
 from ansible.errors import AnsibleAction, AnsibleError, AnsibleUndefinedVariable, AnsibleValueOmittedError
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.plugins.action import ActionBase
+from ansible.template import trust_as_template
 
 try:  # where a value was written; an internal of ansible-core, so its absence must only cost the line in the report
     from ansible._internal._datatag._tags import Origin
@@ -207,6 +208,25 @@ class HostView:
             if isinstance(error, AnsibleUndefinedVariable) and self._needs_facts(variable):
                 raise Untemplatable(None) from error
             raise Untemplatable(self._explain(variable, error)) from error
+
+    def file_fault(self, path: str) -> str:
+        """Why a template on the controller cannot be filled in; nothing where it can, or where only the host tells."""
+        try:
+            text = Path(path).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            return f"cannot be read: {error}"
+        if re.search(r"\{%-?\s*(include|import|from|extends)\b", text):
+            return ""  # files that are found when it is filled in
+        try:
+            self._templar.template(trust_as_template(text))
+        except Exception as error:  # templates run any plugin, and these raise what they like
+            message = str(error).splitlines()[0] if str(error) else ""
+            undefined = re.search(r"'([^']+)' is undefined", message)
+            if undefined:  # names that roles compute are known later
+                return "" if undefined[1].startswith(("_", "ansible_")) else f"reads {undefined[1]}, which is set nowhere"
+            syntax = re.search(r"[Ss]yntax error in template: (.*)", message)
+            return f"cannot be filled in: {syntax[1] if syntax else type(error).__name__}"
+        return ""
 
     def sources(self, variable: str) -> list[str]:
         """The variable and, through any number of templates, all others that it is built from."""
@@ -486,6 +506,89 @@ def release_requirements(host: HostView) -> Iterator[Problem]:
         example = found[0] if found else "requirements.txt"
         fix += f"\n  release_requirements: [{example}]"
         yield Problem("release_requirements", f"{backend} has no {listed(missing)}", fix)
+
+
+def path_fault(path: str) -> str:
+    """Why a path cannot be one in the project's folder; nothing where it can. A slash at its end is let through."""
+    parts = path.removesuffix("/").split("/")
+    if not path or not path.isprintable():
+        return "is no path"
+    if path.startswith(("/", "~")):
+        return "is not relative to release_backend"
+    if ".." in parts:
+        return "leaves the project's folder"
+    if "" in parts or "." in parts or "$" in path:
+        return "is not written plainly"
+    return ""
+
+
+@check("release")
+def release_files(host: HostView) -> Iterator[Problem]:
+    """Files of the user's own have a place in the code, a text, and a mode that the project can read them with."""
+    files = [one for one in host.get("release_files") or [] if is_mapping(one)]
+    paths = [str(one.get("path") or "") for one in files]
+    for path in dict.fromkeys(paths):
+        fault = path_fault(path) or ("is a folder" if path.endswith("/") else "")
+        if fault:
+            fix = "Write the path of a file below release_backend: config/local.yml"
+            yield Problem("release_files", f'the path "{path}" {fault}', fix)
+        if paths.count(path) > 1:
+            yield Problem("release_files", f"has {paths.count(path)} files {path}", "Leave one of them.")
+        if below := next((other for other in paths if other.startswith(f"{path}/")), ""):
+            yield Problem("release_files", f"{path} is a file, and {below} lies in it", "Write another path.")
+    for one in files:
+        name = str(one.get("path"))
+        if fault := text_fault(host, one):
+            fix = 'Write content, or the whole path of a template:\n  template: "{{ inventory_dir }}/files/env.j2"'
+            yield Problem("release_files", f"{name} {fault}", fix)
+        mode = one.get("mode", "0640")
+        if not isinstance(mode, str) or not re.fullmatch(r"0?[0-7]{3}", mode):
+            shown_mode = f'"{mode}"' if isinstance(mode, str) else f"the number {mode}"
+            yield Problem("release_files", f"{name} has the mode {shown_mode}", 'Write it in quotes: mode: "0640"')
+        elif not int(mode, 8) & 0o040:
+            yield Problem("release_files", f"{name} has mode {mode}: the project cannot read it", 'Write "0640"')
+        elif int(mode, 8) & 0o022:
+            fix = 'Write "0640", or let the project write elsewhere: release_shared_paths'
+            yield Problem("release_files", f"{name} has mode {mode}: code can be written by root only", fix)
+
+
+def text_fault(host: HostView, file: Mapping[str, t.Any]) -> str:
+    """Why a file of release_files has no text; nothing where it has."""
+    template = file.get("template")
+    if (template is None) == (file.get("content") is None):
+        return "has neither template nor content" if template is None else "has a template and content"
+    if template is None:
+        return ""
+    path = Path(str(template)).expanduser()
+    if not path.is_absolute():
+        return f"has the template {template}, which is a relative path"
+    if not path.is_file():
+        return f"has the template {path}, which is no file on this machine"
+    fault = host.file_fault(str(path))
+    return f"has the template {path}, which {fault}" if fault else ""
+
+
+@check("release")
+def release_shared_paths(host: HostView) -> Iterator[Problem]:
+    """What outlives releases are paths in the project's folder, and none of them lies in another."""
+    paths = [str(one) for one in host.items("release_shared_paths")]
+    for path in dict.fromkeys(paths):
+        fault = path_fault(path)
+        if fault or path.removesuffix("/") in ("manage.py", ".placed", ".complete"):
+            fix = "Write paths below release_backend, folders with a slash at their end: [db.sqlite3, media/]"
+            yield Problem("release_shared_paths", f'"{path}" {fault or "belongs to the code"}', fix)
+    bare = [path.removesuffix("/") for path in paths]
+    for index, path in enumerate(bare):
+        inner = [paths[other] for other, one in enumerate(bare) if other != index and f"{one}/".startswith(f"{path}/")]
+        if inner and (path not in bare[:index]):
+            fix = "Leave the outer one, or each of those in it."
+            yield Problem("release_shared_paths", f"{listed(inner)} lies in {paths[index]}", fix)
+    for file in host.get("release_files") or []:
+        name = str(file.get("path")) if is_mapping(file) else ""
+        for index, path in enumerate(bare):
+            if f"{name}/".startswith(f"{path}/") or path.startswith(f"{name}/"):
+                fix = "Take one of the two out: what is shared is the project's to write, and no release's."
+                yield Problem("release_files", f"{name} lies in what release_shared_paths has, {paths[index]}", fix)
 
 
 @check("asgi")

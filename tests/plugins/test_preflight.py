@@ -728,3 +728,97 @@ def test_workers_have_names_of_their_own() -> None:
     times = ["*/5 * * * *", "0 3 * * mon-fri", "15,45 0-6/2 1 jan *", "@daily"]
     workers = [{"name": f"w{number}", "command": "x", "schedule": when} for number, when in enumerate(times)]
     assert problems("asgi_workers", asgi_workers=[queue, *workers]) == []
+
+
+@pytest.mark.parametrize(
+    ("entry", "fault"),
+    [
+        ({"path": "../x", "content": "a"}, "leaves the project's folder"),
+        ({"path": "/etc/x", "content": "a"}, "is not relative to release_backend"),
+        ({"path": "~/x", "content": "a"}, "is not relative to release_backend"),
+        ({"path": "a/./x", "content": "a"}, "is not written plainly"),
+        ({"path": "a//x", "content": "a"}, "is not written plainly"),
+        ({"path": "$HOME/x", "content": "a"}, "is not written plainly"),
+        ({"path": "x/", "content": "a"}, "is a folder"),
+        ({"path": "", "content": "a"}, "is no path"),
+        ({"path": "a\nb", "content": "a"}, "is no path"),
+        ({"path": "x"}, "has neither template nor content"),
+        ({"path": "x", "content": "a", "template": "/x.j2"}, "has a template and content"),
+        ({"path": "x", "template": "x.j2"}, "which is a relative path"),
+        ({"path": "x", "template": "/nowhere/x.j2"}, "which is no file on this machine"),
+        ({"path": "x", "content": "a", "mode": 416}, "the number 416"),
+        ({"path": "x", "content": "a", "mode": "u=rw"}, 'the mode "u=rw"'),
+        ({"path": "x", "content": "a", "mode": "0600"}, "the project cannot read it"),
+        ({"path": "x", "content": "a", "mode": "0660"}, "can be written by root only"),
+    ],
+)
+def test_own_files_have_a_place_and_a_text(entry: dict[str, Any], fault: str) -> None:
+    """Each way to get one wrong, told once."""
+    ((variable, told, _),) = problems("release_files", release_files=[entry])
+    assert variable == "release_files"
+    assert fault in told
+
+
+def test_own_files_do_not_meet() -> None:
+    """Two of one path, and one below the other; different ones do well."""
+    same = problems("release_files", release_files=[{"path": "a", "content": ""}, {"path": "a", "content": "b"}])
+    assert [fault for _, fault, _ in same] == ["has 2 files a"]
+    below = problems("release_files", release_files=[{"path": "a", "content": ""}, {"path": "a/b", "content": "b"}])
+    assert [fault for _, fault, _ in below] == ["a is a file, and a/b lies in it"]
+    good = [{"path": ".env", "content": ""}, {"path": "config/local.yml", "content": "b", "mode": "0644"}]
+    assert problems("release_files", release_files=good) == []
+
+
+def test_own_templates_can_be_filled_in(tmp_path: Path) -> None:
+    """Undefined names and wrong syntax are found, names that come later are not; no value is told."""
+    template = tmp_path / "env.j2"
+    files = [{"path": ".env", "template": str(template)}]
+    texts = {
+        "KEY={{ vault_kee }}": "reads vault_kee, which is set nowhere",
+        "KEY={% if %}": "cannot be filled in: ",
+        "KEY={{ vault_key | int('x', 'y', 'z') }}": "cannot be filled in: ",
+        "KEY={{ vault_key }} {{ _asgi_run }} {{ ansible_facts.x }} {{ later | default('') }}": "",
+    }
+    for text, fault in texts.items():
+        template.write_text(text)
+        found = problems("release_files", release_files=files, vault_key=SECRET)
+        assert [fault in told for _, told, _ in found] == ([True] if fault else []), (text, found)
+        assert SECRET not in str(found)
+
+
+@pytest.mark.parametrize(
+    ("paths", "fault"),
+    [
+        (["/srv/media/"], "is not relative to release_backend"),
+        (["../media/"], "leaves the project's folder"),
+        (["."], "is not written plainly"),
+        ([""], "is no path"),
+        (["manage.py"], "belongs to the code"),
+        (["media/", "media/avatars/"], "media/avatars/ lies in media/"),
+        (["media/avatars/", "media/"], "media/avatars/ lies in media/"),
+        (["media", "media/"], "media/ lies in media"),
+        (["db.sqlite3", "db.sqlite3"], "db.sqlite3 lies in db.sqlite3"),
+    ],
+)
+def test_shared_paths_are_apart_and_in_the_project(paths: list[str], fault: str) -> None:
+    """Each way to get one wrong, told once."""
+    assert [told for _, told, _ in problems("release_shared_paths", release_shared_paths=paths)] == [
+        fault if " lies in " in fault else f'"{paths[0]}" {fault}'
+    ]
+
+
+def test_shared_paths_and_own_files_are_apart() -> None:
+    """A file of a release in what the project may write would be changed under it."""
+    own = [{"path": "media/robots.txt", "content": ""}, {"path": "mediation", "content": ""}]
+    ((variable, fault, _),) = problems("release_shared_paths", release_shared_paths=["media/"], release_files=own)
+    assert (variable, fault) == ("release_files", "media/robots.txt lies in what release_shared_paths has, media/")
+    assert problems("release_shared_paths", release_shared_paths=["media/", "db.sqlite3"], release_files=own[1:]) == []
+
+
+PART = st.from_regex(r"[a-z][a-z0-9_.-]{0,6}", fullmatch=True)
+
+
+@given(st.lists(PART, min_size=1, max_size=4).map("/".join))
+def test_plain_paths_are_let_through(path: str) -> None:
+    """No false alarm."""
+    assert preflight.path_fault(path) == preflight.path_fault(f"{path}/") == ""

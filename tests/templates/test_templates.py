@@ -243,3 +243,19 @@ def test_redis_users_hold_no_password(render: Render) -> None:
     assert lines[1].startswith("user channels on #") and " -@all " in lines[1] and "~asgi* &asgi*" in lines[1]
     assert lines[2] == "user cache on #00 ~cache:* +@read"
     assert "correct horse" not in acl
+
+
+def test_own_files_of_a_release_keep_secrets_apart(render: Render, tmp_path: Path) -> None:
+    """What may be shown stands with its file, what is secret nowhere but among the secrets; texts stay as they are."""
+    template = tmp_path / "config.json.j2"
+    template.write_text('{"key": "{{ release_secrets.SECRET_KEY }}"}\n')
+    own = [
+        {"path": "a/b/c.json", "template": str(template)},
+        {"path": "a/.env", "content": "DEBUG=no\n", "secret": False, "mode": "0644"},
+    ]
+    told = json.loads(render("release/files.json.j2", release_files=own))
+    assert told["secrets"] == {"a/b/c.json": '{"key": "s3cr3t"}\n'}
+    assert "s3cr3t" not in str(told["entries"])
+    assert [entry["path"] for entry in told["entries"]] == ["a", "a/b", "a/b/c.json", "a/.env"]
+    assert told["entries"][2] == {"path": "a/b/c.json", "group": "dash-board", "mode": "0640", "secret": "a/b/c.json"}
+    assert told["entries"][3]["content"] == "DEBUG=no\n"
