@@ -773,7 +773,12 @@ def secret_lengths(host: HostView) -> Iterator[Problem]:
     """Secrets that the network can try are long enough."""
     for name in ("redis_password",):
         value = host.get(name)
-        if value is not None and len(str(value)) < SECRET_LENGTH:
+        if value == "" and host.get("redis_anonymous"):
+            continue
+        if value == "":
+            fix = "Make one, and put it into the inventory's vault:\n  openssl rand -hex 24"
+            yield Problem(name, "is required and not set", fix)
+        elif value is not None and len(str(value)) < SECRET_LENGTH:
             fix = "Make one, and put it into the inventory's vault:\n  openssl rand -hex 24"
             yield Problem(name, f"has fewer than {SECRET_LENGTH} characters", fix)
 
@@ -785,6 +790,48 @@ def redis_bind(host: HostView) -> Iterator[Problem]:
         if fault := address_fault(str(text)):
             fix = "Write addresses of a private network or 127.0.0.1:\n  redis_bind: [127.0.0.1, 10.0.0.5]"
             yield Problem("redis_bind", f'"{text}" {fault}', fix)
+
+
+@check("redis")
+def redis_anonymous(host: HostView) -> Iterator[Problem]:
+    """Without a password, Redis is for the host itself."""
+    for text in host.items("redis_bind") if host.get("redis_anonymous") else ():
+        with contextlib.suppress(ValueError):  # told above
+            if not ipaddress.ip_address(str(text).removeprefix("-")).is_loopback:
+                fix = "Write redis_bind: [127.0.0.1], or delete redis_anonymous and give the project a password."
+                yield Problem("redis_anonymous", f"would open Redis on {text} to everybody who reaches it", fix)
+
+
+@check("redis")
+def redis_database(host: HostView) -> Iterator[Problem]:
+    """Redis has sixteen databases."""
+    number = host.get("redis_database")
+    if isinstance(number, int) and not 0 <= number <= 15:
+        yield Problem("redis_database", f"is {number}, and Redis has 0 to 15", "Write one of them.")
+
+
+@check("redis")
+def redis_projects(host: HostView) -> Iterator[Problem]:
+    """Projects of other inventories on the same Redis have other users, and other names for their messages."""
+    mine = str(host.get("release_app") or host.get("redis_user"))
+    user, prefix = str(host.get("redis_user")), str(host.get("redis_prefix"))
+    for line in filter(None, probe_facts(host.probe).get("redis_projects", "").split(";")):
+        other = dict(word.split("=", 1) for word in line.split() if "=" in word)
+        name, theirs = other.get("project", ""), other.get("prefix", "")
+        if name == mine:
+            continue
+        if host.get("redis_password") and other.get("user") == user:
+            fix = f"Write redis_user: {mine}, also into the address that the project connects to."
+            yield Problem("redis_user", f"{user} is the user of project {name} on the same Redis", fix)
+        nested = prefix.startswith(theirs) or theirs.startswith(prefix)
+        if nested and str(host.get("redis_database")) == other.get("database"):
+            fix = f"Write redis_prefix: {mine}, and give CHANNEL_LAYERS of the project that prefix. Where it can have none "
+            fix += "and its layer is channels_redis's core layer, write another redis_database, also into its address."
+            fault = f'"{prefix}" and "{theirs}" of project {name} on the same Redis are not apart: messages would mix'
+            yield Problem("redis_prefix", fault, fix)
+        if host.get("redis_anonymous") and other.get("anonymous") == "yes":
+            fix = "Let one of the two have a password."
+            yield Problem("redis_anonymous", f"project {name} uses the same Redis without a password already", fix)
 
 
 def address_fault(text: str) -> str:

@@ -822,3 +822,49 @@ PART = st.from_regex(r"[a-z][a-z0-9_.-]{0,6}", fullmatch=True)
 def test_plain_paths_are_let_through(path: str) -> None:
     """No false alarm."""
     assert preflight.path_fault(path) == preflight.path_fault(f"{path}/") == ""
+
+
+def test_redis_needs_a_password_unless_anonymous() -> None:
+    """None at all is told as any required variable is."""
+    assert problems("secret_lengths", redis_password="")[0][1] == "is required and not set"
+    assert problems("secret_lengths", redis_password="", redis_anonymous=True) == []
+    assert len(problems("secret_lengths", redis_password="short", redis_anonymous=True)) == 1
+
+
+@pytest.mark.parametrize(("bind", "count"), [(["127.0.0.1", "-::1"], 0), (["127.0.0.1", "10.0.0.5"], 1), (["eth0"], 0)])
+def test_redis_without_password_is_for_loopback(bind: list[str], count: int) -> None:
+    """On any other address, whoever reaches it could read all messages."""
+    found = problems("redis_anonymous", redis_bind=bind, redis_anonymous=True)
+    assert [variable for variable, _, _ in found] == ["redis_anonymous"] * count
+    assert problems("redis_anonymous", redis_bind=bind, redis_anonymous=False) == []
+
+
+def test_redis_has_sixteen_databases() -> None:
+    """Numbers that a layer could not select."""
+    assert [bool(problems("redis_database", redis_database=number)) for number in (-1, 0, 15, 16)] == [1, 0, 0, 1]
+
+
+OTHER = "redis_projects=project=shop user=channels prefix=asgi database=0 anonymous=yes;"
+MINE = {"redis_user": "me", "redis_prefix": "me", "redis_database": 0, "redis_password": SECRET, "release_app": "me"}
+
+
+@pytest.mark.parametrize(
+    ("values", "variables"),
+    [
+        ({}, []),
+        ({"release_app": "shop", "redis_user": "channels", "redis_prefix": "asgi"}, []),  # it is this project itself
+        ({"redis_user": "channels"}, ["redis_user"]),
+        ({"redis_user": "channels", "redis_password": ""}, []),
+        ({"redis_prefix": "asgi"}, ["redis_prefix"]),
+        ({"redis_prefix": "asgi2"}, ["redis_prefix"]),
+        ({"redis_prefix": "as"}, ["redis_prefix"]),
+        ({"redis_prefix": "asgi", "redis_database": 1}, []),
+        ({"redis_anonymous": True}, ["redis_anonymous"]),
+        ({"redis_user": "channels", "redis_prefix": "asgi"}, ["redis_user", "redis_prefix"]),
+    ],
+)
+def test_projects_on_one_redis_are_apart(values: dict[str, Any], variables: list[str]) -> None:
+    """Each clash with what the host holds already, and none where there is none."""
+    found = problems("redis_projects", **{preflight.PROBE: {"stdout": OTHER}, **MINE, **values})
+    assert [variable for variable, _, _ in found] == variables
+    assert all("project shop" in fault for _, fault, _ in found)

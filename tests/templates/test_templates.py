@@ -237,12 +237,26 @@ def test_redis_limit_follows_the_memory(render: Render, memory: str, limit: str)
 
 
 def test_redis_users_hold_no_password(render: Render) -> None:
-    acl = render("redis/users.acl.j2", redis_extra_users=["user cache on #00 ~cache:* +@read"])
-    lines = acl.splitlines()
-    assert lines[0] == "user default off"
-    assert lines[1].startswith("user channels on #") and " -@all " in lines[1] and "~asgi* &asgi*" in lines[1]
-    assert lines[2] == "user cache on #00 ~cache:* +@read"
+    acl = render("redis/project.acl.j2", redis_extra_users=["user cache on #00 ~cache:* +@read"])
+    lines = [line for line in acl.splitlines() if not line.startswith("#")]
+    assert lines[0].startswith("user channels on #") and " -@all " in lines[0] and "~asgi* &asgi*" in lines[0]
+    assert lines[1:] == ["user cache on #00 ~cache:* +@read"]
     assert "correct horse" not in acl
+    assert "# project=dash-board user=channels prefix=asgi database=0 anonymous=no\n" in acl
+
+
+def test_redis_user_without_password_may_do_what_the_layer_does(render: Render) -> None:
+    """The same commands on the same names, and SELECT only where there is another database to select."""
+    named, anonymous = [
+        line
+        for line in render("redis/project.acl.j2", redis_anonymous=True, redis_database=1).splitlines()
+        if line.startswith("user ")
+    ]
+    assert anonymous.startswith("user default on nopass ~asgi* &asgi* -@all ") and anonymous.endswith(" +select")
+    assert named.split()[4:] == anonymous.split()[4:]
+    alone = render("redis/project.acl.j2", redis_anonymous=True, redis_password="")
+    assert [line.split()[1] for line in alone.splitlines() if line.startswith("user ")] == ["default"]
+    assert "+select" not in alone and " user=- " in alone
 
 
 def test_own_files_of_a_release_keep_secrets_apart(render: Render, tmp_path: Path) -> None:
