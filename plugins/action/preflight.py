@@ -768,6 +768,140 @@ def assigned_names(file: Path) -> set[str] | None:
     return None if "*" in names or "__getattr__" in names else names
 
 
+@check("base")
+def base_host_aliases(host: HostView) -> Iterator[Problem]:
+    """Names lead to addresses, and not to two."""
+    aliases = host.get("base_host_aliases")
+    mine = f"names of {host.get('release_app') or host.name}"
+    theirs = block_lines(probe_facts(host.probe).get("host_aliases", ""), mine)
+    for name, address in aliases.items() if is_mapping(aliases) else ():
+        if not re.fullmatch(r"[a-zA-Z0-9]([\w.-]{0,250}[a-zA-Z0-9])?", str(name), re.ASCII) or is_address(str(name)):
+            yield Problem("base_host_aliases", f'"{name}" is no name of a host', "Write one as in a compose file: redis")
+        if str(name).lower() == "localhost":
+            yield Problem("base_host_aliases", "localhost leads to this host already", "Take it out.")
+        if not is_address(str(address)):
+            fix = 'Write an address: {redis: 127.0.0.1}'
+            yield Problem("base_host_aliases", f'{name} leads to "{address}", which is no IP address', fix)
+        for other, owner in theirs.get(str(name), {}).items():
+            if other != str(address):
+                fix = "One host has one address for a name. Let both projects have the same, or give each a host."
+                yield Problem("base_host_aliases", f"{name} leads to {other} for the {owner} on this host", fix)
+
+
+def is_address(text: str) -> bool:
+    """Whether a text is an IP address."""
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def block_lines(text: str, mine: str) -> dict[str, dict[str, str]]:
+    """Addresses of names in the blocks of a hosts file that are not `mine`, each with its block; `;` ends a line."""
+    found: dict[str, dict[str, str]] = {}
+    owner = ""
+    for line in text.split(";"):
+        if begun := re.fullmatch(r"# BEGIN (names of .*)", line):
+            owner = begun[1]
+        elif line and not line.startswith("#") and owner != mine:
+            address, *names = line.split()
+            for name in names:
+                found.setdefault(name, {})[address] = owner.replace("names of", "project")
+    return found
+
+
+@check("postgresql")
+def postgresql_password(host: HostView) -> Iterator[Problem]:
+    """The password is long enough, and one that PostgreSQL's clients all understand alike."""
+    value = host.get("postgresql_password")
+    fix = "Make one, and put it into the inventory's vault:\n  openssl rand -hex 24"
+    if value is not None and len(str(value)) < SECRET_LENGTH:
+        yield Problem("postgresql_password", f"has fewer than {SECRET_LENGTH} characters", fix)
+    if value is not None and not re.fullmatch(r"[ -~]*", str(value)):
+        yield Problem("postgresql_password", "has characters that are not printable ASCII", fix)
+
+
+@check("postgresql")
+def postgresql_names(host: HostView) -> Iterator[Problem]:
+    """Names are the project's own, and need no quotes anywhere."""
+    for variable in ("postgresql_database", "postgresql_user"):
+        name = host.get(variable)
+        if name is None:
+            continue
+        fix = "Write lower-case letters, digits and underscores: dashboard"
+        if not re.fullmatch(r"[a-z_][a-z0-9_]{0,62}", str(name)):
+            yield Problem(variable, f'"{name}" cannot be a name without quotes', fix)
+        elif re.match(r"pg_|(postgres|public|all|sameuser|samerole|replication|template[01])$", str(name)):
+            yield Problem(variable, f'"{name}" is PostgreSQL\'s own', fix)
+
+
+@check("postgresql")
+def postgresql_addresses(host: HostView) -> Iterator[Problem]:
+    """PostgreSQL listens where the project's hosts reach it, and on no address that the world can reach."""
+    bind = [str(text) for text in host.items("postgresql_bind")]
+    for text in bind:
+        if fault := address_fault(text):
+            fix = "Write addresses of a private network or 127.0.0.1:\n  postgresql_bind: [127.0.0.1, 10.0.0.5]"
+            yield Problem("postgresql_bind", f'"{text}" {fault}', fix)
+    if "app" in host.groups and bind and host.get("postgresql_host") == "127.0.0.1" and "127.0.0.1" not in bind:
+        yield Problem("postgresql_bind", "lacks 127.0.0.1, by which this host reaches it", "Add 127.0.0.1.")
+    for text in host.items("postgresql_clients"):
+        try:
+            network = ipaddress.ip_network(str(text))
+        except ValueError as error:
+            fix = "Write addresses and networks: [127.0.0.1, 10.0.0.0/24]"
+            yield Problem("postgresql_clients", f"{error}", fix)
+            continue
+        if not network.prefixlen or address_fault(str(network.network_address)):
+            fix = "Write addresses of a private network: [127.0.0.1, 10.0.0.0/24]"
+            yield Problem("postgresql_clients", f"{network} is not private", fix)
+
+
+@check("postgresql")
+def postgresql_hosts(host: HostView) -> Iterator[Problem]:
+    """There is one server, and the project's hosts have an address in its network."""
+    groups = host.raw("groups") or {}
+    if len(groups.get("database") or ()) > 1:
+        fix = "Leave one host in it: a second one would hold other data, not a copy."
+        yield Problem("", f"group database has {len(groups['database'])} hosts", fix)
+    variables = host.raw("hostvars")
+    others = [name for name in groups.get("app") or () if name not in (groups.get("database") or ())]
+    unknown = [name for name in others if variables and "private_address" not in variables.raw_get(name)]
+    if unknown and "postgresql_clients" not in host.inventory:
+        fix = "Write private_address for each of them, its address in the network that the database is in."
+        yield Problem("postgresql_clients", f"the address of {listed(unknown)} is not known", fix)
+    if others and not {"private_address", "postgresql_host"} & set(host.inventory):
+        fix = "Write private_address for it, its address in the network that the app hosts are in."
+        yield Problem("postgresql_host", "the address of this host is not known", fix)
+
+
+@check("postgresql")
+def postgresql_numbers(host: HostView) -> Iterator[Problem]:
+    """PostgreSQL can start with what it is given."""
+    for variable, least, most in (
+        ("postgresql_port", 1, 65535),
+        ("postgresql_memory_mb", 64, 2**24),
+        ("postgresql_max_connections", 10, 10000),
+    ):
+        value = host.get(variable)
+        if isinstance(value, int) and not least <= value <= most:
+            yield Problem(variable, f"is {value}", f"Write a number from {least} to {most}.")
+
+
+@check("release")
+def release_database(host: HostView) -> Iterator[Problem]:
+    """The database whose address the project reads is one that there is."""
+    groups = host.raw("groups") or {}
+    if groups.get("database"):
+        return
+    for variable in ("release_environment", "release_secrets", "release_files"):
+        read = {"postgresql_url", "postgresql_host"} & set(host.sources(variable))
+        if read and variable not in read:
+            fix = "Put a host into group database, or write the address of your own database."
+            yield Problem(variable, f"reads {listed(sorted(read))}, and group database has no host", fix)
+
+
 @check("redis")
 def secret_lengths(host: HostView) -> Iterator[Problem]:
     """Secrets that the network can try are long enough."""

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 import yaml
-from ansible.template import Templar
+from ansible.template import Templar, trust_as_template
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -868,3 +868,111 @@ def test_projects_on_one_redis_are_apart(values: dict[str, Any], variables: list
     found = problems("redis_projects", **{preflight.PROBE: {"stdout": OTHER}, **MINE, **values})
     assert [variable for variable, _, _ in found] == variables
     assert all("project shop" in fault for _, fault, _ in found)
+
+
+@pytest.mark.parametrize(
+    ("aliases", "fault"),
+    [
+        ({"redis": "127.0.0.1", "my_db-1.local": "10.0.0.5", "cache": "fd00::1"}, ""),
+        ({"re dis": "127.0.0.1"}, '"re dis" is no name of a host'),
+        ({"redis\n": "127.0.0.1"}, "is no name of a host"),
+        ({"-redis": "127.0.0.1"}, "is no name of a host"),
+        ({"10.0.0.1": "127.0.0.1"}, "is no name of a host"),
+        ({"localhost": "10.0.0.5"}, "leads to this host already"),
+        ({"redis": "redis.example.org"}, 'leads to "redis.example.org", which is no IP address'),
+        ({"redis": "10.0.0.5/24"}, "which is no IP address"),
+        ({"db": "10.0.0.6"}, "db leads to 10.0.0.5 for the project shop on this host"),
+        ({"db": "10.0.0.5"}, ""),
+        ({"mine": "10.0.0.5"}, ""),
+    ],
+)
+def test_names_of_hosts_lead_to_one_address(aliases: dict[str, str], fault: str) -> None:
+    """Each way to get one wrong, and what another project of the host has."""
+    there = "host_aliases=# BEGIN names of shop;10.0.0.5 db;# END names of shop;"
+    there += "# BEGIN names of dashboard;10.0.0.9 mine;# END names of dashboard;"
+    found = problems(
+        "base_host_aliases", base_host_aliases=aliases, release_app="dashboard", **{preflight.PROBE: {"stdout": there}}
+    )
+    assert [fault in told for _, told, _ in found] == ([True] if fault else []), found
+
+
+@pytest.mark.parametrize(
+    ("password", "fault"),
+    [("short", "has fewer than 12"), ("pässwörter-sind-lang", "not printable ASCII"), ("p@ss/w:rd?#%+ '\"$\\", "")],
+)
+def test_passwords_of_the_database(password: str, fault: str) -> None:
+    """Each fault, without a word of the password."""
+    found = problems("postgresql_password", postgresql_password=password)
+    assert [fault in told for _, told, _ in found] == ([True] if fault else [])
+    assert password not in str(found)
+
+
+@pytest.mark.parametrize("name", ["Shop", "my-shop", "1shop", "", "a" * 64, "postgres", "pg_shop", "all", "template1"])
+def test_names_of_the_database(name: str) -> None:
+    """Names that would need quotes, or mean something else."""
+    found = problems("postgresql_names", postgresql_database=name, postgresql_user=name)
+    assert [variable for variable, _, _ in found] == ["postgresql_database", "postgresql_user"]
+    assert problems("postgresql_names", postgresql_database="_shop2", postgresql_user="a" * 63) == []
+
+
+@pytest.mark.parametrize(
+    ("values", "variable"),
+    [
+        ({"postgresql_bind": ["127.0.0.1", "10.0.0.5"], "postgresql_clients": ["127.0.0.1", "10.0.0.0/24", "fd00::5"]}, ""),
+        ({"postgresql_bind": ["0.0.0.0"]}, "postgresql_bind"),
+        ({"postgresql_bind": ["*"]}, "postgresql_bind"),
+        ({"postgresql_bind": ["8.8.8.8"]}, "postgresql_bind"),
+        ({"postgresql_bind": ["10.0.0.5"], "postgresql_host": "127.0.0.1", "group_names": ["app"]}, "postgresql_bind"),
+        ({"postgresql_bind": ["10.0.0.5"], "postgresql_host": "10.0.0.5", "group_names": ["app"]}, ""),
+        ({"postgresql_clients": ["app-1"]}, "postgresql_clients"),
+        ({"postgresql_clients": ["0.0.0.0/0"]}, "postgresql_clients"),
+        ({"postgresql_clients": ["8.8.8.0/24"]}, "postgresql_clients"),
+        ({"postgresql_clients": ["10.0.0.5/24"]}, "postgresql_clients"),
+    ],
+)
+def test_addresses_of_the_database(values: dict[str, Any], variable: str) -> None:
+    """It is not on the network of everybody, and where the project looks for it."""
+    assert [one for one, _, _ in problems("postgresql_addresses", **values)] == ([variable] if variable else [])
+
+
+class Hostvars(dict[str, Any]):
+    """As much of Ansible's as a check reads."""
+
+    def raw_get(self, name: str) -> Any:
+        """A host's variables."""
+        return self[name]
+
+
+def test_hosts_of_the_database() -> None:
+    """One server, and an address for everybody who is elsewhere."""
+    two = {"groups": {"app": ["app1"], "database": ["app1", "db2"]}}
+    assert [fault for _, fault, _ in problems("postgresql_hosts", **two)] == ["group database has 2 hosts"]
+    apart = {"groups": {"app": ["a1", "a2"], "database": ["app1"]}}
+    known = {**apart, "hostvars": Hostvars(a1={"private_address": "10.0.0.1"}, a2={})}
+    found = problems("postgresql_hosts", **known)
+    assert [one[:2] for one in found] == [
+        ("postgresql_clients", "the address of a2 is not known"), ("postgresql_host", "the address of this host is not known"),
+    ]  # fmt: skip
+    assert problems("postgresql_hosts", **known, postgresql_clients=["10.0.0.0/8"], private_address="10.0.0.9") == []
+    assert problems("postgresql_hosts", groups={"app": ["app1"], "database": ["app1"]}, hostvars=Hostvars(app1={})) == []
+
+
+@pytest.mark.parametrize(
+    ("variable", "wrong"),
+    [("postgresql_port", 0), ("postgresql_memory_mb", 10), ("postgresql_max_connections", 5)],
+)
+def test_numbers_of_the_database(variable: str, wrong: int) -> None:
+    """Numbers that it could not start with."""
+    assert [one for one, _, _ in problems("postgresql_numbers", **{variable: wrong})] == [variable]
+    assert problems("postgresql_numbers", postgresql_port=5432, postgresql_memory_mb=600) == []
+
+
+def test_database_that_is_read_is_there() -> None:
+    """Without a host in the group there is no address to read."""
+    reads = {"release_secrets": trust_as_template("{{ {'DATABASE_URL': postgresql_url} }}")}
+    known = {"postgresql_url": "x", "postgresql_host": "y"}
+    found = problems("release_database", **reads, **known, groups={"database": []})
+    assert [one[:2] for one in found] == [
+        ("release_secrets", "reads postgresql_url, and group database has no host")
+    ]
+    assert problems("release_database", **reads, **known, groups={"database": ["db1"]}) == []
