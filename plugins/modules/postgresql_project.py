@@ -16,8 +16,15 @@ description:
 options:
   database: {description: Name of the database., type: str, required: true}
   user: {description: 'Name of its owner, who may log in.', type: str, required: true}
-  password: {description: 'The password, in printable ASCII.', type: str, required: true}
+  password: {description: 'The password, in printable ASCII. Needed where they are to be there.', type: str}
   port: {description: 'Port of the server, by which its socket is named.', type: int, default: 5432}
+  state:
+    description:
+      - Whether they are there. V(absent) drops the database with all that is in it, and its user.
+      - V(closed) keeps both, and lets the user no longer log in.
+    type: str
+    choices: [present, absent, closed]
+    default: present
   reload_files: {description: Files that the server reads again when told to., type: list, elements: path, default: []}
 attributes:
   check_mode: {description: Tells what would change., support: full}
@@ -84,6 +91,13 @@ CREATE_DATABASE = """
 CREATE DATABASE :"database" OWNER :"user" TEMPLATE template0 ENCODING 'UTF8' LC_COLLATE 'C.UTF-8' LC_CTYPE 'C.UTF-8';
 """
 CLOSE_DATABASE = """REVOKE ALL ON DATABASE :"database" FROM PUBLIC;"""
+# Whoever is connected is cut.
+DROP_DATABASE = """DROP DATABASE :"database" WITH (FORCE);"""
+DROP_USER = """DROP ROLE :"user";"""
+CLOSE_USER = """
+ALTER ROLE :"user" NOLOGIN;
+SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = :'user';
+"""
 RELOAD = "SELECT pg_reload_conf();"
 
 
@@ -140,8 +154,9 @@ class Server:
 
 def needed(module: AnsibleModule, state: dict[str, Any]) -> list[tuple[str, str]]:
     """Return what is to be done, each with its statements; end the module where names are somebody else's."""
-    user, database, password = (module.params[name] for name in ("user", "database", "password"))
-    role, found, steps = state["role"], state["database"], []
+    user, database = module.params["user"], module.params["database"]
+    role, found = state["role"], state["database"]
+    steps: list[tuple[str, str]] = []
     if role and role["super"]:
         module.fail_json(msg=f"User {user} administers PostgreSQL: give the project another postgresql_user")
     if found and found["owner"] != user:
@@ -149,6 +164,30 @@ def needed(module: AnsibleModule, state: dict[str, Any]) -> list[tuple[str, str]
             msg=f"Database {database} belongs to {found['owner']}, not to {user}: write another postgresql_database, or "
             f'hand it over on the host: runuser -u postgres -- psql -c \'ALTER DATABASE "{database}" OWNER TO "{user}"\''
         )
+    steps += parted(module.params["state"], user, database, role, found)
+    if module.params["state"] == "present":
+        steps += joined(module, user, database, role, found)
+    changed = max((os.stat(path).st_ctime for path in module.params["reload_files"]), default=0.0)
+    if changed > state["read"]:
+        steps.append(("settings were read again", RELOAD))
+    return steps
+
+
+def parted(state: str, user: str, database: str, role: Any, found: Any) -> list[tuple[str, str]]:
+    """Return what takes the user's rights away, and the data too where these are to go."""
+    steps = []
+    if state == "absent" and found:
+        steps.append((f"database {database} was dropped", DROP_DATABASE))
+    if state == "absent" and role:
+        steps.append((f"user {user} was dropped", DROP_USER))
+    if state == "closed" and role and role["login"]:
+        steps.append((f"user {user} may no longer log in", CLOSE_USER))
+    return steps
+
+
+def joined(module: AnsibleModule, user: str, database: str, role: Any, found: Any) -> list[tuple[str, str]]:
+    """Return what gives the user a password, and a database that is its own."""
+    steps, password = [], module.params["password"]
     if not role or not role["login"] or not verifies(password, role["verifier"]):
         made = verifier(password)
         module.no_log_values.add(made)
@@ -158,9 +197,6 @@ def needed(module: AnsibleModule, state: dict[str, Any]) -> list[tuple[str, str]
         steps.append((f"database {database} was made", CREATE_DATABASE))
     if not found or found["open"]:
         steps.append((f"database {database} was closed to all but its owner", CLOSE_DATABASE))
-    changed = max((os.stat(path).st_ctime for path in module.params["reload_files"]), default=0.0)
-    if changed > state["read"]:
-        steps.append(("settings were read again", RELOAD))
     return steps
 
 
@@ -170,10 +206,12 @@ def main() -> None:
         argument_spec={
             "database": {"type": "str", "required": True},
             "user": {"type": "str", "required": True},
-            "password": {"type": "str", "required": True, "no_log": True},
+            "password": {"type": "str", "no_log": True},
             "port": {"type": "int", "default": 5432},
+            "state": {"type": "str", "choices": ["present", "absent", "closed"], "default": "present"},
             "reload_files": {"type": "list", "elements": "path", "default": []},
         },
+        required_if=[("state", "present", ["password"])],
         supports_check_mode=True,
     )
     server = Server(module)

@@ -156,9 +156,110 @@ def tell(connection: Connection, password: str, users: dict[str, str]) -> list[s
     return sorted(name for name in before.keys() | after.keys() if before.get(name) != after.get(name))
 
 
+def listed(connection: Connection) -> dict[str, list[str]]:
+    """Return the users that a Redis has, by their names, each with its rules in an order of their own.
+
+    Redis tells commands in the order of a table of its own. A flag that is the default is not shown of users that it
+    has read from a file.
+    """
+    users = user_lines("\n".join(connection.ask("ACL", "LIST")))
+    return {name: sorted(word for word in rules.split() if word != "sanitize-payload") for name, rules in users.items()}
+
+
+class UsersError(Exception):
+    """Users cannot be as they are declared; the text says why."""
+
+
+class RedisError(Exception):
+    """Redis refused a command; the text is its answer."""
+
+
+class Connection:
+    """A connection to Redis, in its protocol (RESP 2)."""
+
+    def __init__(self, address: str, port: int) -> None:
+        self.socket = socket.create_connection((address, port), WAIT_SECONDS)
+        self.stream: BinaryIO = self.socket.makefile("rb")
+
+    def close(self) -> None:
+        """End it."""
+        self.stream.close()
+        self.socket.close()
+
+    def ask(self, *words: str) -> Any:
+        """Send a command and return its answer; raise RedisError where it is one, OSError where none comes."""
+        parts = [word.encode() for word in words]
+        head = b"*%d\r\n" % len(parts)
+        self.socket.sendall(head + b"".join(b"$%d\r\n%s\r\n" % (len(part), part) for part in parts))
+        return self.answer()
+
+    def answer(self) -> Any:
+        """Read one answer."""
+        line = self.stream.readline().rstrip(b"\r\n")
+        kind, rest = line[:1], line[1:].decode()
+        if kind == b"-":
+            raise RedisError(rest)
+        if kind == b"$":
+            return self.stream.read(int(rest) + 2)[:-2].decode() if int(rest) >= 0 else None
+        if kind == b"*":
+            return [self.answer() for _ in range(int(rest))]
+        if kind not in (b"+", b":"):
+            raise OSError("Redis ended the connection")
+        return rest
+
+
+def user_lines(text: str) -> dict[str, str]:
+    """Return the users of a text by their names, each with its rules; raise UsersError for a line that is none."""
+    found: dict[str, str] = {}
+    for line in map(str.strip, text.splitlines()):
+        if not line or line.startswith("#"):
+            continue
+        word, _, rest = line.partition(" ")
+        name, _, rules = rest.strip().partition(" ")
+        if word != "user" or not name:
+            raise UsersError("a line of the ACL file does not begin with `user NAME`")
+        if name in found:
+            raise UsersError(f"user {name} is declared twice")
+        found[name] = rules.strip()
+    return found
+
+
+def assembled(texts: dict[str, str], operator: str) -> dict[str, str]:
+    """Return all users of Redis, from the texts of all projects; raise UsersError where two have one of the same name."""
+    users, owners = {"default": "off", OPERATOR: operator}, {OPERATOR: "the bundle itself"}
+    for project, text in sorted(texts.items()):
+        for name, rules in user_lines(text).items():
+            if name in owners:
+                raise UsersError(
+                    f"project {project} declares the user {name}, who is one of {owners[name]}. Give each project a "
+                    "redis_user and a redis_prefix of its own"
+                )
+            users[name], owners[name] = rules, project
+    return users
+
+
+def tell(connection: Connection, password: str, users: dict[str, str]) -> list[str]:
+    """Have a Redis know these users and no others; return the names of those that it had differently."""
+    connection.ask("AUTH", OPERATOR, password)
+    before = listed(connection)
+    for name, rules in users.items():
+        if name != OPERATOR:
+            try:
+                connection.ask("ACL", "SETUSER", name, "reset", *rules.split())
+            except RedisError as error:
+                raise UsersError(f"Redis refuses the rules of user {name}: {error}") from error
+    gone = sorted(set(before) - set(users))
+    if gone:
+        connection.ask("ACL", "DELUSER", *gone)
+    after = listed(connection)
+    return sorted(name for name in before.keys() | after.keys() if before.get(name) != after.get(name))
+
+
 def listed(connection: Connection) -> dict[str, str]:
     """Return the users that a Redis has, by their names."""
-    return user_lines("\n".join(connection.ask("ACL", "LIST")))
+    lines = "\n".join(connection.ask("ACL", "LIST"))
+    # The default of a flag, which is not shown of users that were read from a file.
+    return user_lines(lines.replace(" sanitize-payload", ""))
 
 
 class Users:

@@ -133,6 +133,24 @@ def test_what_is_somebody_else_s_is_left(have: Have, psql: Psql) -> None:
     assert "administers PostgreSQL" in have()["msg"] and psql.sent == []
 
 
+@pytest.mark.parametrize(
+    ("state", "sent", "done"),
+    [
+        ("absent", ["DROP DATABASE", "DROP ROLE"], ["database shop was dropped", "user shop was dropped"]),
+        ("closed", ["ALTER ROLE"], ["user shop may no longer log in"]),
+    ],
+)
+def test_project_goes(have: Have, psql: Psql, state: str, sent: list[str], done: list[str]) -> None:
+    """With its data, or without; once. Somebody else's stays."""
+    psql.settled()
+    told = have(state=state, password=None)
+    assert told["done"] == done and [one.split(":")[0].strip() for one in psql.sent] == sent
+    psql.state["database"]["owner"] = "chat"
+    assert "belongs to chat" in have(state=state)["msg"]
+    psql.state |= {"role": None, "database": None}
+    assert not have(state=state)["changed"]
+
+
 def test_settings_are_read_again_when_they_are_newer(have: Have, psql: Psql, tmp_path: Path) -> None:
     psql.settled()
     file = tmp_path / "pg_hba.conf"

@@ -331,3 +331,24 @@ def test_url_of_a_database_elsewhere(evaluate: Render) -> None:
     hosts = {"host": {}, "db": {"private_address": "fd00::7"}}
     url = evaluate("postgresql_url", groups={"app": ["host"], "database": ["db"]}, hostvars=hosts)
     assert "@[fd00::7]:5432/dash_board" in url
+
+
+@pytest.mark.parametrize(
+    ("aliases", "there", "right"),
+    [
+        ({}, "", True),
+        ({}, "# BEGIN names of shop;10.0.0.1 db;# END names of shop;", True),
+        ({}, "# BEGIN names of dash-board;10.0.0.1 db;# END names of dash-board;", False),
+        ({"db": "10.0.0.1", "a": "::1"}, "# BEGIN names of dash-board;::1 a;10.0.0.1 db;# END names of dash-board;", True),
+        ({"db": "10.0.0.1"}, "# BEGIN names of dash-board;10.0.0.2 db;# END names of dash-board;", False),
+        ({"db": "10.0.0.1"}, "# BEGIN names of dash-board;10.0.0.1 db;10.0.0.1 x;# END names of dash-board;", False),
+        ({"db": "10.0.0.1"}, "# BEGIN names of dash;10.0.0.1 db;# END names of dash;", False),
+        ({"db": "10.0.0.1"}, "", False),
+    ],
+)
+def test_names_of_hosts_are_looked_at_before_anything_is_done(
+    evaluate: Render, aliases: dict[str, str], there: str, right: bool
+) -> None:
+    """What the preflight has read of /etc/hosts tells whether there is something to do, for this project's block."""
+    machine = {"host_aliases": there}
+    assert evaluate("_base_aliases_right", base_host_aliases=aliases, _preflight_host=machine) == str(right)
