@@ -223,7 +223,8 @@ class HostView:
             message = str(error).splitlines()[0] if str(error) else ""
             undefined = re.search(r"'([^']+)' is undefined", message)
             if undefined:  # names that roles compute are known later
-                return "" if undefined[1].startswith(("_", "ansible_")) else f"reads {undefined[1]}, which is set nowhere"
+                later = undefined[1].startswith(("_", "ansible_"))
+                return "" if later else f"reads {undefined[1]}, which is set nowhere"
             syntax = re.search(r"[Ss]yntax error in template: (.*)", message)
             return f"cannot be filled in: {syntax[1] if syntax else type(error).__name__}"
         return ""
@@ -776,11 +777,13 @@ def base_host_aliases(host: HostView) -> Iterator[Problem]:
     theirs = block_lines(probe_facts(host.probe).get("host_aliases", ""), mine)
     for name, address in aliases.items() if is_mapping(aliases) else ():
         if not re.fullmatch(r"[a-zA-Z0-9]([\w.-]{0,250}[a-zA-Z0-9])?", str(name), re.ASCII) or is_address(str(name)):
-            yield Problem("base_host_aliases", f'"{name}" is no name of a host', "Write one as in a compose file: redis")
+            yield Problem(
+                "base_host_aliases", f'"{name}" is no name of a host', "Write one as in a compose file: redis"
+            )
         if str(name).lower() == "localhost":
             yield Problem("base_host_aliases", "localhost leads to this host already", "Take it out.")
         if not is_address(str(address)):
-            fix = 'Write an address: {redis: 127.0.0.1}'
+            fix = "Write an address: {redis: 127.0.0.1}"
             yield Problem("base_host_aliases", f'{name} leads to "{address}", which is no IP address', fix)
         for other, owner in theirs.get(str(name), {}).items():
             if other != str(address):
@@ -959,8 +962,10 @@ def redis_projects(host: HostView) -> Iterator[Problem]:
             yield Problem("redis_user", f"{user} is the user of project {name} on the same Redis", fix)
         nested = prefix.startswith(theirs) or theirs.startswith(prefix)
         if nested and str(host.get("redis_database")) == other.get("database"):
-            fix = f"Write redis_prefix: {mine}, and give CHANNEL_LAYERS of the project that prefix. Where it can have none "
-            fix += "and its layer is channels_redis's core layer, write another redis_database, also into its address."
+            fix = f"Write redis_prefix: {mine}, and give CHANNEL_LAYERS of the project that prefix. Where it can have "
+            fix += (
+                "none and its layer is channels_redis's core one, write another redis_database, also into its address."
+            )
             fault = f'"{prefix}" and "{theirs}" of project {name} on the same Redis are not apart: messages would mix'
             yield Problem("redis_prefix", fault, fix)
         if host.get("redis_anonymous") and other.get("anonymous") == "yes":

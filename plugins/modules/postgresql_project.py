@@ -7,10 +7,10 @@ DOCUMENTATION = r"""
 module: postgresql_project
 short_description: A project has a database and a user, and PostgreSQL runs its settings
 description:
-  - Asks PostgreSQL once for all that it needs to know, and does what is missing, as its own user and through its socket.
-    Needs no library on the host, and no other user to become.
-  - The password comes to PostgreSQL as a SCRAM verifier, which is made here, so that it stands in no argument, and in no
-    log of the server. Whether it is the right one is told by the verifier that is there.
+  - Asks PostgreSQL once for all that it needs to know, and does what is missing, as its own user and through its
+    socket. Needs no library on the host, and no other user to become.
+  - The password comes to PostgreSQL as a SCRAM verifier, which is made here, so that it stands in no argument, and in
+    no log of the server. Whether it is the right one is told by the verifier that is there.
   - PostgreSQL reads its settings again when a file of O(reload_files) is newer than what it has read; one that it
     cannot read is told.
 options:
@@ -137,9 +137,9 @@ class Server:
         given = self.module.params
         code, out, err = self.module.run_command(
             [
-                "runuser", "--user=postgres", "--", "psql", f"--port={given['port']}", "--dbname=postgres", "--no-psqlrc",
-                "--no-align", "--tuples-only", "--quiet", "--set=ON_ERROR_STOP=1", f"--set=user={given['user']}",
-                f"--set=database={given['database']}",
+                "runuser", "--user=postgres", "--", "psql", f"--port={given['port']}", "--dbname=postgres",
+                "--no-psqlrc", "--no-align", "--tuples-only", "--quiet", "--set=ON_ERROR_STOP=1",
+                f"--set=user={given['user']}", f"--set=database={given['database']}",
             ],
             data=sql, cwd="/",
         )  # fmt: skip
@@ -161,8 +161,8 @@ def needed(module: AnsibleModule, state: dict[str, Any]) -> list[tuple[str, str]
         module.fail_json(msg=f"User {user} administers PostgreSQL: give the project another postgresql_user")
     if found and found["owner"] != user:
         module.fail_json(
-            msg=f"Database {database} belongs to {found['owner']}, not to {user}: write another postgresql_database, or "
-            f'hand it over on the host: runuser -u postgres -- psql -c \'ALTER DATABASE "{database}" OWNER TO "{user}"\''
+            msg=f"Database {database} belongs to {found['owner']}, not to {user}: write another postgresql_database, "
+            f'or hand it over there: runuser -u postgres -- psql -c \'ALTER DATABASE "{database}" OWNER TO "{user}"\''
         )
     steps += parted(module.params["state"], user, database, role, found)
     if module.params["state"] == "present":
@@ -218,7 +218,7 @@ def main() -> None:
     state = server.state()
     steps = needed(module, state)
     if not module.check_mode:
-        for what, sql in steps:
+        for _, sql in steps:
             server.run(sql)
             if sql == RELOAD:  # the server does it when it comes to it
                 deadline = time.monotonic() + RELOAD_SECONDS

@@ -9,8 +9,8 @@ short_description: Users of one project are in Redis's ACL file, and in the Redi
 description:
   - Each project has a file of its own users in a folder; the ACL file is made of all of them, and of a user that the
     module itself logs in as. Its password is made on the host, and only root can read it.
-  - A Redis that runs is told of users that differ, so that nobody else's connection is cut by a restart. It is asked each
-    time, and so a run that was killed is mended by the next.
+  - A Redis that runs is told of users that differ, so that nobody else's connection is cut by a restart. It is asked
+    each time, and so a run that was killed is mended by the next.
   - Where it cannot be told, RV(applied) is false, and Redis has to be restarted if it is older than the file.
 options:
   project: {description: Name of the project., type: str, required: true}
@@ -20,7 +20,10 @@ options:
     required: true
   folder: {description: Folder with a file for each project., type: path, default: /etc/redis/users.d}
   file: {description: The ACL file., type: path, default: /etc/redis/users.acl}
-  password_file: {description: 'File with the module''s own password; a file with its user is made beside it.', type: path, default: /etc/redis/operator.password}
+  password_file:
+    description: File with the module's own password; a file with its user is made beside it.
+    type: path
+    default: /etc/redis/operator.password
   address: {description: Address that Redis listens on., type: str, default: 127.0.0.1}
   port: {description: Port that Redis listens on., type: int, default: 6379}
   owner: {description: Owner and group of the files., type: str, default: redis}
@@ -126,7 +129,7 @@ def user_lines(text: str) -> dict[str, str]:
 
 
 def assembled(texts: dict[str, str], operator: str) -> dict[str, str]:
-    """Return all users of Redis, from the texts of all projects; raise UsersError where two have one of the same name."""
+    """Return all users of Redis, from the texts of all projects; raise UsersError where two have the same."""
     users, owners = {"default": "off", OPERATOR: operator}, {OPERATOR: "the bundle itself"}
     for project, text in sorted(texts.items()):
         for name, rules in user_lines(text).items():
@@ -164,102 +167,6 @@ def listed(connection: Connection) -> dict[str, list[str]]:
     """
     users = user_lines("\n".join(connection.ask("ACL", "LIST")))
     return {name: sorted(word for word in rules.split() if word != "sanitize-payload") for name, rules in users.items()}
-
-
-class UsersError(Exception):
-    """Users cannot be as they are declared; the text says why."""
-
-
-class RedisError(Exception):
-    """Redis refused a command; the text is its answer."""
-
-
-class Connection:
-    """A connection to Redis, in its protocol (RESP 2)."""
-
-    def __init__(self, address: str, port: int) -> None:
-        self.socket = socket.create_connection((address, port), WAIT_SECONDS)
-        self.stream: BinaryIO = self.socket.makefile("rb")
-
-    def close(self) -> None:
-        """End it."""
-        self.stream.close()
-        self.socket.close()
-
-    def ask(self, *words: str) -> Any:
-        """Send a command and return its answer; raise RedisError where it is one, OSError where none comes."""
-        parts = [word.encode() for word in words]
-        head = b"*%d\r\n" % len(parts)
-        self.socket.sendall(head + b"".join(b"$%d\r\n%s\r\n" % (len(part), part) for part in parts))
-        return self.answer()
-
-    def answer(self) -> Any:
-        """Read one answer."""
-        line = self.stream.readline().rstrip(b"\r\n")
-        kind, rest = line[:1], line[1:].decode()
-        if kind == b"-":
-            raise RedisError(rest)
-        if kind == b"$":
-            return self.stream.read(int(rest) + 2)[:-2].decode() if int(rest) >= 0 else None
-        if kind == b"*":
-            return [self.answer() for _ in range(int(rest))]
-        if kind not in (b"+", b":"):
-            raise OSError("Redis ended the connection")
-        return rest
-
-
-def user_lines(text: str) -> dict[str, str]:
-    """Return the users of a text by their names, each with its rules; raise UsersError for a line that is none."""
-    found: dict[str, str] = {}
-    for line in map(str.strip, text.splitlines()):
-        if not line or line.startswith("#"):
-            continue
-        word, _, rest = line.partition(" ")
-        name, _, rules = rest.strip().partition(" ")
-        if word != "user" or not name:
-            raise UsersError("a line of the ACL file does not begin with `user NAME`")
-        if name in found:
-            raise UsersError(f"user {name} is declared twice")
-        found[name] = rules.strip()
-    return found
-
-
-def assembled(texts: dict[str, str], operator: str) -> dict[str, str]:
-    """Return all users of Redis, from the texts of all projects; raise UsersError where two have one of the same name."""
-    users, owners = {"default": "off", OPERATOR: operator}, {OPERATOR: "the bundle itself"}
-    for project, text in sorted(texts.items()):
-        for name, rules in user_lines(text).items():
-            if name in owners:
-                raise UsersError(
-                    f"project {project} declares the user {name}, who is one of {owners[name]}. Give each project a "
-                    "redis_user and a redis_prefix of its own"
-                )
-            users[name], owners[name] = rules, project
-    return users
-
-
-def tell(connection: Connection, password: str, users: dict[str, str]) -> list[str]:
-    """Have a Redis know these users and no others; return the names of those that it had differently."""
-    connection.ask("AUTH", OPERATOR, password)
-    before = listed(connection)
-    for name, rules in users.items():
-        if name != OPERATOR:
-            try:
-                connection.ask("ACL", "SETUSER", name, "reset", *rules.split())
-            except RedisError as error:
-                raise UsersError(f"Redis refuses the rules of user {name}: {error}") from error
-    gone = sorted(set(before) - set(users))
-    if gone:
-        connection.ask("ACL", "DELUSER", *gone)
-    after = listed(connection)
-    return sorted(name for name in before.keys() | after.keys() if before.get(name) != after.get(name))
-
-
-def listed(connection: Connection) -> dict[str, str]:
-    """Return the users that a Redis has, by their names."""
-    lines = "\n".join(connection.ask("ACL", "LIST"))
-    # The default of a flag, which is not shown of users that were read from a file.
-    return user_lines(lines.replace(" sanitize-payload", ""))
 
 
 class Users:

@@ -166,7 +166,7 @@ class SharedPath:
         return sorted(str(name) for name in names if not alike(shipped / name, self.there / name))
 
     def notice(self) -> str:
-        """What is to be known of it; nothing in most cases. Read from the disk, so a killed run's is told by the next."""
+        """What is to be known of it, mostly nothing. Read from the disk, so a killed run's is told by the next."""
         if not os.path.lexists(self.aside):
             return ""
         kept = f"{self.there} stays as it is. What the release ships is kept as {self.aside}"

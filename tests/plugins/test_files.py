@@ -127,8 +127,8 @@ def test_root_is_not_left_through_a_link(run: Any, tmp_path: Path) -> None:
     (tmp_path / "code" / "out").symlink_to("/etc")
     (tmp_path / "code" / "in").symlink_to("real")
     root = str(tmp_path / "code")
-    inside = run({"path": "sub", "directory": True}, {"path": "sub/a", "content": "a"}, {"path": "in/b", "content": "b"},
-        root=root)  # fmt: skip
+    entries = ({"path": "sub", "directory": True}, {"path": "sub/a", "content": "a"}, {"path": "in/b", "content": "b"})
+    inside = run(*entries, root=root)
     assert inside["changed"] and (tmp_path / "code" / "real" / "b").read_text() == "b"
     outside = run({"path": "out/c", "content": "c"}, root=root)
     assert outside["failed"] and "a link on its way leads to /etc" in outside["msg"]

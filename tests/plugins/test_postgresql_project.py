@@ -42,8 +42,8 @@ class Psql:
         self.answer = folder / "answer"
         program = folder / "runuser"
         program.write_text(
-            f"#!/bin/sh\nprintf '%s\\n' \"$*\" >> {folder}/arguments\ncat >> {self.record}\necho ';;;' >> {self.record}\n"
-            f"cat {self.answer}\n"
+            f"#!/bin/sh\nprintf '%s\\n' \"$*\" >> {folder}/arguments\n"
+            f"(cat; echo ';;;') >> {self.record}\ncat {self.answer}\n"
         )
         program.chmod(0o755)
         self.arguments = folder / "arguments"
@@ -70,9 +70,9 @@ def have(psql: Psql, capsys: pytest.CaptureFixture[str]) -> Callable[..., dict[s
     def ran(**options: Any) -> dict[str, Any]:
         psql.answer.write_text(json.dumps(psql.state))
         psql.record.write_text("")
-        with patch_module_args({"database": "shop", "user": "shop", "password": PASSWORD, **options}):
-            with pytest.raises(SystemExit):
-                postgresql_project.main()
+        given = {"database": "shop", "user": "shop", "password": PASSWORD, **options}
+        with patch_module_args(given), pytest.raises(SystemExit):
+            postgresql_project.main()
         psql.sent = [one.strip() for one in psql.record.read_text().split(";;;") if one.strip()][1:]
         return dict(json.loads(capsys.readouterr().out))
 
@@ -175,7 +175,7 @@ def test_verifier_is_of_one_password(one: str, other: str) -> None:
     kept = postgresql_project.verifier(one)
     assert postgresql_project.verifies(one, kept)
     assert postgresql_project.verifies(other, kept) == (one == other)
-    assert "'" not in kept and one not in kept or len(one) < 4
+    assert "'" not in kept and (one not in kept or len(one) < 4)
 
 
 def test_verifier_is_the_standard_s() -> None:
@@ -183,9 +183,7 @@ def test_verifier_is_the_standard_s() -> None:
     salt = base64.b64decode("W22ZaJ0SNY7soEsUEjb6gQ==")
     stored, server = postgresql_project.keys("pencil", salt, 4096)
     nonce = "rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0"
-    message = (
-        f"n=user,r=rOprNGfwEbeRWgbNEkqO,r={nonce},s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096,c=biws,r={nonce}"
-    ).encode()
+    message = (f"n=user,r=rOprNGfwEbeRWgbNEkqO,r={nonce},s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096,c=biws,r={nonce}").encode()
     signature = base64.b64encode(hmac.digest(server, message, "sha256")).decode()
     assert signature == "6rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G4="
     proof = base64.b64decode("dHzbZapWIk4jUhN+Ute9ytag9zjfMHgsqmmiz7AndVQ=")

@@ -918,7 +918,8 @@ def test_names_of_the_database(name: str) -> None:
 @pytest.mark.parametrize(
     ("values", "variable"),
     [
-        ({"postgresql_bind": ["127.0.0.1", "10.0.0.5"], "postgresql_clients": ["127.0.0.1", "10.0.0.0/24", "fd00::5"]}, ""),
+        ({"postgresql_bind": ["127.0.0.1", "10.0.0.5"]}, ""),
+        ({"postgresql_clients": ["127.0.0.1", "10.0.0.0/24", "fd00::5"]}, ""),
         ({"postgresql_bind": ["0.0.0.0"]}, "postgresql_bind"),
         ({"postgresql_bind": ["*"]}, "postgresql_bind"),
         ({"postgresql_bind": ["8.8.8.8"]}, "postgresql_bind"),
@@ -951,10 +952,12 @@ def test_hosts_of_the_database() -> None:
     known = {**apart, "hostvars": Hostvars(a1={"private_address": "10.0.0.1"}, a2={})}
     found = problems("postgresql_hosts", **known)
     assert [one[:2] for one in found] == [
-        ("postgresql_clients", "the address of a2 is not known"), ("postgresql_host", "the address of this host is not known"),
-    ]  # fmt: skip
+        ("postgresql_clients", "the address of a2 is not known"),
+        ("postgresql_host", "the address of this host is not known"),
+    ]
     assert problems("postgresql_hosts", **known, postgresql_clients=["10.0.0.0/8"], private_address="10.0.0.9") == []
-    assert problems("postgresql_hosts", groups={"app": ["app1"], "database": ["app1"]}, hostvars=Hostvars(app1={})) == []
+    alone = {"groups": {"app": ["app1"], "database": ["app1"]}, "hostvars": Hostvars(app1={})}
+    assert problems("postgresql_hosts", **alone) == []
 
 
 @pytest.mark.parametrize(
@@ -972,7 +975,5 @@ def test_database_that_is_read_is_there() -> None:
     reads = {"release_secrets": trust_as_template("{{ {'DATABASE_URL': postgresql_url} }}")}
     known = {"postgresql_url": "x", "postgresql_host": "y"}
     found = problems("release_database", **reads, **known, groups={"database": []})
-    assert [one[:2] for one in found] == [
-        ("release_secrets", "reads postgresql_url, and group database has no host")
-    ]
+    assert [one[:2] for one in found] == [("release_secrets", "reads postgresql_url, and group database has no host")]
     assert problems("release_database", **reads, **known, groups={"database": ["db1"]}) == []

@@ -172,7 +172,6 @@ def test_check_mode_tells_and_makes_nothing(share: Share, tmp_path: Path) -> Non
     assert not list((tmp_path / "shared").iterdir())
 
 
-
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
 @given(data=st.data(), ships=st.booleans(), again=st.booleans())
 def test_killed_anywhere_the_next_run_ends_it(

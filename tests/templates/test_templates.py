@@ -311,7 +311,8 @@ def test_postgresql_is_open_to_the_app_hosts_alone(render: Render) -> None:
     hosts = {"host": {}, "b": {"private_address": "10.0.0.5"}, "c": {"private_address": "fd00::5"}}
     given = {"groups": {"app": list(hosts), "database": ["host"]}, "hostvars": hosts, "private_address": "10.0.0.4"}
     assert render("postgresql/pg_hba.conf.j2", **given).splitlines() == [
-        f"host dash_board dash_board {address} scram-sha-256" for address in ("127.0.0.1/32", "10.0.0.5/32", "fd00::5/128")
+        f"host dash_board dash_board {address} scram-sha-256"
+        for address in ("127.0.0.1/32", "10.0.0.5/32", "fd00::5/128")
     ]
     assert "listen_addresses = '127.0.0.1, 10.0.0.4'" in render("postgresql/start.conf.j2", **given)
     assert "listen_addresses = '127.0.0.1'\n" in render("postgresql/start.conf.j2")
@@ -339,7 +340,11 @@ def test_url_of_a_database_elsewhere(evaluate: Render) -> None:
         ({}, "", True),
         ({}, "# BEGIN names of shop;10.0.0.1 db;# END names of shop;", True),
         ({}, "# BEGIN names of dash-board;10.0.0.1 db;# END names of dash-board;", False),
-        ({"db": "10.0.0.1", "a": "::1"}, "# BEGIN names of dash-board;::1 a;10.0.0.1 db;# END names of dash-board;", True),
+        (
+            {"d": "10.0.0.1", "a": "::1"},
+            "# BEGIN names of dash-board;::1 a;10.0.0.1 d;# END names of dash-board;",
+            True,
+        ),
         ({"db": "10.0.0.1"}, "# BEGIN names of dash-board;10.0.0.2 db;# END names of dash-board;", False),
         ({"db": "10.0.0.1"}, "# BEGIN names of dash-board;10.0.0.1 db;10.0.0.1 x;# END names of dash-board;", False),
         ({"db": "10.0.0.1"}, "# BEGIN names of dash;10.0.0.1 db;# END names of dash;", False),
