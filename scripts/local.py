@@ -30,7 +30,7 @@ WRITES = {
     "/opt/uv, /var/cache/uv": "uv, and what it fetched",
     "/usr/local/bin, sbin, lib": "dashboard-manage, dashboard-generations, and what they read",
     "/etc/nginx": "nginx.conf, sites-enabled/dashboard.conf, conf.d/dashboard-*.conf",
-    "/etc/redis": "redis.conf, users.acl",
+    "/etc/redis": "redis.conf, users.acl, users.d, operator.*",
     "/var/log": "nginx, redis, and supervisor where there is no systemd",
 }
 WRITES_BY_MANAGER = {

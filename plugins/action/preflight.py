@@ -25,6 +25,7 @@ import jinja2
 from ansible.errors import AnsibleAction, AnsibleError, AnsibleUndefinedVariable, AnsibleValueOmittedError
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.plugins.action import ActionBase
+from ansible.template import trust_as_template
 
 try:  # where a value was written; an internal of ansible-core, so its absence must only cost the line in the report
     from ansible._internal._datatag._tags import Origin
@@ -207,6 +208,26 @@ class HostView:
             if isinstance(error, AnsibleUndefinedVariable) and self._needs_facts(variable):
                 raise Untemplatable(None) from error
             raise Untemplatable(self._explain(variable, error)) from error
+
+    def file_fault(self, path: str) -> str:
+        """Why a template on the controller cannot be filled in; nothing where it can, or where only the host tells."""
+        try:
+            text = Path(path).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            return f"cannot be read: {error}"
+        if re.search(r"\{%-?\s*(include|import|from|extends)\b", text):
+            return ""  # files that are found when it is filled in
+        try:
+            self._templar.template(trust_as_template(text))
+        except Exception as error:  # templates run any plugin, and these raise what they like
+            message = str(error).splitlines()[0] if str(error) else ""
+            undefined = re.search(r"'([^']+)' is undefined", message)
+            if undefined:  # names that roles compute are known later
+                later = undefined[1].startswith(("_", "ansible_"))
+                return "" if later else f"reads {undefined[1]}, which is set nowhere"
+            syntax = re.search(r"[Ss]yntax error in template: (.*)", message)
+            return f"cannot be filled in: {syntax[1] if syntax else type(error).__name__}"
+        return ""
 
     def sources(self, variable: str) -> list[str]:
         """The variable and, through any number of templates, all others that it is built from."""
@@ -506,6 +527,89 @@ def release_requirements(host: HostView) -> Iterator[Problem]:
         yield Problem("release_requirements", f"{backend} has no {listed(missing)}", fix)
 
 
+def path_fault(path: str) -> str:
+    """Why a path cannot be one in the project's folder; nothing where it can. A slash at its end is let through."""
+    parts = path.removesuffix("/").split("/")
+    if not path or not path.isprintable():
+        return "is no path"
+    if path.startswith(("/", "~")):
+        return "is not relative to release_backend"
+    if ".." in parts:
+        return "leaves the project's folder"
+    if "" in parts or "." in parts or "$" in path:
+        return "is not written plainly"
+    return ""
+
+
+@check("release")
+def release_files(host: HostView) -> Iterator[Problem]:
+    """Files of the user's own have a place in the code, a text, and a mode that the project can read them with."""
+    files = [one for one in host.get("release_files") or [] if is_mapping(one)]
+    paths = [str(one.get("path") or "") for one in files]
+    for path in dict.fromkeys(paths):
+        fault = path_fault(path) or ("is a folder" if path.endswith("/") else "")
+        if fault:
+            fix = "Write the path of a file below release_backend: config/local.yml"
+            yield Problem("release_files", f'the path "{path}" {fault}', fix)
+        if paths.count(path) > 1:
+            yield Problem("release_files", f"has {paths.count(path)} files {path}", "Leave one of them.")
+        if below := next((other for other in paths if other.startswith(f"{path}/")), ""):
+            yield Problem("release_files", f"{path} is a file, and {below} lies in it", "Write another path.")
+    for one in files:
+        name = str(one.get("path"))
+        if fault := text_fault(host, one):
+            fix = 'Write content, or the whole path of a template:\n  template: "{{ inventory_dir }}/files/env.j2"'
+            yield Problem("release_files", f"{name} {fault}", fix)
+        mode = one.get("mode", "0640")
+        if not isinstance(mode, str) or not re.fullmatch(r"0?[0-7]{3}", mode):
+            shown_mode = f'"{mode}"' if isinstance(mode, str) else f"the number {mode}"
+            yield Problem("release_files", f"{name} has the mode {shown_mode}", 'Write it in quotes: mode: "0640"')
+        elif not int(mode, 8) & 0o040:
+            yield Problem("release_files", f"{name} has mode {mode}: the project cannot read it", 'Write "0640"')
+        elif int(mode, 8) & 0o022:
+            fix = 'Write "0640", or let the project write elsewhere: release_shared_paths'
+            yield Problem("release_files", f"{name} has mode {mode}: code can be written by root only", fix)
+
+
+def text_fault(host: HostView, file: Mapping[str, t.Any]) -> str:
+    """Why a file of release_files has no text; nothing where it has."""
+    template = file.get("template")
+    if (template is None) == (file.get("content") is None):
+        return "has neither template nor content" if template is None else "has a template and content"
+    if template is None:
+        return ""
+    path = Path(str(template)).expanduser()
+    if not path.is_absolute():
+        return f"has the template {template}, which is a relative path"
+    if not path.is_file():
+        return f"has the template {path}, which is no file on this machine"
+    fault = host.file_fault(str(path))
+    return f"has the template {path}, which {fault}" if fault else ""
+
+
+@check("release")
+def release_shared_paths(host: HostView) -> Iterator[Problem]:
+    """What outlives releases are paths in the project's folder, and none of them lies in another."""
+    paths = [str(one) for one in host.items("release_shared_paths")]
+    for path in dict.fromkeys(paths):
+        fault = path_fault(path)
+        if fault or path.removesuffix("/") in ("manage.py", ".placed", ".complete"):
+            fix = "Write paths below release_backend, folders with a slash at their end: [db.sqlite3, media/]"
+            yield Problem("release_shared_paths", f'"{path}" {fault or "belongs to the code"}', fix)
+    bare = [path.removesuffix("/") for path in paths]
+    for index, path in enumerate(bare):
+        inner = [paths[other] for other, one in enumerate(bare) if other != index and f"{one}/".startswith(f"{path}/")]
+        if inner and (path not in bare[:index]):
+            fix = "Leave the outer one, or each of those in it."
+            yield Problem("release_shared_paths", f"{listed(inner)} lies in {paths[index]}", fix)
+    for file in host.get("release_files") or []:
+        name = str(file.get("path")) if is_mapping(file) else ""
+        for index, path in enumerate(bare):
+            if f"{name}/".startswith(f"{path}/") or path.startswith(f"{name}/"):
+                fix = "Take one of the two out: what is shared is the project's to write, and no release's."
+                yield Problem("release_files", f"{name} lies in what release_shared_paths has, {paths[index]}", fix)
+
+
 @check("asgi")
 def asgi_application(host: HostView) -> Iterator[Problem]:
     """The ASGI path has the form that servers import."""
@@ -707,7 +811,7 @@ def nginx_paths(host: HostView) -> Iterator[Problem]:
     given = [(name, host.get(name)) for name in ("nginx_static_url", "nginx_media_url")]
     given += [("nginx_websocket_paths", path) for path in host.items("nginx_websocket_paths")]
     prefix = str(host.get("nginx_path_prefix") or "")
-    if prefix and (fault := path_fault(prefix) or ("ends with a slash" if prefix.endswith("/") else "")):
+    if prefix and (fault := url_path_fault(prefix) or ("ends with a slash" if prefix.endswith("/") else "")):
         fix = "Write it with a slash before it and none behind:\n  nginx_path_prefix: /chat"
         yield Problem("nginx_path_prefix", f'"{prefix}" {fault}', fix)
     known: dict[str, str] = {}
@@ -717,7 +821,7 @@ def nginx_paths(host: HostView) -> Iterator[Problem]:
         folder = name != "nginx_websocket_paths"
         example = {"nginx_static_url": "/static/", "nginx_media_url": "/media/"}.get(name, "[/ws/]")
         fix = f"Write it as it begins in the browser's address:\n  {name}: {example}"
-        if fault := path_fault(path):
+        if fault := url_path_fault(path):
             yield Problem(name, f'"{path}" {fault}', fix)
         elif folder and (path == "/" or not path.endswith("/")):
             fault = "is every path of the site" if path == "/" else "has no slash at its end, and would lead elsewhere"
@@ -727,7 +831,7 @@ def nginx_paths(host: HostView) -> Iterator[Problem]:
             yield Problem(name, f'"{path}" is {known[path]} too', fix)
 
 
-def path_fault(path: str) -> str:
+def url_path_fault(path: str) -> str:
     """Why a text is no plain path of a URL; nothing where it is."""
     if not path.startswith("/"):
         return "does not begin with a slash"
@@ -845,12 +949,153 @@ def remove_data(host: HostView) -> Iterator[Problem]:
         yield Problem("remove_data", f'"{value}" is neither true nor false', fix)
 
 
+@check("base")
+def base_host_aliases(host: HostView) -> Iterator[Problem]:
+    """Names lead to addresses, and not to two."""
+    aliases = host.get("base_host_aliases")
+    mine = f"names of {host.get('release_app') or host.name}"
+    theirs = block_lines(probe_facts(host.probe).get("host_aliases", ""), mine)
+    for name, address in aliases.items() if is_mapping(aliases) else ():
+        if not re.fullmatch(r"[a-zA-Z0-9]([\w.-]{0,250}[a-zA-Z0-9])?", str(name), re.ASCII) or is_address(str(name)):
+            yield Problem(
+                "base_host_aliases", f'"{name}" is no name of a host', "Write one as in a compose file: redis"
+            )
+        if str(name).lower() == "localhost":
+            yield Problem("base_host_aliases", "localhost leads to this host already", "Take it out.")
+        if not is_address(str(address)):
+            fix = "Write an address: {redis: 127.0.0.1}"
+            yield Problem("base_host_aliases", f'{name} leads to "{address}", which is no IP address', fix)
+        for other, owner in theirs.get(str(name), {}).items():
+            if other != str(address):
+                fix = "One host has one address for a name. Let both projects have the same, or give each a host."
+                yield Problem("base_host_aliases", f"{name} leads to {other} for the {owner} on this host", fix)
+
+
+def is_address(text: str) -> bool:
+    """Whether a text is an IP address."""
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def block_lines(text: str, mine: str) -> dict[str, dict[str, str]]:
+    """Addresses of names in the blocks of a hosts file that are not `mine`, each with its block; `;` ends a line."""
+    found: dict[str, dict[str, str]] = {}
+    owner = ""
+    for line in text.split(";"):
+        if begun := re.fullmatch(r"# BEGIN (names of .*)", line):
+            owner = begun[1]
+        elif line and not line.startswith("#") and owner != mine:
+            address, *names = line.split()
+            for name in names:
+                found.setdefault(name, {})[address] = owner.replace("names of", "project")
+    return found
+
+
+@check("postgresql")
+def postgresql_password(host: HostView) -> Iterator[Problem]:
+    """The password is long enough, and one that PostgreSQL's clients all understand alike."""
+    value = host.get("postgresql_password")
+    fix = "Make one, and put it into the inventory's vault:\n  openssl rand -hex 24"
+    if value is not None and len(str(value)) < SECRET_LENGTH:
+        yield Problem("postgresql_password", f"has fewer than {SECRET_LENGTH} characters", fix)
+    if value is not None and not re.fullmatch(r"[ -~]*", str(value)):
+        yield Problem("postgresql_password", "has characters that are not printable ASCII", fix)
+
+
+@check("postgresql")
+def postgresql_names(host: HostView) -> Iterator[Problem]:
+    """Names are the project's own, and need no quotes anywhere."""
+    for variable in ("postgresql_database", "postgresql_user"):
+        name = host.get(variable)
+        if name is None:
+            continue
+        fix = "Write lower-case letters, digits and underscores: dashboard"
+        if not re.fullmatch(r"[a-z_][a-z0-9_]{0,62}", str(name)):
+            yield Problem(variable, f'"{name}" cannot be a name without quotes', fix)
+        elif re.match(r"pg_|(postgres|public|all|sameuser|samerole|replication|template[01])$", str(name)):
+            yield Problem(variable, f'"{name}" is PostgreSQL\'s own', fix)
+
+
+@check("postgresql")
+def postgresql_addresses(host: HostView) -> Iterator[Problem]:
+    """PostgreSQL listens where the project's hosts reach it, and on no address that the world can reach."""
+    bind = [str(text) for text in host.items("postgresql_bind")]
+    for text in bind:
+        if fault := address_fault(text):
+            fix = "Write addresses of a private network or 127.0.0.1:\n  postgresql_bind: [127.0.0.1, 10.0.0.5]"
+            yield Problem("postgresql_bind", f'"{text}" {fault}', fix)
+    if "app" in host.groups and bind and host.get("postgresql_host") == "127.0.0.1" and "127.0.0.1" not in bind:
+        yield Problem("postgresql_bind", "lacks 127.0.0.1, by which this host reaches it", "Add 127.0.0.1.")
+    for text in host.items("postgresql_clients"):
+        try:
+            network = ipaddress.ip_network(str(text))
+        except ValueError as error:
+            fix = "Write addresses and networks: [127.0.0.1, 10.0.0.0/24]"
+            yield Problem("postgresql_clients", f"{error}", fix)
+            continue
+        if not network.prefixlen or address_fault(str(network.network_address)):
+            fix = "Write addresses of a private network: [127.0.0.1, 10.0.0.0/24]"
+            yield Problem("postgresql_clients", f"{network} is not private", fix)
+
+
+@check("postgresql")
+def postgresql_hosts(host: HostView) -> Iterator[Problem]:
+    """There is one server, and the project's hosts have an address in its network."""
+    groups = host.raw("groups") or {}
+    if len(groups.get("database") or ()) > 1:
+        fix = "Leave one host in it: a second one would hold other data, not a copy."
+        yield Problem("", f"group database has {len(groups['database'])} hosts", fix)
+    variables = host.raw("hostvars")
+    others = [name for name in groups.get("app") or () if name not in (groups.get("database") or ())]
+    unknown = [name for name in others if variables and "private_address" not in variables.raw_get(name)]
+    if unknown and "postgresql_clients" not in host.inventory:
+        fix = "Write private_address for each of them, its address in the network that the database is in."
+        yield Problem("postgresql_clients", f"the address of {listed(unknown)} is not known", fix)
+    if others and not {"private_address", "postgresql_host"} & set(host.inventory):
+        fix = "Write private_address for it, its address in the network that the app hosts are in."
+        yield Problem("postgresql_host", "the address of this host is not known", fix)
+
+
+@check("postgresql")
+def postgresql_numbers(host: HostView) -> Iterator[Problem]:
+    """PostgreSQL can start with what it is given."""
+    for variable, least, most in (
+        ("postgresql_port", 1, 65535),
+        ("postgresql_memory_mb", 64, 2**24),
+        ("postgresql_max_connections", 10, 10000),
+    ):
+        value = host.get(variable)
+        if isinstance(value, int) and not least <= value <= most:
+            yield Problem(variable, f"is {value}", f"Write a number from {least} to {most}.")
+
+
+@check("release")
+def release_database(host: HostView) -> Iterator[Problem]:
+    """The database whose address the project reads is one that there is."""
+    groups = host.raw("groups") or {}
+    if groups.get("database"):
+        return
+    for variable in ("release_environment", "release_secrets", "release_files"):
+        read = {"postgresql_url", "postgresql_host"} & set(host.sources(variable))
+        if read and variable not in read:
+            fix = "Put a host into group database, or write the address of your own database."
+            yield Problem(variable, f"reads {listed(sorted(read))}, and group database has no host", fix)
+
+
 @check("redis")
 def secret_lengths(host: HostView) -> Iterator[Problem]:
     """Secrets that the network can try are long enough."""
     for name in ("redis_password",):
         value = host.get(name)
-        if value is not None and len(str(value)) < SECRET_LENGTH:
+        if value == "" and host.get("redis_anonymous"):
+            continue
+        if value == "":
+            fix = "Make one, and put it into the inventory's vault:\n  openssl rand -hex 24"
+            yield Problem(name, "is required and not set", fix)
+        elif value is not None and len(str(value)) < SECRET_LENGTH:
             fix = "Make one, and put it into the inventory's vault:\n  openssl rand -hex 24"
             yield Problem(name, f"has fewer than {SECRET_LENGTH} characters", fix)
 
@@ -862,6 +1107,50 @@ def redis_bind(host: HostView) -> Iterator[Problem]:
         if fault := address_fault(str(text)):
             fix = "Write addresses of a private network or 127.0.0.1:\n  redis_bind: [127.0.0.1, 10.0.0.5]"
             yield Problem("redis_bind", f'"{text}" {fault}', fix)
+
+
+@check("redis")
+def redis_anonymous(host: HostView) -> Iterator[Problem]:
+    """Without a password, Redis is for the host itself."""
+    for text in host.items("redis_bind") if host.get("redis_anonymous") else ():
+        with contextlib.suppress(ValueError):  # told above
+            if not ipaddress.ip_address(str(text).removeprefix("-")).is_loopback:
+                fix = "Write redis_bind: [127.0.0.1], or delete redis_anonymous and give the project a password."
+                yield Problem("redis_anonymous", f"would open Redis on {text} to everybody who reaches it", fix)
+
+
+@check("redis")
+def redis_database(host: HostView) -> Iterator[Problem]:
+    """Redis has sixteen databases."""
+    number = host.get("redis_database")
+    if isinstance(number, int) and not 0 <= number <= 15:
+        yield Problem("redis_database", f"is {number}, and Redis has 0 to 15", "Write one of them.")
+
+
+@check("redis")
+def redis_projects(host: HostView) -> Iterator[Problem]:
+    """Projects of other inventories on the same Redis have other users, and other names for their messages."""
+    mine = str(host.get("release_app") or host.get("redis_user"))
+    user, prefix = str(host.get("redis_user")), str(host.get("redis_prefix"))
+    for line in filter(None, probe_facts(host.probe).get("redis_projects", "").split(";")):
+        other = dict(word.split("=", 1) for word in line.split() if "=" in word)
+        name, theirs = other.get("project", ""), other.get("prefix", "")
+        if name == mine:
+            continue
+        if host.get("redis_password") and other.get("user") == user:
+            fix = f"Write redis_user: {mine}, also into the address that the project connects to."
+            yield Problem("redis_user", f"{user} is the user of project {name} on the same Redis", fix)
+        nested = prefix.startswith(theirs) or theirs.startswith(prefix)
+        if nested and str(host.get("redis_database")) == other.get("database"):
+            fix = f"Write redis_prefix: {mine}, and give CHANNEL_LAYERS of the project that prefix. Where it can have "
+            fix += (
+                "none and its layer is channels_redis's core one, write another redis_database, also into its address."
+            )
+            fault = f'"{prefix}" and "{theirs}" of project {name} on the same Redis are not apart: messages would mix'
+            yield Problem("redis_prefix", fault, fix)
+        if host.get("redis_anonymous") and other.get("anonymous") == "yes":
+            fix = "Let one of the two have a password."
+            yield Problem("redis_anonymous", f"project {name} uses the same Redis without a password already", fix)
 
 
 def address_fault(text: str) -> str:

@@ -33,6 +33,9 @@ options:
     description: Texts that must show nowhere, by their names; no difference of them is shown.
     type: dict
     default: {}
+  root:
+    description: Folder that relative paths are in, and which no link on their way may lead out of.
+    type: path
 attributes:
   check_mode: {description: Tells what would change., support: full}
   diff_mode: {description: Shows all but secrets., support: full}
@@ -93,6 +96,7 @@ def main() -> None:
                 "mutually_exclusive": [("content", "secret", "link")],
             },
             "secrets": {"type": "dict", "default": {}, "no_log": True},
+            "root": {"type": "path"},
         },
         supports_check_mode=True,
         no_log=True,  # whole files in the journal at each run would help nobody
@@ -101,6 +105,11 @@ def main() -> None:
     for entry in module.params["entries"]:
         if [bool(entry["directory"]), *(entry[kind] is not None for kind in KINDS[:3])].count(True) != 1:
             module.fail_json(msg=f"{entry['path']}: give one of {', '.join(KINDS)}")
+        if root := module.params["root"]:
+            entry["path"] = os.path.join(root, entry["path"])
+            parent = os.path.realpath(os.path.dirname(entry["path"]))
+            if os.path.commonpath([os.path.realpath(root), parent]) != os.path.realpath(root):
+                module.fail_json(msg=f"{entry['path']} is not below {root}: a link on its way leads to {parent}")
         try:
             differs, diff = settle(module, entry)
         except OSError as error:

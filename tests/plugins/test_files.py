@@ -119,3 +119,16 @@ def test_entry_is_of_one_kind(run: Any, tmp_path: Path, entry: dict[str, Any]) -
 def test_missing_folder_is_named(run: Any, tmp_path: Path) -> None:
     told = run({"path": str(tmp_path / "nowhere" / "x"), "link": "y"})
     assert told["failed"] and "nowhere" in told["msg"] and "No such file" in told["msg"]
+
+
+def test_root_is_not_left_through_a_link(run: Any, tmp_path: Path) -> None:
+    """A project may ship a link where its owner writes a file, and root would follow it."""
+    (tmp_path / "code" / "real").mkdir(parents=True)
+    (tmp_path / "code" / "out").symlink_to("/etc")
+    (tmp_path / "code" / "in").symlink_to("real")
+    root = str(tmp_path / "code")
+    entries = ({"path": "sub", "directory": True}, {"path": "sub/a", "content": "a"}, {"path": "in/b", "content": "b"})
+    inside = run(*entries, root=root)
+    assert inside["changed"] and (tmp_path / "code" / "real" / "b").read_text() == "b"
+    outside = run({"path": "out/c", "content": "c"}, root=root)
+    assert outside["failed"] and "a link on its way leads to /etc" in outside["msg"]

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 import yaml
-from ansible.template import Templar
+from ansible.template import Templar, trust_as_template
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -799,7 +799,7 @@ def test_wsgi_application(variable: str, value: Any, fault: str) -> None:
     assert problems("asgi_wsgi", asgi_http="wsgi", asgi_wsgi_application="core.wsgi:application") == []
 
 
-OTHER = (
+SITES = (
     "site:pad=listen 80 default_server;listen [::]:80 default_server;listen 127.0.0.1:8000;server_name _ pad.test;\n"
 )
 
@@ -820,7 +820,7 @@ def test_neighbours_differ(variable: str, given: dict[str, Any], fault: str) -> 
         "nginx_http_port": 80,
         "nginx_server_names": ["scrap.test"],
     }
-    probe = {preflight.PROBE: {"stdout": DEBIAN + OTHER}}
+    probe = {preflight.PROBE: {"stdout": DEBIAN + SITES}}
     ((told, text, fix),) = problems("nginx_neighbours", **mine | given, **probe)
     assert told == variable and fault in text and "scrap" in fix
     assert problems("nginx_neighbours", **mine, **probe) == []
@@ -882,3 +882,252 @@ def test_what_a_handshake_sends_can_be_sent(variable: str, value: Any, fault: st
     assert told == variable and fault in text
     right = {"handshake_headers": {"Cookie": "sessionid={token}"}, "handshake_subprotocols": ["bearer", "{token}"]}
     assert problems("handshake_offers", **right) == []
+
+
+@pytest.mark.parametrize(
+    ("entry", "fault"),
+    [
+        ({"path": "../x", "content": "a"}, "leaves the project's folder"),
+        ({"path": "/etc/x", "content": "a"}, "is not relative to release_backend"),
+        ({"path": "~/x", "content": "a"}, "is not relative to release_backend"),
+        ({"path": "a/./x", "content": "a"}, "is not written plainly"),
+        ({"path": "a//x", "content": "a"}, "is not written plainly"),
+        ({"path": "$HOME/x", "content": "a"}, "is not written plainly"),
+        ({"path": "x/", "content": "a"}, "is a folder"),
+        ({"path": "", "content": "a"}, "is no path"),
+        ({"path": "a\nb", "content": "a"}, "is no path"),
+        ({"path": "x"}, "has neither template nor content"),
+        ({"path": "x", "content": "a", "template": "/x.j2"}, "has a template and content"),
+        ({"path": "x", "template": "x.j2"}, "which is a relative path"),
+        ({"path": "x", "template": "/nowhere/x.j2"}, "which is no file on this machine"),
+        ({"path": "x", "content": "a", "mode": 416}, "the number 416"),
+        ({"path": "x", "content": "a", "mode": "u=rw"}, 'the mode "u=rw"'),
+        ({"path": "x", "content": "a", "mode": "0600"}, "the project cannot read it"),
+        ({"path": "x", "content": "a", "mode": "0660"}, "can be written by root only"),
+    ],
+)
+def test_own_files_have_a_place_and_a_text(entry: dict[str, Any], fault: str) -> None:
+    """Each way to get one wrong, told once."""
+    ((variable, told, _),) = problems("release_files", release_files=[entry])
+    assert variable == "release_files"
+    assert fault in told
+
+
+def test_own_files_do_not_meet() -> None:
+    """Two of one path, and one below the other; different ones do well."""
+    same = problems("release_files", release_files=[{"path": "a", "content": ""}, {"path": "a", "content": "b"}])
+    assert [fault for _, fault, _ in same] == ["has 2 files a"]
+    below = problems("release_files", release_files=[{"path": "a", "content": ""}, {"path": "a/b", "content": "b"}])
+    assert [fault for _, fault, _ in below] == ["a is a file, and a/b lies in it"]
+    good = [{"path": ".env", "content": ""}, {"path": "config/local.yml", "content": "b", "mode": "0644"}]
+    assert problems("release_files", release_files=good) == []
+
+
+def test_own_templates_can_be_filled_in(tmp_path: Path) -> None:
+    """Undefined names and wrong syntax are found, names that come later are not; no value is told."""
+    template = tmp_path / "env.j2"
+    files = [{"path": ".env", "template": str(template)}]
+    texts = {
+        "KEY={{ vault_kee }}": "reads vault_kee, which is set nowhere",
+        "KEY={% if %}": "cannot be filled in: ",
+        "KEY={{ vault_key | int('x', 'y', 'z') }}": "cannot be filled in: ",
+        "KEY={{ vault_key }} {{ _asgi_run }} {{ ansible_facts.x }} {{ later | default('') }}": "",
+    }
+    for text, fault in texts.items():
+        template.write_text(text)
+        found = problems("release_files", release_files=files, vault_key=SECRET)
+        assert [fault in told for _, told, _ in found] == ([True] if fault else []), (text, found)
+        assert SECRET not in str(found)
+
+
+@pytest.mark.parametrize(
+    ("paths", "fault"),
+    [
+        (["/srv/media/"], "is not relative to release_backend"),
+        (["../media/"], "leaves the project's folder"),
+        (["."], "is not written plainly"),
+        ([""], "is no path"),
+        (["manage.py"], "belongs to the code"),
+        (["media/", "media/avatars/"], "media/avatars/ lies in media/"),
+        (["media/avatars/", "media/"], "media/avatars/ lies in media/"),
+        (["media", "media/"], "media/ lies in media"),
+        (["db.sqlite3", "db.sqlite3"], "db.sqlite3 lies in db.sqlite3"),
+    ],
+)
+def test_shared_paths_are_apart_and_in_the_project(paths: list[str], fault: str) -> None:
+    """Each way to get one wrong, told once."""
+    assert [told for _, told, _ in problems("release_shared_paths", release_shared_paths=paths)] == [
+        fault if " lies in " in fault else f'"{paths[0]}" {fault}'
+    ]
+
+
+def test_shared_paths_and_own_files_are_apart() -> None:
+    """A file of a release in what the project may write would be changed under it."""
+    own = [{"path": "media/robots.txt", "content": ""}, {"path": "mediation", "content": ""}]
+    ((variable, fault, _),) = problems("release_shared_paths", release_shared_paths=["media/"], release_files=own)
+    assert (variable, fault) == ("release_files", "media/robots.txt lies in what release_shared_paths has, media/")
+    assert problems("release_shared_paths", release_shared_paths=["media/", "db.sqlite3"], release_files=own[1:]) == []
+
+
+PART = st.from_regex(r"[a-z][a-z0-9_.-]{0,6}", fullmatch=True)
+
+
+@given(st.lists(PART, min_size=1, max_size=4).map("/".join))
+def test_plain_paths_are_let_through(path: str) -> None:
+    """No false alarm."""
+    assert preflight.path_fault(path) == preflight.path_fault(f"{path}/") == ""
+
+
+def test_redis_needs_a_password_unless_anonymous() -> None:
+    """None at all is told as any required variable is."""
+    assert problems("secret_lengths", redis_password="")[0][1] == "is required and not set"
+    assert problems("secret_lengths", redis_password="", redis_anonymous=True) == []
+    assert len(problems("secret_lengths", redis_password="short", redis_anonymous=True)) == 1
+
+
+@pytest.mark.parametrize(("bind", "count"), [(["127.0.0.1", "-::1"], 0), (["127.0.0.1", "10.0.0.5"], 1), (["eth0"], 0)])
+def test_redis_without_password_is_for_loopback(bind: list[str], count: int) -> None:
+    """On any other address, whoever reaches it could read all messages."""
+    found = problems("redis_anonymous", redis_bind=bind, redis_anonymous=True)
+    assert [variable for variable, _, _ in found] == ["redis_anonymous"] * count
+    assert problems("redis_anonymous", redis_bind=bind, redis_anonymous=False) == []
+
+
+def test_redis_has_sixteen_databases() -> None:
+    """Numbers that a layer could not select."""
+    assert [bool(problems("redis_database", redis_database=number)) for number in (-1, 0, 15, 16)] == [1, 0, 0, 1]
+
+
+OTHER = "redis_projects=project=shop user=channels prefix=asgi database=0 anonymous=yes;"
+MINE = {"redis_user": "me", "redis_prefix": "me", "redis_database": 0, "redis_password": SECRET, "release_app": "me"}
+
+
+@pytest.mark.parametrize(
+    ("values", "variables"),
+    [
+        ({}, []),
+        ({"release_app": "shop", "redis_user": "channels", "redis_prefix": "asgi"}, []),  # it is this project itself
+        ({"redis_user": "channels"}, ["redis_user"]),
+        ({"redis_user": "channels", "redis_password": ""}, []),
+        ({"redis_prefix": "asgi"}, ["redis_prefix"]),
+        ({"redis_prefix": "asgi2"}, ["redis_prefix"]),
+        ({"redis_prefix": "as"}, ["redis_prefix"]),
+        ({"redis_prefix": "asgi", "redis_database": 1}, []),
+        ({"redis_anonymous": True}, ["redis_anonymous"]),
+        ({"redis_user": "channels", "redis_prefix": "asgi"}, ["redis_user", "redis_prefix"]),
+    ],
+)
+def test_projects_on_one_redis_are_apart(values: dict[str, Any], variables: list[str]) -> None:
+    """Each clash with what the host holds already, and none where there is none."""
+    found = problems("redis_projects", **{preflight.PROBE: {"stdout": OTHER}, **MINE, **values})
+    assert [variable for variable, _, _ in found] == variables
+    assert all("project shop" in fault for _, fault, _ in found)
+
+
+@pytest.mark.parametrize(
+    ("aliases", "fault"),
+    [
+        ({"redis": "127.0.0.1", "my_db-1.local": "10.0.0.5", "cache": "fd00::1"}, ""),
+        ({"re dis": "127.0.0.1"}, '"re dis" is no name of a host'),
+        ({"redis\n": "127.0.0.1"}, "is no name of a host"),
+        ({"-redis": "127.0.0.1"}, "is no name of a host"),
+        ({"10.0.0.1": "127.0.0.1"}, "is no name of a host"),
+        ({"localhost": "10.0.0.5"}, "leads to this host already"),
+        ({"redis": "redis.example.org"}, 'leads to "redis.example.org", which is no IP address'),
+        ({"redis": "10.0.0.5/24"}, "which is no IP address"),
+        ({"db": "10.0.0.6"}, "db leads to 10.0.0.5 for the project shop on this host"),
+        ({"db": "10.0.0.5"}, ""),
+        ({"mine": "10.0.0.5"}, ""),
+    ],
+)
+def test_names_of_hosts_lead_to_one_address(aliases: dict[str, str], fault: str) -> None:
+    """Each way to get one wrong, and what another project of the host has."""
+    there = "host_aliases=# BEGIN names of shop;10.0.0.5 db;# END names of shop;"
+    there += "# BEGIN names of dashboard;10.0.0.9 mine;# END names of dashboard;"
+    found = problems(
+        "base_host_aliases", base_host_aliases=aliases, release_app="dashboard", **{preflight.PROBE: {"stdout": there}}
+    )
+    assert [fault in told for _, told, _ in found] == ([True] if fault else []), found
+
+
+@pytest.mark.parametrize(
+    ("password", "fault"),
+    [("short", "has fewer than 12"), ("pässwörter-sind-lang", "not printable ASCII"), ("p@ss/w:rd?#%+ '\"$\\", "")],
+)
+def test_passwords_of_the_database(password: str, fault: str) -> None:
+    """Each fault, without a word of the password."""
+    found = problems("postgresql_password", postgresql_password=password)
+    assert [fault in told for _, told, _ in found] == ([True] if fault else [])
+    assert password not in str(found)
+
+
+@pytest.mark.parametrize("name", ["Shop", "my-shop", "1shop", "", "a" * 64, "postgres", "pg_shop", "all", "template1"])
+def test_names_of_the_database(name: str) -> None:
+    """Names that would need quotes, or mean something else."""
+    found = problems("postgresql_names", postgresql_database=name, postgresql_user=name)
+    assert [variable for variable, _, _ in found] == ["postgresql_database", "postgresql_user"]
+    assert problems("postgresql_names", postgresql_database="_shop2", postgresql_user="a" * 63) == []
+
+
+@pytest.mark.parametrize(
+    ("values", "variable"),
+    [
+        ({"postgresql_bind": ["127.0.0.1", "10.0.0.5"]}, ""),
+        ({"postgresql_clients": ["127.0.0.1", "10.0.0.0/24", "fd00::5"]}, ""),
+        ({"postgresql_bind": ["0.0.0.0"]}, "postgresql_bind"),
+        ({"postgresql_bind": ["*"]}, "postgresql_bind"),
+        ({"postgresql_bind": ["8.8.8.8"]}, "postgresql_bind"),
+        ({"postgresql_bind": ["10.0.0.5"], "postgresql_host": "127.0.0.1", "group_names": ["app"]}, "postgresql_bind"),
+        ({"postgresql_bind": ["10.0.0.5"], "postgresql_host": "10.0.0.5", "group_names": ["app"]}, ""),
+        ({"postgresql_clients": ["app-1"]}, "postgresql_clients"),
+        ({"postgresql_clients": ["0.0.0.0/0"]}, "postgresql_clients"),
+        ({"postgresql_clients": ["8.8.8.0/24"]}, "postgresql_clients"),
+        ({"postgresql_clients": ["10.0.0.5/24"]}, "postgresql_clients"),
+    ],
+)
+def test_addresses_of_the_database(values: dict[str, Any], variable: str) -> None:
+    """It is not on the network of everybody, and where the project looks for it."""
+    assert [one for one, _, _ in problems("postgresql_addresses", **values)] == ([variable] if variable else [])
+
+
+class Hostvars(dict[str, Any]):
+    """As much of Ansible's as a check reads."""
+
+    def raw_get(self, name: str) -> Any:
+        """A host's variables."""
+        return self[name]
+
+
+def test_hosts_of_the_database() -> None:
+    """One server, and an address for everybody who is elsewhere."""
+    two = {"groups": {"app": ["app1"], "database": ["app1", "db2"]}}
+    assert [fault for _, fault, _ in problems("postgresql_hosts", **two)] == ["group database has 2 hosts"]
+    apart = {"groups": {"app": ["a1", "a2"], "database": ["app1"]}}
+    known = {**apart, "hostvars": Hostvars(a1={"private_address": "10.0.0.1"}, a2={})}
+    found = problems("postgresql_hosts", **known)
+    assert [one[:2] for one in found] == [
+        ("postgresql_clients", "the address of a2 is not known"),
+        ("postgresql_host", "the address of this host is not known"),
+    ]
+    assert problems("postgresql_hosts", **known, postgresql_clients=["10.0.0.0/8"], private_address="10.0.0.9") == []
+    alone = {"groups": {"app": ["app1"], "database": ["app1"]}, "hostvars": Hostvars(app1={})}
+    assert problems("postgresql_hosts", **alone) == []
+
+
+@pytest.mark.parametrize(
+    ("variable", "wrong"),
+    [("postgresql_port", 0), ("postgresql_memory_mb", 10), ("postgresql_max_connections", 5)],
+)
+def test_numbers_of_the_database(variable: str, wrong: int) -> None:
+    """Numbers that it could not start with."""
+    assert [one for one, _, _ in problems("postgresql_numbers", **{variable: wrong})] == [variable]
+    assert problems("postgresql_numbers", postgresql_port=5432, postgresql_memory_mb=600) == []
+
+
+def test_database_that_is_read_is_there() -> None:
+    """Without a host in the group there is no address to read."""
+    reads = {"release_secrets": trust_as_template("{{ {'DATABASE_URL': postgresql_url} }}")}
+    known = {"postgresql_url": "x", "postgresql_host": "y"}
+    found = problems("release_database", **reads, **known, groups={"database": []})
+    assert [one[:2] for one in found] == [("release_secrets", "reads postgresql_url, and group database has no host")]
+    assert problems("release_database", **reads, **known, groups={"database": ["db1"]}) == []

@@ -15,7 +15,10 @@ ROOT = Path(__file__).resolve().parents[2]
 INVENTORY = {
     "ansible_managed": "Ansible managed",
     "inventory_hostname": "host",
-    "groups": {"app": ["host"]},
+    "groups": {"app": ["host"], "database": ["host"]},
+    "group_names": ["app", "database", "redis"],
+    "hostvars": {"host": {}},
+    "postgresql_password": "p@ss/w:rd?#%+ '\"$\\",
     "release_app": "dash-board",
     "redis_password": "correct horse battery staple",
     "release_environment": {"ALLOWED_HOSTS": "localhost"},
@@ -24,7 +27,7 @@ INVENTORY = {
     "_asgi_release": {"name": "0123456789ab", "version": "v1", "code": "/srv/x/code", "venv": "/srv/x/venv"},
     "_asgi_generation": "0123456789ab-c0ffee",
 }
-ROLES = ("base", "redis", "release", "asgi", "nginx", "handshake")
+ROLES = ("base", "redis", "postgresql", "release", "asgi", "nginx", "handshake")
 
 
 init_plugin_loader()
@@ -54,3 +57,14 @@ def render() -> Callable[..., str]:
         return str(text) if str(text).endswith("\n") else f"{text}\n"
 
     return rendered
+
+
+@pytest.fixture
+def evaluate() -> Callable[..., str]:
+    """Return a function that fills in a role's variable as an inventory that reads it would."""
+
+    def evaluated(name: str, **variables: Any) -> str:
+        values = {**role_variables(), **INVENTORY, **variables}
+        return str(Templar(loader=DataLoader(), variables=values).template(values[name]))
+
+    return evaluated

@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, unquote_plus, urlsplit
 
 import crossplane
 import pytest
@@ -345,9 +346,122 @@ def test_redis_limit_follows_the_memory(render: Render, memory: str, limit: str)
 
 
 def test_redis_users_hold_no_password(render: Render) -> None:
-    acl = render("redis/users.acl.j2", redis_extra_users=["user cache on #00 ~cache:* +@read"])
-    lines = acl.splitlines()
-    assert lines[0] == "user default off"
-    assert lines[1].startswith("user channels on #") and " -@all " in lines[1] and "~asgi* &asgi*" in lines[1]
-    assert lines[2] == "user cache on #00 ~cache:* +@read"
+    acl = render("redis/project.acl.j2", redis_extra_users=["user cache on #00 ~cache:* +@read"])
+    lines = [line for line in acl.splitlines() if not line.startswith("#")]
+    assert lines[0].startswith("user channels on #") and " -@all " in lines[0] and "~asgi* &asgi*" in lines[0]
+    assert lines[1:] == ["user cache on #00 ~cache:* +@read"]
     assert "correct horse" not in acl
+    assert "# project=dash-board user=channels prefix=asgi database=0 anonymous=no\n" in acl
+
+
+def test_redis_user_without_password_may_do_what_the_layer_does(render: Render) -> None:
+    """The same commands on the same names, and SELECT only where there is another database to select."""
+    named, anonymous = [
+        line
+        for line in render("redis/project.acl.j2", redis_anonymous=True, redis_database=1).splitlines()
+        if line.startswith("user ")
+    ]
+    assert anonymous.startswith("user default on nopass ~asgi* &asgi* -@all ") and anonymous.endswith(" +select")
+    assert named.split()[4:] == anonymous.split()[4:]
+    alone = render("redis/project.acl.j2", redis_anonymous=True, redis_password="")
+    assert [line.split()[1] for line in alone.splitlines() if line.startswith("user ")] == ["default"]
+    assert "+select" not in alone and " user=- " in alone
+
+
+def test_own_files_of_a_release_keep_secrets_apart(render: Render, tmp_path: Path) -> None:
+    """What may be shown stands with its file, what is secret nowhere but among the secrets; texts stay as they are."""
+    template = tmp_path / "config.json.j2"
+    template.write_text('{"key": "{{ release_secrets.SECRET_KEY }}"}\n')
+    own = [
+        {"path": "a/b/c.json", "template": str(template)},
+        {"path": "a/.env", "content": "DEBUG=no\n", "secret": False, "mode": "0644"},
+    ]
+    told = json.loads(render("release/files.json.j2", release_files=own))
+    assert told["secrets"] == {"a/b/c.json": '{"key": "s3cr3t"}\n'}
+    assert "s3cr3t" not in str(told["entries"])
+    assert [entry["path"] for entry in told["entries"]] == ["a", "a/b", "a/b/c.json", "a/.env"]
+    assert told["entries"][2] == {"path": "a/b/c.json", "group": "dash-board", "mode": "0640", "secret": "a/b/c.json"}
+    assert told["entries"][3]["content"] == "DEBUG=no\n"
+
+
+def setting(text: str, name: str) -> int:
+    """A number among settings of PostgreSQL."""
+    found = re.search(rf"^{name} = (\d+)(MB)?$", text, re.MULTILINE)
+    assert found, f"{name} is not in:\n{text}"
+    return int(found[1])
+
+
+@pytest.mark.parametrize("memory", [256, 1024, 4000, 64000, 1000000])
+@pytest.mark.parametrize("groups", [["app", "database", "redis"], ["database"]])
+def test_postgresql_fits_into_the_memory(render: Render, memory: int, groups: list[str]) -> None:
+    """Shared or not, small or large: all sorts at once stay within what the host has, or are at their least."""
+    machine = {"cores": "4", "memory_mb": str(memory), "version": "12"}
+    given = {"_preflight_host": machine, "group_names": groups}
+    start, again = (render(f"postgresql/{name}.conf.j2", **given) for name in ("start", "reload"))
+    share = 0.3 if "app" in groups else 0.8
+    assert setting(again, "effective_cache_size") == int(memory * share)
+    assert 16 <= setting(start, "shared_buffers") <= max(16, memory * 0.25)
+    work = setting(again, "work_mem")
+    assert work == 4 or work * setting(start, "max_connections") <= memory * share / 4
+    assert 16 <= setting(again, "maintenance_work_mem") <= 1024
+
+
+def test_postgresql_has_connections_for_all_processes(render: Render) -> None:
+    """Ten for each process and worker, of the generation that serves and of the one before it."""
+    small = {"_preflight_host": {"cores": "2", "memory_mb": "2000"}}
+    large = {"asgi_processes": 8, "asgi_workers": [{"name": "celery", "number": 3}, {"name": "beat"}]}
+    for hosts, wanted in (({"a": small}, 100), ({"a": small, "b": large}, 20 + 20 * (2 + 8 + 3 + 1))):
+        text = render("postgresql/start.conf.j2", groups={"app": list(hosts), "database": ["host"]}, hostvars=hosts)
+        assert setting(text, "max_connections") == wanted
+
+
+def test_postgresql_is_open_to_the_app_hosts_alone(render: Render) -> None:
+    hosts = {"host": {}, "b": {"private_address": "10.0.0.5"}, "c": {"private_address": "fd00::5"}}
+    given = {"groups": {"app": list(hosts), "database": ["host"]}, "hostvars": hosts, "private_address": "10.0.0.4"}
+    assert render("postgresql/pg_hba.conf.j2", **given).splitlines() == [
+        f"host dash_board dash_board {address} scram-sha-256"
+        for address in ("127.0.0.1/32", "10.0.0.5/32", "fd00::5/128")
+    ]
+    assert "listen_addresses = '127.0.0.1, 10.0.0.4'" in render("postgresql/start.conf.j2", **given)
+    assert "listen_addresses = '127.0.0.1'\n" in render("postgresql/start.conf.j2")
+    assert "10.1.0.0/16 scram" in render("postgresql/pg_hba.conf.j2", postgresql_clients=["10.1.0.0/16"])
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(password=st.text(st.characters(min_codepoint=32, max_codepoint=126), min_size=1))
+def test_url_of_the_database_brings_its_password_whole(evaluate: Render, password: str) -> None:
+    """Whatever is in it, each reader of URLs finds it again."""
+    url = urlsplit(evaluate("postgresql_url", postgresql_password=password))
+    assert (url.scheme, url.hostname, url.port, url.path) == ("postgresql", "127.0.0.1", 5432, "/dash_board")
+    assert url.username == "dash_board" and unquote(url.password or "") == unquote_plus(url.password or "") == password
+
+
+def test_url_of_a_database_elsewhere(evaluate: Render) -> None:
+    hosts = {"host": {}, "db": {"private_address": "fd00::7"}}
+    url = evaluate("postgresql_url", groups={"app": ["host"], "database": ["db"]}, hostvars=hosts)
+    assert "@[fd00::7]:5432/dash_board" in url
+
+
+@pytest.mark.parametrize(
+    ("aliases", "there", "right"),
+    [
+        ({}, "", True),
+        ({}, "# BEGIN names of shop;10.0.0.1 db;# END names of shop;", True),
+        ({}, "# BEGIN names of dash-board;10.0.0.1 db;# END names of dash-board;", False),
+        (
+            {"d": "10.0.0.1", "a": "::1"},
+            "# BEGIN names of dash-board;::1 a;10.0.0.1 d;# END names of dash-board;",
+            True,
+        ),
+        ({"db": "10.0.0.1"}, "# BEGIN names of dash-board;10.0.0.2 db;# END names of dash-board;", False),
+        ({"db": "10.0.0.1"}, "# BEGIN names of dash-board;10.0.0.1 db;10.0.0.1 x;# END names of dash-board;", False),
+        ({"db": "10.0.0.1"}, "# BEGIN names of dash;10.0.0.1 db;# END names of dash;", False),
+        ({"db": "10.0.0.1"}, "", False),
+    ],
+)
+def test_names_of_hosts_are_looked_at_before_anything_is_done(
+    evaluate: Render, aliases: dict[str, str], there: str, right: bool
+) -> None:
+    """What the preflight has read of /etc/hosts tells whether there is something to do, for this project's block."""
+    machine = {"host_aliases": there}
+    assert evaluate("_base_aliases_right", base_host_aliases=aliases, _preflight_host=machine) == str(right)

@@ -30,25 +30,40 @@ def redis_pid(lab: LabHost) -> str:
 
 
 def test_run_mends_a_host(lab: LabHost, site: str) -> None:
-    """A run repairs an edited site that nginx runs, and restarts a Redis that is older than its users."""
+    """A run repairs an edited site that nginx runs, and restarts a Redis that is older than its configuration."""
     # Somebody edited the site, and reloaded.
     lab.run(f"sed --in-place --expression='/Upgrade/d' --expression='/Connection /d' {SITE}")
     lab.reload_nginx()
     assert lab.refusal() == 404, "the edited site still passes handshakes on, so nothing is proven"
-    # A run wrote Redis's users anew, and was killed before Redis was restarted.
-    lab.run("touch /etc/redis/users.acl")
+    # A run wrote Redis's configuration anew, and was killed before Redis was restarted.
+    lab.run("touch /etc/redis/redis.conf")
     before = redis_pid(lab)
 
     run = Run(*PARTS, lab.name)
     assert run.changed(lab.name) == 3, f"expected the site, nginx and Redis to be mended:\n{run.output}"
     assert lab.run(f"cat {SITE}") == site, "the site is not what it was before it was edited"
-    assert redis_pid(lab) != before, "Redis still runs the users that it read before the file changed"
+    assert redis_pid(lab) != before, "Redis still runs what it read before the file changed"
     lab.await_handshakes()
     with lab.connect() as websocket:
         assert echoes(websocket), "nginx does not run the repaired site"
 
     run = Run(*PARTS, lab.name)
     assert run.changed(lab.name) == 0, f"a run that had nothing to do changed something:\n{run.output}"
+
+
+def test_run_tells_redis_of_its_users(lab: LabHost) -> None:
+    """Users that Redis has otherwise than its file says are mended without a restart, and no connection is cut."""
+    tell = "redis-cli --no-auth-warning --user acl-operator --pass $(cat /etc/redis/operator.password) ACL"
+    right = lab.run(f"{tell} LIST")
+    before = redis_pid(lab)
+    with lab.connect() as websocket:
+        lab.run(f"{tell} SETUSER channels resetpass && {tell} SETUSER stranger on nopass +@all")
+        run = Run("site.yml", "--tags", "redis", "--limit", lab.name)
+        assert run.changed(lab.name) == 1, f"expected Redis's users to be mended:\n{run.output}"
+        assert lab.run(f"{tell} LIST") == right
+        assert redis_pid(lab) == before
+        assert echoes(websocket), "the socket has lost its channel layer"
+    assert Run("site.yml", "--tags", "redis", "--limit", lab.name).changed(lab.name) == 0
 
 
 def test_run_finishes_what_a_killed_run_began(lab: LabHost, site: str) -> None:

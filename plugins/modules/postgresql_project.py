@@ -1,0 +1,236 @@
+#!/usr/bin/python
+"""Ansible module: a project's database and user in the PostgreSQL of this host."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: postgresql_project
+short_description: A project has a database and a user, and PostgreSQL runs its settings
+description:
+  - Asks PostgreSQL once for all that it needs to know, and does what is missing, as its own user and through its
+    socket. Needs no library on the host, and no other user to become.
+  - The password comes to PostgreSQL as a SCRAM verifier, which is made here, so that it stands in no argument, and in
+    no log of the server. Whether it is the right one is told by the verifier that is there.
+  - PostgreSQL reads its settings again when a file of O(reload_files) is newer than what it has read; one that it
+    cannot read is told.
+options:
+  database: {description: Name of the database., type: str, required: true}
+  user: {description: 'Name of its owner, who may log in.', type: str, required: true}
+  password: {description: 'The password, in printable ASCII. Needed where they are to be there.', type: str}
+  port: {description: 'Port of the server, by which its socket is named.', type: int, default: 5432}
+  state:
+    description:
+      - Whether they are there. V(absent) drops the database with all that is in it, and its user.
+      - V(closed) keeps both, and lets the user no longer log in.
+    type: str
+    choices: [present, absent, closed]
+    default: present
+  reload_files: {description: Files that the server reads again when told to., type: list, elements: path, default: []}
+attributes:
+  check_mode: {description: Tells what would change., support: full}
+author:
+  - the authors of ansible-channels-stack
+"""
+
+EXAMPLES = r"""
+- name: Database and its user are there
+  postgresql_project:
+    database: dashboard
+    user: dashboard
+    password: "{{ vault_postgresql_password }}"
+    reload_files: [/etc/postgresql/15/main/pg_hba.conf]
+"""
+
+RETURN = r"""
+done:
+  description: What was done, or would be in check mode.
+  type: list
+  elements: str
+  returned: always
+pending:
+  description: Settings that PostgreSQL has read and will use after a restart.
+  type: list
+  elements: str
+  returned: always
+"""
+
+import base64
+import hashlib
+import hmac
+import json
+import os
+import secrets
+import time
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+
+ROUNDS = 4096
+RELOAD_SECONDS = 10
+# Names are given as variables of psql, which quotes them.
+STATE = """
+SELECT json_build_object(
+  'role', (SELECT json_build_object('verifier', rolpassword, 'login', rolcanlogin, 'super', rolsuper)
+           FROM pg_authid WHERE rolname = :'user'),
+  'database', (SELECT json_build_object('owner', pg_get_userbyid(datdba),
+                                        'open', has_database_privilege('public', oid, 'CONNECT'))
+               FROM pg_database WHERE datname = :'database'),
+  'read', extract(epoch FROM pg_conf_load_time()),
+  'faults', (SELECT json_agg(sourcefile || ':' || sourceline || ': ' || error) FROM pg_file_settings
+             WHERE error IS NOT NULL AND error <> 'setting could not be applied'),
+  'hosts', (SELECT json_agg(line_number || ': ' || error) FROM pg_hba_file_rules WHERE error IS NOT NULL),
+  'pending', (SELECT json_agg(name ORDER BY name) FROM pg_settings WHERE pending_restart)
+);
+"""
+# Not in the server's log, whatever it logs.
+QUIETLY = "SET log_statement = 'none'; SET log_min_duration_statement = -1; SET log_min_error_statement = 'panic';\n"
+CREATE_USER = QUIETLY + """CREATE ROLE :"user" LOGIN PASSWORD '{verifier}';"""
+CHANGE_USER = QUIETLY + """ALTER ROLE :"user" LOGIN PASSWORD '{verifier}';"""
+# A collation of the C library would change with it, under indexes that were sorted by the old one.
+CREATE_DATABASE = """
+CREATE DATABASE :"database" OWNER :"user" TEMPLATE template0 ENCODING 'UTF8' LC_COLLATE 'C.UTF-8' LC_CTYPE 'C.UTF-8';
+"""
+CLOSE_DATABASE = """REVOKE ALL ON DATABASE :"database" FROM PUBLIC;"""
+# Whoever is connected is cut.
+DROP_DATABASE = """DROP DATABASE :"database" WITH (FORCE);"""
+DROP_USER = """DROP ROLE :"user";"""
+CLOSE_USER = """
+ALTER ROLE :"user" NOLOGIN;
+SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = :'user';
+"""
+RELOAD = "SELECT pg_reload_conf();"
+
+
+def keys(password: str, salt: bytes, rounds: int) -> tuple[bytes, bytes]:
+    """Return StoredKey and ServerKey of a password (RFC 5802)."""
+    salted = hashlib.pbkdf2_hmac("sha256", password.encode(), salt, rounds)
+    client = hmac.digest(salted, b"Client Key", "sha256")
+    return hashlib.sha256(client).digest(), hmac.digest(salted, b"Server Key", "sha256")
+
+
+def verifier(password: str) -> str:
+    """Return what PostgreSQL keeps of a password."""
+    salt = secrets.token_bytes(16)
+    stored, server = (base64.b64encode(key).decode() for key in keys(password, salt, ROUNDS))
+    return f"SCRAM-SHA-256${ROUNDS}:{base64.b64encode(salt).decode()}${stored}:{server}"
+
+
+def verifies(password: str, kept: str | None) -> bool:
+    """Tell whether what PostgreSQL keeps is of this password."""
+    kind, _, rest = (kept or "").partition("$")
+    if kind != "SCRAM-SHA-256":
+        return False
+    head, _, tail = rest.partition("$")
+    rounds, _, salt = head.partition(":")
+    stored, _ = keys(password, base64.b64decode(salt), int(rounds))
+    return hmac.compare_digest(base64.b64encode(stored).decode(), tail.partition(":")[0])
+
+
+class Server:
+    """The PostgreSQL of this host, spoken to through its socket as its own user."""
+
+    def __init__(self, module: AnsibleModule) -> None:
+        self.module = module
+
+    def run(self, sql: str) -> str:
+        """Run statements that come on standard input, and return what they print; end the module where one fails."""
+        given = self.module.params
+        code, out, err = self.module.run_command(
+            [
+                "runuser", "--user=postgres", "--", "psql", f"--port={given['port']}", "--dbname=postgres",
+                "--no-psqlrc", "--no-align", "--tuples-only", "--quiet", "--set=ON_ERROR_STOP=1",
+                f"--set=user={given['user']}", f"--set=database={given['database']}",
+            ],
+            data=sql, cwd="/",
+        )  # fmt: skip
+        if code:
+            self.module.fail_json(msg=f"PostgreSQL refused: {err.strip() or out.strip()}")
+        return out
+
+    def state(self) -> dict[str, Any]:
+        """Return all that is asked of it."""
+        return dict(json.loads(self.run(STATE)))
+
+
+def needed(module: AnsibleModule, state: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return what is to be done, each with its statements; end the module where names are somebody else's."""
+    user, database = module.params["user"], module.params["database"]
+    role, found = state["role"], state["database"]
+    steps: list[tuple[str, str]] = []
+    if role and role["super"]:
+        module.fail_json(msg=f"User {user} administers PostgreSQL: give the project another postgresql_user")
+    if found and found["owner"] != user:
+        module.fail_json(
+            msg=f"Database {database} belongs to {found['owner']}, not to {user}: write another postgresql_database, "
+            f'or hand it over there: runuser -u postgres -- psql -c \'ALTER DATABASE "{database}" OWNER TO "{user}"\''
+        )
+    steps += parted(module.params["state"], user, database, role, found)
+    if module.params["state"] == "present":
+        steps += joined(module, user, database, role, found)
+    changed = max((os.stat(path).st_ctime for path in module.params["reload_files"]), default=0.0)
+    if changed > state["read"]:
+        steps.append(("settings were read again", RELOAD))
+    return steps
+
+
+def parted(state: str, user: str, database: str, role: Any, found: Any) -> list[tuple[str, str]]:
+    """Return what takes the user's rights away, and the data too where these are to go."""
+    steps = []
+    if state == "absent" and found:
+        steps.append((f"database {database} was dropped", DROP_DATABASE))
+    if state == "absent" and role:
+        steps.append((f"user {user} was dropped", DROP_USER))
+    if state == "closed" and role and role["login"]:
+        steps.append((f"user {user} may no longer log in", CLOSE_USER))
+    return steps
+
+
+def joined(module: AnsibleModule, user: str, database: str, role: Any, found: Any) -> list[tuple[str, str]]:
+    """Return what gives the user a password, and a database that is its own."""
+    steps, password = [], module.params["password"]
+    if not role or not role["login"] or not verifies(password, role["verifier"]):
+        made = verifier(password)
+        module.no_log_values.add(made)
+        what = "given its password" if role else "made"
+        steps.append((f"user {user} was {what}", (CHANGE_USER if role else CREATE_USER).format(verifier=made)))
+    if not found:
+        steps.append((f"database {database} was made", CREATE_DATABASE))
+    if not found or found["open"]:
+        steps.append((f"database {database} was closed to all but its owner", CLOSE_DATABASE))
+    return steps
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleModule(
+        argument_spec={
+            "database": {"type": "str", "required": True},
+            "user": {"type": "str", "required": True},
+            "password": {"type": "str", "no_log": True},
+            "port": {"type": "int", "default": 5432},
+            "state": {"type": "str", "choices": ["present", "absent", "closed"], "default": "present"},
+            "reload_files": {"type": "list", "elements": "path", "default": []},
+        },
+        required_if=[("state", "present", ["password"])],
+        supports_check_mode=True,
+    )
+    server = Server(module)
+    state = server.state()
+    steps = needed(module, state)
+    if not module.check_mode:
+        for _, sql in steps:
+            server.run(sql)
+            if sql == RELOAD:  # the server does it when it comes to it
+                deadline = time.monotonic() + RELOAD_SECONDS
+                before, state = state, server.state()
+                while state["read"] <= before["read"] and time.monotonic() < deadline:
+                    time.sleep(0.1)
+                    state = server.state()
+    faults = (state["faults"] or []) + [f"pg_hba.conf:{fault}" for fault in state["hosts"] or []]
+    if faults:
+        module.fail_json(msg="PostgreSQL goes on with its old settings, because it cannot read: " + "; ".join(faults))
+    module.exit_json(changed=bool(steps), done=[what for what, _ in steps], pending=state["pending"] or [])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,292 @@
+#!/usr/bin/python
+"""Ansible module: the users of a Redis that several projects may share."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: redis_users
+short_description: Users of one project are in Redis's ACL file, and in the Redis that runs
+description:
+  - Each project has a file of its own users in a folder; the ACL file is made of all of them, and of a user that the
+    module itself logs in as. Its password is made on the host, and only root can read it.
+  - A Redis that runs is told of users that differ, so that nobody else's connection is cut by a restart. It is asked
+    each time, and so a run that was killed is mended by the next.
+  - Where it cannot be told, RV(applied) is false, and Redis has to be restarted if it is older than the file.
+options:
+  project: {description: Name of the project., type: str, required: true}
+  users:
+    description: The project's users, lines of an ACL file; ones that begin with C(#) are not for Redis.
+    type: str
+    required: true
+  folder: {description: Folder with a file for each project., type: path, default: /etc/redis/users.d}
+  file: {description: The ACL file., type: path, default: /etc/redis/users.acl}
+  password_file:
+    description: File with the module's own password; a file with its user is made beside it.
+    type: path
+    default: /etc/redis/operator.password
+  address: {description: Address that Redis listens on., type: str, default: 127.0.0.1}
+  port: {description: Port that Redis listens on., type: int, default: 6379}
+  owner: {description: Owner and group of the files., type: str, default: redis}
+  state: {description: Whether the project has users., type: str, choices: [present, absent], default: present}
+attributes:
+  check_mode: {description: Tells whether files would change., support: full}
+author:
+  - the authors of ansible-channels-stack
+"""
+
+EXAMPLES = r"""
+- name: Users of Redis are declared
+  redis_users:
+    project: dashboard
+    users: "{{ lookup('ansible.builtin.template', 'users.acl.j2') }}"
+"""
+
+RETURN = r"""
+applied:
+  description: Whether the Redis that runs has the users of the file.
+  type: bool
+  returned: always
+users:
+  description: Names of users that were changed in the Redis that runs.
+  type: list
+  elements: str
+  returned: always
+"""
+
+import grp
+import hashlib
+import os
+import pwd
+import secrets
+import socket
+import tempfile
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from ansible.module_utils.basic import AnsibleModule
+
+OPERATOR = "acl-operator"
+OPERATOR_RULES = "resetchannels -@all +acl|list +acl|setuser +acl|deluser"
+WAIT_SECONDS = 5
+
+
+class UsersError(Exception):
+    """Users cannot be as they are declared; the text says why."""
+
+
+class RedisError(Exception):
+    """Redis refused a command; the text is its answer."""
+
+
+class Connection:
+    """A connection to Redis, in its protocol (RESP 2)."""
+
+    def __init__(self, address: str, port: int) -> None:
+        self.socket = socket.create_connection((address, port), WAIT_SECONDS)
+        self.stream: BinaryIO = self.socket.makefile("rb")
+
+    def close(self) -> None:
+        """End it."""
+        self.stream.close()
+        self.socket.close()
+
+    def ask(self, *words: str) -> Any:
+        """Send a command and return its answer; raise RedisError where it is one, OSError where none comes."""
+        parts = [word.encode() for word in words]
+        head = b"*%d\r\n" % len(parts)
+        self.socket.sendall(head + b"".join(b"$%d\r\n%s\r\n" % (len(part), part) for part in parts))
+        return self.answer()
+
+    def answer(self) -> Any:
+        """Read one answer."""
+        line = self.stream.readline().rstrip(b"\r\n")
+        kind, rest = line[:1], line[1:].decode()
+        if kind == b"-":
+            raise RedisError(rest)
+        if kind == b"$":
+            return self.stream.read(int(rest) + 2)[:-2].decode() if int(rest) >= 0 else None
+        if kind == b"*":
+            return [self.answer() for _ in range(int(rest))]
+        if kind not in (b"+", b":"):
+            raise OSError("Redis ended the connection")
+        return rest
+
+
+def user_lines(text: str) -> dict[str, str]:
+    """Return the users of a text by their names, each with its rules; raise UsersError for a line that is none."""
+    found: dict[str, str] = {}
+    for line in map(str.strip, text.splitlines()):
+        if not line or line.startswith("#"):
+            continue
+        word, _, rest = line.partition(" ")
+        name, _, rules = rest.strip().partition(" ")
+        if word != "user" or not name:
+            raise UsersError("a line of the ACL file does not begin with `user NAME`")
+        if name in found:
+            raise UsersError(f"user {name} is declared twice")
+        found[name] = rules.strip()
+    return found
+
+
+def assembled(texts: dict[str, str], operator: str) -> dict[str, str]:
+    """Return all users of Redis, from the texts of all projects; raise UsersError where two have the same."""
+    users, owners = {"default": "off", OPERATOR: operator}, {OPERATOR: "the bundle itself"}
+    for project, text in sorted(texts.items()):
+        for name, rules in user_lines(text).items():
+            if name in owners:
+                raise UsersError(
+                    f"project {project} declares the user {name}, who is one of {owners[name]}. Give each project a "
+                    "redis_user and a redis_prefix of its own"
+                )
+            users[name], owners[name] = rules, project
+    return users
+
+
+def tell(connection: Connection, password: str, users: dict[str, str]) -> list[str]:
+    """Have a Redis know these users and no others; return the names of those that it had differently."""
+    connection.ask("AUTH", OPERATOR, password)
+    before = listed(connection)
+    for name, rules in users.items():
+        if name != OPERATOR:
+            try:
+                connection.ask("ACL", "SETUSER", name, "reset", *rules.split())
+            except RedisError as error:
+                raise UsersError(f"Redis refuses the rules of user {name}: {error}") from error
+    gone = sorted(set(before) - set(users))
+    if gone:
+        connection.ask("ACL", "DELUSER", *gone)
+    after = listed(connection)
+    return sorted(name for name in before.keys() | after.keys() if before.get(name) != after.get(name))
+
+
+def listed(connection: Connection) -> dict[str, list[str]]:
+    """Return the users that a Redis has, by their names, each with its rules in an order of their own.
+
+    Redis tells commands in the order of a table of its own. A flag that is the default is not shown of users that it
+    has read from a file.
+    """
+    users = user_lines("\n".join(connection.ask("ACL", "LIST")))
+    return {name: sorted(word for word in rules.split() if word != "sanitize-payload") for name, rules in users.items()}
+
+
+class Users:
+    """The files that hold users."""
+
+    def __init__(self, module: AnsibleModule) -> None:
+        self.module = module
+        self.folder, self.file = Path(module.params["folder"]), Path(module.params["file"])
+        self.password_file = Path(module.params["password_file"])
+        self.changed: list[str] = []
+
+    def password(self) -> str:
+        """Return the password of the module's own user, made where there is none."""
+        try:
+            found = self.password_file.read_text().strip()
+        except FileNotFoundError:
+            found = ""
+        if len(found) < 32:
+            found = secrets.token_hex(32)
+            self.write(self.password_file, f"{found}\n", private=True)
+        self.module.no_log_values.add(found)
+        return found
+
+    def texts(self) -> dict[str, str]:
+        """Return the texts of all projects as they are to be."""
+        there = sorted(self.folder.glob("*.acl")) if self.folder.is_dir() else []
+        texts = {path.stem: path.read_text() for path in there}
+        texts.pop(self.module.params["project"], None)
+        if self.module.params["state"] == "present":
+            texts[self.module.params["project"]] = self.module.params["users"]
+        return texts
+
+    def write(self, path: Path, text: str, *, private: bool = False) -> None:
+        """Have a file with a text, replaced in one step, and its owner; note whether that is a change."""
+        differs = not path.is_file() or path.read_text() != text
+        if self.module.check_mode:
+            self.changed += [str(path)] if differs else []
+            return
+        if differs:
+            handle, part = tempfile.mkstemp(dir=self.module.tmpdir)
+            with os.fdopen(handle, "w") as file:
+                file.write(text)
+            self.module.atomic_move(part, str(path))
+        mode, owner = ("0600", None) if private else ("0640", self.module.params["owner"])
+        if self.own(path, owner, mode) or differs:
+            self.changed.append(str(path))
+
+    def own(self, path: Path, owner: str | None, mode: str) -> bool:
+        """Have a path with an owner, the group of the same name, and a mode; return whether that is a change."""
+        changed = bool(self.module.set_mode_if_different(str(path), mode, False))
+        if owner:
+            user, group = pwd.getpwnam(owner), grp.getgrgid(pwd.getpwnam(owner).pw_gid)
+            changed |= bool(self.module.set_owner_if_different(str(path), str(user.pw_uid), False))
+            changed |= bool(self.module.set_group_if_different(str(path), str(group.gr_gid), False))
+        return changed
+
+    def settle(self) -> tuple[bool, list[str]]:
+        """Have the files and the Redis that runs as declared; return whether it was told, and which users differed.
+
+        Redis is told before the ACL file is written: one that it refuses would keep it from starting again.
+        """
+        if not self.folder.is_dir():
+            self.changed.append(str(self.folder))
+            if not self.module.check_mode:
+                self.folder.mkdir(parents=True)
+                self.own(self.folder, self.module.params["owner"], "0750")
+        password = self.password()
+        operator = f"on #{hashlib.sha256(password.encode()).hexdigest()} {OPERATOR_RULES}"
+        texts = self.texts()
+        users = assembled(texts, operator)
+        applied, told = (False, []) if self.module.check_mode else self.tell(password, users)
+        self.write(self.password_file.with_suffix(".acl"), f"user {OPERATOR} {operator}\n")
+        mine = self.folder / f"{self.module.params['project']}.acl"
+        if self.module.params["state"] == "present":
+            self.write(mine, self.module.params["users"])
+        elif mine.exists():
+            self.changed.append(str(mine))
+            if not self.module.check_mode:
+                mine.unlink()
+        self.write(self.file, "".join(f"user {name} {rules}\n" for name, rules in users.items()))
+        return applied, told
+
+    def tell(self, password: str, users: dict[str, str]) -> tuple[bool, list[str]]:
+        """Tell a Redis that runs of the users; return whether that was possible, and which it had differently."""
+        try:
+            connection = Connection(self.module.params["address"], self.module.params["port"])
+        except OSError:
+            return False, []
+        try:
+            return True, tell(connection, password, users)
+        except (OSError, RedisError):  # it does not know the password yet, or has no connection left
+            return False, []
+        finally:
+            connection.close()
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleModule(
+        argument_spec={
+            "project": {"type": "str", "required": True},
+            "users": {"type": "str", "required": True},
+            "folder": {"type": "path", "default": "/etc/redis/users.d"},
+            "file": {"type": "path", "default": "/etc/redis/users.acl"},
+            "password_file": {"type": "path", "default": "/etc/redis/operator.password", "no_log": False},
+            "address": {"type": "str", "default": "127.0.0.1"},
+            "port": {"type": "int", "default": 6379},
+            "owner": {"type": "str", "default": "redis"},
+            "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+        },
+        supports_check_mode=True,
+        no_log=True,
+    )
+    users = Users(module)
+    try:
+        applied, told = users.settle()
+    except (UsersError, OSError) as error:
+        module.fail_json(msg=f"Users of Redis were left as they are: {error}")
+    module.exit_json(changed=bool(users.changed or told), paths=users.changed, applied=applied, users=told)
+
+
+if __name__ == "__main__":
+    main()
