@@ -1,0 +1,81 @@
+"""Action that looks at a project's folder on the controller, and writes a first inventory for it.
+
+It reads the project and imports nothing of it. An inventory that is there is never overwritten.
+
+    - name: Project has a first inventory
+      project_inspection:
+        folder: /home/me/chat                   # relative to where Ansible was started, unless it is a whole path
+        inventory: inventories/chat             # unless told, inventories/<the project's name> of this bundle
+
+Returns `lines` (what was found, where, and what to look at, for people), `files` that were written, `notes` (level,
+place, text, fix) and `found` (the ASGI path, backend and the like, as data).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import typing as t
+from pathlib import Path
+
+import ansible.module_utils
+from ansible.plugins.action import ActionBase
+
+# ansible.cfg's module_utils is searched for modules only; an action runs in the controller's own Python.
+_SHARED = str(Path(__file__).resolve().parents[1] / "module_utils")
+if _SHARED not in ansible.module_utils.__path__:
+    ansible.module_utils.__path__.append(_SHARED)
+
+from ansible.module_utils import project_inspection, project_inventory  # noqa: E402
+
+BUNDLE = Path(__file__).resolve().parents[2]
+
+
+class ActionModule(ActionBase):
+    """The action `project_inspection`."""
+
+    _requires_connection = False
+    _VALID_ARGS = frozenset(("folder", "inventory"))
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
+        """Look, write unless it is a check only, and tell."""
+        super().run(tmp, task_vars)
+        given = str(self._task.args.get("folder") or "")
+        if not given:
+            return failed("Say which folder: -e folder=/path/to/the/project")
+        folder = Path(given).expanduser()
+        if not folder.is_dir():
+            return failed(
+                f"{folder} is no folder on this machine. Write the path of the project: -e folder=/path/to/it"
+            )
+        found = project_inspection.inspect(folder)
+        inventory = Path(str(self._task.args.get("inventory") or BUNDLE / "inventories" / found.app)).expanduser()
+        inventory = Path(os.path.abspath(inventory))
+        files: list[Path] = []
+        if not self._task.check_mode:
+            try:
+                files = project_inventory.write(found, inventory)
+            except (project_inventory.InventoryExists, OSError) as error:
+                return failed(str(error)) | {"lines": project_inventory.summary(found, [], inventory)}
+        return {
+            "changed": bool(files) or self._task.check_mode,
+            "lines": project_inventory.summary(found, files, inventory),
+            "files": [str(path) for path in files],
+            "notes": [dataclasses.asdict(note) for note in found.notes],
+            "found": {
+                "app": found.app,
+                "backend": found.backend,
+                "settings": found.settings,
+                "asgi": found.asgi,
+                "requirements": found.dependencies.files,
+                "websockets": [one.pattern for one in found.sockets],
+                "layer": found.layer.kind,
+                "database": found.database.kind,
+                "environment": {name: one.needed for name, one in sorted(found.names.items())},
+            },
+        }
+
+
+def failed(message: str) -> dict[str, t.Any]:
+    """A result that ends the run."""
+    return {"failed": True, "msg": message}

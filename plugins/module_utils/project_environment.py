@@ -1,0 +1,280 @@
+"""What a project reads of its environment and of files, and what else it runs."""
+
+from __future__ import annotations
+
+import ast
+import re
+from dataclasses import replace
+from pathlib import Path
+
+from ansible.module_utils import project_source
+from ansible.module_utils.project_findings import Inspection, Name, Worker, slashed
+from ansible.module_utils.project_routes import command_lines
+from ansible.module_utils.project_settings import inside, role_of
+from ansible.module_utils.project_source import NEEDED, Call, Place, Protocols, Route, Scope, Sources, known, names_of
+
+SECRET = re.compile(
+    r"pass(word|wd|phrase)?(_|$)|secret|token|(^|_)key(_|$)|credential|private|dsn|(^|_)auth(_|$)", re.IGNORECASE
+)
+URL_SECRET = re.compile(
+    r"(database|db|redis|broker|cache|amqp|rabbitmq|mongo\w*|channel\w*|celery|email|smtp)\w*_(url|uri)s?$",
+    re.IGNORECASE,
+)
+NOT_THE_PROJECTS = {
+    "DJANGO_SETTINGS_MODULE",
+    "ASGI_GENERATION",
+    "ASGI_INSTANCE",
+    "PATH",
+    "HOME",
+    "USER",
+    "PWD",
+    "PYTHONPATH",
+    "HOSTNAME",
+    "LANG",
+    "TZ",
+}
+HEALTH = re.compile(
+    r"\^?(api/)?(v\d/)?(health|healthz|health[-_]?check|ping|livez?|readyz?|alive|status)/?\$?$", re.IGNORECASE
+)
+
+
+def find_names(sources: Sources, found: Inspection, settings_files: list[Path], scope: Scope | None) -> None:
+    """Every name that the backend reads of its environment, settings first, and what the important ones are for."""
+    unused = unused_settings(sources, settings_files)
+    for path in dict.fromkeys([*settings_files, *sources.python()]):
+        if path in unused or path.suffix != ".py" or path.name == "manage.py":
+            continue
+        for read in project_source.reads(sources, path):
+            if read.value.name in NOT_THE_PROJECTS or not re.fullmatch(r"[A-Za-z_]\w*", read.value.name):
+                continue
+            name = found.names.get(read.value.name)
+            if name is None:
+                secret = bool(SECRET.search(read.value.name) or URL_SECRET.search(read.value.name))
+                found.names[read.value.name] = Name(read.value.name, read.value, [read.place], secret)
+                continue
+            if read.place not in name.places:
+                name.places.append(read.place)
+            if read.value.default is NEEDED or len(read.value.how) > len(name.value.how):
+                name.value = replace(
+                    read.value,
+                    default=NEEDED if NEEDED in (read.value.default, name.value.default) else read.value.default,
+                )
+    found.choices = sources.choices
+    set_purposes(found, scope)
+
+
+def unused_settings(sources: Sources, used: list[Path]) -> set[Path]:
+    """Settings modules for other places than the one that was chosen."""
+    folders = {path.parent for path in used if path.suffix == ".py"}
+    found = set()
+    for path in sources.files:
+        if path.suffix == ".py" and path.parent in folders and path not in used:
+            tree = sources.tree(path)
+            names = {target.id for node in (tree.body if tree else []) if isinstance(node, ast.Assign)
+                     for target in node.targets if isinstance(target, ast.Name)}  # fmt: skip
+            if {"DEBUG", "DATABASES", "INSTALLED_APPS", "CHANNEL_LAYERS", "ALLOWED_HOSTS"} & names:
+                found.add(path)
+    return found
+
+
+def set_purposes(found: Inspection, scope: Scope | None) -> None:
+    """What a name is for, where that decides what is written for it."""
+    values = scope.values if scope else {}
+    for setting, purpose in (("SECRET_KEY", "secret_key"), ("DEBUG", "debug"), ("ALLOWED_HOSTS", "hosts"),
+                             ("CSRF_TRUSTED_ORIGINS", "origins"), ("CORS_ALLOWED_ORIGINS", "origins")):  # fmt: skip
+        for one in names_of(values.get(setting)):
+            found.purposes.setdefault(one.name, purpose)
+    for address in found.layer.addresses:
+        for role, name in address.names.items():
+            found.purposes[name] = f"redis_{role}"
+    for role, name in found.database.names.items():
+        found.purposes[name] = f"database_{role}"
+    if found.media_name:
+        found.purposes.setdefault(found.media_name, "media_root")
+    for one in names_of(values.get("STATIC_ROOT")):
+        found.purposes.setdefault(one.name, "static_root")
+    for setting, value in values.items():
+        if not re.search(r"BROKER|CELERY|CACHES|RQ_QUEUES|HUEY|Q_CLUSTER|RESULT_BACKEND|SESSION_REDIS", setting):
+            continue
+        for one in names_of(value):
+            default = known(one)
+            about = f"{one.name} {default if isinstance(default, str) else ''}".lower()
+            if "amqp" in about or "rabbit" in about:
+                found.purposes.setdefault(one.name, "amqp")
+            elif one.how[-1:] == ("url",) or re.search(r"redis|broker|url|result", about):
+                found.brokers.append(one.name)
+                found.purposes.setdefault(
+                    one.name, f"broker_{role_of(one.name)}" if "://" not in about else "broker_url"
+                )
+    for one in found.names.values():
+        if one.name in found.purposes and found.purposes[one.name] in (
+            "secret_key",
+            "redis_password",
+            "database_password",
+        ):
+            one.secret = True
+        if found.purposes.get(one.name, "").endswith("_url"):
+            one.secret = True
+
+
+def find_read_files(sources: Sources, found: Inspection, settings_files: list[Path]) -> None:
+    """Files that the settings read: YAML, JSON and INI ones, which the host will need."""
+    for path in settings_files:
+        tree = sources.tree(path) if path.suffix == ".py" else None
+        scope = sources.scope(path)
+        for node in ast.walk(tree) if tree else ():
+            if not isinstance(node, ast.Call):
+                continue
+            name = scope.name_of(node.func)
+            first = known(scope.evaluate(node.args[0])) if node.args else None
+            if name in ("yaml.safe_load", "yaml.load", "yaml.full_load", "json.load", "tomllib.load", "toml.load"):
+                found.files_read.append(("", sources.place(path, node)))
+            elif (
+                name == "open"
+                and isinstance(first, str | Path)
+                and re.search(r"\.(ya?ml|json|toml|ini|cfg|env)$", str(first))
+            ):
+                found.files_read.append((inside(sources, first), sources.place(path, node)))
+            elif name.endswith("load_dotenv") and any(
+                one.arg == "override" and isinstance(one.value, ast.Constant) and one.value.value
+                for one in node.keywords
+            ):
+                text = "load_dotenv(override=True): a .env file in the folder would replace what the inventory says"
+                found.note(
+                    "warning",
+                    sources.place(path, node),
+                    text,
+                    "See that none is deployed, or write it by release_files.",
+                )
+    named = [one for one in found.files_read if one[0]]
+    found.files_read = named or found.files_read[:1]
+
+
+INSTALLED_WORKERS = {
+    "huey.contrib.djhuey": ("huey", "python manage.py run_huey"),
+    "django_rq": ("rq", "python manage.py rqworker default"),
+    "django_dramatiq": ("dramatiq", "python manage.py rundramatiq"),
+    "django_q": ("django-q", "python manage.py qcluster"),
+    "background_task": ("background", "python manage.py process_tasks"),
+    "procrastinate.contrib.django": ("procrastinate", "python manage.py procrastinate worker"),
+}
+
+
+def installed_apps(scope: Scope | None) -> list[str]:
+    """INSTALLED_APPS, as far as its entries show."""
+    value = scope.values.get("INSTALLED_APPS") if scope else None
+    return [one for one in value if isinstance(one, str)] if isinstance(value, list | tuple) else []
+
+
+def find_workers(sources: Sources, found: Inspection, scope: Scope | None) -> None:
+    """Celery, runworker and other task queues, by their code and by the commands that start them."""
+    apps = installed_apps(scope)
+    for path in sources.python():
+        if "Celery(" not in sources.text(path):
+            continue
+        tree = sources.tree(path)
+        calls = [one for one in ast.walk(tree) if isinstance(one, ast.Call)] if tree else []
+        made = [one for one in calls if sources.scope(path).name_of(one.func).rpartition(".")[2] == "Celery"]
+        if not made or any(worker.name == "celery" for worker in found.workers):
+            continue
+        module = sources.dotted(path)
+        name = module.rpartition(".")[0] if path.stem == "celery" and "." in module else module
+        place = sources.place(path, made[0])
+        found.workers.append(Worker("celery", f"celery -A {name} worker -l INFO -n $ASGI_INSTANCE", place))
+        values = scope.values if scope else {}
+        if "beat_schedule" in sources.text(path) or "CELERY_BEAT_SCHEDULE" in values or "django_celery_beat" in apps:
+            kept = " -s /srv/{{ release_app }}/shared/celerybeat-schedule"
+            if "django_celery_beat" in apps:
+                kept = " --scheduler django_celery_beat.schedulers:DatabaseScheduler"
+            found.workers.append(Worker("beat", f"celery -A {name} beat -l INFO{kept}", place, singleton=True))
+    for app, (name, command) in INSTALLED_WORKERS.items():
+        if any(one == app or one.startswith(f"{app}.") for one in apps):
+            place = scope.places.get("INSTALLED_APPS") if scope else None
+            found.workers.append(Worker(name, command, place or Place(found.backend)))
+    channels: list[str] = []
+    where: Place | None = None
+    for place, line in command_lines(sources):
+        if match := re.search(r"manage\.py\s+runworker((?:\s+[\w.-]+)*)", line):
+            channels += [word for word in match[1].split() if not word.startswith("-")]
+            where = where or place
+    module, _, attribute = found.asgi.partition(":")
+    file = sources.module(module) if module else None
+    value = sources.scope(file).values.get(attribute) if file and file.suffix == ".py" else None
+    if isinstance(value, Protocols) and isinstance(value.routers, dict):
+        router = value.routers.get("channel")
+        if isinstance(router, Call) and router.arguments and isinstance(router.arguments[0], dict):
+            channels += [str(name) for name in router.arguments[0]]
+            where = where or found.asgi_place
+    if where:
+        names = " ".join(dict.fromkeys(channels))
+        found.workers.append(Worker("channels", f"python manage.py runworker {names}".strip(), where))
+
+
+def find_token(sources: Sources, found: Inspection) -> None:
+    """How a handshake is authenticated: a token in the query or the path, a command that makes one, a session."""
+    token = found.token
+    for path in sources.python():
+        text = sources.text(path)
+        if re.search(r"OriginValidator|Origin\w*Middleware", text):
+            token.origin = True
+        if re.search(r"AuthMiddlewareStack|SessionMiddlewareStack", text):
+            token.session = True
+        if "query_string" in text and not token.key:
+            for number, line in enumerate(text.splitlines(), 1):
+                if match := re.search(
+                    r"""(?:get\(\s*|\[\s*)b?["'](\w*(?:token|jwt|access|auth|key)\w*)["']""", line, re.IGNORECASE
+                ):
+                    token.key, token.place = match[1], sources.place(path, number)
+                    break
+                if match := re.search(r"""["']?(\w*(?:token|jwt))=["']?""", line, re.IGNORECASE):
+                    token.key, token.place = match[1], sources.place(path, number)
+                    break
+        if path.parent.name == "commands" and "token" in path.stem and not token.command and path.stem != "__init__":
+            token.command, token.expired = command_of(sources, path)
+    token.simplejwt = "djangorestframework-simplejwt" in found.dependencies.asked
+    if not token.command and token.simplejwt:
+        token.command = []
+
+
+def command_of(sources: Sources, path: Path) -> tuple[list[str], list[str]]:
+    """A management command that prints a token, with the arguments that it must have; the same for an expired one."""
+    command, expired = (["python", "manage.py", path.stem] for _ in range(2))
+    tree = sources.tree(path)
+    lifetime = False
+    for node in ast.walk(tree) if tree else ():
+        if not (
+            isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "add_argument"
+        ):
+            continue
+        flag = next(
+            (one.value for one in node.args if isinstance(one, ast.Constant) and isinstance(one.value, str)), ""
+        )
+        options = {one.arg: one.value for one in node.keywords}
+        must, kind = options.get("required"), options.get("type")
+        required = isinstance(must, ast.Constant) and bool(must.value)
+        number = isinstance(kind, ast.Name) and kind.id in ("int", "float")
+        if re.search(r"ttl|lifetime|expir|seconds|valid|age", flag) and (number or required):
+            lifetime = True
+            command += [flag, "300"] if flag.startswith("-") else ["300"]
+            expired += [flag, "-60"] if flag.startswith("-") else ["-60"]
+        elif required or not flag.startswith("-"):
+            value = "1" if number else "proof"
+            for one in (command, expired):
+                one += [flag, value] if flag.startswith("-") else [value]
+    return command, expired if lifetime else []
+
+
+def find_health(sources: Sources, found: Inspection, scope: Scope | None) -> None:
+    """A path of plain HTTP that answers below 400: a health check, else the page or the admin's login."""
+    conf = known(scope.values.get("ROOT_URLCONF")) if scope else None
+    file = sources.module(conf) if isinstance(conf, str) else None
+    routes = sources.scope(file).values.get("urlpatterns") if file and file.suffix == ".py" else None
+    patterns = [one.pattern for one in routes if isinstance(one, Route)] if isinstance(routes, list | tuple) else []
+    for pattern in patterns:
+        if HEALTH.match(pattern):
+            found.health = slashed(pattern.strip("^$"))
+            return
+    if any(pattern in ("", "^$") for pattern in patterns):
+        found.health = "/"
+    elif any(pattern.strip("^") == "admin/" for pattern in patterns):
+        found.health = "/admin/login/"

@@ -1,0 +1,154 @@
+"""What is found of a project by looking at it, as data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ansible.module_utils.project_dependencies import Dependencies
+from ansible.module_utils.project_source import NEEDED, Environment, Place
+
+
+@dataclass(frozen=True)
+class Note:
+    """Something to know: `level` is error where the project cannot be deployed as it is, warning or notice."""
+
+    level: str
+    place: str
+    text: str
+    fix: str = ""
+
+
+@dataclass
+class Name:
+    """A name of the environment, with all the places where it is read."""
+
+    name: str
+    value: Environment
+    places: list[Place]
+    secret: bool
+
+    @property
+    def needed(self) -> bool:
+        """Whether the project ends where the name is not set."""
+        return self.value.default is NEEDED
+
+
+@dataclass
+class Address:
+    """Where the channel layer finds Redis: `names` are those of the environment, by what they hold."""
+
+    names: dict[str, str] = field(default_factory=dict)
+    host: str = ""
+    port: str = "6379"
+    text: str = ""
+    hard_coded: bool = False
+    has_password: bool = False
+
+
+@dataclass
+class Layer:
+    """The channel layer: `kind` is core, pubsub, memory, none or other."""
+
+    kind: str = "none"
+    backend: str = ""
+    place: Place | None = None
+    addresses: list[Address] = field(default_factory=list)
+    choices: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Database:
+    """The default database: `kind` is sqlite, postgresql, mysql, none or other; `names` by what they hold."""
+
+    kind: str = "none"
+    place: Place | None = None
+    names: dict[str, str] = field(default_factory=dict)
+    literals: dict[str, str] = field(default_factory=dict)
+    file: str = ""
+    others: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Socket:
+    """A WebSocket route: its path with samples for what is variable, and the prefix before anything is."""
+
+    pattern: str
+    prefix: str
+    sample: str
+    variable: bool
+    place: Place
+    called: bool  # by as_asgi()
+
+
+@dataclass
+class Worker:
+    """Another process of the project."""
+
+    name: str
+    command: str
+    place: Place
+    singleton: bool = False
+    comment: str = ""
+
+
+@dataclass
+class Token:
+    """How a handshake is authenticated, as far as that shows."""
+
+    key: str = ""
+    place: Place | None = None
+    command: list[str] = field(default_factory=list)
+    expired: list[str] = field(default_factory=list)
+    simplejwt: bool = False
+    session: bool = False
+    origin: bool = False
+
+
+@dataclass
+class Inspection:
+    """All that was found of a project."""
+
+    folder: Path
+    app: str = ""
+    backend: str = "."
+    managers: list[str] = field(default_factory=list)
+    repository: str = ""
+    settings: str = ""
+    settings_place: Place | None = None
+    settings_needed: bool = False
+    asgi: str = ""
+    asgi_place: Place | None = None
+    early: list[str] = field(default_factory=list)
+    sockets: list[Socket] = field(default_factory=list)
+    layer: Layer = field(default_factory=Layer)
+    database: Database = field(default_factory=Database)
+    dependencies: Dependencies = field(default_factory=Dependencies)
+    names: dict[str, Name] = field(default_factory=dict)
+    purposes: dict[str, str] = field(default_factory=dict)
+    static_url: str = ""
+    static_root: str = ""
+    media_url: str = ""
+    media: str = ""
+    media_name: str = ""
+    media_below: str = ""
+    choices: dict[str, str] = field(default_factory=dict)
+    health: str = ""
+    workers: list[Worker] = field(default_factory=list)
+    token: Token = field(default_factory=Token)
+    fixed: dict[str, Place] = field(default_factory=dict)
+    brokers: list[str] = field(default_factory=list)
+    files_read: list[tuple[str, Place]] = field(default_factory=list)
+    notes: list[Note] = field(default_factory=list)
+
+    def note(self, level: str, place: Any, text: str, fix: str = "") -> None:
+        """Add a note, once."""
+        found = Note(level, str(place or ""), text, fix)
+        if found not in self.notes:
+            self.notes.append(found)
+
+
+def slashed(path: str) -> str:
+    """A path as a request has it."""
+    return "/" + path.lstrip("/")
