@@ -16,18 +16,22 @@ spec = importlib.util.spec_from_file_location("release_archive", ROOT / "plugins
 assert spec and spec.loader
 release_archive = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(release_archive)
+RequirementsError = release_archive.project_requirements.RequirementsError
 
 
 @pytest.fixture
 def pack(tmp_path: Path) -> Any:
     """Return a function that packs and returns the result; `failed` is set where it failed."""
-    defaults = {"folder": None, "repository": None, "version": "HEAD", "backend": ".", "requirements": []}
+    defaults = {
+        "folder": None, "repository": None, "version": "HEAD", "deploy_key": "", "submodules": True, "backend": ".",
+        "requirements": [], "packages": [], "constraints": [], "python": "3.11.2",
+    }  # fmt: skip
 
     def run(**arguments: Any) -> dict[str, Any]:
         wanted = {**defaults, "marker": ".complete", "cache": str(tmp_path / "cache"), **arguments}
         try:
             return release_archive.archive(wanted)
-        except (release_archive.SourceError, OSError) as error:
+        except (release_archive.SourceError, RequirementsError, OSError) as error:
             return {"failed": True, "msg": str(error)}
 
     return run
