@@ -136,7 +136,7 @@ def from_repository(
     address = wanted["repository"]
     commit, clone = fetched(git, address, wanted["version"], cache)
     if wanted["submodules"]:
-        return commit[:12], members_at(git, address, commit, clone, cache, notices)
+        return commit[:12], members_at(git, (address, clone), commit, cache, notices)
     members = members_of(git.output("archive", "--format=tar", commit, cwd=clone))
     # Without its submodules a commit is another release.
     return (digest(members) if submodules(git, clone, commit) else commit[:12]), members

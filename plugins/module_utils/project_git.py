@@ -167,20 +167,28 @@ def members_of(archive: bytes) -> list[Member]:
     return found
 
 
-def members_at(git: Git, address: str, commit: str, clone: Path, cache: Path, notices: list[str]) -> list[Member]:
-    """Return the files of a commit, with those of its submodules at the commits that it names."""
+def members_at(
+    git: Git, place: tuple[str, Path], commit: str, cache: Path, notices: list[str], within: str = ""
+) -> list[Member]:
+    """Return the files of a commit, with those of its submodules at the commits that it names.
+
+    `place` is the repository's address and a clone that has the commit, `within` the path of what it is a submodule of.
+    """
+    address, clone = place
     members = members_of(git.output("archive", "--format=tar", commit, cwd=clone))
     for path, (url, link) in submodules(git, clone, commit).items():
         if not url:
-            notices.append(f"{path} is a repository that .gitmodules does not name, so its files are not there.")
+            notices.append(
+                f"{within}{path} is a repository that .gitmodules does not name, so its files are not there."
+            )
             continue
-        place = resolved(address, url)
+        inner = resolved(address, url)
         try:
-            _, inner = fetched(git, place, link, cache)
+            _, inner_clone = fetched(git, inner, link, cache)
         except SourceError as error:
             hint = "release_submodules: false leaves all of them out."
-            raise SourceError(f"Submodule {path}: {error}\n{hint}") from error
-        for info, content in members_at(git, place, link, inner, cache, notices):
+            raise SourceError(f"Submodule {within}{path}: {error}\n{hint}") from error
+        for info, content in members_at(git, (inner, inner_clone), link, cache, notices, f"{within}{path}/"):
             info.name = f"{path}/{info.name}"
             members.append((info, content))
     return members
