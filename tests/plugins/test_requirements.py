@@ -46,9 +46,11 @@ def here(found: list[str], python: str = "3.11.2", **environment: str) -> list[s
     "encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be-bom", "latin-1"]
 )  # PowerShell's > writes UTF-16
 def test_any_encoding_is_read(encoding: str) -> None:
-    text = "Django==4.2 # für Bücher\r\nchannels[daphne]>=4\r\n"
+    text = "Django==4.2 # why\r\nchannels[daphne]>=4\r\nx @ https://host/bücher.whl\r\n"
     content = b"\xfe\xff" + text.encode("utf-16-be") if encoding == "utf-16-be-bom" else text.encode(encoding)
-    assert lines({"requirements.txt": content}) == ["Django==4.2", "channels[daphne]>=4"]
+    assert lines({"requirements.txt": content}) == [
+        "Django==4.2", "channels[daphne]>=4", "x @ https://host/bücher.whl",
+    ]  # fmt: skip
 
 
 def test_includes_become_one_list() -> None:
