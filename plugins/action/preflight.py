@@ -8,6 +8,8 @@ called for each host that the role applies to, and yields `Problem`s.
 from __future__ import annotations
 
 import ast
+import base64
+import binascii
 import contextlib
 import difflib
 import fnmatch
@@ -21,11 +23,20 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import ansible.module_utils
 import jinja2
 from ansible.errors import AnsibleAction, AnsibleError, AnsibleUndefinedVariable, AnsibleValueOmittedError
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.plugins.action import ActionBase
 from ansible.template import trust_as_template
+from packaging.requirements import InvalidRequirement, Requirement
+
+# ansible.cfg's module_utils is searched for modules only; an action runs in the controller's own Python.
+_SHARED = str(Path(__file__).resolve().parents[1] / "module_utils")
+if _SHARED not in ansible.module_utils.__path__:
+    ansible.module_utils.__path__.append(_SHARED)
+
+from ansible.module_utils import project_requirements  # noqa: E402
 
 try:  # where a value was written; an internal of ansible-core, so its absence must only cost the line in the report
     from ansible._internal._datatag._tags import Origin
@@ -513,18 +524,138 @@ def release_folder(host: HostView) -> Iterator[Problem]:
 
 @check("release")
 def release_requirements(host: HostView) -> Iterator[Problem]:
-    """The files that say what the project needs are in its backend."""
-    backend = backend_folder(host)
+    """The files that say what the project needs are of a kind that is read, and are in its backend."""
     names = host.get("release_requirements")
-    if not backend or not (backend / "manage.py").is_file() or not isinstance(names, list):
+    known = []
+    for name in names if isinstance(names, list) else []:
+        try:
+            fault = project_requirements.kind_fault(str(name))
+        except project_requirements.RequirementsError:
+            fault = "it is no path with extras in brackets behind it. Write such as uv.lock[production]"
+        if fault:
+            what, _, fix = fault.partition(". ")
+            what, _, fix = (what, "", fix) if fix else fault.partition(": ")
+            yield Problem("release_requirements", f"{name} cannot be read: {what}", fix[:1].upper() + fix[1:] + ".")
+        else:
+            known.append(project_requirements.named(str(name))[0])
+    backend = backend_folder(host)
+    if not backend or not (backend / "manage.py").is_file():
         return
-    missing = [str(name) for name in names if not (backend / str(name)).is_file()]
+    missing = [name for name in known if not (backend / name.replace("\\", "/")).is_file()]
     if missing:
-        found = [str(path.relative_to(backend)) for path in find_files(backend, "*requirements*.txt", "base.txt")]
+        kinds = ("*requirements*.txt", "base.txt", "pyproject.toml", "Pipfile.lock")
+        found = [str(path.relative_to(backend)) for path in find_files(backend, *kinds)]
         fix = f"There is {listed(found)}. Write the right ones:" if found else "Write the right ones:"
-        example = found[0] if found else "requirements.txt"
-        fix += f"\n  release_requirements: [{example}]"
+        example = f"[{found[0]}]" if found else "[]   # and what the project needs into release_packages"
+        fix += f"\n  release_requirements: {example}"
         yield Problem("release_requirements", f"{backend} has no {listed(missing)}", fix)
+    for name in known:
+        beside = (backend / name).parent / "pyproject.toml"
+        if name not in missing and Path(name).name == "poetry.lock" and not beside.is_file():
+            yield Problem("release_requirements", f"{name} has no pyproject.toml beside it", f"Restore {beside}.")
+
+
+@check("release")
+def release_packages(host: HostView) -> Iterator[Problem]:
+    """What comes beside the project's own files is as a requirements file has it."""
+    for variable, example in (("release_packages", "gunicorn==23.0.0"), ("release_constraints", "redis<8")):
+        for item in host.items(variable):
+            text = str(item).strip()
+            try:
+                bare = Requirement(text)
+                fault = "" if bare.specifier or variable == "release_packages" else "names no version"
+            except InvalidRequirement:
+                place = re.match(r"-e |\.|[a-z+]+://|git\+", text) and variable == "release_packages"
+                fault = "" if place and "\n" not in text else "is no requirement"
+            if fault:
+                shown_text = project_requirements.masked(text)
+                yield Problem(variable, f'"{shown_text}" {fault}', f'Write lines such as\n  {variable}: ["{example}"]')
+
+
+@check("release")
+def release_indexes(host: HostView) -> Iterator[Problem]:
+    """Package indexes are addresses. They may hold credentials, so none is shown."""
+    given = [("release_index", host.get("release_index"))]
+    given += [("release_extra_indexes", item) for item in host.items("release_extra_indexes")]
+    for variable, value in given:
+        if value and not re.fullmatch(
+            r"(?:[\w.-]+=)?(?:https?|file)://[^\s/]*/\S*|(?:[\w.-]+=)?https?://[^\s/]+", str(value)
+        ):
+            fix = "Write one such as https://user:password@packages.example.org/simple/, from the vault."
+            yield Problem(variable, "has a value that is no address (not shown: it may be a secret)", fix)
+
+
+@check("release")
+def release_version(host: HostView) -> Iterator[Problem]:
+    """A version is a name that git can be asked for."""
+    value = host.get("release_version")
+    if value is not None and (not str(value) or re.search(r"^-|\s|\.\.|[:?*\[\\]", str(value))):
+        fix = "Write the name of a branch or tag, or a commit: v1.4.2"
+        yield Problem("release_version", f'"{value}" is no name of a version', fix)
+
+
+@check("release")
+def release_deploy_key(host: HostView) -> Iterator[Problem]:
+    """A deploy key is a private key that nobody has to be asked for."""
+    value = str(host.get("release_deploy_key") or "")
+    if not value:
+        return
+    fault = key_fault(value)
+    if fault:
+        fix = "Put the whole text of a key without passphrase into the vault:\n  ssh-keygen -t ed25519 -N ''"
+        yield Problem("release_deploy_key", fault, fix)
+    elif host.get("release_folder"):
+        yield Problem("release_deploy_key", "is for release_repository, and release_folder is set", "Delete the line.")
+    elif str(host.get("release_repository") or "").startswith("http"):
+        fix = "Write the address that SSH has, git@host:path, or delete the key."
+        yield Problem("release_deploy_key", "is for SSH, and release_repository is fetched by HTTP", fix)
+
+
+def key_fault(text: str) -> str:
+    """Why a text is no private SSH key that can be used without a passphrase; nothing where it is one."""
+    lines = [line.strip() for line in text.strip().splitlines()]
+    head = re.fullmatch(r"-----BEGIN ((?:[A-Z]+ )?PRIVATE KEY)-----", lines[0])
+    if not head:
+        public = re.match(r"(ssh|ecdsa|sk)-", lines[0])
+        return "is the public half of a key" if public else "is no private SSH key"
+    if lines[-1] != f"-----END {head[1]}-----" or len(lines) < 3:
+        return "is a part of a private SSH key only"
+    if head[1].startswith("ENCRYPTED") or "ENCRYPTED" in lines[1]:
+        return "has a passphrase, which nobody can be asked for"
+    if head[1].startswith("OPENSSH"):
+        try:
+            content = base64.b64decode("".join(lines[1:-1]), validate=True)
+        except binascii.Error:
+            return "is garbled"
+        if not content.startswith(b"openssh-key-v1\0"):
+            return "is garbled"
+        # The cipher's name follows, behind its length.
+        return "" if content[15:23] == b"\0\0\0\4none" else "has a passphrase, which nobody can be asked for"
+    return ""
+
+
+@check("release")
+def release_system_packages(host: HostView) -> Iterator[Problem]:
+    """Debian packages have names that apt knows."""
+    for item in host.items("release_system_packages"):
+        if not re.fullmatch(r"[a-z0-9][a-z0-9+.-]+(?::[a-z0-9-]+)?", str(item)):
+            fix = "Write names of Debian packages, without versions:\n  release_system_packages: [gcc, libpq-dev]"
+            yield Problem("release_system_packages", f'"{item}" is no name of a Debian package', fix)
+
+
+@check("release")
+def release_python(host: HostView) -> Iterator[Problem]:
+    """A Python is named in a way that uv understands."""
+    value = host.get("release_python")
+    if value is None:
+        return
+    text = str(value)
+    if re.fullmatch(r"(?:python)?3\.[1-5]", text):  # which YAML makes of 3.10 where it is not in quotes
+        fix = f'Write a version in quotes:\n  release_python: "{text.removeprefix("python")}0"'
+        yield Problem("release_python", f"is {text}, which has no Channels", fix)
+    elif not re.fullmatch(r"(?:(?:c?python|pypy)@?)?[23](?:\.\d+){0,2}t?|/\S+", text):
+        fix = 'Write python3 (Debian\'s own), a version or a path:\n  release_python: "3.12"'
+        yield Problem("release_python", f'"{text}" names no Python', fix)
 
 
 def path_fault(path: str) -> str:

@@ -1,23 +1,30 @@
 """Action that packs a project's source into an archive on the controller, named by its content.
 
 Packs a local folder (`folder`), or a `version` (branch, tag or commit) of a git `repository`, into a tar file that has
-the same bytes for the same content, so that many hosts share one and an unchanged source makes nothing new. From a
-folder it takes what git would (files that .gitignore names stay behind) where the folder is in a work tree, else all
-but well-known debris. The file `marker` comes last in it, so that a folder that has it was unpacked whole.
+the same bytes for the same content, so that many hosts share one and an unchanged source makes nothing new. Submodules
+are packed with it. From a folder it takes what git would (files that .gitignore names stay behind) where the folder is
+in a work tree, else all but well-known debris. The file `marker` comes last in it, so that a folder that has it was
+unpacked whole. Beside the source, it reads what the project needs: requirements files of any kind become one list.
 
     - name: Source is packed
       release_archive:
         repository: https://git.example.org/team/dashboard.git
         version: v1.4.2
+        deploy_key: "{{ vault_deploy_key }}"    # the text of a private SSH key, for git on the controller
+        submodules: true
         backend: backend                        # in which requirements are looked up; files that they include are found
-        requirements: [requirements/base.txt]
+        requirements: [requirements/base.txt]   # or pyproject.toml, uv.lock, poetry.lock, Pipfile.lock
+        packages: [gunicorn]                    # beside them, as lines of a requirements file
+        constraints: ["redis<8"]
+        python: 3.11.2                          # of the host, to tell whether the project is for it
         marker: .complete
         cache: .cache                           # keeps archives and clones
 
 Returns `release` (twelve hexadecimal digits of the commit or of the folder's content), `path` of the archive,
-`requirements_hash` (SHA-256 of all requirements files together), `size` (bytes of the source, unpacked) and `version`
-(what was asked for, a version or a folder's name). An action and not a module: on the controller, the start of another
-interpreter would take longer than the work.
+`requirements` (path of a JSON file with what the project needs: lines, constraints, overrides), `requirements_hash`
+(its name), `needs_git` (whether packages come from git), `notices` (for who deploys), `size` (bytes of the source,
+unpacked) and `version` (what was asked for, a version or a folder's name). An action and not a module: on the
+controller, the start of another interpreter would take longer than the work.
 """
 
 from __future__ import annotations
@@ -25,46 +32,47 @@ from __future__ import annotations
 import gzip
 import hashlib
 import io
+import json
 import os
-import re
-import subprocess
 import tarfile
 import typing as t
 from pathlib import Path, PurePosixPath
 
+import ansible.module_utils
 from ansible.plugins.action import ActionBase
 
+# ansible.cfg's module_utils is searched for modules only; an action runs in the controller's own Python.
+_SHARED = str(Path(__file__).resolve().parents[1] / "module_utils")
+if _SHARED not in ansible.module_utils.__path__:
+    ansible.module_utils.__path__.append(_SHARED)
+
+from ansible.module_utils import project_requirements  # noqa: E402
+from ansible.module_utils.project_git import (  # noqa: E402
+    Git,
+    Member,
+    SourceError,
+    fetched,
+    members_at,
+    members_of,
+    submodules,
+)
+
 DEBRIS = {".git", ".hg", ".svn", "__pycache__", ".venv", "venv", "node_modules", ".mypy_cache", ".pytest_cache"}
-INCLUDE = re.compile(r"^\s*(?:-r|-c|--requirement|--constraint)[\s=]+(\S+)")
+POINTER = b"version https://git-lfs.github.com/spec/"
 
 
-class SourceError(Exception):
-    """The source cannot be packed; the text says what to change."""
-
-
-def git(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    """Run git in a folder; it asks nobody for anything."""
-    environment = {**os.environ, "GIT_TERMINAL_PROMPT": "0"}
-    return subprocess.run(
-        ["git", *arguments], cwd=cwd, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True,
-        check=False,
-    )  # fmt: skip
-
-
-def successful_git(*arguments: str, cwd: Path) -> str:
-    """Run git and return what it printed; raise SourceError, in which credentials of an address do not show."""
-    done = git(*arguments, cwd=cwd)
-    if done.returncode:
-        said = re.sub(r"://[^/@\s]+@", "://***@", done.stderr.strip() or done.stdout.strip())
-        raise SourceError(f"git {arguments[0]} failed: {said}")
-    return done.stdout
-
-
-def folder_files(folder: Path) -> list[str]:
+def folder_files(folder: Path, submodules: bool) -> list[str]:
     """List the files of a folder that belong to a release, relative to it, sorted."""
-    listed = git("ls-files", "-z", "--cached", "--others", "--exclude-standard", cwd=folder)
+    listed = Git().run("ls-files", "-z", "--cached", "--others", "--exclude-standard", cwd=folder)
     if listed.returncode == 0 and listed.stdout:
-        names = [name for name in listed.stdout.split("\0") if name and os.path.lexists(folder / name)]
+        given = [os.fsdecode(name).rstrip("/") for name in listed.stdout.split(b"\0") if name]
+        names = [name for name in given if os.path.lexists(folder / name)]
+        # git lists a submodule, or a repository within, as one name.
+        for inner in [name for name in names if (folder / name).is_dir() and not (folder / name).is_symlink()]:
+            if submodules and not (folder / inner / ".git").exists():
+                told = "is a submodule that is not checked out. Run git submodule update --init --recursive"
+                raise SourceError(f"release_folder: {folder / inner} {told}, or write release_submodules: false")
+            names += [f"{inner}/{name}" for name in folder_files(folder / inner, True)] if submodules else []
     else:
         names = [
             os.path.relpath(os.path.join(parent, name), folder)
@@ -75,7 +83,7 @@ def folder_files(folder: Path) -> list[str]:
     return sorted(name for name in names if not DEBRIS.intersection(PurePosixPath(name).parts))
 
 
-def member(name: str, path: Path) -> tuple[tarfile.TarInfo, bytes]:
+def member(name: str, path: Path) -> Member:
     """Return a file's entry in the archive, free of owner and times, and its content."""
     info = tarfile.TarInfo(name)
     if path.is_symlink():
@@ -87,7 +95,7 @@ def member(name: str, path: Path) -> tuple[tarfile.TarInfo, bytes]:
     return info, content
 
 
-def pack(members: list[tuple[tarfile.TarInfo, bytes]], target: Path) -> None:
+def pack(members: list[Member], target: Path) -> None:
     """Write an archive, whole or not at all."""
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_suffix(f".{os.getpid()}.part")
@@ -101,7 +109,7 @@ def pack(members: list[tuple[tarfile.TarInfo, bytes]], target: Path) -> None:
     part.replace(target)
 
 
-def digest(members: list[tuple[tarfile.TarInfo, bytes]]) -> str:
+def digest(members: list[Member]) -> str:
     """Return the name of a content: the same files, modes and links give the same one."""
     summary = hashlib.sha256()
     for info, content in members:
@@ -110,89 +118,74 @@ def digest(members: list[tuple[tarfile.TarInfo, bytes]]) -> str:
     return summary.hexdigest()[:12]
 
 
-def from_folder(folder: Path) -> tuple[str, list[tuple[tarfile.TarInfo, bytes]]]:
+def from_folder(folder: Path, submodules: bool) -> tuple[str, list[Member]]:
     """Return the release's name and the members of a local folder."""
     if not folder.is_dir():
         raise SourceError(f"release_folder: there is no folder {folder} on the controller")
-    names = [name for name in folder_files(folder) if (folder / name).is_symlink() or (folder / name).is_file()]
+    names = [
+        name for name in folder_files(folder, submodules) if (folder / name).is_symlink() or (folder / name).is_file()
+    ]
     members = [member(name, folder / name) for name in names]
     return digest(members), members
 
 
-def from_repository(address: str, version: str, cache: Path) -> tuple[str, Path]:
-    """Return the commit that a version names, and a bare clone that has it."""
-    clone = cache / "git" / hashlib.sha256(address.encode()).hexdigest()[:16]
-    if not (clone / "HEAD").exists():
-        clone.mkdir(parents=True, exist_ok=True)
-        successful_git("init", "--quiet", "--bare", cwd=clone)
-    # The address stays out of the clone's configuration: it may hold credentials.
-    successful_git("fetch", "--quiet", "--prune", "--force", "--tags", address, "+refs/heads/*:refs/heads/*",
-        "+HEAD:refs/fetched/HEAD", cwd=clone)  # fmt: skip
-    for name in ("refs/fetched/HEAD" if version == "HEAD" else version, f"refs/tags/{version}"):
-        found = git("rev-parse", "--verify", "--quiet", f"{name}^{{commit}}", cwd=clone)
-        if found.returncode == 0:
-            return found.stdout.strip(), clone
-    raise SourceError(f"release_version: the repository has no branch, tag or commit named {version}")
+def from_repository(
+    git: Git, wanted: t.Mapping[str, t.Any], cache: Path, notices: list[str]
+) -> tuple[str, list[Member]]:
+    """Return the release's name and the members of a version of a repository."""
+    address = wanted["repository"]
+    commit, clone = fetched(git, address, wanted["version"], cache)
+    if wanted["submodules"]:
+        return commit[:12], members_at(git, (address, clone), commit, cache, notices)
+    members = members_of(git.output("archive", "--format=tar", commit, cwd=clone))
+    # Without its submodules a commit is another release.
+    return (digest(members) if submodules(git, clone, commit) else commit[:12]), members
 
 
-def members_of(archive: bytes) -> list[tuple[tarfile.TarInfo, bytes]]:
-    """Return the files of a tar archive as git made it."""
-    found = []
-    with tarfile.open(fileobj=io.BytesIO(archive)) as packed:
-        for info in packed:
-            stream = packed.extractfile(info) if info.isfile() else None
-            if info.isfile() or info.issym():
-                clean = tarfile.TarInfo(info.name)
-                clean.type, clean.linkname, clean.size = info.type, info.linkname, info.size
-                clean.mode = 0o755 if info.mode & 0o100 else 0o644
-                found.append((clean, stream.read() if stream else b""))
-    return found
-
-
-def requirements_hash(contents: dict[str, bytes], backend: str, names: list[str]) -> str:
-    """Return a digest of requirements files and of all that they include; raise SourceError for one that is missing."""
-    summary, seen = hashlib.sha256(), set()
-    pending = [os.path.normpath(os.path.join(backend, name)) for name in names]
-    while pending:
-        name = pending.pop(0)
-        if name in seen:
-            continue
-        seen.add(name)
-        if name not in contents:
-            raise SourceError(
-                f"release_requirements: the source has no file {name}. "
-                f"It has: {', '.join(sorted(n for n in contents if 'requirements' in n)[:8]) or 'none of that kind'}"
-            )
-        summary.update(contents[name])
-        for line in contents[name].decode("utf-8", "replace").splitlines():
-            if included := INCLUDE.match(line):
-                pending.append(os.path.normpath(os.path.join(os.path.dirname(name), included[1])))
-    return summary.hexdigest()
+def needs_of(contents: dict[str, bytes], wanted: t.Mapping[str, t.Any], release: str, cache: Path) -> dict[str, t.Any]:
+    """Read what the project needs, and keep it where the role finds it: lines may hold credentials."""
+    needs, notices = project_requirements.read(
+        contents, wanted["backend"], wanted["requirements"], wanted["packages"], wanted["constraints"]
+    )
+    name = project_requirements.digest(needs, release)
+    path = cache / "requirements" / f"{name}.json"
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    part = path.with_suffix(f".{os.getpid()}.part")
+    with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
+        json.dump(vars(needs), file)
+    part.replace(path)
+    return {
+        "requirements_hash": name,
+        "requirements": str(path),
+        "needs_git": any("git+" in line for line in [*needs.lines, *needs.constraints, *needs.overrides]),
+        "notices": notices + project_requirements.python_notice(needs.python, wanted["python"]),
+    }
 
 
 def archive(wanted: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
     """Pack what is wanted, and return what the action returns; raise SourceError or OSError where that cannot be."""
     cache = Path(wanted["cache"]).expanduser().absolute()
+    notices: list[str] = []
     if wanted["folder"]:
-        release, members = from_folder(Path(wanted["folder"]).expanduser())
+        release, members = from_folder(Path(wanted["folder"]).expanduser(), wanted["submodules"])
     else:
-        commit, clone = from_repository(wanted["repository"], wanted["version"], cache)
-        release, tar = commit[:12], cache / "releases" / f"{commit}.{os.getpid()}.tar"
-        tar.parent.mkdir(parents=True, exist_ok=True)
-        successful_git("archive", "--format=tar", f"--output={tar}", commit, cwd=clone)
-        members = members_of(tar.read_bytes())
-        tar.unlink()
+        with Git(wanted["deploy_key"]) as git:
+            release, members = from_repository(git, wanted, cache, notices)
+    pointers = [info.name for info, content in members if content.startswith(POINTER)]
+    if pointers:
+        notices.append(f"Git LFS has the content of {', '.join(pointers[:4])}; the release has only pointers to it.")
     contents = {info.name: content for info, content in members if info.isfile()}
-    requirements = requirements_hash(contents, wanted["backend"], wanted["requirements"])
+    needs = needs_of(contents, wanted, release, cache)
     target = cache / "releases" / f"{release}.tar.gz"
     if not target.exists():
         pack([*members, (tarfile.TarInfo(wanted["marker"]), b"")], target)
     return {
+        **needs,
         "release": release,
         "path": str(target),
-        "requirements_hash": requirements,
         "size": sum(info.size for info, _ in members),
         "version": wanted["version"] if wanted["repository"] else Path(wanted["folder"]).name,
+        "notices": notices + needs["notices"],
     }
 
 
@@ -210,7 +203,12 @@ class ActionModule(ActionBase):
                 "repository": {"type": "str"},
                 "version": {"type": "str", "default": "HEAD"},
                 "backend": {"type": "str", "default": "."},
+                "deploy_key": {"type": "str", "default": "", "no_log": True},
+                "submodules": {"type": "bool", "default": True},
                 "requirements": {"type": "list", "elements": "str", "default": []},
+                "packages": {"type": "list", "elements": "str", "default": []},
+                "constraints": {"type": "list", "elements": "str", "default": []},
+                "python": {"type": "str", "default": ""},
                 "marker": {"type": "str", "required": True},
                 "cache": {"type": "path", "required": True},
             },
@@ -219,5 +217,5 @@ class ActionModule(ActionBase):
         )
         try:
             return {"changed": False, **archive(wanted)}
-        except (SourceError, OSError) as error:
+        except (SourceError, project_requirements.RequirementsError, OSError) as error:
             return {"failed": True, "msg": str(error)}

@@ -1131,3 +1131,118 @@ def test_database_that_is_read_is_there() -> None:
     found = problems("release_database", **reads, **known, groups={"database": []})
     assert [one[:2] for one in found] == [("release_secrets", "reads postgresql_url, and group database has no host")]
     assert problems("release_database", **reads, **known, groups={"database": ["db1"]}) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "fault", "fix"),
+    [
+        ("Pipfile", "it names no versions to install", "Run pipenv lock, and name Pipfile.lock."),
+        ("setup.py", "its dependencies come with the project itself", "Write release_packages: [.]."),
+        ("environment.yml", "it is no requirements file", "Name one of these"),
+        ("pylock.toml", "its format is not read", "Export a requirements.txt"),
+        ("uv.lock]x[", "it is no path", "Write such as uv.lock[production]."),
+    ],
+)
+def test_requirements_of_no_known_kind(name: str, fault: str, fix: str) -> None:
+    """Each with what to do instead, wherever the project comes from."""
+    found = problems("release_requirements", release_requirements=[name], release_repository="x")
+    assert [one[0] for one in found] == ["release_requirements"]
+    assert fault in found[0][1] and fix in found[0][2]
+
+
+def test_requirements_are_where_they_are_said_to_be(tmp_path: Path) -> None:
+    """Lock files too, extras aside, and with what belongs beside them."""
+    for name in ("manage.py", "uv.lock", "poetry.lock", "requirements.txt"):
+        (tmp_path / name).write_text("")
+    folder = {"release_folder": str(tmp_path), "release_backend": "."}
+    good_names = ["uv.lock[production,pg]", "requirements.txt"]
+    assert problems("release_requirements", **folder, release_requirements=good_names) == []
+    assert problems("release_requirements", **folder, release_requirements=[]) == []
+    ((_, fault, fix),) = problems("release_requirements", **folder, release_requirements=["poetry.lock"])
+    assert "no pyproject.toml beside" in fault and str(tmp_path / "pyproject.toml") in fix
+    ((_, fault, fix),) = problems("release_requirements", **folder, release_requirements=["Pipfile.lock"])
+    assert "has no Pipfile.lock" in fault and "requirements.txt" in fix
+
+
+@pytest.mark.parametrize("item", ["gunicorn==", "two words", "redis", "-r other.txt", "a\nb==1", "redis=7"])
+def test_constraints_name_versions(item: str) -> None:
+    """Anything else would be found only when an environment is made."""
+    ((variable, fault, _),) = problems("release_packages", release_constraints=["django<6", item])
+    assert variable == "release_constraints" and item.split()[0] in fault
+
+
+def test_packages_are_lines_of_requirements() -> None:
+    """Names, versions, places; and credentials in a wrong one are not told."""
+    right = ["gunicorn", "psycopg[binary]>=3", "-e .", ".", "git+https://host/x.git", "x @ git+https://host/x.git@v1"]
+    assert problems("release_packages", release_packages=right) == []
+    ((_, fault, _),) = problems("release_packages", release_packages=[f"= https://me:{SECRET}@host/x"])
+    assert "is no requirement" in fault and SECRET not in fault
+
+
+def test_indexes_are_addresses_and_are_not_told() -> None:
+    """Their values may be secrets, also where they are wrong."""
+    right = ["https://me:secret@packages.example.org/simple/", "corp=https://host/simple", "file:///srv/simple/"]
+    assert problems("release_indexes", release_index=right[0], release_extra_indexes=right) == []
+    for wrong in ("packages.example.org", f"me:{SECRET}@host", "https://", "pypi", "ftp://host/", "https://a b/"):
+        found = problems("release_indexes", release_index=wrong, release_extra_indexes=[wrong])
+        assert [one[0] for one in found] == ["release_index", "release_extra_indexes"], wrong
+        assert wrong not in str(found) or wrong in ("pypi", "https://", "packages.example.org")
+
+
+@pytest.mark.parametrize(
+    ("version", "right"),
+    [("v1.4.2", True), ("feature/x", True), ("abc1234", True), ("-x", False), ("a b", False), ("a..b", False)],
+)
+def test_versions_are_names(version: str, right: bool) -> None:
+    """None that git would take for an option or a range."""
+    assert (problems("release_version", release_version=version) == []) is right
+
+
+def private_key(folder: Path, *options: str) -> str:
+    """A new private SSH key's text."""
+    file = folder / f"key{len(list(folder.iterdir()))}"
+    subprocess.run(["ssh-keygen", "-q", "-f", str(file), *(options or ("-t", "ed25519", "-N", ""))], check=True)
+    return file.read_text()
+
+
+def test_deploy_key_is_a_key_that_works_alone(tmp_path: Path) -> None:
+    """Whole, private, and without a passphrase; nothing of it is told."""
+    key = private_key(tmp_path)
+    repository = {"release_repository": "git@host:team/app.git"}
+    pem = private_key(tmp_path, "-t", "rsa", "-b", "2048", "-m", "PEM", "-N", "")
+    for right in (key, key.strip(), key.replace("\n", "\r\n"), pem, ""):
+        assert problems("release_deploy_key", release_deploy_key=right, **repository) == []
+    wrong = {
+        "has a passphrase": private_key(tmp_path, "-t", "ed25519", "-N", SECRET),
+        "has a passphrase, which": private_key(tmp_path, "-t", "rsa", "-b", "2048", "-m", "PEM", "-N", SECRET),
+        "is a part of": key[: len(key) // 2],
+        "is garbled": key.replace("b3BlbnNzaC", "????", 1),
+        "is no private SSH key": "hunter2",
+        "is the public half": "ssh-ed25519 AAAA me@here",
+        "is a part": " ".join(key.splitlines()[:1]),
+    }
+    for fault, text in wrong.items():
+        ((variable, told, _),) = problems("release_deploy_key", release_deploy_key=text, **repository)
+        assert variable == "release_deploy_key" and fault in told and text not in told
+    for other in ({"release_folder": "/x"}, {"release_repository": "https://host/x.git"}):
+        assert len(problems("release_deploy_key", release_deploy_key=key, **other)) == 1
+
+
+def test_system_packages_are_debians() -> None:
+    """Names only."""
+    assert problems("release_system_packages", release_system_packages=["gcc", "libpq-dev", "g++", "libc6:amd64"]) == []
+    for wrong in ("libpq dev", "gcc=4:12", "Gcc", "--reinstall", "x"):
+        assert len(problems("release_system_packages", release_system_packages=["gcc", wrong])) == 1, wrong
+
+
+@pytest.mark.parametrize(
+    ("value", "right"),
+    [
+        ("python3", True), ("3.12", True), (3.12, True), ("python3.11", True), ("/opt/python/bin/python3", True),
+        ("3.12.1", True), ("cpython@3.12", True), ("pypy3.10", True), ("3.13t", True),
+        (3.1, False), ("python", False), ("latest", False), ("bin/python3", False), (">=3.11", False),
+    ],
+)  # fmt: skip
+def test_pythons_are_named(value: Any, right: bool) -> None:
+    """As a version or a path; what YAML has made a number of is noticed."""
+    assert (problems("release_python", release_python=value) == []) is right

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import subprocess
 import tarfile
@@ -10,24 +11,29 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible.module_utils import project_git
 
 ROOT = Path(__file__).resolve().parents[2]
 spec = importlib.util.spec_from_file_location("release_archive", ROOT / "plugins" / "action" / "release_archive.py")
 assert spec and spec.loader
 release_archive = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(release_archive)
+RequirementsError = release_archive.project_requirements.RequirementsError
 
 
 @pytest.fixture
 def pack(tmp_path: Path) -> Any:
     """Return a function that packs and returns the result; `failed` is set where it failed."""
-    defaults = {"folder": None, "repository": None, "version": "HEAD", "backend": ".", "requirements": []}
+    defaults = {
+        "folder": None, "repository": None, "version": "HEAD", "deploy_key": "", "submodules": True, "backend": ".",
+        "requirements": [], "packages": [], "constraints": [], "python": "3.11.2",
+    }  # fmt: skip
 
     def run(**arguments: Any) -> dict[str, Any]:
         wanted = {**defaults, "marker": ".complete", "cache": str(tmp_path / "cache"), **arguments}
         try:
             return release_archive.archive(wanted)
-        except (release_archive.SourceError, OSError) as error:
+        except (release_archive.SourceError, RequirementsError, OSError) as error:
             return {"failed": True, "msg": str(error)}
 
     return run
@@ -183,3 +189,187 @@ def test_credentials_of_an_address_do_not_show(pack: Any) -> None:
     result = pack(repository="https://user:hunter2@127.0.0.1:1/project.git", version="main")
     assert result["failed"]
     assert "hunter2" not in result["msg"]
+
+
+# --- commits, keys, submodules --------------------------------------------------------------------------------------
+
+# Plays ssh: notes how it was called and the key that it was given, and runs the command here.
+SSH = """#!/bin/sh
+printf '%s\\n' "$@" > "$NOTES/arguments"
+while [ "$1" != "-i" ]; do shift; done
+stat -c %a "$2" > "$NOTES/mode"
+cat "$2" > "$NOTES/key"
+for last; do :; done
+exec sh -c "$last"
+"""
+KEY = "-----BEGIN OPENSSH PRIVATE KEY-----\r\nhunter2hunter2\r\n-----END OPENSSH PRIVATE KEY-----"
+
+
+@pytest.fixture
+def notes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder in which a stand-in for ssh notes what it was asked for."""
+    folder = tmp_path / "notes"
+    folder.mkdir()
+    (folder / "ssh").write_text(SSH)
+    (folder / "ssh").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+    monkeypatch.setenv("NOTES", str(folder))
+    return folder
+
+
+def test_deploy_key_is_given_to_ssh_alone(pack: Any, repository: Path, notes: Path) -> None:
+    result = pack(repository=f"ssh://git@127.0.0.1{repository}", version="v1", deploy_key=KEY)
+    assert "backend/manage.py" in names(result)
+    arguments = (notes / "arguments").read_text().splitlines()
+    assert {"IdentitiesOnly=yes", "IdentityAgent=none", "BatchMode=yes"} <= set(arguments)
+    assert "StrictHostKeyChecking=accept-new" in arguments
+    assert "hunter2" not in str(arguments) + str(result)
+    assert (notes / "mode").read_text() == "600\n"
+    assert (notes / "key").read_text() == KEY.replace("\r", "") + "\n"
+    assert not Path(arguments[arguments.index("-i") + 1]).exists(), "the key is left on the controller"
+
+
+def test_credentials_of_an_address_are_no_argument(pack: Any, notes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = subprocess.run(["sh", "-c", "command -v git"], capture_output=True, text=True, check=True).stdout.strip()
+    (notes / "git").write_text(f'#!/bin/sh\necho "$@" >> "$NOTES/git-arguments"\nexec {real} "$@"\n')
+    (notes / "git").chmod(0o755)
+    result = pack(repository="http://user:hunter2%21@127.0.0.1:1/project.git", version="main")
+    assert result["failed"]
+    told = (notes / "git-arguments").read_text()
+    assert "http://127.0.0.1:1/project.git" in told and "hunter2" not in told
+    assert "hunter2" not in "".join(str(path.read_bytes()) for path in notes.parent.rglob("config"))
+
+
+def test_commit_that_no_branch_has(pack: Any, repository: Path) -> None:
+    git(repository, "checkout", "-q", "--detach")
+    (repository / "backend" / "lost.py").write_text("lost\n")
+    git(repository, "add", ".")
+    git(repository, "commit", "-qm", "of no branch")
+    commit = subprocess.run(
+        ["git", "-C", str(repository), "rev-parse", "HEAD"], capture_output=True, text=True, check=True
+    ).stdout.strip()
+    git(repository, "update-ref", "refs/pull/1/head", commit)
+    git(repository, "checkout", "-q", "main")
+    by_short = pack(repository=f"file://{repository}", version=commit[:8])
+    assert "backend/lost.py" in names(by_short)
+    git(repository, "update-ref", "-d", "refs/pull/1/head")
+    whole = pack(repository=f"file://{repository}/", version=commit)
+    assert whole["release"] == by_short["release"] == commit[:12]
+    assert pack(repository=f"file://{repository}//", version=commit[:8])["failed"], "no server tells a shortened name"
+
+
+def test_known_commit_needs_no_server(pack: Any, repository: Path) -> None:
+    commit = subprocess.run(
+        ["git", "-C", str(repository), "rev-parse", "v1"], capture_output=True, text=True, check=True
+    ).stdout.strip()
+    first = pack(repository=str(repository), version=commit)
+    repository.rename(repository.with_name("gone"))
+    assert pack(repository=str(repository), version=commit)["release"] == first["release"]
+
+
+@pytest.fixture
+def nested(tmp_path: Path) -> Path:
+    """A repository with a submodule, by a relative address, which has one itself."""
+    for name in ("inner", "middle", "outer"):
+        folder = tmp_path / "team" / name
+        folder.mkdir(parents=True)
+        git(folder, "init", "-q", "-b", "main")
+        (folder / f"{name}.py").write_text(name)
+        git(folder, "add", ".")
+        git(folder, "commit", "-qm", name)
+    allow = ("-c", "protocol.file.allow=always")
+    for name, submodule in (("middle", "inner"), ("outer", "middle")):
+        folder = tmp_path / "team" / name
+        git(folder, *allow, "submodule", "--quiet", "add", f"../{submodule}", f"libs/{submodule}")
+        git(folder, "commit", "-qam", f"with {submodule}")
+    outer = tmp_path / "team" / "outer"
+    git(outer, *allow, "submodule", "--quiet", "update", "--init", "--recursive")
+    # What the superproject names is deployed, and not what its submodules have had since.
+    (tmp_path / "team" / "middle" / "later.py").write_text("later")
+    git(tmp_path / "team" / "middle", "add", ".")
+    git(tmp_path / "team" / "middle", "commit", "-qm", "later")
+    return outer
+
+
+NESTED = {
+    ".gitmodules", "outer.py", "libs/middle/.gitmodules", "libs/middle/middle.py", "libs/middle/libs/inner/inner.py",
+}  # fmt: skip
+
+
+def test_submodules_are_packed(pack: Any, nested: Path) -> None:
+    result = pack(repository=str(nested), version="main", requirements=[])
+    assert names(result) == NESTED
+    without = pack(repository=str(nested), version="main", submodules=False)
+    assert names(without) == {".gitmodules", "outer.py"}
+    assert without["release"] != result["release"]
+
+
+def test_submodules_are_fetched_with_the_key(pack: Any, nested: Path, notes: Path) -> None:
+    assert names(pack(repository=f"git@host:{nested}", version="main", deploy_key=KEY)) == NESTED
+    assert f"git-upload-pack '{nested.parent}/inner'" in (notes / "arguments").read_text()
+
+
+def test_submodules_of_a_folder_are_packed(pack: Any, nested: Path) -> None:
+    assert names(pack(folder=str(nested))) == NESTED
+    assert names(pack(folder=str(nested), submodules=False)) == {".gitmodules", "outer.py"}
+    bare = nested.with_name("bare")
+    subprocess.run(["git", "clone", "-q", str(nested), str(bare)], check=True)
+    result = pack(folder=str(bare))
+    assert "libs/middle is a submodule that is not checked out" in result["msg"]
+
+
+def test_submodule_that_cannot_be_had_is_named(pack: Any, nested: Path) -> None:
+    (nested.parent / "inner").rename(nested.parent / "gone")
+    result = pack(repository=str(nested), version="main")
+    assert "Submodule libs/middle/libs/inner: " in result["msg"]
+    assert "release_submodules: false" in result["msg"]
+
+
+def test_repository_within_that_nobody_declared_is_told(pack: Any, nested: Path) -> None:
+    git(nested, "rm", "-q", "--cached", ".gitmodules")
+    git(nested, "commit", "-qm", "undeclared")
+    result = pack(repository=str(nested), version="main")
+    assert "libs/middle is a repository that .gitmodules does not name" in result["notices"][0]
+
+
+@pytest.mark.parametrize(
+    ("address", "url", "meant"),
+    [
+        ("https://host/team/app.git", "../lib.git", "https://host/team/lib.git"),
+        ("https://host/team/app.git/", "../../other/lib", "https://host/other/lib"),
+        ("git@host:team/app.git", "../lib.git", "git@host:team/lib.git"),
+        ("git@host:app.git", "../lib.git", "git@host:lib.git"),
+        ("https://host/app", "./lib", "https://host/app/lib"),
+        ("https://host/app", "git@other:lib.git", "git@other:lib.git"),
+    ],
+)
+def test_relative_addresses(address: str, url: str, meant: str) -> None:
+    assert project_git.resolved(address, url) == meant
+
+
+def test_pointers_are_told(pack: Any, project: Path) -> None:
+    (project / "logo.png").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:aa\nsize 1\n")
+    assert "logo.png" in pack(folder=str(project))["notices"][0]
+
+
+# --- what the project needs -----------------------------------------------------------------------------------------
+
+
+def test_needs_are_kept_for_the_role_alone(pack: Any, project: Path) -> None:
+    (project / "backend" / "requirements.txt").write_text("x @ git+https://me:hunter2@host/x.git\n")
+    wanted = {"folder": str(project), "backend": "backend", "requirements": ["requirements.txt"]}
+    result = pack(**wanted, packages=["gunicorn"], constraints=["redis<8"])
+    file = Path(result["requirements"])
+    assert file.stat().st_mode & 0o077 == 0
+    needs = json.loads(file.read_text())
+    assert needs["lines"] == ["x @ git+https://me:hunter2@host/x.git", "gunicorn"]
+    assert needs["constraints"] == ["redis<8"] and result["needs_git"]
+    assert "hunter2" not in str(result)
+    assert pack(**wanted)["requirements_hash"] != result["requirements_hash"]
+
+
+def test_needs_in_the_source_are_of_one_release(pack: Any, project: Path) -> None:
+    wanted = {"folder": str(project), "backend": "backend", "packages": ["-e ."]}
+    before = pack(**wanted)["requirements_hash"]
+    (project / "backend" / "manage.py").write_text("changed\n")
+    assert pack(**wanted)["requirements_hash"] != before

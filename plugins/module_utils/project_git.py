@@ -1,0 +1,194 @@
+"""A version of a project from git, on the controller: with a deploy key, with submodules, without a work tree."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import hashlib
+import io
+import os
+import re
+import shlex
+import subprocess
+import tarfile
+import tempfile
+import typing as t
+from pathlib import Path
+
+Member = tuple[tarfile.TarInfo, bytes]
+LINK = "160000"  # the mode of a submodule in a tree
+HINTS = {
+    "Permission denied (publickey": "The server does not take this machine's key: set release_deploy_key to the text "
+    "of one that it takes.",
+    "Host key verification failed": "The server has another key than the one in this machine's known_hosts.",
+    "could not read Username": "The repository is not public: write release_repository as git@host:path and set "
+    "release_deploy_key, or put a token into the address: https://user:token@host/path.",
+}
+
+
+class SourceError(Exception):
+    """The source cannot be packed; the text says what to change."""
+
+
+class Git:
+    """git, which asks nobody for anything. A key is in a file that only its owner can read, while it is used."""
+
+    def __init__(self, key: str = "") -> None:
+        """Take the text of a private SSH key."""
+        self._key = key
+        self._environment = {**os.environ, "GIT_TERMINAL_PROMPT": "0"}
+        self._stack = contextlib.ExitStack()
+
+    def __enter__(self) -> Git:
+        """Put the key where ssh finds it."""
+        if self._key:
+            file = self._stack.enter_context(tempfile.NamedTemporaryFile("w", prefix="release-key-"))  # of mode 0600
+            file.write("\n".join(self._key.strip().splitlines()) + "\n")
+            file.flush()
+            # No other key is offered: servers count the tries, and one of the agent's may be another project's.
+            options = ("IdentitiesOnly=yes", "IdentityAgent=none", "BatchMode=yes", "StrictHostKeyChecking=accept-new")
+            words = ["ssh", "-i", file.name, *(word for one in options for word in ("-o", one))]
+            self._environment["GIT_SSH_COMMAND"] = shlex.join(words)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Remove the key."""
+        self._stack.close()
+
+    def run(self, *arguments: str, cwd: Path, address: str = "") -> subprocess.CompletedProcess[bytes]:
+        """Run git in a folder; an address, without the credentials in it, takes the place of the argument `ADDRESS`."""
+        environment = dict(self._environment)
+        bare = address
+        if found := re.match(r"(https?://)([^/@\s]*:[^/@\s]*)@([^/]+)", address):
+            # Arguments can be seen by every user of this machine, the environment only by its owner.
+            bare = address.replace(f"{found[2]}@", "", 1)
+            secret = base64.b64encode(unquoted(found[2]).encode()).decode()
+            environment |= {
+                "GIT_CONFIG_COUNT": "1",
+                "GIT_CONFIG_KEY_0": f"http.{found[1]}{found[3]}/.extraHeader",
+                "GIT_CONFIG_VALUE_0": f"Authorization: Basic {secret}",
+            }
+        command = ["git", *(bare if one == "ADDRESS" else one for one in arguments)]
+        return subprocess.run(
+            command, cwd=cwd, env=environment, stdin=subprocess.DEVNULL, capture_output=True, check=False
+        )  # fmt: skip
+
+    def output(self, *arguments: str, cwd: Path, address: str = "") -> bytes:
+        """Run git and return what it printed; raise SourceError, in which credentials of an address do not show."""
+        done = self.run(*arguments, cwd=cwd, address=address)
+        if done.returncode:
+            said = (done.stderr.strip() or done.stdout.strip()).decode(errors="replace")
+            hint = next((f"\n{hint}" for sign, hint in HINTS.items() if sign in said), "")
+            said = re.sub(r"://[^/@\s]+@", "://***@", said)
+            raise SourceError(f"git {arguments[0]} failed: {said}{hint}")
+        return done.stdout
+
+
+def unquoted(text: str) -> str:
+    """A part of an address without its percent signs."""
+    return re.sub(r"%([0-9A-Fa-f]{2})", lambda found: chr(int(found[1], 16)), text)
+
+
+def commit_of(git: Git, clone: Path, version: str) -> str:
+    """The commit that a version names in a clone; nothing where there is none."""
+    for name in ("refs/fetched/HEAD" if version == "HEAD" else version, f"refs/tags/{version}", f"refs/all/{version}"):
+        found = git.run("rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}", cwd=clone)
+        if found.returncode == 0:
+            return found.stdout.decode().split()[-1]
+    return ""
+
+
+def fetched(git: Git, address: str, version: str, cache: Path) -> tuple[str, Path]:
+    """Return the commit that a version names, and a bare clone that has it; raise SourceError where there is none."""
+    clone = cache / "git" / hashlib.sha256(address.encode()).hexdigest()[:16]
+    if not (clone / "HEAD").exists():
+        clone.mkdir(parents=True, exist_ok=True)
+        git.output("init", "--quiet", "--bare", cwd=clone)
+    whole = bool(re.fullmatch(r"[0-9a-f]{40}|[0-9a-f]{64}", version))
+    if whole and (commit := commit_of(git, clone, version)):
+        return commit, clone  # a commit never changes
+    # The address stays out of the clone's configuration: it may hold credentials.
+    git.output("fetch", "--quiet", "--prune", "--force", "--tags", "--end-of-options", "ADDRESS",
+        "+refs/heads/*:refs/heads/*", "+HEAD:refs/fetched/HEAD", cwd=clone, address=address)  # fmt: skip
+    commit = commit_of(git, clone, version)
+    if not commit and re.fullmatch(r"[0-9a-f]{7,64}|refs/.+", version):
+        # A commit that is on no branch: by its whole name as far as the server allows, else by whatever refers to it.
+        wanted = version if whole else "+refs/*:refs/all/*"
+        git.run("fetch", "--quiet", "--force", "--end-of-options", "ADDRESS", wanted, cwd=clone, address=address)
+        commit = commit_of(git, clone, version) or commit_of(git, clone, version.removeprefix("refs/"))
+    if not commit:
+        raise SourceError(f"release_version: the repository has no branch, tag or commit named {version}")
+    return commit, clone
+
+
+def resolved(address: str, url: str) -> str:
+    """A submodule's address, which may be relative to that of the repository that has it."""
+    if not url.startswith(("./", "../")):
+        return url
+    base, separator = address.rstrip("/"), "/"
+    while url.startswith(("./", "../")):
+        if url.startswith("../"):
+            head, separator, _ = base.rpartition("/")
+            if not separator:  # git@host:path
+                head, separator, _ = base.rpartition(":")
+            base = head
+        url = url.partition("/")[2]
+    return f"{base}{separator}{url}"
+
+
+def submodules(git: Git, clone: Path, commit: str) -> dict[str, tuple[str, str]]:
+    """The submodules of a commit by their paths: of each the address (or nothing) and the commit."""
+    listed = git.output("ls-tree", "-r", "-z", "--full-tree", commit, cwd=clone).decode(errors="surrogateescape")
+    entries = (entry.partition("\t") for entry in listed.split("\0") if entry.startswith(LINK))
+    links = {path: head.split()[2] for head, _, path in entries}
+    if not links:
+        return {}
+    said = git.run("config", "--blob", f"{commit}:.gitmodules", "--list", "--null", cwd=clone).stdout.decode()
+    values = dict(t.cast(tuple[str, str], tuple(one.split("\n", 1))) for one in said.split("\0") if "\n" in one)
+    addresses = {
+        value: values.get(f"{key.removesuffix('.path')}.url", "")
+        for key, value in values.items()
+        if key.endswith(".path")
+    }
+    return {path: (addresses.get(path, ""), link) for path, link in links.items()}
+
+
+def members_of(archive: bytes) -> list[Member]:
+    """Return the files of a tar archive as git made it."""
+    found = []
+    with tarfile.open(fileobj=io.BytesIO(archive)) as packed:
+        for info in packed:
+            stream = packed.extractfile(info) if info.isfile() else None
+            if info.isfile() or info.issym():
+                clean = tarfile.TarInfo(info.name)
+                clean.type, clean.linkname, clean.size = info.type, info.linkname, info.size
+                clean.mode = 0o755 if info.mode & 0o100 else 0o644
+                found.append((clean, stream.read() if stream else b""))
+    return found
+
+
+def members_at(
+    git: Git, place: tuple[str, Path], commit: str, cache: Path, notices: list[str], within: str = ""
+) -> list[Member]:
+    """Return the files of a commit, with those of its submodules at the commits that it names.
+
+    `place` is the repository's address and a clone that has the commit, `within` the path of what it is a submodule of.
+    """
+    address, clone = place
+    members = members_of(git.output("archive", "--format=tar", commit, cwd=clone))
+    for path, (url, link) in submodules(git, clone, commit).items():
+        if not url:
+            notices.append(
+                f"{within}{path} is a repository that .gitmodules does not name, so its files are not there."
+            )
+            continue
+        inner = resolved(address, url)
+        try:
+            _, inner_clone = fetched(git, inner, link, cache)
+        except SourceError as error:
+            hint = "release_submodules: false leaves all of them out."
+            raise SourceError(f"Submodule {within}{path}: {error}\n{hint}") from error
+        for info, content in members_at(git, (inner, inner_clone), link, cache, notices, f"{within}{path}/"):
+            info.name = f"{path}/{info.name}"
+            members.append((info, content))
+    return members
