@@ -47,7 +47,7 @@ OTHER_KINDS = (".yml", ".yaml", ".json", ".toml", ".lock", ".py", ".cfg", ".ini"
 ELSEWHERE = {
     "win32": {
         "twisted-iocpsupport", "pywin32", "pypiwin32", "pywinpty", "windows-curses", "winkerberos", "wmi", "winshell",
-        "win-unicode-console", "pywinauto", "pythonnet", "winrt-runtime",
+        "win-unicode-console", "pywinauto", "winrt-runtime", "tensorflow-intel",
     },
     "darwin": {"pyobjc", "pyobjc-core", "macfsevents", "py2app"},
 }  # fmt: skip
