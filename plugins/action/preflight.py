@@ -785,6 +785,9 @@ def asgi_module(host: HostView) -> Iterator[Problem]:
     if not colon or asgi_fault(f"{module}:{attribute}")[0]:
         return
     path = backend.joinpath(*module.split("."))
+    own = [backend / str(one.get("path") or "") for one in host.get("release_files") or [] if is_mapping(one)]
+    if path.with_suffix(".py") in own:
+        return  # the user's own, which may come from a template; the deploy imports it
     file = next((file for file in (path.with_suffix(".py"), path / "__init__.py") if file.is_file()), None)
     if file is None:
         found = [".".join(one.relative_to(backend).with_suffix("").parts) for one in find_files(backend, "asgi.py")]

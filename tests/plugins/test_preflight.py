@@ -649,6 +649,15 @@ def test_asgi_module_is_there(project: Path) -> None:
     assert asgi_module(project, "conf.asgi:application", None) == []
 
 
+def test_asgi_module_may_be_the_users_own(project: Path) -> None:
+    """One that sets Django up before the project's is imported, say; it comes with the release."""
+    given_ = {"release_folder": str(project), "release_backend": "src/server", "asgi_application": "deployed.asgi:app"}
+    own = [{"path": "deployed/asgi.py", "content": "from conf.asgi import application as app"}]
+    assert problems("asgi_module", **given_, release_files=own) == []
+    ((variable, _, _),) = problems("asgi_module", **given_, release_files=[{"path": "deployed.py", "content": ""}])
+    assert variable == "asgi_application"
+
+
 @pytest.mark.parametrize(
     "text",
     [
