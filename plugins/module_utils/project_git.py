@@ -18,8 +18,8 @@ from pathlib import Path
 Member = tuple[tarfile.TarInfo, bytes]
 LINK = "160000"  # the mode of a submodule in a tree
 HINTS = {
-    "Permission denied (publickey": "The server does not take this machine's key: set release_deploy_key to the text "
-    "of one that it takes.",
+    "Permission denied (publickey": "The server takes none of the keys that it was offered: set release_deploy_key to "
+    "the text of one that it takes.",
     "Host key verification failed": "The server has another key than the one in this machine's known_hosts.",
     "could not read Username": "The repository is not public: write release_repository as git@host:path and set "
     "release_deploy_key, or put a token into the address: https://user:token@host/path.",
