@@ -136,6 +136,7 @@ def test_newer_files_are_read_once_and_a_restart_supersedes_a_reload(toy: Toy) -
     main = toy.pid
     time.sleep(0.1)
     toy.conf.touch()
+    time.sleep(0.1)  # starts are told in hundredths of a second
     reloaded = toy.run(reload_files=[str(toy.conf)])
     assert (reloaded["action"], reloaded["reason"], toy.pid) == ("reload", str(toy.conf), main)
     deadline = time.monotonic() + 5
