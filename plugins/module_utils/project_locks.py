@@ -23,7 +23,7 @@ from packaging.version import InvalidVersion, Version
 ALWAYS = 'python_version >= "0"'
 NEVER = 'python_version < "0"'
 EXTRA = re.compile(r"""\bextra\s*(==|!=)\s*(['"])([^'"]+)\2""")
-PUBLIC = "pypi.org"
+PUBLIC = "pypi.org"  # the index that nobody has to name; others in a lock file are told of
 
 
 class RequirementsError(Exception):
