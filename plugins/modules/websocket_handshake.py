@@ -115,7 +115,8 @@ options:
   wait_seconds:
     description:
       - How long to try again, in seconds, for a process that is starting. V(0) is one try.
-      - It is tried again after every problem, also after those that will not pass, such as a 403.
+      - A handshake that is refused with the same 4xx for three seconds is not tried any longer. What starts answers so
+        for a moment at most, and what it says then it will say for good.
     type: float
     default: 0
   delay:
@@ -283,6 +284,8 @@ from ansible.module_utils.channels_websocket import (
 
 #: A consumer that accepts and then closes does so within milliseconds; without this look it would pass as open.
 SETTLE_SECONDS = 0.1
+REFUSALS = frozenset({400, 401, 403, 404, 405, 410, 426})  # of an application that is there, and has looked at it
+REFUSED_SECONDS = 3
 MAX_TEXTS = 20
 MAX_TEXT_LENGTH = 500
 MAX_THREADS = 32
@@ -404,13 +407,17 @@ Try = Callable[[Plan, "str | None"], dict[str, Any]]
 
 
 def check(plan: Plan, unix_socket: str | None, attempt: Try) -> dict[str, Any]:
-    """Try one target until it is right or the time to wait is over."""
+    """Try one target until it is right, has made up its mind, or the time to wait is over."""
     give_up = time.monotonic() + plan.options["wait_seconds"]
-    attempts = 0
+    attempts, refusal, since = 0, None, 0.0
     while True:
         attempts += 1
         result = attempt(plan, unix_socket)
         if result["ok"] or time.monotonic() + plan.options["delay"] > give_up:
+            return {**result, "attempts": attempts}
+        if result["status"] != refusal:
+            refusal, since = result["status"], time.monotonic()
+        if refusal in REFUSALS and time.monotonic() > since + REFUSED_SECONDS:
             return {**result, "attempts": attempts}
         time.sleep(plan.options["delay"])
 

@@ -374,6 +374,20 @@ def test_it_gives_up(check: Check, short_dir: Path) -> None:
     assert not entry["ok"] and entry["attempts"] in (2, 3)
 
 
+def test_it_takes_no_for_an_answer(
+    check: Check, serve: Serve, handshake_module: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A 403 that stays one is not waited for; a 500 may be of something that is still to come."""
+    monkeypatch.setattr(handshake_module, "REFUSED_SECONDS", 0.3)
+    answers = iter([500, 404, *[500] * 10])
+    first = serve(stay, process_request=lambda connection, request: connection.respond(next(answers, 403), "")).url
+    (entry,) = check(url=first, wait_seconds=60, delay=0.1)
+    assert not entry["ok"] and entry["status"] == 403 and 12 < entry["attempts"] < 20
+    sick = serve(stay, process_request=lambda connection, request: connection.respond(500, "")).url
+    (entry,) = check(url=sick, wait_seconds=1, delay=0.1)
+    assert entry["attempts"] > 7
+
+
 # --- secrets
 
 
