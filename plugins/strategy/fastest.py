@@ -7,13 +7,21 @@ stands in ansible.cfg.
 from __future__ import annotations
 
 import contextlib
+import copy
 import functools
 import hashlib
+import importlib.metadata
+import marshal
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from ansible import constants
+from ansible._internal._datatag._tags import Origin
+from ansible._internal._templating._jinja_bits import AnsibleEnvironment, _TemplateCompileContext
+from ansible.plugins.loader import filter_loader, lookup_loader, test_loader
 from ansible.plugins.strategy.linear import StrategyModule as LinearStrategy
 from ansible.utils.display import Display
 
@@ -23,32 +31,84 @@ short_description: Mitogen's linear strategy where it is installed, else Ansible
 description:
   - Behaves as C(mitogen_linear), several times faster than C(linear) over SSH.
   - Without the C(mitogen) package it behaves as C(linear) and says so once.
-  - What Mitogen sends to hosts it shortens first, at each run anew. Here that is kept from run to run, below Ansible's
-    own folder, by the digest of what was shortened.
+  - What Mitogen sends to hosts it shortens first, at each run anew, and Ansible compiles each template in each task
+    that has it. Here both are kept from run to run, below Ansible's own folder, by the digest of what they were made
+    from. Of templates only the bundle's own are, since those of an inventory may hold secrets.
 """
+
+BUNDLE = Path(__file__).resolve().parents[2]
+OWN = tuple(f"{BUNDLE / name}{os.sep}" for name in ("playbooks", "roles", "templates"))
+HOME = Path(constants.config.get_config_value("ANSIBLE_HOME"))
+# What decides how a template is read, and so what its compiled form is.
+SYNTAX = (
+    *(f"{kind}_{edge}_string" for kind in ("block", "variable", "comment") for edge in ("start", "end")),
+    "line_statement_prefix", "line_comment_prefix", "trim_blocks", "lstrip_blocks", "newline_sequence",
+    "keep_trailing_newline", "autoescape", "optimized", "sandboxed",
+)  # fmt: skip
+
+
+def kept(folder: Path, digest: str, make: Callable[[], bytes]) -> bytes:
+    """Return what a file of a folder holds; where it cannot be read, it is made, and written if that is possible."""
+    path = folder / digest
+    with contextlib.suppress(OSError):
+        return path.read_bytes()
+    made = make()
+    with contextlib.suppress(OSError):
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        part = path.with_suffix(f".{os.getpid()}")
+        part.write_bytes(made)
+        part.replace(path)
+    return made
 
 
 def remembered(shorten: Callable[[str | bytes], str], folder: Path) -> Callable[[str | bytes], str]:
-    """Return a function that does what `shorten` does to a text, and keeps the results in a folder.
-
-    A result that cannot be read or written is made again.
-    """
+    """Return a function that does what `shorten` does to a text, and keeps the results in a folder."""
 
     def remember(source: str | bytes) -> str:
         content = source if isinstance(source, bytes) else source.encode(errors="surrogatepass")
-        kept = folder / hashlib.sha256(content).hexdigest()
-        with contextlib.suppress(OSError, ValueError):
-            return kept.read_text(encoding="utf-8")
-        short = shorten(source)
-        with contextlib.suppress(OSError, ValueError):
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            part = kept.with_suffix(f".{os.getpid()}")
-            part.write_text(short, encoding="utf-8")
-            part.replace(kept)
-        return short
+        digest = hashlib.sha256(content).hexdigest()
+        with contextlib.suppress(UnicodeError):  # as a full disk or a crash may leave it
+            return kept(folder, digest, lambda: shorten(source).encode()).decode()
+        return shorten(source)
 
     return remember
 
+
+def compiled(compile_template: Callable[..., Any], folder: Path) -> Callable[..., Any]:
+    """Return a method that does what Jinja's `Environment.compile` does, and keeps what it makes of the bundle's texts.
+
+    One that cannot be compiled raises as ever; nothing of it is kept.
+    """
+
+    def compile_kept(self: AnsibleEnvironment, source: Any, *arguments: Any, **options: Any) -> Any:
+        origin = Origin.get_tag(source) if isinstance(source, str) and not arguments and not options else None
+        if origin is None or not str(origin.path).startswith(OWN):
+            return compile_template(self, source, *arguments, **options)
+        context = _TemplateCompileContext.current(optional=True)
+        syntax = [getattr(self, name) for name in SYNTAX] + sorted(self.extensions)
+        syntax.append(context is not None and context.escape_backslashes)
+        digest = hashlib.sha256(f"{syntax}\0{source}".encode(errors="surrogatepass")).hexdigest()
+        with contextlib.suppress(ValueError, EOFError, TypeError):  # as a full disk or a crash may leave it
+            return marshal.loads(kept(folder, digest, lambda: marshal.dumps(compile_template(self, source))))
+        return compile_template(self, source)
+
+    return compile_kept
+
+
+def versions(*packages: str) -> str:
+    """Return a name for what is made by packages' installed versions, and by this Python."""
+    return "-".join([str(sys.implementation.cache_tag), *map(importlib.metadata.version, packages)])
+
+
+AnsibleEnvironment.compile = compiled(
+    AnsibleEnvironment.compile, HOME / "compiled" / versions("ansible", "ansible-core", "jinja2")
+)
+# Each task runs in a process of its own, which inherits what is loaded here, and would load it for itself otherwise.
+filter_loader.get("ansible.builtin.default")
+test_loader.get("ansible.builtin.search")
+template_lookup = sys.modules[lookup_loader.get("ansible.builtin.template", class_only=True).__module__]
+# It copies all variables of a host down to the last leaf for each file, and then sets a few on the first level.
+template_lookup.deepcopy = copy.copy
 
 try:
     import ansible_mitogen.module_finder
@@ -66,8 +126,7 @@ else:
     ansible_mitogen.module_finder.compile = functools.cache(compile)
     # Half a second of the controller's time at the first task of each run.
     mitogen.minify.minimize_source = remembered(
-        mitogen.minify.minimize_source,
-        Path(constants.config.get_config_value("ANSIBLE_HOME")) / "shortened" / ".".join(map(str, mitogen.__version__)),
+        mitogen.minify.minimize_source, HOME / "shortened" / versions("mitogen")
     )
 
     class StrategyModule(ansible_mitogen.strategy.StrategyMixin, LinearStrategy):

@@ -7,7 +7,15 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import CodeType, ModuleType
+from typing import Any
 
+import pytest
+from ansible._internal._datatag._tags import Origin
+from ansible._internal._templating._jinja_bits import AnsibleEnvironment, _TemplateCompileContext
+from ansible.plugins.loader import init_plugin_loader
+
+init_plugin_loader()  # as ansible-playbook does before it loads a strategy
 ROOT = Path(__file__).resolve().parents[2]
 PLAY = """
 - hosts: localhost
@@ -20,10 +28,10 @@ PLAY = """
 """
 
 
-def run(tmp_path: Path, **environment: str) -> str:
+def run(tmp_path: Path, text: str = PLAY, **environment: str) -> str:
     """Run a play with the project's configuration, and return what it printed."""
     play = tmp_path / "play.yml"
-    play.write_text(PLAY)
+    play.write_text(text)
     done = subprocess.run(
         [str(Path(sys.executable).with_name("ansible-playbook")), str(play), "-i", "localhost,", "-c", "local"],
         env={**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), **environment},
@@ -35,11 +43,19 @@ def run(tmp_path: Path, **environment: str) -> str:
     return " ".join((done.stdout + done.stderr).split())
 
 
-def test_what_is_sent_to_hosts_is_shortened_once(tmp_path: Path) -> None:
+@pytest.fixture
+def fastest() -> ModuleType:
+    """The strategy's module, and none of what it changes in Ansible after the test."""
+    before = AnsibleEnvironment.compile
     spec = importlib.util.spec_from_file_location("fastest", ROOT / "plugins" / "strategy" / "fastest.py")
     assert spec and spec.loader
-    fastest = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(fastest)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    AnsibleEnvironment.compile = before
+    return module
+
+
+def test_what_is_sent_to_hosts_is_shortened_once(fastest: ModuleType, tmp_path: Path) -> None:
     asked: list[object] = []
 
     def shorten(source: str | bytes) -> str:
@@ -53,6 +69,54 @@ def test_what_is_sent_to_hosts_is_shortened_once(tmp_path: Path) -> None:
     for kept in (tmp_path / "kept").iterdir():
         kept.write_bytes(b"\xff")  # as a full disk or a crash may leave it
     assert remember("long text ✓") == "long ", "what cannot be read is made again"
+
+
+def test_templates_of_the_bundle_are_compiled_once(fastest: ModuleType, tmp_path: Path) -> None:
+    """Those of others are in each run, and nothing of them is kept: a value of theirs may be a secret."""
+    compiled: list[str] = []
+
+    def compile_template(self: AnsibleEnvironment, source: str, **options: Any) -> CodeType:
+        compiled.append(source)
+        return compile(repr(str(source)), "<template>", "eval")
+
+    folder = tmp_path / "kept"
+    compile_kept = fastest.compiled(compile_template, folder)
+    own = Origin(path=str(ROOT / "roles" / "nginx" / "vars" / "main.yml")).tag("{{ own }}")
+    foreign = Origin(path=str(ROOT / "inventories" / "production" / "vault.yml")).tag("{{ foreign }} secret")
+    beside = Origin(path=str(ROOT / "roles-of-mine" / "main.yml")).tag("{{ beside }}")
+    plain, blocks = AnsibleEnvironment(), AnsibleEnvironment(lstrip_blocks=True)
+    for _ in range(2):
+        for source in (own, foreign, beside, "{{ unknown }}"):
+            assert eval(compile_kept(plain, source)) == source
+    assert compiled == [own, foreign, beside, "{{ unknown }}", foreign, beside, "{{ unknown }}"]
+    assert [b"own" in path.read_bytes() for path in folder.iterdir()] == [True]
+    assert folder.stat().st_mode & 0o077 == 0
+    compile_kept(blocks, own)
+    with _TemplateCompileContext(escape_backslashes=True):
+        compile_kept(plain, own)
+    assert compiled[-2:] == [own, own], "another syntax makes another code of it"
+    for path in folder.iterdir():
+        path.write_bytes(path.read_bytes()[:20])
+    assert eval(compile_kept(plain, own)) == own, "what cannot be read is made again"
+
+
+def test_templates_are_given_all_variables_and_change_none(tmp_path: Path) -> None:
+    """The variables are not copied for each of them."""
+    (tmp_path / "templates").mkdir()
+    (tmp_path / "templates" / "one.j2").write_text(
+        "{% set _ = all.append(3) %}{{ template_path | basename }} {{ all }}"
+    )
+    told = run(
+        tmp_path,
+        """
+- hosts: localhost
+  gather_facts: false
+  vars: {all: [1, "{{ 1 + 1 }}"]}
+  tasks:
+    - ansible.builtin.debug: {msg: "{{ lookup('template', 'one.j2') }}, then {{ all }} {{ template_path is defined }}"}
+""",
+    )
+    assert "one.j2 [1, 2, 3], then [1, 2] False" in told or "one.j2 [1, 2], then [1, 2] False" in told, told
 
 
 def test_mitogen_runs_the_tasks(tmp_path: Path) -> None:
