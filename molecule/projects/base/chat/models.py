@@ -1,0 +1,9 @@
+"""What is kept."""
+
+from django.db import models
+
+
+class Message(models.Model):
+    """A message that came over a socket."""
+
+    text = models.CharField(max_length=200)

@@ -1,0 +1,1 @@
+"""What all fixture projects are made of."""

@@ -1,0 +1,194 @@
+"""Projects on this scenario's hosts: how each is made and deployed, and how its site is reached from outside."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import os
+import re
+import subprocess
+import sys
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pytest
+import testinfra
+import yaml
+from lab_host import ROOT, LabHost
+from shapes import SHAPES
+from websockets.sync.client import ClientConnection, connect
+
+INVENTORIES = Path(__file__).resolve().parents[1] / "inventory"
+# In the order in which they come.
+HOSTS = {
+    "projects-1": ("compose", "tutorial", "letters", "bare", "tagged"),
+    "projects-2": ("quick", "split", "shop", "tokens", "members"),
+}
+PROJECTS = [name for pair in zip(*HOSTS.values(), strict=True) for name in pair]
+RUN_SECONDS = 300  # a run that takes longer hangs
+
+
+class UnsafeLoader(yaml.SafeLoader):
+    """Reads Ansible's !unsafe as a text."""
+
+
+UnsafeLoader.add_constructor("!unsafe", lambda loader, node: loader.construct_scalar(node))
+
+
+def ansible(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run ansible-playbook as its user does, without a terminal."""
+    # What molecule and testinfra set for themselves is not what a user has.
+    given = {name: value for name, value in os.environ.items() if not name.startswith(("ANSIBLE_", "PY_COLORS"))}
+    given |= {"ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1", **environment}
+    return subprocess.run(
+        [str(Path(sys.executable).with_name("ansible-playbook")), *arguments], cwd=ROOT, env=given, text=True,
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False, timeout=RUN_SECONDS,
+    )  # fmt: skip
+
+
+class Site:
+    """One project on its host."""
+
+    def __init__(self, name: str, folder: Path, host: LabHost) -> None:
+        self.name, self.folder, self.host = name, folder, host
+        self.told = ""  # what its first deploy said
+
+    @cached_property
+    def address(self) -> str:
+        """The address of the host's container, at which each project has a port."""
+        return self.host.run("hostname -I").split()[0]
+
+    @cached_property
+    def inventory(self) -> list[str]:
+        """The arguments that name the project's inventory."""
+        return ["--inventory", str(INVENTORIES / f"{self.name}.yml")]
+
+    @cached_property
+    def variables(self) -> dict[str, Any]:
+        """What the project's inventory sets, as it is written."""
+        return yaml.load((INVENTORIES / f"{self.name}.yml").read_text(), UnsafeLoader)["all"]["vars"]
+
+    @property
+    def port(self) -> int:
+        """The port of the project."""
+        return self.variables.get("nginx_http_port", 80)
+
+    def play(self, playbook: str = "site.yml", *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run a playbook with the project's inventory."""
+        place = {"PROJECTS_FOLDER": str(self.folder.parent), "PROJECTS_ADDRESS": self.address}
+        return ansible(*self.inventory, "--diff", *arguments, playbook, **place)
+
+    def make(self) -> None:
+        """Make the project, and deploy it for the first time."""
+        SHAPES[self.name](self.folder)
+        done = self.play()
+        self.folder.with_name(f"{self.name}.log").write_text(done.stdout)
+        self.told = " ".join(self.changed(done)[1].split())
+
+    def changed(self, done: subprocess.CompletedProcess[str]) -> tuple[int, str]:
+        """Return how many tasks of a run changed something, and what it said; fail the test where the run failed."""
+        found = re.findall(r"^\S+\s+: ok=\d+ +changed=(\d+)", done.stdout.rpartition("PLAY RECAP")[2], re.MULTILINE)
+        if done.returncode or len(found) < 2:  # the controller and the host
+            pytest.fail(f"the run for {self.name} ended with {done.returncode}:\n{done.stdout}")
+        return sum(map(int, found)), done.stdout
+
+    def manage(self, *command: str) -> str:
+        """Run a command of the project on the host; return the last line that it printed."""
+        return self.host.run(f"{self.name}-manage" + " %s" * len(command), *command).strip().splitlines()[-1]
+
+    def token(self) -> str:
+        """Return a token, by the same command as the proof's."""
+        command = self.variables.get("handshake_token_command")
+        return self.manage(*command[2:]) if command else ""
+
+    def open(self, path: str = "", token: str | None = None, **options: Any) -> ClientConnection:
+        """Open a socket as a page of the site does, by default at the path and with the token that the proof has."""
+        token = self.token() if token is None else token
+        path = path or self.variables.get("handshake_path", "/ws/chat/")
+        prefix = self.variables.get("nginx_path_prefix", "")
+        headers = self.variables.get("handshake_headers", {})
+        url = f"{self.address}:{self.port}"
+        options = {
+            "origin": f"http://{url}", "open_timeout": 10, "close_timeout": 2, "ping_interval": None, "proxy": None,
+            "subprotocols": self.variables.get("handshake_subprotocols"),
+            "additional_headers": {name: value.replace("{token}", token) for name, value in headers.items()},
+            **options,
+        }  # fmt: skip
+        return connect(f"ws://{url}{prefix}{path.replace('{token}', token)}", **options)
+
+    def request(self, path: str, method: str = "GET", body: str | None = None) -> tuple[int, dict[str, str], str]:
+        """Request a path of the site; return status, headers (names in lower case) and body."""
+        with contextlib.closing(http.client.HTTPConnection(self.address, self.port, timeout=10)) as way:
+            way.request(method, path, body)
+            answer = way.getresponse()
+            return answer.status, {name.lower(): value for name, value in answer.getheaders()}, answer.read().decode()
+
+    def about(self) -> dict[str, Any]:
+        """Return what the project's page says."""
+        status, _, body = self.request(self.variables.get("nginx_path_prefix", "") + "/")
+        assert status == 200, body
+        return json.loads(body)
+
+
+class Inspected(Site):
+    """A project whose inventory `playbooks/inspect.yml` writes, and in which only the placeholders are filled in."""
+
+    @cached_property
+    def inventory(self) -> list[str]:
+        """The arguments that name it, and beside it what has to do with the lab only."""
+        written = self.folder.with_name(f"{self.name}-inventory")
+        done = ansible("-e", f"folder={self.folder}", "-e", f"inventory={written}", "playbooks/inspect.yml")
+        assert done.returncode == 0, done.stdout
+        filled = {"hosts.yml": self.host.name, "main.yml": self.address, "vault.yml": "0123456789" * 5}
+        for path in written.rglob("*.yml"):
+            text, number = re.subn('!!!SET [^"]*!!!', filled[path.name], path.read_text())
+            assert number == 1, f"{path.name} has {number} placeholders:\n{text}"
+            path.write_text(text)
+        authorities = [str(path) for path in Path("/usr/local/share/ca-certificates").glob("*.crt")]
+        lab = {
+            "ansible_ssh_common_args": f"-F {ROOT}/.lab/ssh_config", "ansible_host_key_checking": False,
+            "base_ca_certificates": authorities, "handshake_idle_seconds": 0,
+        }  # fmt: skip
+        return ["--inventory", str(written), "--extra-vars", json.dumps(lab)]
+
+    @cached_property
+    def variables(self) -> dict[str, Any]:
+        """What was written for it."""
+        return yaml.load((Path(self.inventory[1]) / "group_vars/all/main.yml").read_text(), UnsafeLoader)
+
+
+class Sites:
+    """All projects; one is there when it is asked for, and so are those before it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.found: dict[str, Site] = {}
+        self.coming: dict[str, Future[None]] = {}
+        self.workers = []
+        inventory = str(Path(os.environ["MOLECULE_EPHEMERAL_DIRECTORY"]) / "inventory")
+        for name, projects in HOSTS.items():
+            host = LabHost(testinfra.get_host(f"ansible://{name}", ansible_inventory=inventory))
+            self.workers.append(ThreadPoolExecutor(1))
+            for project in projects:
+                kind = Inspected if project == "compose" else Site
+                self.found[project] = kind(project, folder / project, host)
+                assert self.found[project].address  # by the one thread that uses the host's connection
+                self.coming[project] = self.workers[-1].submit(self.found[project].make)
+
+    def __getitem__(self, name: str) -> Site:
+        """Return a project as soon as it is deployed; fail the test where it could not be."""
+        self.coming[name].result()
+        return self.found[name]
+
+    def settled(self, name: str) -> Site:
+        """Return a project when all others of its host are deployed, too."""
+        for project in next(projects for projects in HOSTS.values() if name in projects):
+            self.coming[project].result()
+        return self[name]
+
+    def end(self) -> None:
+        """Begin no further deploy."""
+        for worker in self.workers:
+            worker.shutdown(cancel_futures=True)
