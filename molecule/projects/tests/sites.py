@@ -92,7 +92,8 @@ class Site:
         """Return how many tasks of a run changed something, and what it said; fail the test where the run failed."""
         found = re.findall(r"^\S+\s+: ok=\d+ +changed=(\d+)", done.stdout.rpartition("PLAY RECAP")[2], re.MULTILINE)
         if done.returncode or len(found) < 2:  # the controller and the host
-            pytest.fail(f"the run for {self.name} ended with {done.returncode}:\n{done.stdout}")
+            end = "\n".join(done.stdout.splitlines()[-60:])
+            pytest.fail(f"the run for {self.name} ended with {done.returncode}:\n{end}")
         return sum(map(int, found)), done.stdout
 
     def manage(self, *command: str) -> str:
@@ -185,7 +186,7 @@ class Sites:
     def settled(self, name: str) -> Site:
         """Return a project when all others of its host are deployed, too."""
         for project in next(projects for projects in HOSTS.values() if name in projects):
-            self.coming[project].result()
+            self.coming[project].exception()  # waits; tests of that project tell why
         return self[name]
 
     def end(self) -> None:
