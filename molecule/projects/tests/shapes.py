@@ -274,7 +274,7 @@ def quick(folder: Path) -> None:
 
 @shape
 def split(folder: Path) -> None:
-    """pyproject.toml above the code, and a package of settings of which manage.py names the wrong one."""
+    """pyproject.toml above the code, and of a package of settings manage.py names the wrong one; uploads beside it."""
     server = folder / "server"
     base(server)
     settings = server / "mysite" / "settings"
@@ -283,7 +283,9 @@ def split(folder: Path) -> None:
     (server / "mysite" / "settings.py").unlink()
     production = (
         'from .base import *\nWORD = "production"\nMIDDLEWARE = ["whitenoise.middleware.WhiteNoiseMiddleware"]\n'
+        'MEDIA_URL, MEDIA_ROOT = "/media/", BASE_DIR / "media"\n'
     )
+    write(server, {"media/logo.txt": "committed"})
     write(settings, {"__init__.py": "", "base.py": common, "production.py": production})
     write(settings, {"dev.py": "from .base import *\nDEBUG = True\n"})
     for name in ("manage.py", "mysite/asgi.py"):
@@ -297,7 +299,7 @@ def split(folder: Path) -> None:
 
 @shape
 def shop(folder: Path) -> None:
-    """PostgreSQL by its parts, and uploads."""
+    """PostgreSQL by its parts, and uploads to a folder that the environment names."""
     parts = ", ".join(f'"{name}": os.environ["DB_{name}"]' for name in ("NAME", "USER", "PASSWORD", "HOST", "PORT"))
     database = f'DATABASES = {{"default": {{"ENGINE": "django.db.backends.postgresql", {parts}}}}}\n'
     base(folder, 'import os\nMEDIA_URL = "/media/"\nMEDIA_ROOT = os.environ["MEDIA_ROOT"]\n' + database)

@@ -52,14 +52,14 @@ def ansible(*arguments: str, **environment: str) -> subprocess.CompletedProcess[
 class Site:
     """One project on its host."""
 
-    def __init__(self, name: str, folder: Path, host: LabHost) -> None:
-        self.name, self.folder, self.host = name, folder, host
+    def __init__(self, name: str, folder: Path, host: LabHost, addresses: dict[str, str]) -> None:
+        self.name, self.folder, self.host, self.addresses = name, folder, host, addresses
         self.told = ""  # what its first deploy said
 
-    @cached_property
+    @property
     def address(self) -> str:
         """The address of the host's container, at which each project has a port."""
-        return self.host.run("hostname -I").split()[0]
+        return self.addresses[self.host.name]
 
     @cached_property
     def inventory(self) -> list[str]:
@@ -78,7 +78,7 @@ class Site:
 
     def play(self, playbook: str = "site.yml", *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run a playbook with the project's inventory."""
-        place = {"PROJECTS_FOLDER": str(self.folder.parent), "PROJECTS_ADDRESS": self.address}
+        place = {"PROJECTS_FOLDER": str(self.folder.parent), "PROJECTS_ADDRESSES": json.dumps(self.addresses)}
         return ansible(*self.inventory, "--diff", *arguments, playbook, **place)
 
     def make(self) -> None:
@@ -169,13 +169,14 @@ class Sites:
         self.coming: dict[str, Future[None]] = {}
         self.workers = []
         inventory = str(Path(os.environ["MOLECULE_EPHEMERAL_DIRECTORY"]) / "inventory")
+        found = {name: testinfra.get_host(f"ansible://{name}", ansible_inventory=inventory) for name in HOSTS}
+        self.hosts = {name: LabHost(host) for name, host in found.items()}
+        addresses = {name: host.run("hostname -I").split()[0] for name, host in self.hosts.items()}
         for name, projects in HOSTS.items():
-            host = LabHost(testinfra.get_host(f"ansible://{name}", ansible_inventory=inventory))
             self.workers.append(ThreadPoolExecutor(1))
             for project in projects:
                 kind = Inspected if project == "compose" else Site
-                self.found[project] = kind(project, folder / project, host)
-                assert self.found[project].address  # by the one thread that uses the host's connection
+                self.found[project] = kind(project, folder / project, self.hosts[name], addresses)
                 self.coming[project] = self.workers[-1].submit(self.found[project].make)
 
     def __getitem__(self, name: str) -> Site:

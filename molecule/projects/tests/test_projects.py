@@ -7,6 +7,7 @@ import sqlite3
 from typing import Any
 
 import pytest
+from lab_host import LabHost
 from sites import PROJECTS, Site, Sites
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import ClientConnection
@@ -120,18 +121,36 @@ def test_production_settings_and_extra(sites: Sites) -> None:
     assert "The project brings daphne 4.0.0, whose vulnerabilities" in site.told
 
 
-def test_postgresql_gunicorn_and_uploads(sites: Sites) -> None:
-    site = sites.settled("shop")
-    kept = talk(site, "into PostgreSQL")["kept"]
-    query = "runuser --user postgres -- psql --no-align --tuples-only --dbname shop --command %s"
-    assert site.host.run(query, "SELECT count(*) FROM chat_message").strip() == str(kept)
-    assert site.host.run(query, "SELECT tableowner FROM pg_tables WHERE tablename = 'chat_message'").strip() == "shop"
-    assert site.variables["vault_postgresql_password"].split()[0] not in site.told
-    assert site.about()["asgi"] is False
+def asked(host: LabHost, query: str, database: str = "shop") -> str:
+    """Ask a host's PostgreSQL as a user who may see everything."""
+    psql = "runuser --user postgres -- psql --no-align --tuples-only --dbname %s --command %s"
+    return host.run(psql, database, query).strip()
+
+
+def upload(site: Site) -> None:
+    """Have the project keep a file, and nginx serve it."""
     status, _, body = site.request("/upload/a.txt", "POST", "text")
     assert (status, json.loads(body)["url"]) == (200, "/media/a.txt")
     status, headers, body = site.request("/media/a.txt")
     assert (status, body, headers["x-content-type-options"]) == (200, "text", "nosniff")
+
+
+def test_uploads_to_a_folder_of_the_code(sites: Sites) -> None:
+    """It is taken over with what was committed in it, and belongs to no release."""
+    site = sites["split"]
+    assert site.request("/media/logo.txt")[::2] == (200, "committed")
+    upload(site)
+    assert sorted(site.host.run("ls /srv/split/shared/media").split()) == ["a.txt", "logo.txt"]
+
+
+def test_postgresql_of_another_host_gunicorn_and_uploads(sites: Sites) -> None:
+    site, database = sites.settled("shop"), sites.hosts["projects-1"]
+    kept = talk(site, "into PostgreSQL")["kept"]
+    assert asked(database, "SELECT count(*) FROM chat_message") == str(kept)
+    assert asked(database, "SELECT tableowner FROM pg_tables WHERE tablename = 'chat_message'") == "shop"
+    assert site.variables["vault_postgresql_password"].split()[0] not in site.told
+    assert site.about()["asgi"] is False
+    upload(site)
     assert site.changed(site.play())[0] == 0, "a second run changes something"
 
 
@@ -151,3 +170,22 @@ def test_session_and_origin(sites: Sites) -> None:
     assert talk(site, "hello")["user"] == "proof"
     assert refusal(site, token="nosuchsession") == 403
     assert refusal(site, origin="https://foreign.invalid") == 403
+
+
+def test_project_is_removed_with_its_database(sites: Sites) -> None:
+    """The last of these tests: nothing of it is left on either host, and others have not noticed."""
+    site, database = sites.settled("shop"), sites.hosts["projects-1"]
+    others = [sites[name] for name in ("quick", "tokens", "letters")]
+    opened = [other.open() for other in others]
+    site.changed(site.play("playbooks/remove.yml", "--extra-vars", "remove_data=true"))
+    found = "SELECT (SELECT count(*) FROM {} WHERE {} = 'shop')"
+    assert asked(database, found.format("pg_database", "datname"), "postgres") == "0"
+    assert asked(database, found.format("pg_roles", "rolname"), "postgres") == "0"
+    assert "shop" not in database.run("cat /etc/postgresql/*/main/pg_hba.conf")
+    left = "find /srv /etc /usr/local /run /var/log/nginx -name '*shop*' -not -path '*/ssl/*' 2>/dev/null || true"
+    assert site.host.run(left) == ""
+    for other, websocket in zip(others, opened, strict=True):
+        with websocket:
+            websocket.send("still here")
+            said(websocket, "still here")
+        assert other.about()["debug"] is False
