@@ -5,8 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from ansible.plugins.loader import init_plugin_loader
 
 ROOT = Path(__file__).resolve().parents[1]
+
+init_plugin_loader()  # as every command of Ansible's does first
 
 
 @pytest.fixture(scope="session")

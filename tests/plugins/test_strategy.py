@@ -13,9 +13,7 @@ from typing import Any
 import pytest
 from ansible._internal._datatag._tags import Origin
 from ansible._internal._templating._jinja_bits import AnsibleEnvironment, _TemplateCompileContext
-from ansible.plugins.loader import init_plugin_loader
 
-init_plugin_loader()  # as ansible-playbook does before it loads a strategy
 ROOT = Path(__file__).resolve().parents[2]
 PLAY = """
 - hosts: localhost

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 from ansible.parsing.dataloader import DataLoader
-from ansible.plugins.loader import init_plugin_loader
 from ansible.template import Templar, trust_as_template
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -28,9 +27,6 @@ INVENTORY = {
     "_asgi_generation": "0123456789ab-c0ffee",
 }
 ROLES = ("base", "redis", "postgresql", "release", "asgi", "nginx", "handshake")
-
-
-init_plugin_loader()
 
 
 def role_variables() -> dict[str, Any]:
