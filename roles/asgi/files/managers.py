@@ -7,13 +7,12 @@ Standard library only: this runs on hosts.
 
 from __future__ import annotations
 
-import http.client
+import functools
 import os
 import shlex
 import socket
 import subprocess
 import time
-import xmlrpc.client
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -125,21 +124,22 @@ class Systemd:
         return [dict(line.split("=", 1) for line in block.splitlines()) for block in shown.strip().split("\n\n")]
 
 
-class _Connection(http.client.HTTPConnection):
-    """HTTP over supervisor's unix socket."""
+def interface(path: Path) -> Any:
+    """Return supervisor's XML-RPC interface on a unix socket."""
+    # Imported here: both take as long as all else that this program imports, and systemd needs neither.
+    import http.client
+    import xmlrpc.client
 
-    def connect(self) -> None:
-        """Connect to the socket instead of an address."""
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.connect(self.host)
+    class Connection(http.client.HTTPConnection):
+        def connect(self) -> None:
+            self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            self.sock.connect(str(path))
 
+    class Transport(xmlrpc.client.Transport):
+        def make_connection(self, host: Any) -> http.client.HTTPConnection:
+            return Connection("localhost")
 
-class _Transport(xmlrpc.client.Transport):
-    """XML-RPC over supervisor's unix socket."""
-
-    def make_connection(self, host: Any) -> http.client.HTTPConnection:
-        """Return the connection."""
-        return _Connection(str(Supervisor.SOCKET))
+    return xmlrpc.client.ServerProxy("http://localhost", transport=Transport())
 
 
 class Supervisor:
@@ -160,7 +160,11 @@ class Supervisor:
     def __init__(self, app: str, home: Path) -> None:
         """Take the project's name and its folder."""
         self.app, self.home = app, home
-        self.server = xmlrpc.client.ServerProxy("http://localhost", transport=_Transport())
+
+    @functools.cached_property
+    def server(self) -> Any:
+        """Supervisor itself."""
+        return interface(self.SOCKET)
 
     @staticmethod
     def name(group: Group) -> str:
@@ -298,6 +302,8 @@ class Supervisor:
 
     def _call(self, method: str, *arguments: Any) -> Any:
         """Call a method of supervisor (http://supervisord.org/api.html); raise Unmanageable where it cannot be."""
+        import xmlrpc.client
+
         try:
             return getattr(self.server.supervisor, method)(*arguments)
         except xmlrpc.client.Fault as fault:
