@@ -14,16 +14,23 @@ import tarfile
 import tempfile
 import typing as t
 from pathlib import Path
+from urllib.parse import unquote
 
 Member = tuple[tarfile.TarInfo, bytes]
 LINK = "160000"  # the mode of a submodule in a tree
 HINTS = {
     "Permission denied (publickey": "The server takes none of the keys that it was offered: set release_deploy_key to "
     "the text of one that it takes.",
-    "Host key verification failed": "The server has another key than the one in this machine's known_hosts.",
+    "REMOTE HOST IDENTIFICATION HAS CHANGED": "The server has another key than the one in this machine's known_hosts.",
+    "Host key verification failed": "This machine's known_hosts does not have the server: log in to it once by ssh, or "
+    "set release_deploy_key, with which its key is taken down.",
     "could not read Username": "The repository is not public: write release_repository as git@host:path and set "
     "release_deploy_key, or put a token into the address: https://user:token@host/path.",
+    "could not read Password": "Write user and token into the address: https://user:token@host/path.",
 }
+# What a hook of git, from which a deploy may be started, says of its own repository.
+OTHERS = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX", "GIT_COMMON_DIR", "GIT_OBJECT_DIRECTORY",
+          "GIT_ALTERNATE_OBJECT_DIRECTORIES", "GIT_QUARANTINE_PATH", "GIT_NAMESPACE")  # fmt: skip
 
 
 class SourceError(Exception):
@@ -36,7 +43,9 @@ class Git:
     def __init__(self, key: str = "") -> None:
         """Take the text of a private SSH key."""
         self._key = key
-        self._environment = {**os.environ, "GIT_TERMINAL_PROMPT": "0"}
+        # Files of Git LFS are left as pointers, which are told of: a clone without a remote cannot fetch them.
+        own = {"GIT_TERMINAL_PROMPT": "0", "GIT_LFS_SKIP_SMUDGE": "1"}
+        self._environment = {name: value for name, value in os.environ.items() if name not in OTHERS} | own
         self._stack = contextlib.ExitStack()
 
     def __enter__(self) -> Git:
@@ -45,8 +54,10 @@ class Git:
             file = self._stack.enter_context(tempfile.NamedTemporaryFile("w", prefix="release-key-"))  # of mode 0600
             file.write("\n".join(self._key.strip().splitlines()) + "\n")
             file.flush()
-            # No other key is offered: servers count the tries, and one of the agent's may be another project's.
-            options = ("IdentitiesOnly=yes", "IdentityAgent=none", "BatchMode=yes", "StrictHostKeyChecking=accept-new")
+            # No other key is offered: servers count the tries, and one of the agent's may be another project's. Nor is
+            # a connection shared, which may have been opened with another key, or outlive this one.
+            options = ("IdentitiesOnly=yes", "IdentityAgent=none", "ControlPath=none", "BatchMode=yes",
+                       "StrictHostKeyChecking=accept-new")  # fmt: skip
             words = ["ssh", "-i", file.name, *(word for one in options for word in ("-o", one))]
             self._environment["GIT_SSH_COMMAND"] = shlex.join(words)
         return self
@@ -57,21 +68,29 @@ class Git:
 
     def run(self, *arguments: str, cwd: Path, address: str = "") -> subprocess.CompletedProcess[bytes]:
         """Run git in a folder; an address, without the credentials in it, takes the place of the argument `ADDRESS`."""
-        environment = dict(self._environment)
-        bare = address
-        if found := re.match(r"(https?://)([^/@\s]*:[^/@\s]*)@([^/]+)", address):
+        environment, bare, settings = dict(self._environment), address, []
+        if found := re.match(r"(https?://)([^/@\s]*)@([^/]+)", address):
             # Arguments can be seen by every user of this machine, the environment only by its owner.
             bare = address.replace(f"{found[2]}@", "", 1)
-            secret = base64.b64encode(unquoted(found[2]).encode()).decode()
-            environment |= {
-                "GIT_CONFIG_COUNT": "1",
-                "GIT_CONFIG_KEY_0": f"http.{found[1]}{found[3]}/.extraHeader",
-                "GIT_CONFIG_VALUE_0": f"Authorization: Basic {secret}",
-            }
+            server = f"{found[1]}{found[3]}"
+            if ":" in found[2]:
+                secret = base64.b64encode(unquote(found[2]).encode()).decode()
+                settings = [(f"http.{server}/.extraHeader", f"Authorization: Basic {secret}")]
+            else:  # a user, for whom a credential helper may have the password
+                settings = [(f"credential.{server}.username", unquote(found[2]))]
+        count = int(environment.get("GIT_CONFIG_COUNT") or 0)
+        for number, (key, value) in enumerate(settings, count):
+            environment |= {f"GIT_CONFIG_KEY_{number}": key, f"GIT_CONFIG_VALUE_{number}": value}
+            environment["GIT_CONFIG_COUNT"] = str(number + 1)
         command = ["git", *(bare if one == "ADDRESS" else one for one in arguments)]
-        return subprocess.run(
-            command, cwd=cwd, env=environment, stdin=subprocess.DEVNULL, capture_output=True, check=False
-        )  # fmt: skip
+        try:
+            return subprocess.run(
+                command, cwd=cwd, env=environment, stdin=subprocess.DEVNULL, capture_output=True, check=False
+            )  # fmt: skip
+        except FileNotFoundError as error:
+            if error.filename != "git":  # but the folder
+                raise
+            raise SourceError("git is not installed on this machine, or not on its path") from error
 
     def output(self, *arguments: str, cwd: Path, address: str = "") -> bytes:
         """Run git and return what it printed; raise SourceError, in which credentials of an address do not show."""
@@ -82,11 +101,6 @@ class Git:
             said = re.sub(r"://[^/@\s]+@", "://***@", said)
             raise SourceError(f"git {arguments[0]} failed: {said}{hint}")
         return done.stdout
-
-
-def unquoted(text: str) -> str:
-    """A part of an address without its percent signs."""
-    return re.sub(r"%([0-9A-Fa-f]{2})", lambda found: chr(int(found[1], 16)), text)
 
 
 def commit_of(git: Git, clone: Path, version: str) -> str:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import base64
+import functools
+import http.server
 import importlib.util
 import json
 import os
 import subprocess
 import tarfile
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -221,7 +226,7 @@ def test_deploy_key_is_given_to_ssh_alone(pack: Any, repository: Path, notes: Pa
     result = pack(repository=f"ssh://git@127.0.0.1{repository}", version="v1", deploy_key=KEY)
     assert "backend/manage.py" in names(result)
     arguments = (notes / "arguments").read_text().splitlines()
-    assert {"IdentitiesOnly=yes", "IdentityAgent=none", "BatchMode=yes"} <= set(arguments)
+    assert {"IdentitiesOnly=yes", "IdentityAgent=none", "ControlPath=none", "BatchMode=yes"} <= set(arguments)
     assert "StrictHostKeyChecking=accept-new" in arguments
     assert "hunter2" not in str(arguments) + str(result)
     assert (notes / "mode").read_text() == "600\n"
@@ -229,15 +234,94 @@ def test_deploy_key_is_given_to_ssh_alone(pack: Any, repository: Path, notes: Pa
     assert not Path(arguments[arguments.index("-i") + 1]).exists(), "the key is left on the controller"
 
 
-def test_credentials_of_an_address_are_no_argument(pack: Any, notes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("user", ["user:hunter2%21", "hunter2"])
+def test_credentials_of_an_address_are_no_argument(pack: Any, notes: Path, user: str) -> None:
     real = subprocess.run(["sh", "-c", "command -v git"], capture_output=True, text=True, check=True).stdout.strip()
     (notes / "git").write_text(f'#!/bin/sh\necho "$@" >> "$NOTES/git-arguments"\nexec {real} "$@"\n')
     (notes / "git").chmod(0o755)
-    result = pack(repository="http://user:hunter2%21@127.0.0.1:1/project.git", version="main")
+    result = pack(repository=f"http://{user}@127.0.0.1:1/project.git", version="main")
     assert result["failed"]
     told = (notes / "git-arguments").read_text()
     assert "http://127.0.0.1:1/project.git" in told and "hunter2" not in told
     assert "hunter2" not in "".join(str(path.read_bytes()) for path in notes.parent.rglob("config"))
+
+
+class Private(http.server.SimpleHTTPRequestHandler):
+    """Gives a folder to user `mé` with the password `hunter2!`, and to nobody else."""
+
+    def do_GET(self) -> None:
+        """Give a file, or ask who wants it."""
+        wanted = "Basic " + base64.b64encode("mé:hunter2!".encode()).decode()
+        if self.headers.get_all("Authorization") == [wanted]:
+            super().do_GET()
+        else:
+            self.send_response(401)
+            self.send_header("WWW-Authenticate", 'Basic realm="x", charset="UTF-8"')
+            self.end_headers()
+
+    def log_message(self, *_: Any) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def private(repository: Path) -> Iterator[str]:
+    """Address of a server that gives the repository to one user."""
+    git(repository, "update-server-info")
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Private, directory=str(repository)))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"127.0.0.1:{server.server_port}/.git"
+    server.shutdown()
+    server.server_close()
+
+
+def test_credentials_of_an_address_are_used(pack: Any, private: str) -> None:
+    assert "backend/manage.py" in names(pack(repository=f"http://m%C3%A9:hunter2%21@{private}", version="v1"))
+    assert "put a token into the address" in pack(repository=f"http://{private}", version="v1")["msg"]
+
+
+def test_user_of_an_address_has_what_a_credential_helper_says(
+    pack: Any, private: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "Write user and token" in pack(repository=f"http://m%C3%A9@{private}", version="v1")["msg"]
+    monkeypatch.setenv("GIT_CONFIG_COUNT", "1")
+    monkeypatch.setenv("GIT_CONFIG_KEY_0", "credential.helper")
+    monkeypatch.setenv("GIT_CONFIG_VALUE_0", "!f() { echo password=hunter2!; }; f")
+    assert "backend/manage.py" in names(pack(repository=f"http://m%C3%A9@{private}", version="v1"))
+
+
+def test_hook_of_another_repository_does_not_matter(
+    pack: Any, repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A deploy from a post-receive hook finds GIT_DIR set."""
+    (repository / ".gitignore").write_text("*.sqlite3\n")
+    (repository / "db.sqlite3").write_text("data")
+    git(tmp_path, "init", "-q", "--bare", "other")
+    monkeypatch.setenv("GIT_DIR", str(tmp_path / "other"))
+    packed = names(pack(folder=str(repository)))
+    assert "db.sqlite3" not in packed and "backend/manage.py" in packed
+    assert "backend/new.py" in names(pack(repository=str(repository), version="main"))
+
+
+def test_machine_without_git_is_told(pack: Any, repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    for source in ({"folder": str(repository)}, {"repository": str(repository)}):
+        assert "git is not installed on this machine" in pack(**source)["msg"]
+
+
+def test_lfs_leaves_pointers(pack: Any, repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its filter would fail: there is no remote to fetch from."""
+    (repository / ".gitattributes").write_text("*.png filter=lfs\n")
+    (repository / "logo.png").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:aa\nsize 1\n")
+    git(repository, "add", ".")
+    git(repository, "commit", "-qm", "a picture")
+    for number, (key, value) in enumerate(
+        [("filter.lfs.required", "true"), ("filter.lfs.smudge", 'test "$GIT_LFS_SKIP_SMUDGE" = 1 && cat')]
+    ):
+        monkeypatch.setenv(f"GIT_CONFIG_KEY_{number}", key)
+        monkeypatch.setenv(f"GIT_CONFIG_VALUE_{number}", value)
+        monkeypatch.setenv("GIT_CONFIG_COUNT", str(number + 1))
+    result = pack(repository=str(repository), version="main")
+    assert "logo.png" in names(result) and "logo.png" in result["notices"][0]
 
 
 def test_commit_that_no_branch_has(pack: Any, repository: Path) -> None:
