@@ -2,9 +2,9 @@
 
 Packs a local folder (`folder`), or a `version` (branch, tag or commit) of a git `repository`, into a tar file that has
 the same bytes for the same content, so that many hosts share one and an unchanged source makes nothing new. Submodules
-are packed with it. From a folder it takes what git would (files that .gitignore names stay behind) where the folder is
-in a work tree, else all but well-known debris. The file `marker` comes last in it, so that a folder that has it was
-unpacked whole. Beside the source, it reads what the project needs: requirements files of any kind become one list.
+are packed with it. From a folder it takes what git would, be it in a work tree or not: files that .gitignore names stay
+behind, and well-known debris. The file `marker` comes last in it, so that a folder that has it was unpacked whole.
+Beside the source, it reads what the project needs: requirements files of any kind become one list.
 
     - name: Source is packed
       release_archive:
@@ -35,6 +35,7 @@ import io
 import json
 import os
 import tarfile
+import tempfile
 import typing as t
 from pathlib import Path, PurePosixPath
 
@@ -61,25 +62,35 @@ DEBRIS = {".git", ".hg", ".svn", "__pycache__", ".venv", "venv", "node_modules",
 POINTER = b"version https://git-lfs.github.com/spec/"
 
 
-def folder_files(folder: Path, submodules: bool) -> list[str]:
+def listed(folder: Path, notices: list[str]) -> list[str]:
+    """List what git would take of a folder, repositories within as one name: by its own, else by files .gitignore."""
+    git, wanted = Git(), ("ls-files", "-z", "--others", "--exclude-standard")
+    found = git.run(*wanted, "--cached", cwd=folder)
+    if b"dubious ownership" in found.stderr:
+        told = "belongs to another user, so git does not look into its repository; only .gitignore was looked at."
+        notices.append(f"{folder} {told}")
+    within = found.returncode == 0 and found.stdout  # else in no repository, or in one that ignores all of the folder
+    if not within:
+        with tempfile.TemporaryDirectory() as empty:
+            git.output("init", "--quiet", empty, cwd=folder)
+            found = git.run(f"--git-dir={empty}/.git", "--work-tree=.", *wanted, cwd=folder)
+    names = [os.fsdecode(name) for name in found.stdout.split(b"\0") if name]
+    return [name.rstrip("/") for name in names] if within else names
+
+
+def folder_files(folder: Path, submodules: bool, notices: list[str]) -> list[str]:
     """List the files of a folder that belong to a release, relative to it, sorted."""
-    listed = Git().run("ls-files", "-z", "--cached", "--others", "--exclude-standard", cwd=folder)
-    if listed.returncode == 0 and listed.stdout:
-        given = [os.fsdecode(name).rstrip("/") for name in listed.stdout.split(b"\0") if name]
-        names = [name for name in given if os.path.lexists(folder / name)]
-        # git lists a submodule, or a repository within, as one name.
-        for inner in [name for name in names if (folder / name).is_dir() and not (folder / name).is_symlink()]:
-            if submodules and not (folder / inner / ".git").exists():
+    names = []
+    for name in listed(folder, notices):
+        path = folder / name
+        if path.is_dir() and not path.is_symlink():  # a submodule, or a repository within, is one name
+            if submodules and not (path / ".git").exists():
                 told = "is a submodule that is not checked out. Run git submodule update --init --recursive"
-                raise SourceError(f"release_folder: {folder / inner} {told}, or write release_submodules: false")
-            names += [f"{inner}/{name}" for name in folder_files(folder / inner, True)] if submodules else []
-    else:
-        names = [
-            os.path.relpath(os.path.join(parent, name), folder)
-            for parent, folders, files in os.walk(folder)
-            if not DEBRIS.intersection(PurePosixPath(os.path.relpath(parent, folder)).parts)
-            for name in (*files, *(link for link in folders if os.path.islink(os.path.join(parent, link))))
-        ]
+                raise SourceError(f"release_folder: {path} {told}, or write release_submodules: false")
+            if submodules or name.endswith("/"):  # a repository in a folder that is none
+                names += [f"{name.rstrip('/')}/{inner}" for inner in folder_files(path, True, notices)]
+        elif path.is_symlink() or path.is_file():
+            names.append(name)
     return sorted(name for name in names if not DEBRIS.intersection(PurePosixPath(name).parts))
 
 
@@ -114,18 +125,15 @@ def digest(members: list[Member]) -> str:
     summary = hashlib.sha256()
     for info, content in members:
         head = f"{info.name}\0{info.mode:o}\0{info.linkname}\0{hashlib.sha256(content).hexdigest()}\n"
-        summary.update(head.encode())
+        summary.update(head.encode(errors="surrogateescape"))  # names may be of any encoding
     return summary.hexdigest()[:12]
 
 
-def from_folder(folder: Path, submodules: bool) -> tuple[str, list[Member]]:
+def from_folder(folder: Path, submodules: bool, notices: list[str]) -> tuple[str, list[Member]]:
     """Return the release's name and the members of a local folder."""
     if not folder.is_dir():
         raise SourceError(f"release_folder: there is no folder {folder} on the controller")
-    names = [
-        name for name in folder_files(folder, submodules) if (folder / name).is_symlink() or (folder / name).is_file()
-    ]
-    members = [member(name, folder / name) for name in names]
+    members = [member(name, folder / name) for name in folder_files(folder, submodules, notices)]
     return digest(members), members
 
 
@@ -140,6 +148,19 @@ def from_repository(
     members = members_of(git.output("archive", "--format=tar", commit, cwd=clone))
     # Without its submodules a commit is another release.
     return (digest(members) if submodules(git, clone, commit) else commit[:12]), members
+
+
+def readable(members: list[Member]) -> dict[str, bytes]:
+    """The contents of files by their paths, also by those that lead to them through links."""
+    contents = {info.name: content for info, content in members if info.isfile()}
+    for link in [info for info, _ in members if info.issym()]:
+        target = os.path.normpath(os.path.join(os.path.dirname(link.name), link.linkname))
+        if target in contents:
+            contents[link.name] = contents[target]
+        else:
+            below = [name for name in contents if name.startswith(f"{target}/")]
+            contents |= {link.name + name.removeprefix(target): contents[name] for name in below}
+    return contents
 
 
 def needs_of(contents: dict[str, bytes], wanted: t.Mapping[str, t.Any], release: str, cache: Path) -> dict[str, t.Any]:
@@ -167,15 +188,14 @@ def archive(wanted: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
     cache = Path(wanted["cache"]).expanduser().absolute()
     notices: list[str] = []
     if wanted["folder"]:
-        release, members = from_folder(Path(wanted["folder"]).expanduser(), wanted["submodules"])
+        release, members = from_folder(Path(wanted["folder"]).expanduser(), wanted["submodules"], notices)
     else:
         with Git(wanted["deploy_key"]) as git:
             release, members = from_repository(git, wanted, cache, notices)
     pointers = [info.name for info, content in members if content.startswith(POINTER)]
     if pointers:
         notices.append(f"Git LFS has the content of {', '.join(pointers[:4])}; the release has only pointers to it.")
-    contents = {info.name: content for info, content in members if info.isfile()}
-    needs = needs_of(contents, wanted, release, cache)
+    needs = needs_of(readable(members), wanted, release, cache)
     target = cache / "releases" / f"{release}.tar.gz"
     if not target.exists():
         pack([*members, (tarfile.TarInfo(wanted["marker"]), b"")], target)

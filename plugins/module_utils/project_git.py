@@ -44,7 +44,7 @@ class Git:
         """Take the text of a private SSH key."""
         self._key = key
         # Files of Git LFS are left as pointers, which are told of: a clone without a remote cannot fetch them.
-        own = {"GIT_TERMINAL_PROMPT": "0", "GIT_LFS_SKIP_SMUDGE": "1"}
+        own = {"GIT_TERMINAL_PROMPT": "0", "GIT_LFS_SKIP_SMUDGE": "1", "LC_ALL": "C"}  # in which its words are known
         self._environment = {name: value for name, value in os.environ.items() if name not in OTHERS} | own
         self._stack = contextlib.ExitStack()
 

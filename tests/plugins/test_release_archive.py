@@ -101,6 +101,50 @@ def test_ignored_files_stay_behind_in_a_work_tree(pack: Any, project: Path) -> N
     assert "backend/db.sqlite3" not in packed
 
 
+def test_ignored_files_stay_behind_without_a_repository(pack: Any, project: Path) -> None:
+    """As in an archive that was downloaded; also of a repository in a folder that is none, and of one's parent."""
+    (project / ".gitignore").write_text("*.sqlite3\n!keep.sqlite3\n/media/\n")
+    (project / "backend" / ".gitignore").write_text("/local.py\n")
+    for name in ("db.sqlite3", "keep.sqlite3", "media/a.png", "backend/local.py", "backend/media/b.png"):
+        (project / name).parent.mkdir(exist_ok=True)
+        (project / name).write_text("data")
+    wanted = {
+        ".gitignore", "link", "keep.sqlite3", "backend/.gitignore", "backend/manage.py", "backend/media/b.png",
+        "backend/requirements/base.txt", "backend/requirements/production.txt",
+    }  # fmt: skip
+    assert names(pack(folder=str(project))) == wanted
+    git(project / "backend", "init", "-q")
+    assert names(pack(folder=str(project), submodules=False)) == wanted
+    git(project.parent, "init", "-q")
+    (project.parent / ".gitignore").write_text("*\n")
+    assert names(pack(folder=str(project))) == wanted
+
+
+def test_folder_of_another_user_is_told(pack: Any, project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    git(project, "init", "-q")
+    (project / ".gitignore").write_text("*.sqlite3\n")
+    (project / "db.sqlite3").write_text("data")
+    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
+    result = pack(folder=str(project))
+    assert "db.sqlite3" not in names(result) and "backend/manage.py" in names(result)
+    assert "belongs to another user" in result["notices"][0]
+
+
+def test_folder_in_a_larger_repository(pack: Any, project: Path) -> None:
+    """What git tracks is taken although it is ignored."""
+    git(project.parent, "init", "-q")
+    (project.parent / ".gitignore").write_text("*.sqlite3\n/cache\n")
+    for name in ("seed.sqlite3", "db.sqlite3"):
+        (project / name).write_text("data")
+    git(project.parent, "add", "--force", "project/seed.sqlite3")
+    assert {"seed.sqlite3"} == {name for name in names(pack(folder=str(project))) if name.endswith("3")}
+
+
+def test_names_of_any_encoding_are_packed(pack: Any, project: Path) -> None:
+    (project / os.fsdecode(b"b\xfccher.txt")).write_text("latin-1")
+    assert os.fsdecode(b"b\xfccher.txt") in names(pack(folder=str(project)))
+
+
 def test_same_content_has_the_same_name_and_bytes(pack: Any, project: Path, tmp_path: Path) -> None:
     first = pack(folder=str(project))
     content = Path(first["path"]).read_bytes()
@@ -134,6 +178,17 @@ def test_requirements_are_followed(pack: Any, project: Path) -> None:
     assert pack(**wanted)["requirements_hash"] == before
     (project / "backend" / "requirements" / "base.txt").write_text("Django<6\n")
     assert pack(**wanted)["requirements_hash"] != before
+
+
+@pytest.mark.parametrize("link", ["file", "folder"])
+def test_requirements_behind_a_link_are_read(pack: Any, project: Path, link: str) -> None:
+    (project / "backend" / "file.txt").symlink_to("requirements/base.txt")
+    (project / "folder").symlink_to("backend/requirements")
+    wanted, lines = {
+        "file": ("backend/file.txt", ["Django"]), "folder": ("folder/production.txt", ["Django", "gunicorn"]),
+    }[link]  # fmt: skip
+    result = pack(folder=str(project), requirements=[wanted])
+    assert json.loads(Path(result["requirements"]).read_text())["lines"] == lines
 
 
 def test_missing_requirements_are_named(pack: Any, project: Path) -> None:
