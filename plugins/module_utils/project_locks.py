@@ -7,6 +7,7 @@ conditions on, so that what is for Windows or for another Python stays behind on
 from __future__ import annotations
 
 import itertools
+import json
 import os
 import re
 import tomllib
@@ -23,7 +24,7 @@ from packaging.version import InvalidVersion, Version
 ALWAYS = 'python_version >= "0"'
 NEVER = 'python_version < "0"'
 EXTRA = re.compile(r"""\bextra\s*(==|!=)\s*(['"])([^'"]+)\2""")
-PUBLIC = "pypi.org"  # the index that nobody has to name; others in a lock file are told of
+PUBLIC = "pypi.org"  # the host of the index that nobody has to name; others in a lock file are told of
 
 
 class RequirementsError(Exception):
@@ -55,10 +56,9 @@ class Dependency:
 
     def line(self) -> str:
         """It as a line of a requirements file."""
-        if self.place.startswith(("-e ", "./", "../")):
-            return with_marker(self.place, self.marker)
-        named = self.name + (f"[{','.join(self.extras)}]" if self.extras else "")
-        return with_marker(f"{named} @ {self.place}" if self.place else named + specifier(self.versions), self.marker)
+        if self.place:
+            return with_marker(placed(self.name, self.extras, self.place), self.marker)
+        return with_marker(self.name + bracketed(self.extras) + specifier(self.versions), self.marker)
 
     def fits(self, version: str) -> bool:
         """Whether a locked version is one of those that it allows."""
@@ -81,7 +81,19 @@ class Locked:
     needs: dict[str, list[Dependency]] = field(default_factory=dict)  # by the extra that brings them, "" for all
 
 
-def with_marker(line: str, marker: str) -> str:
+def bracketed(extras: Iterable[str]) -> str:
+    """Extras as they stand behind a name."""
+    return f"[{','.join(extras)}]" if extras else ""
+
+
+def placed(name: str, extras: Iterable[str], place: str) -> str:
+    """The line of a package that comes from a place: one of the source itself is named by its path."""
+    if place.startswith(("-e ", "./", "../")):
+        return place + bracketed(extras)
+    return f"{name}{bracketed(extras)} @ {place}"
+
+
+def with_marker(line: str, marker: str = "") -> str:
     """A line that holds under a condition."""
     return f"{line} ; {marker}" if marker else line
 
@@ -218,9 +230,10 @@ def hashed(line: str, hashes: Iterable[str]) -> str:
 
 def git_place(address: str, commit: str = "", subdirectory: str = "") -> str:
     """Where a package from git comes from."""
+    address = address.removeprefix("git+")
     if scp := re.fullmatch(r"([\w.-]+@[\w.-]+):(?!//)(.+)", address):
         address = f"ssh://{scp[1]}/{scp[2]}"
-    place = f"git+{address.removeprefix('git+')}"
+    place = f"git+{address}"
     return place + (f"@{commit}" if commit else "") + (f"#subdirectory={subdirectory}" if subdirectory else "")
 
 
@@ -235,7 +248,7 @@ def path_place(folder: str, path: str, editable: bool = False) -> str:
 
 def foreign_notice(name: str, indexes: Iterable[str]) -> list[str]:
     """A notice where packages are locked from an index that is not the public one."""
-    hosts = sorted({re.sub(r"^\w+://(?:[^/@]*@)?([^/]+).*", r"\1", one) for one in indexes if PUBLIC not in one})
+    hosts = sorted({re.sub(r"^\w+://(?:[^/@]*@)?([^/]+).*", r"\1", one) for one in indexes} - {PUBLIC})
     told = f"{name} takes packages from {', '.join(hosts)}; release_index or release_extra_indexes has to name it."
     return [told] if hosts else []
 
@@ -259,7 +272,10 @@ def from_line(name: str, line: str, sources: Mapping[t.Any, t.Any] | None = None
         raise RequirementsError(f'{name}: "{line}" is no requirement: {error}') from error
     key = canonicalize_name(wanted.name)
     source = (sources or {}).get(key)
-    place = wanted.url or (source_place(source, folder) if isinstance(source, Mapping) else "")
+    try:
+        place = wanted.url or (source_place(source, folder) if isinstance(source, Mapping) else "")
+    except RequirementsError as error:
+        raise RequirementsError(f"{name}: {key} {error}") from error
     marker = str(wanted.marker or "")
     return Dependency(key, str(wanted.specifier), tuple(sorted(wanted.extras)), marker, place)
 
@@ -273,6 +289,11 @@ def source_place(source: Mapping[str, t.Any], folder: str) -> str:
         return str(address)
     if path := source.get("path") or source.get("file"):
         return path_place(folder, str(path), bool(source.get("editable") or source.get("develop")))
+    if source.get("workspace"):
+        raise RequirementsError(
+            "is a member of the workspace, of which only its uv.lock tells more. Make it with uv lock, and name it: "
+            "release_requirements: [../uv.lock]"
+        )
     return ""
 
 
@@ -350,10 +371,11 @@ class Pyproject:
         return from_line(self.file, line, sources, self._folder)
 
     def _of_project(self, chosen: Collection[str]) -> list[Dependency]:
-        lines = list(self.project.get("dependencies") or [])
-        for extra in chosen:
-            lines += (self.project.get("optional-dependencies") or {}).get(extra, [])
-        return [self._line(str(line)) for line in lines]
+        lists = [self.project.get("dependencies") or []]
+        lists += [(self.project.get("optional-dependencies") or {}).get(extra, []) for extra in chosen]
+        if not all(isinstance(one, list) for one in lists):
+            raise TypeError("dependencies are no list")
+        return [self._line(str(line)) for one in lists for line in one]
 
     def _of_poetry(self, chosen: Collection[str]) -> list[Dependency]:
         if self.project.get("dependencies"):
@@ -387,6 +409,11 @@ def read_pyproject(project: Pyproject, chosen: Collection[str]) -> Needs:
     """What a pyproject.toml without a lock file says."""
     needs = Needs(python=project.python, files=project.dynamic_files())
     needs.lines = [dependency.line() for dependency in project.dependencies(chosen)]
+    settings: Mapping[str, t.Any] = project.tool.get("uv") or {}
+    needs.overrides = [str(one) for one in settings.get("override-dependencies") or []]
+    needs.constraints = [str(one) for one in settings.get("constraint-dependencies") or []]
+    indexes = [*(settings.get("index") or []), *(project.poetry.get("source") or [])]
+    needs.notices = foreign_notice(project.file, {str(one["url"]) for one in indexes if one.get("url")})
     declares = "dependencies" in project.project or project.poetry.get("dependencies")
     if not declares and not needs.files and not chosen:
         raise RequirementsError(
@@ -400,13 +427,13 @@ def read_pyproject(project: Pyproject, chosen: Collection[str]) -> Needs:
 # --- uv.lock --------------------------------------------------------------------------------------------------------
 
 
-def read_uv(name: str, text: str, folder: str, project: Pyproject | None, chosen: Collection[str]) -> Needs:
-    """What a uv.lock says, as `uv export --frozen --no-dev --no-emit-project` does."""
+def read_uv(name: str, text: str, folder: str, projects: list[Pyproject], chosen: Collection[str]) -> Needs:
+    """What a uv.lock says, as `uv export --frozen --no-dev --no-emit-project` does, of the first project in it."""
     data = toml(name, text)
     if data.get("version") != 1:
         raise RequirementsError(f"{name} is of format {data.get('version')}, and only 1 is known")
     tables: list[dict[str, t.Any]] = data.get("package") or []
-    root = uv_root(name, tables, project)
+    root = uv_root(name, tables, projects)
     extras, groups = root.get("optional-dependencies") or {}, root.get("dev-dependencies") or {}
     if unknown := set(chosen) - {*extras, *groups}:
         known = ", ".join(sorted({*extras, *groups})) or "none"
@@ -433,15 +460,29 @@ def read_uv(name: str, text: str, folder: str, project: Pyproject | None, chosen
     return needs
 
 
-def uv_root(name: str, tables: list[dict[str, t.Any]], project: Pyproject | None) -> dict[str, t.Any]:
-    """The project's own package in a lock file of uv."""
-    local = [one for one in tables if {"virtual", "editable", "directory"} & set(one.get("source") or {})]
-    if project:
-        local = [one for one in local if one["name"] == project.name] or local
-    here = [one for one in local if "." in one["source"].values()]
-    if not (found := here or local):
-        raise RequirementsError(f"{name} has no package that is the project itself")
-    return found[0]
+def members(tables: Iterable[Mapping[str, t.Any]]) -> list[t.Any]:
+    """The packages of a uv.lock that lie in the source."""
+    return [one for one in tables if {"virtual", "editable", "directory"} & set(one.get("source") or {})]
+
+
+def is_member(project: Pyproject, text: str) -> bool:
+    """Whether a uv.lock has a project in it."""
+    return any(one.get("name") == project.name for one in members(toml("uv.lock", text).get("package") or []))
+
+
+def uv_root(name: str, tables: list[dict[str, t.Any]], projects: list[Pyproject]) -> dict[str, t.Any]:
+    """The project's own package in a lock file of uv: of a workspace, the one that is the backend's."""
+    local = members(tables)
+    for project in projects:
+        if named := [one for one in local if one["name"] == project.name]:
+            return named[0]
+    here = [one for one in local if "." in one["source"].values()] or local
+    if len(here) != 1:
+        told = "has no package that is the project itself"
+        if here:
+            told = f"is a workspace of {', '.join(one['name'] for one in here)}, and release_backend is none of them"
+        raise RequirementsError(f"{name} {told}")
+    return here[0]
 
 
 def uv_edges(edges: Iterable[Mapping[str, t.Any]], active: Collection[str]) -> list[Dependency]:
@@ -570,31 +611,32 @@ def set_apart(packages: list[Locked], pythons: list[str]) -> None:
 # --- Pipfile.lock ---------------------------------------------------------------------------------------------------
 
 
-def read_pipfile(name: str, data: t.Any, folder: str) -> Needs:
-    """What the default part of a Pipfile.lock says."""
+def read_pipfile(name: str, text: str, folder: str, chosen: Collection[str]) -> Needs:
+    """What the default part of a Pipfile.lock says, and other parts that are chosen."""
+    try:
+        data = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise RequirementsError(f"{name} is no JSON: {error}") from error
     if not isinstance(data, Mapping) or not isinstance(data.get("default"), Mapping):
         raise RequirementsError(f"{name} has no packages under default: run pipenv lock")
+    if unknown := sorted(set(chosen) - set(data)):
+        known = ", ".join(sorted(set(data) - {"_meta", "default"})) or "none"
+        raise RequirementsError(f"release_requirements: {name} has no group {', '.join(unknown)}; it has: {known}")
     needs = Needs()
-    for key, table in sorted(data["default"].items()):
+    for key, table in [pair for part in ("default", *chosen) for pair in sorted(data[part].items())]:
         package = table if isinstance(table, Mapping) else {"version": str(table)}
-        extras = package.get("extras") or []
-        named = key + (f"[{','.join(sorted(extras))}]" if extras else "")
-        marker = str(package.get("markers") or "")
+        extras = sorted(package.get("extras") or [])
         place = pipfile_place(package, folder)
-        line = place if place.startswith(("-e ", "./", "../")) else f"{named} @ {place}" if place else None
-        if line is None:
-            version = str(package.get("version") or "")
-            line = named + ("" if version == "*" else version)
+        version = str(package.get("version") or "").removeprefix("*")
+        line = placed(key, extras, place) if place else key + bracketed(extras) + version
         hashes = [] if place.startswith(("git+", "-e ", ".")) else package.get("hashes") or []
-        needs.lines.append(hashed(with_marker(line, marker), hashes))
+        needs.lines.append(hashed(with_marker(line, str(package.get("markers") or "")), hashes))
     meta: Mapping[str, t.Any] = data.get("_meta") or {}
     requires: Mapping[str, t.Any] = meta.get("requires") or {}
-    if requires.get("python_full_version") or requires.get("python_version"):
-        needs.python = (
-            f"=={requires['python_version']}.*"
-            if requires.get("python_version")
-            else f"=={requires['python_full_version']}"
-        )
+    if requires.get("python_version"):
+        needs.python = f"=={requires['python_version']}.*"
+    elif requires.get("python_full_version"):
+        needs.python = f"=={requires['python_full_version']}"
     needs.notices = foreign_notice(name, {str(one.get("url") or PUBLIC) for one in meta.get("sources") or []})
     return needs
 

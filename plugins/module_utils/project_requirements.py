@@ -7,7 +7,6 @@ named in a notice.
 
 from __future__ import annotations
 
-import codecs
 import hashlib
 import json
 import os
@@ -19,17 +18,20 @@ from ansible.module_utils.project_locks import (
     Pyproject,
     RequirementsError,
     git_place,
+    is_member,
     read_pipfile,
     read_poetry,
     read_pyproject,
     read_uv,
     with_marker,
 )
+from ansible.module_utils.project_source import decode
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.utils import canonicalize_name
 
 NAMED = re.compile(r"(?P<path>[^\[\]]+)(?:\[(?P<chosen>[^\[\]]*)\])?")
+RESOLVED = ("pyproject.toml", "uv.lock", "poetry.lock", "Pipfile.lock")
 # Files that list what a project needs in a way that is not read, with what to do instead.
 UNREAD = {
     "Pipfile": "it names no versions to install. Run pipenv lock, and name Pipfile.lock",
@@ -66,6 +68,9 @@ KEPT_OPTIONS = {
     "--only-binary",
     "--require-hashes",
 }
+VARIABLE = re.compile(r"\$\{(?!PROJECT_ROOT\})[A-Z0-9_]+\}")  # as pip and uv fill in
+# What comes behind an address: white space is on one side of the semicolon, as it may itself be in addresses.
+CONDITION = re.compile(r"\s+;\s*|;\s+")
 CREDENTIALS = re.compile(r"://[^/@\s]+@")
 NOTICES = {
     "win32": "For Windows only, and left out: {}.",
@@ -76,6 +81,8 @@ NOTICES = {
     "release_constraints may name versions.",
     "gone": "Paths of the machine on which pip freeze ran, and left out: {}.",
     "option": "Options that uv does not have, and left out: {}.",
+    "variable": "They read the environment, which has no such names on a host, and are left out: {}. Indexes are named "
+    "by release_index and release_extra_indexes.",
     "hashes": "--require-hashes was left out, because {} has no hashes; those that are there are checked.",
 }
 
@@ -85,25 +92,10 @@ def masked(text: str) -> str:
     return CREDENTIALS.sub("://***@", text)
 
 
-def decoded(content: bytes) -> str:
-    """The text of a file in whichever encoding an editor or a shell has left it."""
-    for mark, encoding in (
-        (codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"),
-    ):  # fmt: skip
-        if content.startswith(mark):
-            return content.decode(encoding, "replace")
-    if content[1:2] == b"\0":
-        return content.decode("utf-16-le", "replace")
-    try:
-        return content.decode()
-    except UnicodeDecodeError:
-        return content.decode("latin-1")
-
-
 def kind_fault(name: str) -> str:
     """Why a file cannot be read as what a project needs, and what to do; nothing where it can."""
     file = os.path.basename(named(name)[0])
-    if file in ("pyproject.toml", "uv.lock", "poetry.lock", "Pipfile.lock"):
+    if file in RESOLVED:
         return ""
     if file in UNREAD:
         return UNREAD[file]
@@ -126,7 +118,7 @@ class Reader:
         """Take the source's files by their paths."""
         self._contents = contents
         self._backend = os.path.normpath(backend)
-        self._seen: set[tuple[str, bool]] = set()
+        self._seen: set[tuple[str, object]] = set()
         self._told: dict[str, list[str]] = {}
         self.needs = Needs()
 
@@ -138,57 +130,78 @@ class Reader:
         if fault := kind_fault(name):
             raise RequirementsError(f"release_requirements: {name} cannot be read: {fault}")
         path = self._path("", name)
-        file, folder = os.path.basename(path), os.path.relpath(os.path.dirname(path) or ".", self._backend)
-        beside = {
-            one: os.path.normpath(os.path.join(os.path.dirname(path), one))
-            for one in ("pyproject.toml", "uv.lock", "poetry.lock")
-        }
-        if file not in (*beside, "Pipfile.lock"):
+        if os.path.basename(path) not in RESOLVED:
             if chosen:
                 told = f"{name} has no extras or groups to choose: {', '.join(chosen)}"
                 raise RequirementsError(f"release_requirements: {told}")
             self._text(path, False)
             return
-        text = self._content(path)
-        if file == "Pipfile.lock":
-            try:
-                self._add(read_pipfile(path, json.loads(text), folder), path)
-            except json.JSONDecodeError as error:
-                raise RequirementsError(f"{path} is no JSON: {error}") from error
+        try:
+            self._resolved(path, chosen)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:  # of what a tool would never write
+            raise RequirementsError(f"{path} is damaged: {type(error).__name__} {error}") from error
+
+    def _resolved(self, path: str, chosen: list[str]) -> None:
+        """Read a lock file or pyproject.toml, for which a lock file may speak."""
+        if os.path.basename(path) == "Pipfile.lock":
+            self._add(read_pipfile(path, self._content(path), self._from_backend(path), chosen), path)
             return
-        project = None
-        if beside["pyproject.toml"] in self._contents:
-            project = Pyproject(beside["pyproject.toml"], self._content(beside["pyproject.toml"]), folder)
-        if file == "pyproject.toml" and project:
-            order = ("poetry.lock", "uv.lock") if project.poetry else ("uv.lock", "poetry.lock")
-            lock = next((one for one in order if beside[one] in self._contents), "")
+        project = self._project(os.path.dirname(path))
+        if os.path.basename(path) == "pyproject.toml" and project:
+            lock = self._lock_of(project)
             if lock:
-                self.needs.notices.append(f"{beside[lock]} is beside {path}, so its versions are installed.")
-                file, path = lock, beside[lock]
-                text = self._content(path)
-        if (path, True) in self._seen:
+                where = "beside" if os.path.dirname(lock) == os.path.dirname(path) else "of the workspace of"
+                self.needs.notices.append(f"{lock} is {where} {path}, so its versions are installed.")
+                path = lock
+        file, folder = os.path.basename(path), self._from_backend(path)
+        if (path, tuple(chosen)) in self._seen:
             return
-        self._seen.add((path, True))
+        self._seen.add((path, tuple(chosen)))
         if file == "uv.lock":
-            self._add(read_uv(path, text, folder, project, chosen), path)
+            members = [one for one in (self._project(self._backend), project) if one]
+            self._add(read_uv(path, self._content(path), folder, members, chosen), path)
         elif project is None:
             raise RequirementsError(f"{path} cannot be read without the pyproject.toml that belongs beside it")
         elif file == "poetry.lock":
-            self._add(read_poetry(path, text, folder, project, chosen), path)
+            self._add(read_poetry(path, self._content(path), folder, project, chosen), path)
         else:
             self._add(read_pyproject(project, chosen), path)
+
+    def _from_backend(self, path: str) -> str:
+        """The way from the backend to a file's folder."""
+        return os.path.relpath(os.path.dirname(path) or ".", self._backend)
+
+    def _project(self, folder: str) -> Pyproject | None:
+        """The pyproject.toml of a folder."""
+        path = os.path.normpath(os.path.join(folder, "pyproject.toml"))
+        return Pyproject(path, self._content(path), self._from_backend(path)) if path in self._contents else None
+
+    def _lock_of(self, project: Pyproject) -> str:
+        """The lock file of a project: beside it, or uv's above it, where it is a member of a workspace."""
+        folder = os.path.dirname(project.file)
+        for name in ("poetry.lock", "uv.lock") if project.poetry else ("uv.lock", "poetry.lock"):
+            if (path := os.path.join(folder, name)) in self._contents:
+                return path
+        while folder and not folder.startswith(".."):
+            folder = os.path.dirname(folder)
+            path = os.path.join(folder, "uv.lock")
+            if path in self._contents and is_member(project, self._content(path)):
+                return path
+        return ""
 
     def _add(self, found: Needs, path: str) -> None:
         """Take what a file other than a requirements file has."""
         for line in found.lines:
             self._line(line, path, 0, False)
+        for line in found.constraints:
+            self._line(line, path, 0, True)
         self.needs.overrides += found.overrides
         self.needs.notices += found.notices
         self.needs.python = found.python or self.needs.python
         for file in found.files:
             self._text(os.path.normpath(os.path.join(os.path.dirname(path), file)), False)
 
-    def _path(self, folder: str, name: str) -> str:
+    def _path(self, folder: str, name: str, asked_by: str = "release_requirements") -> str:
         """Where in the source a file is that is named from a folder of it."""
         for one in (name, name.replace("\\", "/")):
             path = os.path.normpath(os.path.join(folder or self._backend, one))
@@ -198,11 +211,11 @@ class Reader:
         like = re.compile(r"requirements|pyproject\.toml$|\.lock$|^Pipfile")
         has = sorted(one for one in self._contents if like.search(one))[:8]
         raise RequirementsError(
-            f"release_requirements: the source has no file {path}. It has: {', '.join(has) or 'none of that kind'}"
+            f"{asked_by}: the source has no file {path}. It has: {', '.join(has) or 'none of that kind'}"
         )
 
     def _content(self, path: str) -> str:
-        return decoded(self._contents[path])
+        return decode(self._contents[path])[0]
 
     # --- requirements files ---
 
@@ -228,14 +241,16 @@ class Reader:
         if not option:
             self._line(line, path, number, constraint)
             return
-        name, value = option[1], option[2].strip().strip("'\"")
-        if name in ("-r", "--requirement", "-c", "--constraint"):
+        name, value = option[1], re.sub(r"""^(['"])(.*)\1$""", r"\2", option[2].strip())
+        if VARIABLE.search(line) and name not in ("-e", "--editable"):
+            self._tell("variable", masked(line))
+        elif name in ("-r", "--requirement", "-c", "--constraint"):
             within = constraint or name in ("-c", "--constraint")
             if "://" in value:
                 raise RequirementsError(
-                    f"{path}:{number}: {masked(value)} is another machine's file. Put a copy of it into the project"
+                    f"{at(path, number)}: {masked(value)} is another machine's file. Put a copy of it into the project"
                 )
-            self._text(self._path(os.path.dirname(path) or ".", value), within)
+            self._text(self._path(os.path.dirname(path) or ".", value, at(path, number)), within)
         elif name in ("-e", "--editable"):
             self._editable(value, path, number, constraint)
         elif name in KEPT_OPTIONS:
@@ -251,18 +266,19 @@ class Reader:
 
     def _editable(self, value: str, path: str, number: int, constraint: bool) -> None:
         """Take what is to be installed as it lies there."""
+        value, *condition = CONDITION.split(value, maxsplit=1)
         place, _, fragment = value.partition("#")
         egg = re.search(r"(?:^|&)egg=([\w.\[\],-]+)", fragment)
         within = re.search(r"(?:^|&)subdirectory=([^&\s]+)", fragment)
         if place.startswith(("git+", "git@", "git:")):
             where = git_place(place, subdirectory=within[1] if within else "")
-            self._line(f"{egg[1]} @ {where}" if egg else where, path, number, constraint)
+            self._line(with_marker(f"{egg[1]} @ {where}" if egg else where, *condition), path, number, constraint)
         elif foreign(value):
             self._tell("gone", masked(value))
         elif "://" in value:
-            self._keep(f"-e {value}", constraint)
+            self._keep(with_marker(f"-e {value}", *condition), constraint)
         else:
-            self._keep(f"-e {dotted(self._inside(value, path, number))}", constraint)
+            self._keep(with_marker(f"-e {dotted(self._inside(value, path, number))}", *condition), constraint)
 
     def _line(self, text: str, path: str, number: int, constraint: bool) -> None:
         """Take one requirement, or leave it out with a notice."""
@@ -270,12 +286,16 @@ class Reader:
             self._keep(text, constraint)
             return
         text, hashes = self._without_options(text)
-        if re.match(r"(git|hg|svn|bzr)\+|https?://", text):
-            address, _, marker = re.sub(r"\s+;", " ;", text).partition(" ;")
+        if told := unfit(text):
+            raise RequirementsError(f'{at(path, number)}: "{masked(text)}" {told}')
+        if re.match(r"git\+|https?://", text):
+            address, *condition = CONDITION.split(text, maxsplit=1)
             egg = re.search(r"#(?:.*&)?egg=([\w.\[\],-]+)", address)
             within = re.search(r"[#&]subdirectory=([^&\s]+)", address)
-            place = address.partition("#")[0].strip() + (f"#subdirectory={within[1]}" if within else "")
-            self._keep(with_marker(f"{egg[1]} @ {place}" if egg else place, marker.strip()) + hashes, constraint)
+            place = address.partition("#")[0].strip()
+            place = git_place(place) if place.startswith("git+") else place
+            place += f"#subdirectory={within[1]}" if within else ""
+            self._keep(with_marker(f"{egg[1]} @ {place}" if egg else place, *condition) + hashes, constraint)
             return
         if re.match(r"\.{0,2}/|\.$|\.\[|file:|[A-Za-z]:[\\/]", text) or re.match(
             r"[^\s@;=<>]+(/|\\|\.(whl|zip|tar\.gz)\b)", text
@@ -289,12 +309,13 @@ class Reader:
             )
             return
         try:
+            if " @ " in text:  # white space has to stand before the condition's semicolon
+                text = with_marker(*CONDITION.split(text, maxsplit=1))
             wanted = Requirement(text)
         except InvalidRequirement as error:
             conda = re.match(r"[\w.-]+=[^=]", text)
             hint = ". It is a list of conda's: write one with pip freeze" if conda else ""
-            at = f"{path}:{number}" if number else path
-            raise RequirementsError(f'{at}: "{masked(text)}" is no requirement{hint}') from error
+            raise RequirementsError(f'{at(path, number)}: "{masked(text)}" is no requirement{hint}') from error
         self._requirement(wanted, text, hashes, (path, number, constraint))
 
     def _requirement(self, wanted: Requirement, text: str, hashes: str, where: tuple[str, int, bool]) -> None:
@@ -338,7 +359,7 @@ class Reader:
         where = os.path.normpath(os.path.join(self._backend, inside))
         there = where == "." or any(one == where or one.startswith(f"{where}/") for one in self._contents)
         if inside.startswith("/") or not there:
-            raise RequirementsError(f"{path}:{number}: the source has no {where}, which {masked(value)} means")
+            raise RequirementsError(f"{at(path, number)}: the source has no {where}, which {masked(value)} means")
         return inside + bracket + extras
 
     # --- what was found ---
@@ -382,6 +403,24 @@ def logical_lines(text: str) -> Iterator[tuple[int, str]]:
         whole, pending = (pending + line).strip().strip("\ufeff"), ""
         if whole:
             yield first, whole
+
+
+def at(path: str, number: int) -> str:
+    """Where a line is."""
+    return f"{path}:{number}" if number else path
+
+
+def unfit(text: str) -> str:
+    """Why uv could not install a requirement on a host, whatever its name; nothing where it may."""
+    if found := VARIABLE.search(text):
+        return (
+            f"reads {found[0]} of the environment, which a host does not have. Leave the file out of "
+            "release_requirements, and write what it has into release_packages, with a secret from the vault"
+        )
+    other = re.match(r"(?:[\w.\[\],-]+\s*@\s*)?(hg|svn|bzr)\+", text)
+    return (
+        f"is of {other[1]}, and uv knows git alone. Take a released version, or an archive's address" if other else ""
+    )
 
 
 def dotted(path: str) -> str:

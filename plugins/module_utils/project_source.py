@@ -174,12 +174,13 @@ def decode(content: bytes) -> tuple[str, str]:
     ):
         if content.startswith(mark):
             return content.decode(encoding, "replace"), encoding
-    if content[1::2].count(0) > len(content) // 4:  # every second byte of what Windows writes without a mark
-        return content.decode("utf-16-le", "replace"), "utf-16-le"
+    for first, encoding in ((1, "utf-16-le"), (0, "utf-16-be")):  # without a mark, every second byte is zero
+        if content[first : first + 1] == b"\0" and content[first::2].count(0) > len(content) // 4:
+            return content.decode(encoding, "replace"), encoding
     try:
         return content.decode("utf-8"), "utf-8"
     except UnicodeDecodeError:
-        return content.decode("latin-1"), "latin-1"
+        return content.decode("cp1252", "replace"), "cp1252"  # in which latin-1's control characters are punctuation
 
 
 class Sources:

@@ -43,14 +43,21 @@ def here(found: list[str], python: str = "3.11.2", **environment: str) -> list[s
 
 
 @pytest.mark.parametrize(
-    "encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be-bom", "latin-1"]
+    "encoding",
+    ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-16-be-bom", "utf-32", "latin-1", "cp1252"],
 )  # PowerShell's > writes UTF-16
 def test_any_encoding_is_read(encoding: str) -> None:
-    text = "Django==4.2 # why\r\nchannels[daphne]>=4\r\nx @ https://host/bücher.whl\r\n"
+    more = "…" if encoding != "latin-1" else "..."  # which is a line's end in latin-1
+    text = f"Django==4.2 # why{more} and more\r\nchannels[daphne]>=4\r\nx @ https://host/bücher.whl\r\n"
     content = b"\xfe\xff" + text.encode("utf-16-be") if encoding == "utf-16-be-bom" else text.encode(encoding)
     assert lines({"requirements.txt": content}) == [
         "Django==4.2", "channels[daphne]>=4", "x @ https://host/bücher.whl",
     ]  # fmt: skip
+
+
+def test_lines_that_a_shell_has_added_in_another_encoding_are_read() -> None:
+    """As PowerShell does with >>."""
+    assert lines({"requirements.txt": b"Django\r\n" + "redis\r\n".encode("utf-16-le")}) == ["Django", "redis"]
 
 
 def test_includes_become_one_list() -> None:
@@ -74,7 +81,10 @@ def test_windows_paths_of_includes_are_found() -> None:
 
 
 def test_missing_include_is_named_with_what_is_there() -> None:
-    with pytest.raises(ERROR, match=r"no file reqs/base\.txt\. It has: reqs/dev-requirements\.txt, requirements\.txt"):
+    with pytest.raises(
+        ERROR,
+        match=r"requirements\.txt:1: .* no file reqs/base\.txt\. It has: reqs/dev-requirements\.txt, requirements\.txt",
+    ):
         read({"requirements.txt": "-r reqs/base.txt\n", "reqs/dev-requirements.txt": ""})
 
 
@@ -136,6 +146,33 @@ def test_packages_from_git() -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("line", "kept"),
+    [
+        ("git+https://h/a.git@v1#egg=a; python_version < '3'", "a @ git+https://h/a.git@v1 ; python_version < '3'"),
+        ("https://h/b.whl; python_version < '3'", "https://h/b.whl ; python_version < '3'"),
+        ("c @ https://h/c.whl; python_version < '3'", 'c @ https://h/c.whl ; python_version < \'3\''),
+        ("-e git+https://h/d#egg=d ; python_version < '3'", "d @ git+https://h/d ; python_version < '3'"),
+        ("-e ./lib ; python_version < '3'", "-e ./lib ; python_version < '3'"),
+        ("-e './lib'", "-e ./lib"),
+        ("git+git@host:team/e.git@v1#egg=e", "e @ git+ssh://git@host/team/e.git@v1"),
+        ("git+https://h/f.git@feature/x#subdirectory=a/b&egg=f[g]", "f[g] @ git+https://h/f.git@feature/x#subdirectory=a/b"),
+    ],
+)  # fmt: skip
+def test_conditions_of_addresses_are_kept(line: str, kept: str) -> None:
+    assert lines({"requirements.txt": f"{line}\n", "lib/setup.py": ""}) == [kept]
+
+
+def test_names_of_the_environment_are_told() -> None:
+    """A host has none of them; an index can be named otherwise, a package cannot."""
+    index = "--extra-index-url https://${USER}:${PASS}@host/simple"
+    needs, notices = read({"requirements.txt": f"{index}\n-f file://${{PROJECT_ROOT}}/wheels\nDjango\n"})
+    assert needs.lines == ["--find-links file://${PROJECT_ROOT}/wheels", "Django"]
+    assert "https://***@host/simple" in notices[0] and "release_extra_indexes" in notices[0]
+    with pytest.raises(ERROR, match=r"requirements\.txt:1: .* reads \$\{TOKEN\} of the environment"):
+        read({"requirements.txt": "x @ git+https://${TOKEN}@host/x.git\n"})
+
+
 def test_options_are_kept_or_named() -> None:
     text = "--index-url https://me:hunter2@host/simple\n--pre\n--trusted-host x\nDjango --global-option=y\n"
     needs, notices = read({"requirements.txt": text})
@@ -185,6 +222,8 @@ def test_other_needs_are_shared_by_releases() -> None:
         ("-e ../lib", r"requirements\.txt:2: the source has no \.\./lib"),
         ("asgiref=3.4.1=pyh_0", r"requirements\.txt:2: .* is no requirement\. It is a list of conda's"),
         ("what is this", r'requirements\.txt:2: "what is this" is no requirement'),
+        ("hg+https://me:hunter2@host/x", r"requirements\.txt:2: .*host/x\" is of hg, and uv knows git alone"),
+        ("x @ svn+https://host/x", r"is of svn"),
         ("-r https://me:hunter2@host/r.txt", r"requirements\.txt:2: https://\*\*\*@host/r\.txt is another machine's"),
     ],
 )
@@ -192,6 +231,11 @@ def test_what_cannot_be_read_is_told_by_its_line(line: str, told: str) -> None:
     with pytest.raises(ERROR, match=told) as error:
         read({"requirements.txt": f"Django\n{line}\n"})
     assert "hunter2" not in str(error.value)
+
+
+def test_what_the_inventory_adds_is_told_by_its_variable() -> None:
+    with pytest.raises(ERROR, match=r"^release_packages: the source has no nowhere"):
+        read({"requirements.txt": ""}, packages=["./nowhere"])
 
 
 @pytest.mark.parametrize(
@@ -227,6 +271,31 @@ def test_project_table() -> None:
     assert chosen == [*needs.lines, "gunicorn", "uvicorn", "httptools"]
     with pytest.raises(ERROR, match=r"no extra or group what; it has: more, prod, web"):
         read({"pyproject.toml": text}, "pyproject.toml[what]")
+
+
+def test_each_choice_of_a_file_counts() -> None:
+    text = '[project]\nname="a"\ndependencies=[]\n[project.optional-dependencies]\np=["x"]\nq=["y"]\n'
+    assert lines({"pyproject.toml": text}, "pyproject.toml[p]", "pyproject.toml[q]") == ["x", "y"]
+
+
+def test_what_pyproject_tells_uv_is_heeded_without_a_lock() -> None:
+    text = """
+        [project]
+        name = "a"
+        dependencies = ["django", "lib[x]"]
+        [tool.uv]
+        override-dependencies = ["asgiref<3.9"]
+        constraint-dependencies = ["redis<8"]
+        index = [{ url = "https://me:hunter2@packages.example/simple" }]
+        [tool.uv.sources]
+        lib = { path = "lib", editable = true }
+    """
+    needs, notices = read({"pyproject.toml": text, "lib/setup.py": ""}, "pyproject.toml")
+    assert needs.lines == ["django", "-e ./lib[x]"]
+    assert (needs.overrides, needs.constraints) == (["asgiref<3.9"], ["redis<8"])
+    assert notices == [
+        "pyproject.toml takes packages from packages.example; release_index or release_extra_indexes has to name it."
+    ]
 
 
 def test_python_that_the_project_is_not_for_is_told() -> None:
@@ -395,7 +464,7 @@ UV_LOCK = """
 """
 
 
-def uv_files(index: str = "https://pypi.org.example/simple") -> dict[str, str]:
+def uv_files(index: str = f"https://{project_locks.PUBLIC}/simple") -> dict[str, str]:
     """A project with a lock file of uv."""
     return {"pyproject.toml": UV_PROJECT, "uv.lock": UV_LOCK.replace("INDEX", index), "libs/lib/pyproject.toml": ""}
 
@@ -429,11 +498,57 @@ def test_pyproject_takes_the_lock_beside_it() -> None:
     assert notices[0] == "uv.lock is beside pyproject.toml, so its versions are installed."
 
 
-def test_foreign_index_of_a_lock_is_told_without_credentials() -> None:
-    _, notices = read(uv_files("https://me:hunter2@packages.example/simple"), "uv.lock")
-    assert notices == [
-        "uv.lock takes packages from packages.example; release_index or release_extra_indexes has to name it."
-    ]
+@pytest.mark.parametrize("host", ["packages.example", f"my{project_locks.PUBLIC}", f"{project_locks.PUBLIC}.example"])
+def test_foreign_index_of_a_lock_is_told_without_credentials(host: str) -> None:
+    _, notices = read(uv_files(f"https://me:hunter2@{host}/simple/{project_locks.PUBLIC}"), "uv.lock")
+    assert notices == [f"uv.lock takes packages from {host}; release_index or release_extra_indexes has to name it."]
+
+
+WORKSPACE = """
+    version = 1
+    [[package]]
+    name = "page"
+    source = { virtual = "page" }
+    dependencies = [{ name = "django" }]
+    [[package]]
+    name = "back"
+    source = { editable = "server" }
+    dependencies = [{ name = "lib", extra = ["x"] }]
+    [[package]]
+    name = "lib"
+    source = { editable = "lib" }
+    [package.optional-dependencies]
+    x = [{ name = "channels" }]
+    [[package]]
+    name = "django"
+    version = "5.2"
+    source = { registry = "https://packages.example" }
+    [[package]]
+    name = "channels"
+    version = "4.3"
+    source = { registry = "https://packages.example" }
+"""
+MEMBER = """[project]\nname = "back"\ndependencies = ["lib[x]"]\n[tool.uv.sources]\nlib = { workspace = true }\n"""
+
+
+def test_workspace_of_uv_is_read_for_the_backend() -> None:
+    """Its lock file is above, and the top need not be a project."""
+    files = {
+        "pyproject.toml": "[tool.uv.workspace]\nmembers = ['*']\n", "uv.lock": WORKSPACE,
+        "server/pyproject.toml": MEMBER, "lib/pyproject.toml": "", "page/pyproject.toml": "[project]\nname = 'page'\n",
+    }  # fmt: skip
+    wanted = ["channels==4.3", "-e ../lib"]
+    assert lines(files, "../uv.lock", backend="server") == wanted
+    needs, notices = read(files, "pyproject.toml", backend="server")
+    assert needs.lines == wanted
+    assert notices[0] == "uv.lock is of the workspace of server/pyproject.toml, so its versions are installed."
+    with pytest.raises(ERROR, match=r"uv\.lock is a workspace of page, back, lib, and release_backend is none of them"):
+        read(files, "uv.lock")
+
+
+def test_member_of_a_workspace_is_not_taken_from_an_index() -> None:
+    with pytest.raises(ERROR, match=r"server/pyproject\.toml: lib is a member of the workspace"):
+        read({"server/pyproject.toml": MEMBER}, "pyproject.toml", backend="server")
 
 
 def test_newer_format_is_refused() -> None:
@@ -617,6 +732,7 @@ def test_pipfile_lock() -> None:
             "any": "*",
         },
         "develop": {"pytest": {"version": "==8.0"}},
+        "deploy": {"gunicorn": {"version": "==23.0.0"}},
     }  # fmt: skip
     needs, notices = read({"Pipfile.lock": json.dumps(lock), "lib/setup.py": ""}, "Pipfile.lock")
     assert needs.lines == [
@@ -628,10 +744,21 @@ def test_pipfile_lock() -> None:
         "Pipfile.lock takes packages from packages.example; release_index or release_extra_indexes has to name it."
     ]
 
+    assert lines({"Pipfile.lock": json.dumps(lock), "lib/setup.py": ""}, "Pipfile.lock[deploy]") == [
+        *needs.lines, "gunicorn==23.0.0",
+    ]  # fmt: skip
+    with pytest.raises(ERROR, match=r"Pipfile\.lock has no group web; it has: deploy, develop"):
+        read({"Pipfile.lock": json.dumps(lock)}, "Pipfile.lock[web]")
+
 
 @pytest.mark.parametrize(
-    ("name", "content"), [("uv.lock", "[["), ("Pipfile.lock", "{"), ("Pipfile.lock", "[]"), ("pyproject.toml", "=")]
-)
+    ("name", "content"),
+    [
+        ("uv.lock", "[["), ("uv.lock", "version = 1\npackage = [1]"),
+        ("Pipfile.lock", "{"), ("Pipfile.lock", "[]"), ("Pipfile.lock", '{"default": {}, "_meta": {"sources": 1}}'),
+        ("pyproject.toml", "="), ("pyproject.toml", "[project]\ndependencies = 'django'"),
+    ],
+)  # fmt: skip
 def test_broken_files_are_named(name: str, content: str) -> None:
     with pytest.raises(ERROR, match=name):
         read({name: content}, name)
