@@ -586,6 +586,82 @@ def release_indexes(host: HostView) -> Iterator[Problem]:
 
 
 @check("release")
+def release_repository(host: HostView) -> Iterator[Problem]:
+    """A repository has an address that git knows from anywhere. It may hold a token, so it is not shown then."""
+    value = str(host.get("release_repository") or "")
+    user = r"(?:[^\s/@:]+(?::[^\s/@]*)?@)?"
+    server = r"(?:[\w.-]+|\[[0-9a-fA-F:]+\])(?::\d+)?"
+    whole = rf"(?:https?|ssh|git|git\+ssh)://{user}{server}/\S+|(?:[\w.-]+@)?[\w.-]+:(?!/?/)\S+|[\w.-]+@[\w.-]+:/\S+"
+    if not value or re.fullmatch(rf"{whole}|file:///\S.*|/.*", value):
+        return
+    secret = "@" in value and "://" in value
+    told = "has a value that is no address (not shown: it may hold a secret)" if secret else f'"{value}" is no address'
+    fix = (
+        "Write one such as git@host:team/project.git, https://host/team/project.git, with a token from the vault as "
+        "https://user:{{ vault_token | urlencode }}@host/team/project.git, or a whole path on this machine."
+    )
+    yield Problem("release_repository", told, fix)
+
+
+@check("release")
+def release_backend(host: HostView) -> Iterator[Problem]:
+    """The backend is a folder of the project."""
+    value = str(host.get("release_backend") or "")
+    if value not in (".", "./") and (fault := path_fault(value.removeprefix("./"))):
+        fix = "Write the folder that holds manage.py as it is called in the project, or . for the project's own."
+        yield Problem("release_backend", f'"{value}" {fault.replace("release_backend", "the project")}', fix)
+
+
+@check("release")
+def release_settings_module(host: HostView) -> Iterator[Problem]:
+    """A settings module has a dotted name, and is there where its package is."""
+    value = str(host.get("release_settings_module") or "")
+    if not value:
+        return
+    meant = re.sub(r"\.py$", "", value.strip()).strip("./").replace("/", ".")
+    dotted = r"[^\W\d]\w*(?:\.[^\W\d]\w*)*"
+    if value != meant or not re.fullmatch(dotted, value):
+        better = meant if re.fullmatch(dotted, meant) else "mysite.settings"
+        yield Problem("release_settings_module", f'"{value}" is no dotted name of a module', f"Write {better}.")
+    elif (backend := backend_folder(host)) and (backend / value.partition(".")[0]).is_dir():
+        path = backend.joinpath(*value.split("."))
+        own = [backend / str(one.get("path") or "") for one in host.get("release_files") or [] if is_mapping(one)]
+        if not {path.with_suffix(".py"), path / "__init__.py"} & set(own) and not (
+            path.with_suffix(".py").is_file() or path.is_dir()
+        ):
+            fix = "Write that file by release_files, or another name."
+            yield Problem("release_settings_module", f"there is no {path.with_suffix('.py')}", fix)
+
+
+@check("release")
+def release_environment(host: HostView) -> Iterator[Problem]:
+    """Names are those that a shell knows, and each has one text. Values are not shown."""
+    for variable in ("release_environment", "release_secrets"):
+        values = host.raw(variable)
+        for name, value in (values if is_mapping(values) and variable not in host.faulty else {}).items():
+            if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", str(name)):
+                fix = "Write letters, digits and underscores, and no digit first."
+                yield Problem(variable, f'"{name}" is no name that an environment can have', fix)
+            if value is None:
+                yield Problem(variable, f"{name} is set to nothing", f'Write a value; for an empty one {name}: ""')
+            elif is_mapping(value) or isinstance(value, list):
+                fix = 'Write the text that the project reads, in quotes: "a,b", or \'["a", "b"]\' for JSON.'
+                yield Problem(variable, f"{name} is a {'list' if isinstance(value, list) else 'mapping'}", fix)
+
+
+@check("release")
+def release_numbers(host: HostView) -> Iterator[Problem]:
+    """Numbers are none below zero."""
+    for variable in (
+        "release_keep", "release_free_mb", "release_drain_seconds", "release_drain_spread_seconds",
+        "release_drain_generations",
+    ):  # fmt: skip
+        value = host.get(variable)
+        if isinstance(value, int | str) and re.fullmatch(r"-\d+", str(value)):
+            yield Problem(variable, f"is {value}", "Write 0 or more.")
+
+
+@check("release")
 def release_version(host: HostView) -> Iterator[Problem]:
     """A version is a name that git can be asked for."""
     value = host.get("release_version")

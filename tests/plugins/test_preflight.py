@@ -599,6 +599,80 @@ def test_one_source_of_code() -> None:
     assert problems("release_source", release_repository="y", release_folder="") == []
 
 
+@pytest.mark.parametrize(
+    "address",
+    [
+        "https://host/team/app.git", "https://me:a%2Fb@host:8443/app", "http://[::1]:80/app", "git@host:team/app.git",
+        "ssh://git@host:22/~me/app", "file:///srv/git/app", "/srv/git/app", "host:app.git", "git@host:/srv/app.git",
+        "https://token@host/@team/app", "",
+    ],
+)  # fmt: skip
+def test_addresses_of_repositories(address: str) -> None:
+    """All that git takes from anywhere."""
+    assert problems("release_repository", release_repository=address) == []
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "app", "../app", "~/app", "-x", "host/team/app", "https://host", "https://host/a b", "ext::sh -c x",
+        f"https://me:{SECRET}/x@host/app", f"https://me:{SECRET}@x@host/app", f"https://{SECRET} @host/app",
+    ],
+)  # fmt: skip
+def test_no_addresses_of_repositories(address: str) -> None:
+    """Told without what may be a secret."""
+    ((variable, fault, fix),) = problems("release_repository", release_repository=address)
+    assert variable == "release_repository" and "no address" in fault and SECRET not in fault + fix
+
+
+def test_backend_is_a_folder_of_the_project() -> None:
+    """Wherever the project comes from."""
+    for right in (".", "./", "backend", "./src/server/", "a b"):
+        assert problems("release_backend", release_backend=right) == [], right
+    for wrong in ("/srv/app", "../other", "a/../..", "~/x", "a//b"):
+        ((variable, _, _),) = problems("release_backend", release_backend=wrong)
+        assert variable == "release_backend", wrong
+
+
+def test_settings_module_is_there(project: Path) -> None:
+    """By its dotted name, where its package is the project's."""
+    (project / "src/server/conf/settings").mkdir()
+    (project / "src/server/conf/local.py").touch()
+    given_ = {"release_folder": str(project), "release_backend": "src/server"}
+    for right in ("", "conf.settings", "conf.local", "installed.settings", "deployed_settings"):
+        assert problems("release_settings_module", **given_, release_settings_module=right) == [], right
+    for wrong, better in (("conf/local.py", "conf.local"), ("conf.local.py", "conf.local"), ("a b", "mysite.settings")):
+        ((_, fault, fix),) = problems("release_settings_module", **given_, release_settings_module=wrong)
+        assert fault == f'"{wrong}" is no dotted name of a module' and fix == f"Write {better}."
+    ((_, fault, _),) = problems("release_settings_module", **given_, release_settings_module="conf.locale")
+    assert fault == f"there is no {project / 'src/server/conf/locale.py'}"
+    own = [{"path": "conf/locale.py", "content": ""}]
+    given_ |= {"release_settings_module": "conf.locale"}
+    assert problems("release_settings_module", **given_, release_files=own) == []
+
+
+def test_environment_is_of_names_and_texts() -> None:
+    """A shell reads it; no value is told."""
+    right = {"A_1": "x", "_b": 1, "C": True, "D": "", "E": "{{ ansible_facts.fqdn }}"}
+    assert problems("release_environment", release_environment=right, release_secrets={"F": SECRET}) == []
+    found = problems(
+        "release_environment",
+        release_environment={"A-B": "x", "1C": "x", "D; id": "x", "E": None, "F": ["a"]},
+        release_secrets={"G": SECRET, "H": {"password": SECRET}},
+    )
+    assert [(variable, fault.split()[0]) for variable, fault, _ in found] == [
+        ("release_environment", '"A-B"'), ("release_environment", '"1C"'), ("release_environment", '"D;'),
+        ("release_environment", "E"), ("release_environment", "F"), ("release_secrets", "H"),
+    ]  # fmt: skip
+    assert SECRET not in str(found)
+
+
+def test_numbers_are_not_below_zero() -> None:
+    """Those of a release."""
+    assert problems("release_numbers", release_keep=0, release_free_mb="0", release_drain_seconds=300) == []
+    assert problems("release_numbers", release_keep=-1) == [("release_keep", "is -1", "Write 0 or more.")]
+
+
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
     """A project whose backend is two folders down, with a virtual environment that is none of it."""
