@@ -180,6 +180,8 @@ def find_workers(sources: Sources, found: Inspection, scope: Scope | None) -> No
         module = sources.dotted(path)
         name = module.rpartition(".")[0] if path.stem == "celery" and "." in module else module
         place = sources.place(path, made[0])
+        if not re.fullmatch(r"[\w.]+", name):
+            continue  # what no command can name
         found.workers.append(Worker("celery", f"celery -A {name} worker -l INFO -n $ASGI_INSTANCE", place))
         values = scope.values if scope else {}
         if "beat_schedule" in sources.text(path) or "CELERY_BEAT_SCHEDULE" in values or "django_celery_beat" in apps:
@@ -206,7 +208,7 @@ def find_workers(sources: Sources, found: Inspection, scope: Scope | None) -> No
             channels += [str(name) for name in router.arguments[0]]
             where = where or found.asgi_place
     if where:
-        names = " ".join(dict.fromkeys(channels))
+        names = " ".join(name for name in dict.fromkeys(channels) if re.fullmatch(r"[\w.-]+", name))
         found.workers.append(Worker("channels", f"python manage.py runworker {names}".strip(), where))
 
 
@@ -229,7 +231,7 @@ def find_token(sources: Sources, found: Inspection) -> None:
                 if match := re.search(r"""["']?(\w*(?:token|jwt))=["']?""", line, re.IGNORECASE):
                     token.key, token.place = match[1], sources.place(path, number)
                     break
-        if path.parent.name == "commands" and "token" in path.stem and not token.command and path.stem != "__init__":
+        if path.parent.name == "commands" and re.fullmatch(r"\w*token\w*", path.stem) and not token.command:
             token.command, token.expired = command_of(sources, path)
     token.simplejwt = "djangorestframework-simplejwt" in found.dependencies.asked
     if not token.command and token.simplejwt:
@@ -253,6 +255,8 @@ def command_of(sources: Sources, path: Path) -> tuple[list[str], list[str]]:
         must, kind = options.get("required"), options.get("type")
         required = isinstance(must, ast.Constant) and bool(must.value)
         number = isinstance(kind, ast.Name) and kind.id in ("int", "float")
+        if not re.fullmatch(r"-{0,2}\w[\w-]*", flag):
+            continue
         if re.search(r"ttl|lifetime|expir|seconds|valid|age", flag) and (number or required):
             lifetime = True
             command += [flag, "300"] if flag.startswith("-") else ["300"]

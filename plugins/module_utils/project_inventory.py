@@ -32,6 +32,11 @@ def clean(text: Any) -> str:
     return "".join(one if one.isprintable() else "?" for one in str(text))
 
 
+def inert(text: Any) -> str:
+    """A text from the project as it may stand in a value that has templates of ours: with none of its own."""
+    return re.sub(r"\{(?=[{%#])", "{ ", clean(text))
+
+
 def scalar(text: Any) -> str:
     """A text as YAML, in quotes where it needs them."""
     text = str(text)
@@ -172,14 +177,14 @@ class Writer:
         if purpose.startswith("database_"):
             return self._database(name, purpose.removeprefix("database_"))
         if name.name in self.found.choices:
-            return self.found.choices[name.name]
+            return inert(self.found.choices[name.name])
         if not name.needed:
             return None
         if name.secret:
             return self.secret(
-                name.name, f"what the project reads at {clean(name.places[0])}; for a key, a random string"
+                name.name, f"what the project reads at {inert(name.places[0])}; for a key, a random string"
             )
-        return f"!!!SET what the project reads at {clean(name.places[0])}!!!"
+        return f"!!!SET what the project reads at {inert(name.places[0])}!!!"
 
     def _hosts(self, name: Name) -> str:
         how = name.value.how
@@ -214,9 +219,9 @@ class Writer:
         if database.kind == "sqlite":
             file = Path(database.file).name if database.file not in ("", ":memory:") else "db.sqlite3"
             if role == "name":
-                return f"{SHARED}/{clean(file)}"
+                return f"{SHARED}/{inert(file)}"
             if role == "url":
-                return f"sqlite:///{SHARED}/{clean(file)}"
+                return f"sqlite:///{SHARED}/{inert(file)}"
             return None if not name.needed else ""
         if database.kind == "postgresql" or (
             role == "url" and database.kind != "mysql" and "psycopg" in " ".join(self.found.dependencies.asked)
@@ -234,10 +239,10 @@ class Writer:
                 "engine": "django.db.backends.postgresql",
             }.get(role, "{{ release_app }}")
         if role in ("url", "password"):
-            return self.secret(name.name, f"the database's, which the project reads at {clean(name.places[0])}")
+            return self.secret(name.name, f"the database's, which the project reads at {inert(name.places[0])}")
         if role == "engine" and not name.needed:
             return None
-        return f"!!!SET the database's {role}, read at {clean(name.places[0])}!!!"
+        return f"!!!SET the database's {role}, read at {inert(name.places[0])}!!!"
 
     # Files
 
@@ -340,7 +345,7 @@ class Writer:
         if self.environment:
             out.raw("release_environment:")
             for name, value in self.environment:
-                out.set(name.name, quoted(value), indent=2)
+                out.set(scalar(name.name), quoted(value), indent=2)
         else:
             out.set("release_environment", "{}")
         if self.left:
@@ -351,7 +356,7 @@ class Writer:
             out.comment("Secrets are in vault.yml beside this file.")
             out.raw("release_secrets:")
             for name, value in self.secrets:
-                out.set(name.name, quoted(value), indent=2)
+                out.set(scalar(name.name), quoted(value), indent=2)
 
     def _services(self, out: Document) -> None:
         found = self.found
@@ -429,8 +434,8 @@ class Writer:
         if not found.media_url or found.media_url == "/":
             return ""
         if found.media_name:
-            return f"{SHARED}/{found.media_below or 'media'}"
-        return f"{SHARED}/{found.media}" if f"{found.media}/" in self.shared_paths() else ""
+            return f"{SHARED}/{inert(found.media_below) or 'media'}"
+        return f"{SHARED}/{inert(found.media)}" if f"{found.media}/" in self.shared_paths() else ""
 
     def prefixes(self) -> list[str]:
         """The fewest prefixes that all routes begin with, each a whole folder of the path."""
@@ -618,7 +623,7 @@ def off(how: tuple[str, ...]) -> str:
     if "int" in how:
         return "0"
     negative = next((one.partition(":")[2] for one in how if one.startswith("not:")), None)
-    return negative if negative is not None else "False"
+    return inert(negative) if negative is not None else "False"
 
 
 def several(how: tuple[str, ...], values: list[str]) -> str:
@@ -626,7 +631,7 @@ def several(how: tuple[str, ...], values: list[str]) -> str:
     if "loads" in how or "json" in how or "literal_eval" in how:
         return json.dumps(values)
     by = next((one.partition(":")[2] for one in how if one.startswith("split:")), ",")
-    return (by or ",").join(values)
+    return (inert(by) or ",").join(values)
 
 
 def write(found: Inspection, inventory: Path) -> list[Path]:

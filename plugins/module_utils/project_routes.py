@@ -24,7 +24,16 @@ from ansible.module_utils.project_source import (
     known,
 )
 
-SAMPLES = ("inspect", "1", "a", "12345678-1234-4123-8123-123456789012", "inspect_1", "ABC123", "user@example.org")
+SAMPLES = (
+    "inspect",
+    "1",
+    "a",
+    "1234",
+    "12345678-1234-4123-8123-123456789012",
+    "inspect_1",
+    "ABC123",
+    "user@example.org",
+)
 PLAIN = re.compile(r"[\w/.~@%+-]*", re.ASCII)
 CONVERTERS = {
     "int": "1",

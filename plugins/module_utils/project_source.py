@@ -255,7 +255,7 @@ class Sources:
                 warnings.simplefilter("ignore")  # of strings with odd escapes
                 return ast.parse(content if content.startswith(codecs.BOM_UTF8) else decode(content)[0])
         except SyntaxError as error:
-            self.unreadable[self.relative(path)] = f"line {error.lineno}: {error.msg}"
+            self.unreadable[self.relative(path)] = f"line {error.lineno}: {error.msg}" if error.lineno else error.msg
         except (ValueError, RecursionError, MemoryError) as error:
             self.unreadable[self.relative(path)] = str(error) or type(error).__name__
         return None

@@ -670,6 +670,41 @@ def test_texts_of_the_project_stay_texts(tmp_path: Path) -> None:
     assert all("\n" not in line for line in project_inventory.summary(found, [], Path("x")))
 
 
+def test_no_template_of_the_project_is_filled_in(tmp_path: Path) -> None:
+    """Not of files' and folders' names either, nor of what code compares and splits by, nor of arguments."""
+    evil = "{{ evil }}{% evil %}{# evil #}"
+    text = changed(SETTINGS, "DEBUG = True", f"""
+import os
+DEBUG = os.environ.get("DEBUG", "1") != "{evil}"
+ALLOWED_HOSTS = os.environ["HOSTS"].split("{evil}")
+if os.environ.get("STAGE") == "{evil}":
+    EMAIL_HOST = "x"
+MEDIA_URL = "/media/"
+MEDIA_ROOT = os.path.join(os.environ["FILES"], "{evil}")
+""", 'BASE_DIR / "db.sqlite3"', f'os.environ.get("SQLITE", "{evil}.sqlite3")')  # fmt: skip
+    command = f"class Command:\n    def f(self, parser):\n        parser.add_argument('--{evil}', required=True)\n"
+    celery = "from celery import Celery\napp = Celery('x')\nimport os\nos.environ['PASSWORD'], os.environ['OTHER']\n"
+    asgi = ASGI.format(settings="site_.settings").replace(
+        "})", f"    'channel': ChannelNameRouter({{'{evil}; id': 1, 'thumbnails': 2}}),\n}})"
+    )
+    files = {
+        "site_/settings.py": text, f"{evil}/celery.py": celery, "site_/asgi.py": asgi,
+        "chat/management/commands/mint_token.py": command, f"chat/management/commands/a_{evil}_token.py": command,
+    }  # fmt: skip
+    found, mine, written = look(make(tmp_path / "chat", files))
+    assert {"STAGE", "HOSTS", "OTHER"} <= set(mine["release_environment"]) and found.workers
+    for name, content in written.items():
+        for line in content.splitlines():
+            if not line.lstrip().startswith("#") and re.search(r"\{[{%#] evil", line):
+                assert "!unsafe" in line, f"{name}: {line}"
+
+
+def test_names_that_are_words_of_yaml_are_names(tmp_path: Path) -> None:
+    text = SETTINGS + 'import os\nA = os.environ["ON"], os.environ["NO"], os.environ["Y"], os.environ["NULL"]\n'
+    _, mine, _ = look(make(tmp_path / "chat", {"site_/settings.py": text}))
+    assert {"ON", "NO", "Y", "NULL"} <= set(mine["release_environment"])
+
+
 broken_bytes = st.one_of(st.binary(max_size=300), st.text(max_size=200).map(lambda text: text.encode("utf-16")))
 PIECES = """os.environ[ 'A' ] .get( ( ) { } 'default' : , = [ CHANNEL_LAYERS DATABASES path( URLRouter 'ws/'
 re_path(r'( ?P<a> + / BASE_DIR Path(__file__) .parent .parents[9] f'{ }' env.db config ** 1 % or == .split( .update("""
@@ -726,6 +761,7 @@ def test_any_line_of_requirements(line: str) -> None:
         (r"ws/(?P<pk>[0-9a-f-]{36})/", "/ws/", "/ws/12345678-1234-4123-8123-123456789012/"),
         (r"^ws/?$", "/ws", "/ws/"),
         (r"ws\/live\.json$", "/ws/live.json", "/ws/live.json"),
+        (r"^ws/(\d{4})/$", "/ws/", "/ws/1234/"),
         (r"ws/(a+)+$", "/ws/", ""),
         (r"ws/(", "/ws/", ""),
     ],
