@@ -194,6 +194,9 @@ class Sources:
         self.unreadable: dict[str, str] = {}
         self._trees: dict[Path, ast.Module | None] = {}
         self._scopes: dict[Path, Scope] = {}
+        self._modules: dict[tuple[Path, str], Path | None] = {}
+        #: Functions of the project by whether, and how, they read the name that they are given.
+        self.helpers: dict[ast.AST, tuple[ast.expr | None, ast.expr | None, bool] | None] = {}
         self.backend = folder
         #: What names of the environment must say for the branches that were taken.
         self.choices: dict[str, str] = {}
@@ -208,6 +211,9 @@ class Sources:
             if len(self.files) > MOST_FILES:
                 self.unreadable["."] = f"more than {MOST_FILES} files; the rest was not looked at"
                 break
+        # Backends put folders of their applications onto the path.
+        applications = {path.parent.parent for path in self.files if path.name in ("apps.py", "models.py")}
+        self._roots = sorted(applications - {folder.parent})
 
     def relative(self, path: Path) -> str:
         """A path as it is told: from the project's folder."""
@@ -268,14 +274,13 @@ class Sources:
             for _ in range(level - 1):
                 start = start.parent
             return self._file(start, parts)
-        found = self._file(self.backend, parts) if parts else None
-        if found or not parts:
-            return found
-        # Backends put folders of their applications onto the path.
-        for folder in sorted({path.parent.parent for path in self.files if path.name in ("apps.py", "models.py")}):
-            if folder.is_relative_to(self.backend) and (found := self._file(folder, parts)):
-                return found
-        return None
+        if not parts:
+            return None
+        key = self.backend, name
+        if key not in self._modules:
+            roots = [self.backend, *(one for one in self._roots if one.is_relative_to(self.backend))]
+            self._modules[key] = next((file for one in roots if (file := self._file(one, parts))), None)
+        return self._modules[key]
 
     def _file(self, start: Path, parts: list[str]) -> Path | None:
         if not start.is_relative_to(self.folder):
@@ -320,6 +325,8 @@ READERS = {
     "decouple.AutoConfig": "decouple",
     "decouple.Config": "decouple",
 }
+#: What an expression may raise that is not evaluated as it would be at a run, or would raise there, too.
+UNEVALUATED = (TypeError, ValueError, KeyError, IndexError, OverflowError, MemoryError, AttributeError, OSError)
 PATHS = {"os.path.abspath", "os.path.realpath", "os.path.normpath", "os.path.expanduser", "str", "os.fspath"}
 ADDRESSES = re.compile(r"url|uri|host|dsn|database|addr|server", re.IGNORECASE)
 DEVELOPMENT = re.compile(r"debug|devel|^dev$|^dev[_-]|[_-]dev$|local|test|runserver|sys\.argv", re.IGNORECASE)
@@ -520,8 +527,8 @@ class Scope:
         self._depth += 1
         try:
             return self._expression(node)
-        except (TypeError, ValueError, KeyError, IndexError, OverflowError, MemoryError, AttributeError, OSError):
-            return UNKNOWN  # what this very expression would raise at a run, too
+        except UNEVALUATED:
+            return UNKNOWN
         finally:
             self._depth -= 1
 
@@ -842,18 +849,19 @@ class Scope:
     def _by_function(self, function: Function, node: ast.Call) -> Environment | None:
         """What a call of the project's own function reads, if that reads the name which it is given."""
         arguments = [one.arg for one in [*function.node.args.posonlyargs, *function.node.args.args]]
-        scope = self.sources.scope(function.path)
-        for inner in ast.walk(function.node):
-            key, second, soft = read_key(inner, scope)
-            if not isinstance(key, ast.Name) or key.id not in arguments:
-                continue
-            given = dict(zip(arguments, node.args, strict=False))
-            given |= {one.arg: one.value for one in node.keywords if one.arg}
-            name = self.evaluate(given.get(key.id))
-            if not isinstance(name, str):
-                return None
-            return Environment(name, self._function_default(function, given, second, soft), ("helper",))
-        return None
+        if function.node not in self.sources.helpers:
+            scope = self.sources.scope(function.path)
+            found = (read_key(inner, scope) for inner in ast.walk(function.node))
+            mine = (one for one in found if isinstance(one[0], ast.Name) and one[0].id in arguments)
+            self.sources.helpers[function.node] = next(mine, None)
+        if (read := self.sources.helpers[function.node]) is None:
+            return None
+        given = dict(zip(arguments, node.args, strict=False))
+        given |= {one.arg: one.value for one in node.keywords if one.arg}
+        name = self.evaluate(given.get(getattr(read[0], "id", "")))
+        if not isinstance(name, str):
+            return None
+        return Environment(name, self._function_default(function, given, *read[1:]), ("helper",))
 
     def _function_default(
         self, function: Function, given: dict[str, ast.expr], second: ast.expr | None, soft: bool
@@ -963,13 +971,18 @@ def reads(sources: Sources, path: Path) -> Iterator[Read]:
     if tree is None:
         return
     scope = sources.scope(path)
-    parents = {child: node for node in ast.walk(tree) for child in ast.iter_child_nodes(node)}
+    nodes: list[ast.AST] = [tree]
+    parents: dict[ast.AST, ast.AST] = {}
+    for node in nodes:  # which grows
+        below = list(ast.iter_child_nodes(node))
+        nodes += below
+        parents |= dict.fromkeys(below, node)
     guarded = set()  # "NAME" in os.environ
-    for node in ast.walk(tree):
+    for node in nodes:
         asks = isinstance(node, ast.Compare) and isinstance(node.ops[0], ast.In | ast.NotIn)
         if isinstance(node, ast.Compare) and asks and scope.name_of(node.comparators[0]) == "os.environ":
             guarded.add(str(scope.evaluate(node.left)))
-    for node in ast.walk(tree):
+    for node in nodes:
         if not isinstance(node, ast.Call | ast.Subscript):
             continue
         try:
@@ -985,7 +998,7 @@ def reads(sources: Sources, path: Path) -> Iterator[Read]:
                 if not isinstance(whole, Environment) or whole.name != value.name:
                     break
                 value, outer = whole, parents.get(outer)
-        except RecursionError:
+        except (RecursionError, *UNEVALUATED):
             continue
         if value.default is NEEDED and value.name in guarded:
             value = replace(value, default=None)

@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import textwrap
+import time
 from pathlib import Path
 from typing import Any
 
@@ -745,6 +746,27 @@ def test_broken_files_are_reported(
         except (SyntaxError, ValueError):
             assert any(note.place == name for note in found.notes), name
     project_inventory.summary(found, [], Path("x"))
+
+
+def test_large_projects_take_seconds(tmp_path: Path) -> None:
+    """Imports are looked up once, helpers read once: each was once for every use."""
+    files: dict[str, str | bytes | None] = {
+        "chat/helper.py": "import os\ndef ask(name):\n    return os.environ[name]\n"
+    }
+    for number in range(1500):
+        uses = f"from json import a{number}, b{number}\nfrom chat.helper import ask\nX = ask('A{number}')\n"
+        files |= {f"parts/p{number}/__init__.py": "", f"parts/p{number}/models.py": uses}
+    folder = make(tmp_path / "large", files)
+    began = time.process_time()
+    found, _, _ = look(folder)
+    assert {"A0", "A1499"} <= set(found.names)
+    assert time.process_time() - began < 30
+
+
+def test_values_that_cannot_be_keys_are_no_names(tmp_path: Path) -> None:
+    code = "d = {}\nx = d[f(1)]\ny = d[[]]\nimport os\nz = os.environ[['A']], os.environ['B']\n"
+    found, _, _ = look(make(tmp_path / "chat", {"chat/views.py": code}))
+    assert set(found.names) == {"B"}
 
 
 @given(st.text(max_size=80))
