@@ -54,8 +54,8 @@ class Git:
             file = self._stack.enter_context(tempfile.NamedTemporaryFile("w", prefix="release-key-"))  # of mode 0600
             file.write("\n".join(self._key.strip().splitlines()) + "\n")
             file.flush()
-            # No other key is offered: servers count the tries, and one of the agent's may be another project's. Nor is
-            # a connection shared, which may have been opened with another key, or outlive this one.
+            # None of the agent's keys is offered: servers count the tries, and one may be another project's. Nor is a
+            # connection shared, which may have been opened with another key, or outlive this one.
             options = ("IdentitiesOnly=yes", "IdentityAgent=none", "ControlPath=none", "BatchMode=yes",
                        "StrictHostKeyChecking=accept-new")  # fmt: skip
             words = ["ssh", "-i", file.name, *(word for one in options for word in ("-o", one))]
