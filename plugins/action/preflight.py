@@ -37,6 +37,7 @@ if _SHARED not in ansible.module_utils.__path__:
     ansible.module_utils.__path__.append(_SHARED)
 
 from ansible.module_utils import project_requirements  # noqa: E402
+from ansible.module_utils.project_source import SKIPPED  # noqa: E402
 
 try:  # where a value was written; an internal of ansible-core, so its absence must only cost the line in the report
     from ansible._internal._datatag._tags import Origin
@@ -51,7 +52,6 @@ NOT_SECRET = {"ansible_ssh_private_key_file"}  # the path of a key, which the ss
 MAGIC = {"hostvars", "groups", "vars", PROBE}  # what Ansible itself puts among a host's variables
 SHORTEST_MASKED = 6  # characters: masking shorter values would garble the message more than it would hide
 SECRET_LENGTH = 12  # characters
-SKIPPED_FOLDERS = {"node_modules", "venv", "env", "site-packages", "__pycache__"}
 SEARCH_DEPTH = 3  # folders below the one searched
 WIDTH = 100  # columns of the report
 
@@ -988,7 +988,7 @@ def find_files(folder: Path, *patterns: str) -> list[Path]:
     found = []
     for root, folders, files in os.walk(folder):
         depth = len(Path(root).relative_to(folder).parts)
-        mine = [one for one in folders if not one.startswith(".") and one not in SKIPPED_FOLDERS]
+        mine = [one for one in folders if not one.startswith(".") and one not in SKIPPED]
         folders[:] = mine if depth < SEARCH_DEPTH else []
         found += [Path(root, name) for name in files if any(fnmatch.fnmatch(name, one) for one in patterns)]
     return sorted(found, key=lambda path: (len(path.parts), path))

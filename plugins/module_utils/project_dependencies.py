@@ -12,8 +12,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ansible.module_utils.project_locks import RequirementsError, pipenv_python, pipfile_line, specifier
 from ansible.module_utils.project_source import TESTS, Place, Sources, decode
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
 TEXT = re.compile(
@@ -111,6 +113,7 @@ class File:
     kind: str
     asked: list[Requirement]
     includes: set[Path] = field(default_factory=set)
+    lines: list[str] = field(default_factory=list)  # of a Pipfile
     python: str = ""
 
     @property
@@ -127,39 +130,28 @@ def version(text: str) -> Version | None:
         return None
 
 
-def canonical(name: str) -> str:
-    """A package's name, as all its spellings have it."""
-    return re.sub(r"[-_.]+", "-", name).lower()
-
-
 def requirement(line: str, place: Place) -> Requirement | None:
     """One line of a requirements file; None for an option, a comment or what cannot be told."""
     text = re.sub(r"(^|\s)#.*$", "", line).strip().rstrip("\\").strip()
     if egg := re.search(r"[#&]egg=([\w.-]+)", line):
-        return Requirement(canonical(egg[1]), "", place)
+        return Requirement(canonicalize_name(egg[1]), "", place)
     if address := re.match(r"(?:-e\s+)?git\+\S*/([\w.-]+?)(?:\.git)?(?:@[^/\s]+)?$", text):
-        return Requirement(canonical(address[1]), "", place)
+        return Requirement(canonicalize_name(address[1]), "", place)
     match = re.match(r"([A-Za-z0-9][\w.-]*)\s*(\[[^\]]*\])?\s*([^;@]*)", text)
     if not match or text.startswith("-") or "://" in match[1]:
         return None
-    specifier = re.sub(r"\s*--hash.*$", "", match[3]).strip().strip("()")
-    if specifier and not re.match(r"[=<>!~]", specifier):
+    wanted = re.sub(r"\s*--hash.*$", "", match[3]).strip().strip("()")
+    if wanted and not re.match(r"[=<>!~]", wanted):
         return None
-    return Requirement(canonical(match[1]), specifier.replace(" ", ""), place, match[2] or "")
+    return Requirement(canonicalize_name(match[1]), wanted.replace(" ", ""), place, match[2] or "")
 
 
-def caret(text: str) -> str:
-    """Poetry's and Pipenv's way to ask for versions, as a requirements file would."""
-    text = text.strip()
-    if match := re.fullmatch(r"\^\s*v?(\d+)(?:\.(\d+))?[\w.]*", text):
-        number = text.lstrip("^ v")
-        upper = f"{int(match[1]) + 1}" if int(match[1]) else f"0.{int(match[2] or 0) + 1}"
-        return f">={number},<{upper}"
-    if match := re.fullmatch(r"~\s*(\d+)\.(\d+)[\w.]*", text):
-        return f">={text.lstrip('~ ')},<{match[1]}.{int(match[2]) + 1}"
-    if text in ("*", ""):
+def comparisons(text: str) -> str:
+    """Poetry's and Pipenv's way to ask for versions, as a requirements file would; nothing for alternatives."""
+    try:
+        return specifier(text)
+    except RequirementsError:
         return ""
-    return f"=={text}" if text[0].isdigit() else text
 
 
 def line_of(text: str, name: str) -> int:
@@ -191,7 +183,7 @@ class Reader:
                 self._pipfile_lock(file, text)
             else:
                 self._toml(file, tomllib.loads(text), text)
-        except (ValueError, RecursionError, TypeError, AttributeError) as error:
+        except (RequirementsError, ValueError, RecursionError, TypeError, AttributeError) as error:
             self.broken[self.sources.relative(path)] = str(error).splitlines()[0] if str(error) else "cannot be read"
         return file
 
@@ -206,10 +198,10 @@ class Reader:
             elif found := requirement(line, self.sources.place(path, number)):
                 file.asked.append(found)
 
-    def _ask(self, file: File, name: Any, specifier: str, text: str) -> None:
+    def _ask(self, file: File, name: Any, versions: str, text: str) -> None:
         if isinstance(name, str) and name.lower() != "python":
             place = self.sources.place(file.path, line_of(text, name))
-            file.asked.append(Requirement(canonical(name), specifier, place))
+            file.asked.append(Requirement(canonicalize_name(name), versions, place))
 
     def _pipfile_lock(self, file: File, text: str) -> None:
         data = json.loads(text)
@@ -225,8 +217,11 @@ class Reader:
                     self._ask(file, one["name"], f"=={one['version']}" if one.get("version") else "", text)
             file.python = str(data.get("requires-python") or (data.get("metadata") or {}).get("python-versions") or "")
         elif file.kind == "Pipfile":
+            folder = os.path.relpath(file.path.parent, self.sources.backend)
             for name, one in (data.get("packages") or {}).items():
-                self._ask(file, name, caret(str(one.get("version", "*") if isinstance(one, dict) else one)), text)
+                table = one if isinstance(one, dict) else {"version": str(one)}
+                self._ask(file, name, comparisons(str(table.get("version", "*"))), text)
+                file.lines.append(pipfile_line(name, table, folder))
             file.python = pipenv_python(data.get("requires") or {})
         else:
             project = data.get("project") or {}
@@ -236,16 +231,10 @@ class Reader:
             poetry = ((data.get("tool") or {}).get("poetry") or {}).get("dependencies") or {}
             for name, one in poetry.items():
                 asked = one.get("version", "*") if isinstance(one, dict) else one
-                self._ask(file, name, caret(asked) if isinstance(asked, str) else "", text)
+                self._ask(file, name, comparisons(asked) if isinstance(asked, str) else "", text)
             file.python = str(project.get("requires-python") or "")
             if not file.python and isinstance(poetry.get("python"), str):
-                file.python = caret(poetry["python"])
-
-
-def pipenv_python(requires: Any) -> str:
-    """The Python that Pipenv asks for."""
-    text = str(requires.get("python_full_version") or requires.get("python_version") or "") if requires else ""
-    return f"=={text}.*" if re.fullmatch(r"\d+\.\d+", text) else f"=={text}" if text else ""
+                file.python = comparisons(poetry["python"])
 
 
 def distance(sources: Sources, path: Path) -> int:
@@ -304,7 +293,7 @@ def find(sources: Sources) -> Dependencies:
         found.python_place = sources.place((beside or [chosen])[0].path)
     name = Path(os.path.relpath(chosen.path, sources.backend)).as_posix()
     if chosen.kind == "Pipfile":
-        found.packages = [one.name + one.specifier for one in chosen.asked]
+        found.packages = chosen.lines
     else:
         found.files = [name]
     if chosen.kind == "requirements":
@@ -362,7 +351,7 @@ def guess(sources: Sources, found: Dependencies) -> None:
     names = imported(sources)
     found.packages = sorted({package_of(name) for name in names if package_of(name)}, key=str.lower)
     found.unknown = sorted(name for name in names if not package_of(name))
-    bare = [canonical(name.partition("[")[0]) for name in found.packages]
+    bare = [canonicalize_name(name.partition("[")[0]) for name in found.packages]
     found.asked = {name: Requirement(name, "", Place("")) for name in bare}
     python_of_files(sources, found)
 

@@ -625,20 +625,28 @@ def read_pipfile(name: str, text: str, folder: str, chosen: Collection[str]) -> 
     needs = Needs()
     for key, table in [pair for part in ("default", *chosen) for pair in sorted(data[part].items())]:
         package = table if isinstance(table, Mapping) else {"version": str(table)}
-        extras = sorted(package.get("extras") or [])
-        place = pipfile_place(package, folder)
-        version = str(package.get("version") or "").removeprefix("*")
-        line = placed(key, extras, place) if place else key + bracketed(extras) + version
-        hashes = [] if place.startswith(("git+", "-e ", ".")) else package.get("hashes") or []
-        needs.lines.append(hashed(with_marker(line, str(package.get("markers") or "")), hashes))
+        unhashed = pipfile_place(package, folder).startswith(("git+", "-e ", "."))
+        needs.lines.append(hashed(pipfile_line(key, package, folder), [] if unhashed else package.get("hashes") or []))
     meta: Mapping[str, t.Any] = data.get("_meta") or {}
-    requires: Mapping[str, t.Any] = meta.get("requires") or {}
-    if requires.get("python_version"):
-        needs.python = f"=={requires['python_version']}.*"
-    elif requires.get("python_full_version"):
-        needs.python = f"=={requires['python_full_version']}"
+    needs.python = pipenv_python(meta.get("requires") or {})
     needs.notices = foreign_notice(name, {str(one.get("url") or PUBLIC) for one in meta.get("sources") or []})
     return needs
+
+
+def pipenv_python(requires: Mapping[str, t.Any]) -> str:
+    """The Python that Pipenv asks for, as a specifier."""
+    if version := requires.get("python_version"):
+        return f"=={version}.*"
+    return f"=={requires['python_full_version']}" if requires.get("python_full_version") else ""
+
+
+def pipfile_line(name: str, package: Mapping[str, t.Any], folder: str) -> str:
+    """An entry of a Pipfile or its lock as a line of a requirements file."""
+    extras, place = sorted(package.get("extras") or []), pipfile_place(package, folder)
+    line = (
+        placed(name, extras, place) if place else name + bracketed(extras) + specifier(str(package.get("version", "")))
+    )
+    return with_marker(line, str(package.get("markers") or ""))
 
 
 def pipfile_place(package: Mapping[str, t.Any], folder: str) -> str:

@@ -441,6 +441,23 @@ def test_lists_of_packages(tmp_path: Path, files: dict[str, str | bytes], expect
         assert mine["release_python"] == "3.9"
 
 
+def test_pipfile_keeps_where_packages_come_from(tmp_path: Path) -> None:
+    """One of the same name in the index may be somebody else's."""
+    pipfile = """
+        [packages]
+        Django = "~=5.2"
+        channels = {extras = ["daphne"], version = "*"}
+        tool = {git = "https://host/tool.git", ref = "v1"}
+        lib = {path = "./lib", editable = true}
+        colorama = {version = "*", markers = "sys_platform == 'win32'"}
+    """
+    _, mine, _ = look(make(tmp_path / "chat", {"requirements.txt": None, "Pipfile": pipfile}))
+    assert mine["release_packages"] == [
+        "Django~=5.2", "channels[daphne]", "tool @ git+https://host/tool.git@v1", "-e ./lib",
+        "colorama ; sys_platform == 'win32'",
+    ]  # fmt: skip
+
+
 def test_no_list_of_packages(tmp_path: Path) -> None:
     text = SETTINGS + "import environ\nimport rest_framework, obscure_thing\n"
     found, mine, files = look(make(tmp_path / "chat", {"requirements.txt": None, "site_/settings.py": text}))
