@@ -86,6 +86,15 @@ class Function:
 
 
 @dataclass(frozen=True)
+class Fields:
+    """A class of pydantic's settings, or an object of it: what each field reads, and where it stands."""
+
+    path: Path
+    values: dict[str, Environment]
+    lines: dict[str, int]
+
+
+@dataclass(frozen=True)
 class ModuleValue:
     """A module of the project."""
 
@@ -392,8 +401,35 @@ class Scope:
             case ast.ClassDef(name=name):
                 self.classes[name] = node
                 self.values[name] = Consumer(name) if "Consumer" in name else UNKNOWN
+                if any(self.name_of(base).endswith("BaseSettings") for base in node.bases):
+                    self.values[name] = self._fields(node)
             case _:
                 pass
+
+    def _fields(self, node: ast.ClassDef) -> Fields:
+        """What a class of pydantic's settings reads: names are in capitals, or what an alias says."""
+        told = [
+            self.evaluate(one.value)
+            for one in ast.walk(node)
+            if isinstance(one, ast.Assign) and ast.unparse(one.targets[0]) in ("model_config", "env_prefix")
+        ]
+        prefixes = [one.keywords.get("env_prefix") if isinstance(one, Call) else one for one in told]
+        prefix = next((one for one in prefixes if isinstance(one, str)), "")
+        found = Fields(self.path, {}, {})
+        for field_ in node.body:
+            if not isinstance(field_, ast.AnnAssign) or not isinstance(field_.target, ast.Name):
+                continue
+            name, default = prefix + field_.target.id, NEEDED if field_.value is None else self.evaluate(field_.value)
+            if isinstance(default, Call) and default.name.endswith("Field"):
+                given = {**dict(zip(["default"], default.arguments, strict=False)), **default.keywords}
+                names = [given[key] for key in ("validation_alias", "alias", "env") if isinstance(given.get(key), str)]
+                name, default = next(iter(names), name), given.get("default", NEEDED)
+            listed = re.match(r"(list|tuple|set|dict)\b", ast.unparse(field_.annotation), re.IGNORECASE)
+            how = ("pydantic", "json") if listed else ("pydantic",)
+            default = NEEDED if default is ... else default
+            found.values[field_.target.id] = Environment(name.upper(), default, how)
+            found.lines[field_.target.id] = field_.lineno
+        return found
 
     def _if(self, test: ast.expr, body: list[ast.stmt], orelse: list[ast.stmt]) -> None:
         """Take one branch, and keep what only the other one says."""
@@ -661,6 +697,8 @@ class Scope:
                     if file.is_file():
                         return ModuleValue(file)
                 return ModuleValue(below) if below.is_dir() else UNKNOWN
+            case Fields(values=values):
+                return values.get(name, UNKNOWN)
             case Path():
                 if name == "parents":
                     return Call(".parents", [owner])
@@ -687,6 +725,8 @@ class Scope:
         last = name.rpartition(".")[2] or getattr(node.func, "attr", "")
         if found := self.read(node):
             return found
+        if isinstance(made := self.evaluate(node.func), Fields):
+            return made
         arguments = self._items(node.args)
         keywords = {one.arg: self.evaluate(one.value) for one in node.keywords if one.arg}
         first = arguments[0] if arguments else UNKNOWN
@@ -977,6 +1017,10 @@ def reads(sources: Sources, path: Path) -> Iterator[Read]:
         below = list(ast.iter_child_nodes(node))
         nodes += below
         parents |= dict.fromkeys(below, node)
+    for fields in scope.values.values():
+        if isinstance(fields, Fields) and fields.path == path:
+            for name, field_ in fields.values.items():
+                yield Read(field_, sources.place(path, fields.lines[name]))
     guarded = set()  # "NAME" in os.environ
     for node in nodes:
         asks = isinstance(node, ast.Compare) and isinstance(node.ops[0], ast.In | ast.NotIn)

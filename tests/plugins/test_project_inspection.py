@@ -268,6 +268,36 @@ def test_environment_by_decouple(tmp_path: Path) -> None:
     assert "vault_django_secret_key" in yaml.safe_load(files["group_vars/all/vault.yml"])
 
 
+def test_environment_by_pydantic(tmp_path: Path) -> None:
+    """Fields are read under their names in capitals, with a prefix, or by an alias."""
+    text = changed(
+        SETTINGS,
+        'SECRET_KEY = "django-insecure-0123456789"\nDEBUG = True\nALLOWED_HOSTS = []',
+        """
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+class Env(BaseSettings):
+    model_config = SettingsConfigDict(env_prefix="chat_")
+    secret_key: str
+    debug: bool = True
+    hosts: list[str] = Field(...)
+    redis: str = Field("redis://localhost", alias="REDIS_URL")
+env = Env()
+SECRET_KEY = env.secret_key
+DEBUG = env.debug
+ALLOWED_HOSTS = env.hosts
+""",
+        '("127.0.0.1", 6379)',
+        "env.redis",
+    )
+    found, mine, _ = look(make(tmp_path / "chat", {"site_/settings.py": text}))
+    assert mine["release_environment"]["CHAT_DEBUG"] == "False"
+    assert mine["release_environment"]["CHAT_HOSTS"] == '["{{ site_name }}", "localhost", "127.0.0.1"]'
+    assert set(mine["release_secrets"]) == {"CHAT_SECRET_KEY", "REDIS_URL"}
+    assert str(found.names["CHAT_SECRET_KEY"].places[0]) == "site_/settings.py:9"
+    assert found.names["CHAT_HOSTS"].needed and not found.names["REDIS_URL"].needed
+
+
 def test_environment_by_django_environ_and_split_settings(tmp_path: Path) -> None:
     """A settings package, of which production's module is taken although manage.py names local's."""
     base = changed(SETTINGS, ".parent.parent", ".parent.parent.parent", "DEBUG = True\n", "")
