@@ -526,6 +526,9 @@ def release_folder(host: HostView) -> Iterator[Problem]:
 def release_requirements(host: HostView) -> Iterator[Problem]:
     """The files that say what the project needs are of a kind that is read, and are in its backend."""
     names = host.get("release_requirements")
+    if names == [] and host.raw("release_packages") in ([], None):
+        fix = "Name a file there, or what the project needs:\n  release_packages: [django, channels, channels-redis]"
+        yield Problem("release_requirements", "is empty, and so is release_packages: nothing would be installed", fix)
     known = []
     for name in names if isinstance(names, list) else []:
         try:

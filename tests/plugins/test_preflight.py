@@ -1240,7 +1240,9 @@ def test_requirements_are_where_they_are_said_to_be(tmp_path: Path) -> None:
     folder = {"release_folder": str(tmp_path), "release_backend": "."}
     good_names = ["uv.lock[production,pg]", "requirements.txt"]
     assert problems("release_requirements", **folder, release_requirements=good_names) == []
-    assert problems("release_requirements", **folder, release_requirements=[]) == []
+    ((_, fault, _),) = problems("release_requirements", **folder, release_requirements=[])
+    assert "nothing would be installed" in fault
+    assert problems("release_requirements", **folder, release_requirements=[], release_packages=["django"]) == []
     ((_, fault, fix),) = problems("release_requirements", **folder, release_requirements=["poetry.lock"])
     assert "no pyproject.toml beside" in fault and str(tmp_path / "pyproject.toml") in fix
     ((_, fault, fix),) = problems("release_requirements", **folder, release_requirements=["Pipfile.lock"])
