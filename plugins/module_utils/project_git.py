@@ -114,7 +114,8 @@ def commit_of(git: Git, clone: Path, version: str) -> str:
 
 def fetched(git: Git, address: str, version: str, cache: Path) -> tuple[str, Path]:
     """Return the commit that a version names, and a bare clone that has it; raise SourceError where there is none."""
-    clone = cache / "git" / hashlib.sha256(address.encode()).hexdigest()[:16]
+    public = re.sub(r"://[^/@\s]+@", "://", address)  # another token makes no other clone
+    clone = cache / "git" / hashlib.sha256(public.encode()).hexdigest()[:16]
     if not (clone / "HEAD").exists():
         clone.mkdir(parents=True, exist_ok=True)
         git.output("init", "--quiet", "--bare", cwd=clone)
@@ -122,8 +123,8 @@ def fetched(git: Git, address: str, version: str, cache: Path) -> tuple[str, Pat
     if whole and (commit := commit_of(git, clone, version)):
         return commit, clone  # a commit never changes
     # The address stays out of the clone's configuration: it may hold credentials.
-    git.output("fetch", "--quiet", "--prune", "--force", "--tags", "--end-of-options", "ADDRESS",
-        "+refs/heads/*:refs/heads/*", "+HEAD:refs/fetched/HEAD", cwd=clone, address=address)  # fmt: skip
+    git.output("fetch", "--quiet", "--prune", "--force", "--end-of-options", "ADDRESS", "+refs/heads/*:refs/heads/*",
+        "+refs/tags/*:refs/tags/*", "+HEAD:refs/fetched/HEAD", cwd=clone, address=address)  # fmt: skip
     commit = commit_of(git, clone, version)
     if not commit and re.fullmatch(r"[0-9a-f]{7,64}|refs/.+", version):
         # A commit that is on no branch: by its whole name as far as the server allows, else by whatever refers to it.

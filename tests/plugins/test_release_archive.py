@@ -240,6 +240,13 @@ def test_moved_branch_is_followed(pack: Any, repository: Path) -> None:
     assert pack(repository=str(repository), version="main")["release"] != before
 
 
+def test_tag_that_is_gone_is_not_deployed(pack: Any, repository: Path) -> None:
+    git(repository, "tag", "--annotate", "--message=two", "v2")
+    assert "failed" not in pack(repository=str(repository), version="v2")
+    git(repository, "tag", "--delete", "v2")
+    assert "named v2" in pack(repository=str(repository), version="v2")["msg"]
+
+
 def test_unknown_version_is_named(pack: Any, repository: Path) -> None:
     result = pack(repository=str(repository), version="v9")
     assert result["failed"] and "v9" in result["msg"]
@@ -332,6 +339,12 @@ def private(repository: Path) -> Iterator[str]:
 def test_credentials_of_an_address_are_used(pack: Any, private: str) -> None:
     assert "backend/manage.py" in names(pack(repository=f"http://m%C3%A9:hunter2%21@{private}", version="v1"))
     assert "put a token into the address" in pack(repository=f"http://{private}", version="v1")["msg"]
+
+
+def test_another_token_makes_no_other_clone(pack: Any, private: str, tmp_path: Path) -> None:
+    for token in ("old", "hunter2%21"):
+        result = pack(repository=f"http://m%C3%A9:{token}@{private}", version="v1")
+    assert "failed" not in result and len(list((tmp_path / "cache" / "git").iterdir())) == 1
 
 
 def test_user_of_an_address_has_what_a_credential_helper_says(
