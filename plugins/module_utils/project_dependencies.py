@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.project_locks import RequirementsError, pipenv_python, pipfile_line, specifier
-from ansible.module_utils.project_source import TESTS, Place, Sources, decode
+from ansible.module_utils.project_source import Place, Sources, decode
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
@@ -354,6 +354,3 @@ def guess(sources: Sources, found: Dependencies) -> None:
     bare = [canonicalize_name(name.partition("[")[0]) for name in found.packages]
     found.asked = {name: Requirement(name, "", Place("")) for name in bare}
     python_of_files(sources, found)
-
-
-__all__ = ["TESTS", "Dependencies", "Requirement", "find", "imported", "package_of"]

@@ -42,7 +42,6 @@ class Address:
     names: dict[str, str] = field(default_factory=dict)
     host: str = ""
     port: str = "6379"
-    text: str = ""
     hard_coded: bool = False
     has_password: bool = False
 
@@ -55,7 +54,6 @@ class Layer:
     backend: str = ""
     place: Place | None = None
     addresses: list[Address] = field(default_factory=list)
-    choices: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -90,7 +88,6 @@ class Worker:
     command: str
     place: Place
     singleton: bool = False
-    comment: str = ""
 
 
 @dataclass

@@ -14,7 +14,7 @@ from typing import Any
 
 from ansible.module_utils.project_advice import lets_redis_8_in
 from ansible.module_utils.project_findings import Inspection, Name
-from ansible.module_utils.project_source import UNKNOWN, known
+from ansible.module_utils.project_source import known
 
 WIDTH = 118  # columns; yamllint allows 120
 PLAIN = re.compile(r"(?:--?(?=[A-Za-z])|[A-Za-z0-9_./])[A-Za-z0-9_./@+-]*(?::[A-Za-z0-9_./@+-]+)*")
@@ -712,6 +712,3 @@ def summary(found: Inspection, files: list[Path], inventory: Path) -> list[str]:
             f"Then         ansible-playbook -i {shown} site.yml --ask-vault-pass",
         ]
     return [clean(line) for line in lines]
-
-
-__all__ = ["UNKNOWN", "InventoryExists", "documents", "summary", "write"]

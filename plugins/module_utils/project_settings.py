@@ -123,10 +123,6 @@ def find_layer(sources: Sources, found: Inspection, scope: Scope) -> None:
     for host in hosts if isinstance(hosts, list | tuple) else [hosts]:
         if layer.kind in ("core", "pubsub") and (address := address_of(host)):
             layer.addresses.append(address)
-    for other, _ in scope.others.get("CHANNEL_LAYERS", []):
-        one = other.get("default") if isinstance(other, dict) else None
-        if isinstance(one, dict) and isinstance(text := known(one.get("BACKEND")), str) and text != layer.backend:
-            layer.choices.append(text)
 
 
 def address_of(host: Any) -> Address | None:
@@ -178,7 +174,6 @@ def of_parts(parts: dict[str, Any]) -> Address:
     host, port = known(parts.get("host", "")), known(parts.get("port", 6379))
     if isinstance(host, str):
         address.host = of_url(host).host if "://" in host else host
-        address.text = host
     if isinstance(port, int | str):
         address.port = str(port)
     address.has_password = "password" in parts
@@ -189,11 +184,9 @@ def of_url(text: str) -> Address:
     """An address from a URL, or from host:port."""
     try:
         parts = urlsplit(text if "://" in text else f"redis://{text}")
-        return Address(
-            host=parts.hostname or "", port=str(parts.port or 6379), text=text, has_password=bool(parts.password)
-        )
+        return Address(host=parts.hostname or "", port=str(parts.port or 6379), has_password=bool(parts.password))
     except ValueError:
-        return Address(text=text)
+        return Address()
 
 
 def find_database(found: Inspection, sources: Sources, scope: Scope) -> None:

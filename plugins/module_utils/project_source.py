@@ -196,7 +196,7 @@ class Sources:
     """A project's files; those that cannot be read or parsed are in `unreadable`, with the reason."""
 
     def __init__(self, folder: Path) -> None:
-        """Look through the folder once. Links are not followed, environments and hidden folders are left out."""
+        """Look through the folder once. Links to folders are not followed, environments and hidden folders left out."""
         self.folder = folder
         self.files: list[Path] = []
         self.environments: list[str] = []
