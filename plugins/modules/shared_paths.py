@@ -10,6 +10,7 @@ description:
   - Each path of the release's code becomes a link to the same path below the shared folder.
   - Where the shared folder lacks one that the release ships, the shipped one is copied there. Where it has one, that
     stays, and what the release ships is set aside as C(<path>.shipped), with a notice, unless it holds nothing else.
+  - What is copied is the user's to write, and closed to all others.
   - All that is done below the shared folder is done as its user, to whom it belongs. The code is root's.
   - Killed at any moment, the next call goes on where it was.
 options:
@@ -124,12 +125,20 @@ class SharedPath:
         """Make the shared one: with what the release ships, else an empty folder, else only the place for a file."""
         self.as_user("mkdir", "--parents", "--", self.there.parent)
         if self.shipped and not self.here.is_symlink():
-            beside = [] if self.is_folder else [self.here.with_name(self.here.name + end) for end in SIDECARS]
-            for source in (*(one for one in beside if one.is_file()), self.here):  # the last says that all are there
+            names = [] if self.is_folder else [self.here.name + end for end in SIDECARS]
+            beside = [one for one in map(self.here.with_name, names) if one.is_file()]
+            for stale in set(names) - {one.name for one in beside}:
+                if os.path.lexists(left := self.there.with_name(stale)):
+                    raise PathError(
+                        f"{left} belongs to a {self.name} that is not there, and would be written into the one that the "
+                        f"release ships. On the host, put the old {self.name} back, or remove {left}"
+                    )
+            for source in (*beside, self.here):  # the last says that all are there
                 target = self.there.with_name(source.name)
                 part = target.with_name(f".{target.name}.part")
                 self.as_user("rm", "--recursive", "--force", "--", part)
-                self.as_user("cp", "--recursive", "--no-dereference", "--preserve=mode,timestamps", "--", source, part)
+                self.as_user("cp", "--recursive", "--no-dereference", "--preserve=timestamps", "--", source, part)
+                self.as_user("chmod", "--recursive", "u+rwX", "--", part)  # what was packed may be closed to its owner
                 self.as_user("mv", "--no-target-directory", "--", part, target)
         elif self.is_folder:
             self.as_user("mkdir", "--", self.there)

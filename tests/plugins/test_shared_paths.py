@@ -129,6 +129,26 @@ def test_database_that_was_not_closed_comes_whole(share: Share, tmp_path: Path) 
     assert sqlite3.connect(tmp_path / "b" / "db.sqlite3").execute("select text from notes").fetchall() == [("newest",)]
 
 
+def test_what_is_taken_over_is_the_project_s_to_write_and_closed_to_others(share: Share, tmp_path: Path) -> None:
+    """nginx may pass through the shared folder where it serves uploads, and read nothing there but these."""
+    for path in ("db.sqlite3", "media/x/y"):
+        write(tmp_path / "a" / path, "")
+        (tmp_path / "a" / path).chmod(0o444)
+    (tmp_path / "a" / "media" / "x").chmod(0o555)
+    assert share("a", "db.sqlite3", "media/")["notices"] == []
+    shared = tmp_path / "shared"
+    modes = {path: (shared / path).stat().st_mode & 0o777 for path in ("db.sqlite3", "media", "media/x", "media/x/y")}
+    assert modes == {"db.sqlite3": 0o640, "media": 0o750, "media/x": 0o750, "media/x/y": 0o640}
+
+
+def test_journal_of_another_database_is_not_mixed_with_the_shipped_one(share: Share, tmp_path: Path) -> None:
+    """SQLite would take it for the newest pages of the database that it lies beside."""
+    (tmp_path / "shared" / "db.sqlite3-wal").write_text("of a database that somebody has removed")
+    told = share("a", "db.sqlite3", ships={"db.sqlite3": "one"})
+    assert told.get("failed") and "db.sqlite3-wal belongs to a db.sqlite3 that is not there" in told["msg"]
+    assert (tmp_path / "a" / "db.sqlite3").read_text() == "one" and not (tmp_path / "shared" / "db.sqlite3").exists()
+
+
 @pytest.mark.parametrize(
     ("path", "ships", "fault"),
     [
@@ -170,7 +190,7 @@ def test_check_mode_tells_and_makes_nothing(share: Share, tmp_path: Path) -> Non
     assert not list((tmp_path / "shared").iterdir())
 
 
-@pytest.mark.parametrize("left", range(1, 32))
+@pytest.mark.parametrize("left", range(1, 36))
 @pytest.mark.parametrize("ships", [True, False], ids=["ships", "ships-not"])
 @pytest.mark.parametrize("again", [False, True], ids=["first", "again"])
 def test_killed_anywhere_the_next_run_ends_it(again: bool, ships: bool, left: int, tmp_path: Path) -> None:
