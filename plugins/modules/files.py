@@ -173,7 +173,11 @@ def settle_file(module: AnsibleModule, path: Path, content: bytes) -> tuple[bool
         handle, part = tempfile.mkstemp(dir=module.tmpdir)
         with os.fdopen(handle, "wb") as file:
             file.write(content)
-        module.atomic_move(part, str(path))
+        mask = os.umask(0o077)  # a new file may be secret, and gets its mode a moment later
+        try:
+            module.atomic_move(part, str(path))
+        finally:
+            os.umask(mask)
     return True, {"before": before.decode(errors="replace"), "after": content.decode(errors="replace")}
 
 

@@ -209,7 +209,11 @@ class Users:
             handle, part = tempfile.mkstemp(dir=self.module.tmpdir)
             with os.fdopen(handle, "w") as file:
                 file.write(text)
-            self.module.atomic_move(part, str(path))
+            mask = os.umask(0o077)  # a new file is secret, and gets its mode a moment later
+            try:
+                self.module.atomic_move(part, str(path))
+            finally:
+                os.umask(mask)
         mode, owner = ("0600", None) if private else ("0640", self.module.params["owner"])
         if self.own(path, owner, mode) or differs:
             self.changed.append(str(path))

@@ -110,6 +110,18 @@ def test_what_is_there_is_left_without_force(run: Any, tmp_path: Path) -> None:
     assert run({"path": str(tmp_path / "new"), "content": "a = 1\n", "force": False})["changed"]
 
 
+def test_secret_is_never_open_to_others(run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not even in a run that is killed before the file has its mode."""
+
+    def killed(*_: Any, **__: Any) -> bool:
+        raise SystemExit
+
+    monkeypatch.setattr(files.AnsibleModule, "set_fs_attributes_if_different", killed)
+    with pytest.raises(json.JSONDecodeError):
+        run({"path": str(tmp_path / "env"), "secret": "env", "mode": "0640"}, secrets={"env": SECRET})
+    assert (tmp_path / "env").stat().st_mode & 0o777 == 0o600
+
+
 @pytest.mark.parametrize("entry", [{}, {"link": "x", "directory": True}])
 def test_entry_is_of_one_kind(run: Any, tmp_path: Path, entry: dict[str, Any]) -> None:
     told = run({"path": str(tmp_path / "x"), **entry})

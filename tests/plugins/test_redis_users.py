@@ -111,6 +111,20 @@ def restart(redis: Redis, tmp_path: Path) -> None:
 Declare = Callable[..., dict[str, Any]]
 
 
+def test_no_file_is_ever_open_to_others(declare: Declare, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not even in a run that is killed before the file has its mode."""
+
+    def killed(self: Any, path: Path, *_: Any) -> bool:
+        if path.is_file():
+            raise SystemExit
+        return False
+
+    monkeypatch.setattr(redis_users.Users, "own", killed)
+    with pytest.raises(json.JSONDecodeError):
+        declare("shop", SHOP)
+    assert (tmp_path / "operator.password").stat().st_mode & 0o777 == 0o600
+
+
 def test_projects_add_up(declare: Declare, redis: Redis, tmp_path: Path) -> None:
     first = declare("shop", SHOP)
     assert first["changed"] and not first["applied"], "a Redis that does not know the module's user has to be restarted"
