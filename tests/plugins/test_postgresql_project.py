@@ -102,6 +102,16 @@ def test_check_mode_tells_and_makes_nothing(have: Have, psql: Psql) -> None:
     assert told["changed"] and len(told["done"]) == 3 and psql.sent == []
 
 
+def test_check_mode_comes_before_files_and_server(have: Have, psql: Psql, tmp_path: Path) -> None:
+    """Another port, or a PostgreSQL that was only installed: a real run would have written files and started it."""
+    psql.settled()
+    assert not have(_ansible_check_mode=True, reload_files=[str(tmp_path / "to-come.conf")])["changed"]
+    (tmp_path / "runuser").write_text("#!/bin/sh\ncat >/dev/null; echo 'psql: error: connection to server failed' >&2\nexit 2\n")
+    told = have(_ansible_check_mode=True)
+    assert told["changed"] and not told.get("failed")
+    assert "connection to server failed" in have()["msg"]
+
+
 @pytest.mark.parametrize(
     ("part", "value", "done"),
     [
