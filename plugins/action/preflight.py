@@ -758,6 +758,7 @@ def release_files(host: HostView) -> Iterator[Problem]:
     paths = [str(one.get("path") or "") for one in files]
     for path in dict.fromkeys(paths):
         fault = path_fault(path) or ("is a folder" if path.endswith("/") else "")
+        fault = fault or ("is one by which a release is known" if path in (".placed", ".complete") else "")
         if fault:
             fix = "Write the path of a file below release_backend: config/local.yml"
             yield Problem("release_files", f'the path "{path}" {fault}', fix)
@@ -795,6 +796,24 @@ def text_fault(host: HostView, file: Mapping[str, t.Any]) -> str:
         return f"has the template {path}, which is no file on this machine"
     fault = host.file_fault(str(path))
     return f"has the template {path}, which {fault}" if fault else ""
+
+
+@check("release")
+def release_environment(host: HostView) -> Iterator[Problem]:
+    """Names and values of the environment are such as a process can have. No value is shown."""
+    for variable in ("release_environment", "release_secrets"):
+        given = host.get(variable)
+        for name, value in given.items() if is_mapping(given) else ():
+            if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", str(name)):
+                fix = "Write letters, digits and underscores, and no digit first: SECRET_KEY"
+                yield Problem(variable, f'"{name}" cannot name a variable of the environment', fix)
+            if value is None:
+                yield Problem(variable, f"{name} has no value", 'Write a text, or "" for an empty one.')
+            elif is_mapping(value) or isinstance(value, list | tuple):
+                fix = "Write a text. Where the project reads JSON there, say so: \"{{ value | to_json }}\""
+                yield Problem(variable, f"{name} is no text, but has items", fix)
+            elif "\0" in str(value):
+                yield Problem(variable, f"{name} has a NUL in it, which no process can have", "Take it out.")
 
 
 @check("release")
@@ -1027,7 +1046,8 @@ def nginx_paths(host: HostView) -> Iterator[Problem]:
     if prefix and (fault := url_path_fault(prefix) or ("ends with a slash" if prefix.endswith("/") else "")):
         fix = "Write it with a slash before it and none behind:\n  nginx_path_prefix: /chat"
         yield Problem("nginx_path_prefix", f'"{prefix}" {fault}', fix)
-    known: dict[str, str] = {}
+    # nginx has files with the prefix and without it.
+    known = {f"{prefix}/": "nginx_path_prefix"} if prefix else {}
     for name, path in given:
         if not isinstance(path, str) or (not path and name != "nginx_websocket_paths"):
             continue
@@ -1039,9 +1059,32 @@ def nginx_paths(host: HostView) -> Iterator[Problem]:
         elif folder and (path == "/" or not path.endswith("/")):
             fault = "is every path of the site" if path == "/" else "has no slash at its end, and would lead elsewhere"
             yield Problem(name, f'"{path}" {fault}', fix)
-        elif known.setdefault(path, name) != name:
+        elif known.setdefault(path, name) != name and (folder or known[path] != "nginx_path_prefix"):
             fix = f"Let them differ, or leave out the one that there is not:\n  {name}: {example}"
             yield Problem(name, f'"{path}" is {known[path]} too', fix)
+
+
+@check("nginx")
+def nginx_values(host: HostView) -> Iterator[Problem]:
+    """What stands in nginx's files is such as nginx reads: with a wrong one, it would reload for no project any more."""
+    patterns = (
+        ("nginx_server_names", r"[^\s;{}'\"#$\\]+|~[^\s;{}'\"]+", "names of the site: [www.example.org]"),
+        ("nginx_header_buffers", r"[1-9]\d* [1-9]\d*[kKmM]?", "a number and a size: 8 32k"),
+        ("nginx_body_size", r"\d+[kKmMgG]?", "a size, 0 for none: 10m"),
+    )
+    for variable, pattern, example in patterns:
+        values = host.items(variable) if variable == "nginx_server_names" else [host.get(variable)]
+        for value in values:
+            if value is not None and not re.fullmatch(pattern, str(value)):
+                yield Problem(variable, f'"{value}" is not what nginx reads there', f"Write {example}")
+    if "nginx_server_names" not in host.faulty and host.raw("nginx_server_names") == []:
+        yield Problem("nginx_server_names", "is empty", "Write names of the site, or [_] for all: [www.example.org]")
+    for address in host.items("nginx_maintenance_allow"):
+        try:
+            ipaddress.ip_network(str(address))
+        except ValueError as error:
+            fix = "Write addresses and networks: [127.0.0.1, 10.0.0.0/24]"
+            yield Problem("nginx_maintenance_allow", f"{error}", fix)
 
 
 def url_path_fault(path: str) -> str:
@@ -1101,6 +1144,10 @@ def nginx_media_folder(host: HostView) -> Iterator[Problem]:
             f"Write a folder below it, which MEDIA_ROOT of the project leads to:\n  nginx_media_folder: {shared}/media"
         )
         yield Problem("nginx_media_folder", f'"{folder}" is not a folder below {shared}', fix)
+    for path in map(str, host.items("release_shared_paths")):
+        if f"{shared}/{path}".startswith(f"{folder}/") and not path.endswith("/"):
+            fix = "Let uploads be in a folder of their own, beside it."
+            yield Problem("nginx_media_folder", f"has {path} of release_shared_paths in it, which all could read", fix)
 
 
 @check("nginx")
@@ -1273,16 +1320,66 @@ def postgresql_hosts(host: HostView) -> Iterator[Problem]:
 
 
 @check("postgresql")
-def postgresql_numbers(host: HostView) -> Iterator[Problem]:
-    """PostgreSQL can start with what it is given."""
-    for variable, least, most in (
-        ("postgresql_port", 1, 65535),
-        ("postgresql_memory_mb", 64, 2**24),
-        ("postgresql_max_connections", 10, 10000),
-    ):
-        value = host.get(variable)
-        if isinstance(value, int) and not least <= value <= most:
-            yield Problem(variable, f"is {value}", f"Write a number from {least} to {most}.")
+def postgresql_projects(host: HostView) -> Iterator[Problem]:
+    """Projects of other inventories in the same PostgreSQL have other databases and users."""
+    mine, owner = str(host.get("release_app") or host.get("postgresql_database")), ""
+    for line in probe_facts(host.probe).get("postgresql_projects", "").split(";"):
+        if begun := re.fullmatch(r"# BEGIN project (.*)", line):
+            owner = begun[1]
+        words = line.split()
+        if owner in ("", mine) or len(words) < 3 or words[0] != "host":
+            continue
+        for variable, name in (("postgresql_database", words[1]), ("postgresql_user", words[2])):
+            if host.get(variable) == name:
+                fix = f"Give {mine} its own, as it has where the line is left out."
+                yield Problem(variable, f"{name} is the one of project {owner} in the same PostgreSQL", fix)
+
+
+# The least and the most that a number may be, by the name of its variable, which begins with its role's.
+LIMITS = {
+    "release_keep": (0, 1000),
+    "release_free_mb": (0, 2**24),
+    "release_drain_seconds": (0, 2**31),
+    "release_drain_spread_seconds": (0, 86400),
+    "release_drain_generations": (0, 1000),
+    "asgi_processes": (0, 1000),
+    "asgi_ping_interval": (1, 2**31),
+    "asgi_ping_timeout": (1, 2**31),
+    "asgi_websocket_max_size": (0, 2**31),
+    "asgi_open_files": (64, 2**30),
+    "asgi_backlog": (1, 2**31 - 1),
+    "asgi_start_seconds": (1, 86400),
+    "asgi_stop_seconds": (1, 86400),
+    "nginx_http_port": (1, 65535),
+    "nginx_local_port": (1, 65535),
+    "nginx_websocket_timeout": (1, 2**31 - 1),
+    "nginx_http_timeout": (1, 2**31 - 1),
+    "nginx_worker_connections": (16, 2**30),
+    "nginx_static_seconds": (0, 2**31 - 1),
+    "nginx_maintenance_retry_seconds": (0, 2**31 - 1),
+    "handshake_local_port": (1, 65535),
+    "handshake_idle_seconds": (0, 86400),
+    "handshake_timeout": (0.1, 3600),
+    "redis_port": (1, 65535),
+    "redis_maxclients": (1, 2**31 - 1),
+    "base_apt_cache_seconds": (0, 2**31 - 1),
+    "postgresql_port": (1, 65535),
+    "postgresql_memory_mb": (64, 2**24),
+    "postgresql_max_connections": (10, 10000),
+}
+
+
+def numbers(host: HostView, role: str = "") -> Iterator[Problem]:
+    """Numbers of a role, or of all, are such as what reads them can do with."""
+    for variable, (least, most) in LIMITS.items():
+        value = host.get(variable) if variable.startswith(role) else None
+        with contextlib.suppress(TypeError, ValueError):  # told as not valid
+            if not least <= float(t.cast("float", value)) <= most:
+                yield Problem(variable, f"is {value}", f"Write a number from {least} to {most}.")
+
+
+for _role in sorted({name.partition("_")[0] for name in LIMITS}):
+    check(_role)(functools.partial(numbers, role=f"{_role}_"))
 
 
 @check("release")
@@ -1341,6 +1438,41 @@ def redis_database(host: HostView) -> Iterator[Problem]:
 
 
 @check("redis")
+def redis_names(host: HostView) -> Iterator[Problem]:
+    """Names are such as stand in Redis's file of users, and no pattern of others' names."""
+    for variable, example in (("redis_user", "shop"), ("redis_prefix", "shop")):
+        value = host.get(variable)
+        pattern = r"[\w.:/@{}+-]*" if variable == "redis_prefix" else r"[\w.@+-]+"
+        if value is not None and not re.fullmatch(pattern, str(value)):
+            fix = f"Write letters, digits, dots and hyphens:\n  {variable}: {example}"
+            yield Problem(variable, f'"{value}" has characters that mean something to Redis, or none at all', fix)
+    limit = host.get("redis_maxmemory")
+    if limit is not None and not re.fullmatch(r"\d+([kmg]b?|b)?", str(limit), re.IGNORECASE):
+        yield Problem("redis_maxmemory", f'"{limit}" is no size', "Write a whole number and mb or gb: 256mb")
+
+
+@check("redis")
+def redis_extra_users(host: HostView) -> Iterator[Problem]:
+    """More users are lines of Redis's file of users, each for another name. None is shown: they may hold passwords."""
+    taken = {"acl-operator"} | ({str(host.get("redis_user"))} if host.get("redis_password") else set())
+    if host.get("redis_anonymous"):
+        if "default" in taken:
+            fix = "Let redis_user have another name, or delete redis_anonymous and give the project the password."
+            yield Problem("redis_anonymous", "is of the user default, which redis_user gives a password", fix)
+        taken.add("default")
+    for line in map(str, host.items("redis_extra_users")):
+        words = line.split()
+        if len(words) < 3 or words[0] != "user" or "\n" in line.strip():
+            fix = "Write lines of Redis's file of users:\n  redis_extra_users: [user cache on #<sha256> ~cache:* +@read]"
+            yield Problem("redis_extra_users", "has a line that is not `user NAME RULES` (not shown)", fix)
+        elif words[1] in taken:
+            fault = f"declares {words[1]}, who is there already"
+            yield Problem("redis_extra_users", fault, "Give each user a name of its own.")
+        else:
+            taken.add(words[1])
+
+
+@check("redis")
 def redis_projects(host: HostView) -> Iterator[Problem]:
     """Projects of other inventories on the same Redis have other users, and other names for their messages."""
     mine = str(host.get("release_app") or host.get("redis_user"))
@@ -1361,9 +1493,12 @@ def redis_projects(host: HostView) -> Iterator[Problem]:
             )
             fault = f'"{prefix}" and "{theirs}" of project {name} on the same Redis are not apart: messages would mix'
             yield Problem("redis_prefix", fault, fix)
-        if host.get("redis_anonymous") and other.get("anonymous") == "yes":
-            fix = "Let one of the two have a password."
-            yield Problem("redis_anonymous", f"project {name} uses the same Redis without a password already", fix)
+        # Who gives no password is the user default.
+        default = host.get("redis_anonymous") or (host.get("redis_password") and user == "default")
+        if default and (other.get("anonymous") == "yes" or (other.get("user") == "default" != user)):
+            variable = "redis_anonymous" if host.get("redis_anonymous") else "redis_user"
+            fault = f"has {mine} use the same Redis as project {name} with no user's name, as that does already"
+            yield Problem(variable, fault, "Let one of the two have a user of its own, with a password.")
 
 
 def address_fault(text: str) -> str:

@@ -979,6 +979,7 @@ def test_what_a_handshake_sends_can_be_sent(variable: str, value: Any, fault: st
         ({"path": "x/", "content": "a"}, "is a folder"),
         ({"path": "", "content": "a"}, "is no path"),
         ({"path": "a\nb", "content": "a"}, "is no path"),
+        ({"path": ".placed", "content": "a"}, "is one by which a release is known"),
         ({"path": "x"}, "has neither template nor content"),
         ({"path": "x", "content": "a", "template": "/x.j2"}, "has a template and content"),
         ({"path": "x", "template": "x.j2"}, "which is a relative path"),
@@ -1097,6 +1098,7 @@ MINE = {"redis_user": "me", "redis_prefix": "me", "redis_database": 0, "redis_pa
         ({"redis_prefix": "as"}, ["redis_prefix"]),
         ({"redis_prefix": "asgi", "redis_database": 1}, []),
         ({"redis_anonymous": True}, ["redis_anonymous"]),
+        ({"redis_user": "default"}, ["redis_user"]),
         ({"redis_user": "channels", "redis_prefix": "asgi"}, ["redis_user", "redis_prefix"]),
     ],
 )
@@ -1199,12 +1201,154 @@ def test_hosts_of_the_database() -> None:
 
 @pytest.mark.parametrize(
     ("variable", "wrong"),
-    [("postgresql_port", 0), ("postgresql_memory_mb", 10), ("postgresql_max_connections", 5)],
+    [
+        ("postgresql_port", 0),
+        ("postgresql_memory_mb", 10),
+        ("postgresql_max_connections", 5),
+        ("nginx_http_port", 65536),
+        ("nginx_local_port", "0"),
+        ("asgi_processes", -1),
+        ("asgi_start_seconds", 0),
+        ("release_drain_seconds", -5),
+        ("redis_port", 0),
+        ("handshake_idle_seconds", -0.5),
+        ("base_apt_cache_seconds", -1),
+    ],
 )
-def test_numbers_of_the_database(variable: str, wrong: int) -> None:
-    """Numbers that it could not start with."""
-    assert [one for one, _, _ in problems("postgresql_numbers", **{variable: wrong})] == [variable]
-    assert problems("postgresql_numbers", postgresql_port=5432, postgresql_memory_mb=600) == []
+def test_numbers_are_within_limits(variable: str, wrong: Any) -> None:
+    """Numbers that nothing could start with; each is looked at for the hosts of its role."""
+    assert [one for one, _, _ in problems("numbers", **{variable: wrong})] == [variable]
+    role = variable.partition("_")[0]
+    (own,) = [found for name, found in preflight.CHECKS if getattr(found, "keywords", {}) == {"role": f"{role}_"}]
+    host = preflight.HostView("app1", {variable: wrong}, {}, Templar())
+    assert [one.variable for one in own(host)] == [variable]
+
+
+def test_numbers_that_are_right_are_let_through() -> None:
+    """All defaults, and what is no number is told elsewhere."""
+    given: dict[str, Any] = {}
+    for file in sorted(ROOT.glob("roles/*/defaults/main.yml")):
+        given |= yaml.safe_load(file.read_text()) or {}
+    plain = {name: given[name] for name in preflight.LIMITS if not isinstance(given[name], str)}
+    assert len(plain) > 20 and problems("numbers", **plain) == []
+    assert problems("numbers", redis_port="many", asgi_processes=None, nginx_http_port=[]) == []
+    assert set(preflight.LIMITS) <= set(given)
+
+
+@pytest.mark.parametrize(
+    ("value", "variables"),
+    [
+        ({}, []),
+        ({"postgresql_database": "chat"}, ["postgresql_database"]),
+        ({"postgresql_database": "chat", "postgresql_user": "chat_user"}, ["postgresql_database", "postgresql_user"]),
+        ({"release_app": "chat", "postgresql_database": "chat", "postgresql_user": "chat_user"}, []),
+    ],
+)
+def test_projects_in_one_postgresql_are_apart(value: dict[str, Any], variables: list[str]) -> None:
+    """Two would share their data, and with one of them the other's would go."""
+    there = "postgresql_projects=# BEGIN project chat;host chat chat_user 127.0.0.1/32 scram-sha-256;# END project chat;"
+    mine = {"release_app": "shop", "postgresql_database": "shop", "postgresql_user": "shop", **value}
+    found = problems("postgresql_projects", **mine, **{preflight.PROBE: {"stdout": there}})
+    assert [variable for variable, _, _ in found] == variables
+    assert all("project chat" in fault for _, fault, _ in found)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "fault"),
+    [
+        ("redis_prefix", "a b", "mean something to Redis"),
+        ("redis_prefix", "a*", "mean something to Redis"),
+        ("redis_user", "", "or none at all"),
+        ("redis_user", "a b", "mean something to Redis"),
+        ("redis_maxmemory", "50%", "is no size"),
+    ],
+)
+def test_names_in_redis_are_plain(variable: str, value: str, fault: str) -> None:
+    """A pattern would be of others' names, too."""
+    ((told, text, _),) = problems("redis_names", **{variable: value})
+    assert told == variable and fault in text
+    right = {"redis_prefix": "shop:1", "redis_user": "shop-1", "redis_maxmemory": "64mb"}
+    assert problems("redis_names", **right) == []
+
+
+@pytest.mark.parametrize(
+    ("given", "variable", "fault"),
+    [
+        ({"redis_extra_users": ["cache on"]}, "redis_extra_users", "is not `user NAME RULES`"),
+        ({"redis_extra_users": ["user cache"]}, "redis_extra_users", "is not `user NAME RULES`"),
+        ({"redis_extra_users": ["user a on\nuser b on"]}, "redis_extra_users", "is not `user NAME RULES`"),
+        ({"redis_extra_users": ["user shop on"]}, "redis_extra_users", "declares shop, who is there already"),
+        ({"redis_extra_users": ["user a on", "user a off"]}, "redis_extra_users", "declares a, who is there"),
+        ({"redis_extra_users": ["user acl-operator on"]}, "redis_extra_users", "declares acl-operator"),
+        ({"redis_anonymous": True, "redis_user": "default"}, "redis_anonymous", "which redis_user gives a password"),
+        ({"redis_anonymous": True, "redis_extra_users": ["user default on"]}, "redis_extra_users", "declares default"),
+    ],
+)
+def test_more_users_of_redis_are_lines_for_others(given: dict[str, Any], variable: str, fault: str) -> None:
+    """Redis would not start with a wrong one. No line is shown, since it may hold a password."""
+    ((told, text, _),) = problems("redis_extra_users", **{"redis_user": "shop", "redis_password": SECRET, **given})
+    assert told == variable and fault in text
+    right = {"redis_user": "shop", "redis_password": SECRET, "redis_extra_users": [f"user cache on >{SECRET} ~c:* +@read"]}
+    assert problems("redis_extra_users", **right) == []
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("nginx_server_names", ["a.example.org; listen 81"]),
+        ("nginx_server_names", ["a b"]),
+        ("nginx_server_names", ["https://{x}"]),
+        ("nginx_server_names", []),
+        ("nginx_header_buffers", "32k"),
+        ("nginx_body_size", "10 MB"),
+        ("nginx_maintenance_allow", ["10.0.0.1/8"]),
+        ("nginx_maintenance_allow", ["office"]),
+    ],
+)
+def test_what_nginx_reads_is_such(variable: str, value: Any) -> None:
+    """With a wrong one in a file, nginx reloads for no project of the host."""
+    assert [told for told, _, _ in problems("nginx_values", **{variable: value})] == [variable]
+    right: dict[str, Any] = {
+        "nginx_server_names": ["_", "*.example.org", "~^(www\\.)?x\\.org$", "xn--bcher-kva.example", "127.0.0.1"],
+        "nginx_header_buffers": "8 32k", "nginx_body_size": 0, "nginx_maintenance_allow": ["127.0.0.1", "fd00::/8"],
+    }  # fmt: skip
+    assert problems("nginx_values", **right) == []
+
+
+@pytest.mark.parametrize(
+    ("given", "fault"),
+    [
+        ({"ALLOWED-HOSTS": "x"}, '"ALLOWED-HOSTS" cannot name'),
+        ({"1ST": "x"}, '"1ST" cannot name'),
+        ({"HOSTS": ["a", "b"]}, "HOSTS is no text"),
+        ({"EMPTY": None}, "EMPTY has no value"),
+        ({"A": f"{SECRET}\0"}, "A has a NUL"),
+    ],
+)
+def test_environment_is_one_that_a_process_can_have(given: dict[str, Any], fault: str) -> None:
+    """The file is read by a shell, which would take the rest of a line for a command."""
+    for variable in ("release_environment", "release_secrets"):
+        ((told, text, fix),) = problems("release_environment", **{variable: given})
+        assert told == variable and fault in text and SECRET not in text + fix
+        assert problems("release_environment", **{variable: {"A_1": "x", "DEBUG": False, "N": 3, "_E": ""}}) == []
+
+
+def test_database_is_not_among_the_uploads() -> None:
+    """nginx would give it to everybody."""
+    given = {"release_app": "shop", "nginx_media_url": "/media/", "nginx_media_folder": "/srv/shop/shared/data"}
+    found = problems("nginx_media_folder", **given, release_shared_paths=["data/db.sqlite3", "data/x/", "db.sqlite3"])
+    assert [fault for _, fault, _ in found] == [
+        "has data/db.sqlite3 of release_shared_paths in it, which all could read"
+    ]
+
+
+def test_static_files_are_apart_from_the_prefix() -> None:
+    """nginx would refuse the same path twice."""
+    given = {"nginx_path_prefix": "/static", "nginx_static_url": "/static/", "nginx_websocket_paths": ["/static/"]}
+    assert [told for told, _, _ in problems("nginx_paths", **given | {"nginx_websocket_paths": ["/ws/"]})] == [
+        "nginx_static_url"
+    ]
+    assert problems("nginx_paths", **given | {"nginx_static_url": ""}) == []
 
 
 def test_database_that_is_read_is_there() -> None:
