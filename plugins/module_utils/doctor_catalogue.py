@@ -145,6 +145,14 @@ _ENTRIES = (
           "It has run for {age} s and does not listen yet: it imports the project, or waits for a database or another "
           "service.",
           "Ask again in a minute; where it stays so, its log says what it waits for: {log}"),
+    Entry("W119_WSGI_DOWN", "process", "Plain HTTP is not answered",
+          "The gunicorn beside the ASGI processes (asgi_http: wsgi) does not run or does not answer. Sockets open all the "
+          "same, and pages get 502 or 504.",
+          "{app}-generations start {generation}; what it said last: {app}-generations logs {generation}"),
+    Entry("W120_SHARED_PATH", "process", "What should outlive releases does not",
+          "A path of release_shared_paths is not what a deploy has made it: it is no link, or leads to nothing, or the "
+          "project may not write there. What is written is refused, or lost with the release.",
+          "On the host: {mend}"),
     # --- import
     Entry("E201_ASGI_MODULE", "import", "The ASGI module is not found",
           "The module of the ASGI path cannot be imported: it is misspelt, or the working directory is not the folder "
@@ -297,6 +305,14 @@ _ENTRIES = (
     Entry("E512_NOT_SHARED", "layer", "A message does not reach the other processes",
           "They do not share a channel layer, or the consumer does not pass the message on (handshake_broadcast).",
           "One layer of channels_redis for all, with the same Redis database and prefix: {log}"),
+    Entry("E513_DATABASE", "layer", "The database does not answer",
+          "The project's processes cannot connect to it: {error}",
+          "Start it, and compare its address and password with the project's: systemctl start postgresql on its host; "
+          "postgresql_url in release_secrets; then ansible-playbook site.yml"),
+    Entry("W513_DATABASE", "layer", "The database does not answer",
+          "The socket opens all the same, but the project cannot connect to its database: {error}",
+          "Start it, and compare its address and password with the project's: systemctl start postgresql on its host; "
+          "postgresql_url in release_secrets; then ansible-playbook site.yml"),
     Entry("W511_REDIS_TIMEOUT", "layer", "Redis cuts idle connections",
           "timeout is {timeout}: a consumer waits longer than that for a message.",
           "timeout 0 in {file}, then systemctl restart redis-server"),
@@ -377,6 +393,7 @@ MENDS: dict[str, Mend] = {
     "E108_STALE_LOCK": Mend(),
     "E110_OPEN_FILES": Mend({"asgi_open_files": "{files}"}),
     "E117_NOT_DEPLOYED": Mend(),
+    "W119_WSGI_DOWN": Mend(),
     "E202_ASGI_ATTRIBUTE": Mend({"asgi_application": "{module}:application"}),
     "E205_ASGI_PATH": Mend({"asgi_application": "{module}:application"}),
     "E301_UPGRADE_LOST": Mend(),

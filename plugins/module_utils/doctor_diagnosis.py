@@ -415,6 +415,18 @@ def process(case: Case) -> Iterator[Finding]:
     version = case.project.get("versions", {}).get("daphne")
     if version and _version(version) < (4, 2, 2) and any(each["server"] == "daphne" for each in case.processes):
         yield case.find("W116_DAPHNE_OLD", f"daphne {version}")
+    yield from _beside(case)
+
+
+def _beside(case: Case) -> Iterator[Finding]:
+    """What a project of this bundle has beside its sockets: gunicorn, and files that outlive releases."""
+    quiet = [f"nobody listens on {each['address']}" for each in case.host.get("wsgi") or [] if not each["listening"]]
+    quiet += [told(each) for each in case.exchanges if each["kind"] == "wsgi" and each["stage"]]
+    if quiet:
+        yield case.find("W119_WSGI_DOWN", quiet, app=case.bundle["app"], generation=case.bundle["generation"])
+    if faults := case.host.get("shared"):
+        mend = "; ".join(each["mend"] for each in faults)
+        yield case.find("W120_SHARED_PATH", [each["seen"] for each in faults], mend=mend)
 
 
 def _files(limit: int) -> int:
@@ -715,6 +727,8 @@ def _raised(case: Case, came: dict[str, Any]) -> Finding:
             return _of_text(case, known if code.startswith("E5") and known else code, line, [told(came)])
     if error := case.project.get("layer_error", ""):
         return _of_text(case, signature(error) or "E510_LAYER", error, [told(came)])
+    if error := case.project.get("database_error", ""):
+        return case.find("E513_DATABASE", [told(came), error], error=error[:200])
     errors = [line.strip() for line in text if re.match(r"^\s*[\w.]*(Error|Exception|Timeout|DoesNotExist)\b", line)]
     last = errors[-1] if errors else "see its log"
     return case.find("E408_CONSUMER_RAISES", [told(came), *errors[-1:]], error=last[:200],
@@ -738,6 +752,8 @@ def layer(case: Case) -> Iterator[Finding]:
         if not code.startswith("E5"):
             code = "E501_REDIS_DOWN" if re.search(r"[Cc]onnect|refused|Timeout", error) else "E510_LAYER"
         yield _of_text(case, code, error, [])
+    if error := case.project.get("database_error", ""):
+        yield case.find("W513_DATABASE" if opened(case.direct) else "E513_DATABASE", error, error=error[:200])
     count = len([each for each in case.servers if each["pid"]])
     if name.endswith("InMemoryChannelLayer") and count > 1:
         yield case.find("E508_LAYER_MEMORY", f"{name}, {count} processes", count=count)

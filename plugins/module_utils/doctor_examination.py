@@ -66,6 +66,11 @@ class Examination:
         self._await_start(sockets, upstream)
         if self.params["app"] and not bundle and not any(each["server"] for each in self.processes):
             self.evidence["missing"] = f"/srv/{self.params['app']}"
+        self.evidence["shared"] = doctor_host.shared(bundle)
+        # Processes that answer plain HTTP beside those that this is about.
+        listening = {address for each in self.processes for address in each["listens"]}
+        beside = [f"unix:{path}" for path in bundle.get("wsgi", {}).get("sockets", [])]
+        self.evidence["wsgi"] = [{"address": address, "listening": address in listening} for address in beside]
         self.evidence["bundle"] = {
             key: bundle[key]
             for key in ("app", "generation", "manager", "unit", "server", "application", "home")
@@ -228,6 +233,8 @@ class Examination:
                 jobs += [("process", "expired", first, {"linger": 0.5})] if self.expired else []
             if self.params["foreign_origin"]:
                 jobs.append(("process", "foreign", first, {"origin": self.params["foreign_origin"]}))
+        plain = [each for each in self.evidence["wsgi"] if each["listening"]]
+        jobs += [("process", "wsgi", each, {"upgrade": False}) for each in plain[:1]]
         if self.evidence["nginx"].get("running") and self.evidence["nginx"].get("route"):
             jobs.append(("proxy", "good", None, stay))
         if jobs:

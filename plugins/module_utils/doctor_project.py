@@ -13,7 +13,7 @@ from typing import Any
 
 #: Runs in the project's environment. Prints one line of JSON behind a mark, since a project may print what it likes.
 PROBE = r"""
-import asyncio, contextlib, glob, importlib, importlib.metadata, io, json, os, re, sys, time, traceback
+import asyncio, contextlib, glob, importlib, importlib.metadata, io, json, os, re, sys, threading, time, traceback
 sys.dont_write_bytecode = True
 found = {"versions": {"python": sys.version.split()[0]}, "secrets": [], "minted": {}, "not_minted": {}, "hosts": []}
 for name in ("django", "channels", "channels-redis", "redis", "daphne", "uvicorn", "websockets", "wsproto", "gunicorn"):
@@ -80,11 +80,34 @@ async def ask():
     await asyncio.wait_for(layer.receive(channel), 3)
     found["layer_ms"] = round((time.monotonic() - begun) * 1000, 1)
 
+database = {}
+
+def connect():
+    try:
+        from django.conf import settings
+        from django.db import connection
+        if not settings.DATABASES:
+            return
+    except BaseException:
+        return
+    begun = time.monotonic()
+    try:
+        if connection.vendor not in ("sqlite", "unknown"):  # a file would be made by looking for it
+            connection.ensure_connection()
+            database["database_ms"] = round((time.monotonic() - begun) * 1000, 1)
+            connection.close()
+    except BaseException as error:
+        database["database_error"] = type(error).__name__ + ": " + " ".join(str(error).split())
+
+connecting = threading.Thread(target=connect, daemon=True)
+connecting.start()
 try:
     asyncio.run(ask())
 except BaseException as error:
     if "import_error" not in found or "layer" in found:
         found["layer_error"] = type(error).__name__ + ": " + str(error)
+connecting.join(5)
+found.update(database or ({"database_error": "TimeoutError: no answer within 5 s"} if connecting.is_alive() else {}))
 with contextlib.suppress(BaseException):
     from django.conf import settings
     found["secrets"].append(str(settings.SECRET_KEY))

@@ -23,12 +23,14 @@ from ansible.module_utils.doctor_catalogue import CATALOGUE, HOPS, MENDS
 from ansible.module_utils.doctor_diagnosis import SIGNATURES, claims_of, diagnose, last_life
 from ansible.module_utils.doctor_examination import Examination
 from ansible.module_utils.doctor_page import lines, page
-from ansible.module_utils.doctor_project import Project
+from ansible.module_utils.doctor_project import PROBE, Project
 from ansible.module_utils.doctor_proof import lines as proof_lines
 from ansible.module_utils.doctor_proof import report_of, result
 
 ROOT = Path(__file__).resolve().parents[2]
 URL = "wss://app.example.org/ws/chat/"
+BUNDLE = {"app": "app", "unit": "app-daphne", "generation": "r1-abc", "server": "daphne", "home": "/srv/app/live",
+          "application": "core.asgi:application"}  # fmt: skip
 
 
 def came(via: str, kind: str = "good", **other: Any) -> dict[str, Any]:
@@ -161,6 +163,9 @@ RECORDED: dict[str, tuple[dict[str, Any], str]] = {
         "apt-get install redis-server"),
     "E504_REDIS_DATABASE": ({"host__project__databases": ["0", "1"]}, "same REDIS_URL"),
     "E510_LAYER": ({"host__project__layer_error": "TypeError: no such thing"}, "CHANNEL_LAYERS"),
+    "E513_DATABASE": (
+        {**everywhere(status=500), "host__project__database_error": "OperationalError: connection refused"},
+        "systemctl start postgresql"),
     "E602_IDLE_BALANCER": (
         outside(close={"code": 1006, "reason": "", "at": 60.0}), "ping every 30 s"),
     "E604_IDLE_SERVER": (everywhere(close={"code": 1000, "reason": "", "at": 5.0}), "--websocket_timeout"),
@@ -189,6 +194,9 @@ NOTICED: dict[str, dict[str, Any]] = {
     "W029_CERT_EXPIRES_SOON": outside(expires="Jan 20 00:00:00 2027 GMT"),
     "W116_DAPHNE_OLD": {"host__project__versions": {"daphne": "4.2.1"}},
     "W115_RUNSERVER_SERVES": {"host__processes__0__server": "runserver"},
+    "W119_WSGI_DOWN": {"host__bundle": BUNDLE, "host__wsgi": [{"address": "unix:/run/x.sock", "listening": False}]},
+    "W120_SHARED_PATH": {"host__shared": [{"seen": "x is not there", "mend": "install -d x"}]},
+    "W513_DATABASE": {"host__project__database_error": "OperationalError: connection refused"},
     "W409_CLOCK": {"skew": 90.0},
     "W606_REDIS_PY_8": {
         "host__project__layer": "channels_redis.core.RedisChannelLayer",
@@ -531,8 +539,6 @@ def test_a_proof_that_warns_has_passed() -> None:
 # --- what mends a host of the bundle
 
 
-BUNDLE = {"app": "app", "unit": "app-daphne", "generation": "r1-abc", "server": "daphne", "home": "/srv/app/live",
-          "application": "core.asgi:application"}  # fmt: skip
 
 
 @pytest.mark.parametrize(("code", "changes", "settings"), [
@@ -644,6 +650,55 @@ def test_an_examination_of_this_machine_raises_nothing() -> None:
     shown = examination.shown()
     assert "fault" not in shown, shown["fault"]
     assert 99 < shown["skew"] < 110, "a clock that is ahead is not noticed"
+
+
+def test_gunicorn_that_does_not_answer_is_noticed() -> None:
+    """It accepts as long as its backlog has room, whatever its worker is at."""
+    changed: dict[str, Any] = {
+        "host__bundle": BUNDLE, "host__wsgi": [{"address": "unix:/run/x.sock", "listening": True}],
+        "host__exchanges__2": came("process", "wsgi", status=0, stage="handshake", reason="no answer within 5 s"),
+    }  # fmt: skip
+    (noticed,) = judged(**changed)["noticed"]
+    assert noticed["code"] == "W119_WSGI_DOWN" and noticed["fix"].startswith("app-generations start r1-abc")
+    assert noticed["commands"] == ["ansible-playbook site.yml"]
+    assert judged(**changed | {"host__exchanges__2": came("process", "wsgi", status=404)})["noticed"] == []
+
+
+def test_what_should_outlive_a_release_is_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor_host, "output", lambda *command, **_: "" if "closed" in command[-1] else "yes\n")
+    code, shared = tmp_path / "releases" / "r1", tmp_path / "shared"
+    for folder in (code / "plain", shared / "right", shared / "closed", shared / "plain", tmp_path / "live"):
+        folder.mkdir(parents=True)
+    (tmp_path / "live" / "code").symlink_to(code)
+    for name in ("right", "closed", "gone", "db.sqlite3"):
+        (code / name).symlink_to(shared / name)
+    paths = ["right/", "db.sqlite3", "closed/", "gone/", "plain/", "lost.txt"]
+    bundle = BUNDLE | {"user": "app", "home": str(tmp_path / "live"), "shared_paths": paths}
+    assert [(each["seen"], each["mend"]) for each in doctor_host.shared(bundle)] == [
+        (f"{shared}/closed is not writable for app", f"chown -R app: {shared}/closed"),
+        (f"{shared}/gone is not there", f"install -d -o app -g app {shared}/gone"),
+        (f"{code}/plain does not lead to {shared}/plain",
+         f"mv {code}/plain {code}/plain.aside && ln -s {shared}/plain {code}/plain"),
+        (f"{code}/lost.txt does not lead to {shared}/lost.txt", f"ln -s {shared}/lost.txt {code}/lost.txt"),
+    ]  # fmt: skip
+    assert doctor_host.shared({}) == []
+
+
+@pytest.mark.parametrize(("engine", "error"), [("postgresql", "psycopg"), ("sqlite3", ""), ("dummy", "")])
+def test_a_project_is_asked_for_its_database(tmp_path: Path, engine: str, error: str) -> None:
+    """One that is a file is not: looking for it would make it."""
+    (tmp_path / "settings.py").write_text(
+        f"DATABASES = {{'default': {{'ENGINE': 'django.db.backends.{engine}', 'NAME': 'db.sqlite3'}}}}\n"
+        "SECRET_KEY = 'x'\nINSTALLED_APPS = []\n"
+    )
+    (tmp_path / "served.py").write_text("application = 1\n")
+    done = subprocess.run(
+        [sys.executable, "-c", PROBE, "served:application", "{}"], cwd=tmp_path, capture_output=True, text=True,
+        env={"DJANGO_SETTINGS_MODULE": "settings"}, check=True,
+    )  # fmt: skip
+    found = json.loads(done.stdout.rpartition("@@doctor@@")[2])
+    assert error in found.get("database_error", "nothing") if error else "database_error" not in found, found
+    assert not (tmp_path / "db.sqlite3").exists()
 
 
 def test_a_process_of_uvicorn_on_a_unix_socket() -> None:
