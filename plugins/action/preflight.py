@@ -810,7 +810,7 @@ def release_environment(host: HostView) -> Iterator[Problem]:
             if value is None:
                 yield Problem(variable, f"{name} has no value", 'Write a text, or "" for an empty one.')
             elif is_mapping(value) or isinstance(value, list | tuple):
-                fix = "Write a text. Where the project reads JSON there, say so: \"{{ value | to_json }}\""
+                fix = 'Write a text. Where the project reads JSON there, say so: "{{ value | to_json }}"'
                 yield Problem(variable, f"{name} is no text, but has items", fix)
             elif "\0" in str(value):
                 yield Problem(variable, f"{name} has a NUL in it, which no process can have", "Take it out.")
@@ -1066,7 +1066,7 @@ def nginx_paths(host: HostView) -> Iterator[Problem]:
 
 @check("nginx")
 def nginx_values(host: HostView) -> Iterator[Problem]:
-    """What stands in nginx's files is such as nginx reads: with a wrong one, it would reload for no project any more."""
+    """What stands in nginx's files is such as nginx reads: with a wrong one, it would reload for no project at all."""
     patterns = (
         ("nginx_server_names", r"[^\s;{}'\"#$\\]+|~[^\s;{}'\"]+", "names of the site: [www.example.org]"),
         ("nginx_header_buffers", r"[1-9]\d* [1-9]\d*[kKmM]?", "a number and a size: 8 32k"),
@@ -1463,7 +1463,9 @@ def redis_extra_users(host: HostView) -> Iterator[Problem]:
     for line in map(str, host.items("redis_extra_users")):
         words = line.split()
         if len(words) < 3 or words[0] != "user" or "\n" in line.strip():
-            fix = "Write lines of Redis's file of users:\n  redis_extra_users: [user cache on #<sha256> ~cache:* +@read]"
+            fix = (
+                "Write lines of Redis's file of users:\n  redis_extra_users: [user cache on #<sha256> ~cache:* +@read]"
+            )
             yield Problem("redis_extra_users", "has a line that is not `user NAME RULES` (not shown)", fix)
         elif words[1] in taken:
             fault = f"declares {words[1]}, who is there already"

@@ -146,8 +146,8 @@ _ENTRIES = (
           "service.",
           "Ask again in a minute; where it stays so, its log says what it waits for: {log}"),
     Entry("W119_WSGI_DOWN", "process", "Plain HTTP is not answered",
-          "The gunicorn beside the ASGI processes (asgi_http: wsgi) does not run or does not answer. Sockets open all the "
-          "same, and pages get 502 or 504.",
+          "The gunicorn beside the ASGI processes (asgi_http: wsgi) does not run or does not answer. Sockets open all "
+          "the same, and pages get 502 or 504.",
           "{app}-generations start {generation}; what it said last: {app}-generations logs {generation}"),
     Entry("W120_SHARED_PATH", "process", "What should outlive releases does not",
           "A path of release_shared_paths is not what a deploy has made it: it is no link, or leads to nothing, or the "

@@ -364,7 +364,10 @@ def shared(bundle: dict[str, Any]) -> list[dict[str, str]]:
     found = []
     for path in bundle.get("shared_paths", []):
         user, name = bundle["user"], path.rstrip("/")
-        here, there = os.path.realpath(bundle["home"] + "/code") + f"/{name}", f"{os.path.dirname(bundle['home'])}/shared/{name}"
+        here, there = (
+            os.path.realpath(bundle["home"] + "/code") + f"/{name}",
+            f"{os.path.dirname(bundle['home'])}/shared/{name}",
+        )
         one, other = shlex.quote(here), shlex.quote(there)
         if os.path.realpath(here) != os.path.realpath(there):
             aside = f"mv {one} {one}.aside && " if os.path.lexists(here) else ""

@@ -145,7 +145,9 @@ class Server:
             data=sql, cwd="/",
         )  # fmt: skip
         if code == UNREACHABLE and self.module.check_mode:  # a real run would have started it, or at another port
-            self.module.exit_json(changed=True, done=["what PostgreSQL lacks cannot be told before it runs"], pending=[])
+            self.module.exit_json(
+                changed=True, done=["what PostgreSQL lacks cannot be told before it runs"], pending=[]
+            )
         if code:
             self.module.fail_json(msg=f"PostgreSQL refused: {err.strip() or out.strip()}")
         return out

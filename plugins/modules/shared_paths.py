@@ -130,8 +130,8 @@ class SharedPath:
             for stale in set(names) - {one.name for one in beside}:
                 if os.path.lexists(left := self.there.with_name(stale)):
                     raise PathError(
-                        f"{left} belongs to a {self.name} that is not there, and would be written into the one that the "
-                        f"release ships. On the host, put the old {self.name} back, or remove {left}"
+                        f"{left} belongs to a {self.name} that is not there, and would be written into the one that "
+                        f"the release ships. On the host, put the old {self.name} back, or remove {left}"
                     )
             for source in (*beside, self.here):  # the last says that all are there
                 target = self.there.with_name(source.name)

@@ -539,8 +539,6 @@ def test_a_proof_that_warns_has_passed() -> None:
 # --- what mends a host of the bundle
 
 
-
-
 @pytest.mark.parametrize(("code", "changes", "settings"), [
     ("E301_UPGRADE_LOST", {"host__nginx__route__headers": {}, "host__exchanges__1": came("proxy", status=404)}, {}),
     ("E406_ALLOWED_HOSTS",

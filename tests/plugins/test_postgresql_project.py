@@ -106,7 +106,9 @@ def test_check_mode_comes_before_files_and_server(have: Have, psql: Psql, tmp_pa
     """Another port, or a PostgreSQL that was only installed: a real run would have written files and started it."""
     psql.settled()
     assert not have(_ansible_check_mode=True, reload_files=[str(tmp_path / "to-come.conf")])["changed"]
-    (tmp_path / "runuser").write_text("#!/bin/sh\ncat >/dev/null; echo 'psql: error: connection to server failed' >&2\nexit 2\n")
+    (tmp_path / "runuser").write_text(
+        "#!/bin/sh\ncat >/dev/null; echo 'psql: error: connection to server failed' >&2\nexit 2\n"
+    )
     told = have(_ansible_check_mode=True)
     assert told["changed"] and not told.get("failed")
     assert "connection to server failed" in have()["msg"]

@@ -1246,7 +1246,9 @@ def test_numbers_that_are_right_are_let_through() -> None:
 )
 def test_projects_in_one_postgresql_are_apart(value: dict[str, Any], variables: list[str]) -> None:
     """Two would share their data, and with one of them the other's would go."""
-    there = "postgresql_projects=# BEGIN project chat;host chat chat_user 127.0.0.1/32 scram-sha-256;# END project chat;"
+    there = (
+        "postgresql_projects=# BEGIN project chat;host chat chat_user 127.0.0.1/32 scram-sha-256;# END project chat;"
+    )
     mine = {"release_app": "shop", "postgresql_database": "shop", "postgresql_user": "shop", **value}
     found = problems("postgresql_projects", **mine, **{preflight.PROBE: {"stdout": there}})
     assert [variable for variable, _, _ in found] == variables
@@ -1288,7 +1290,11 @@ def test_more_users_of_redis_are_lines_for_others(given: dict[str, Any], variabl
     """Redis would not start with a wrong one. No line is shown, since it may hold a password."""
     ((told, text, _),) = problems("redis_extra_users", **{"redis_user": "shop", "redis_password": SECRET, **given})
     assert told == variable and fault in text
-    right = {"redis_user": "shop", "redis_password": SECRET, "redis_extra_users": [f"user cache on >{SECRET} ~c:* +@read"]}
+    right = {
+        "redis_user": "shop",
+        "redis_password": SECRET,
+        "redis_extra_users": [f"user cache on >{SECRET} ~c:* +@read"],
+    }
     assert problems("redis_extra_users", **right) == []
 
 

@@ -23,7 +23,8 @@ init_plugin_loader()
 ROOT = Path(__file__).resolve().parents[2]
 PLAYS = [
     {"name": "Ask", "hosts": "app", "gather_facts": False, "tasks": [
-        {"name": "Ask", "ansible.builtin.import_role": {"name": "remove", "tasks_from": "ask", "rolespec_validate": False}},
+        {"name": "Ask", "ansible.builtin.import_role": {
+            "name": "remove", "tasks_from": "ask", "rolespec_validate": False}},
     ]},
     {"name": "Forget", "hosts": "database", "gather_facts": False, "tasks": [
         {"name": "Forget", "ansible.builtin.import_role": {
@@ -35,7 +36,8 @@ STATE = {
     "role": {"verifier": "x", "login": True, "super": False}, "database": {"owner": "shop_1", "open": False},
     "read": 4e9, "faults": None, "hosts": None, "pending": None,
 }  # fmt: skip
-HBA = "local all all peer\n# BEGIN project shop-1\nhost x\n# END project shop-1\n# BEGIN project shop\nhost y\n# END project shop\n"
+OWN = "# BEGIN project shop-1\nhost x\n# END project shop-1\n"
+HBA = f"local all all peer\n{OWN}# BEGIN project shop\nhost y\n# END project shop\n"
 
 
 def at_a_terminal(command: list[str], environment: dict[str, str], answer: str) -> str:
@@ -116,9 +118,7 @@ def test_database_goes_where_the_data_do(removed: Removed, tmp_path: Path, data:
     said, sent = removed("-e", f"remove_data={data}")
     assert sent == done, said
     assert "Database shop_1 on b " + ("is gone" if data == "true" else "stays") in said
-    assert (tmp_path / "pg_hba.conf").read_text() == HBA.replace(
-        "# BEGIN project shop-1\nhost x\n# END project shop-1\n", ""
-    )
+    assert (tmp_path / "pg_hba.conf").read_text() == HBA.replace(OWN, "")
 
 
 def test_nothing_is_done_without_an_answer(removed: Removed, tmp_path: Path) -> None:

@@ -262,10 +262,8 @@ def test_application_below_a_path(
         ("media/new", "media/", "which lies in what release_shared_paths has"),
     ],
 )
-def test_static_root_is_in_no_shared_path(
-    tmp_path: Path, evaluate: Render, root: str, shared: str, told: str
-) -> None:
-    """Where a project ships its STATIC_ROOT, that folder is removed: what users have written must never be taken for it."""
+def test_static_root_is_in_no_shared_path(tmp_path: Path, evaluate: Render, root: str, shared: str, told: str) -> None:
+    """Where a project ships its STATIC_ROOT, that folder is removed: what users have written is never taken for it."""
     code, kept = tmp_path / "releases" / "0123456789ab" / "backend", tmp_path / "shared"
     for folder in ("media", "public/static", "public/media", "static"):
         (kept / folder).mkdir(parents=True)
@@ -284,8 +282,8 @@ def test_static_root_is_in_no_shared_path(
     prepare = evaluate("_asgi_prepare", asgi_application="served:application", release_migrate=False)
     prepare = prepare.replace("/srv/dash-board", str(tmp_path))
     done = subprocess.run(
-        [sys.executable, "-c", prepare], cwd=tmp_path, env={"PYTHONPATH": str(tmp_path)}, capture_output=True, text=True,
-        check=False,
+        [sys.executable, "-c", prepare], cwd=tmp_path, env={"PYTHONPATH": str(tmp_path)}, capture_output=True,
+        text=True, check=False,
     )  # fmt: skip
     assert told in done.stdout + done.stderr, done
     assert bool(done.returncode) == ("shipped: " not in told)
