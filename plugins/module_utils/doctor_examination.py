@@ -66,7 +66,8 @@ class Examination:
         self._await_start(sockets, upstream)
         if self.params["app"] and not bundle and not any(each["server"] for each in self.processes):
             self.evidence["missing"] = f"/srv/{self.params['app']}"
-        self.evidence["shared"] = doctor_host.shared(bundle)
+        # Others see nothing of what is the project's alone.
+        self.evidence["shared"] = doctor_host.shared(bundle) if self.evidence["user"] == "root" else []
         # Processes that answer plain HTTP beside those that this is about.
         listening = {address for each in self.processes for address in each["listens"]}
         beside = [f"unix:{path}" for path in bundle.get("wsgi", {}).get("sockets", [])]
