@@ -15,11 +15,7 @@ from typing import Any
 
 import pytest
 import yaml
-from ansible.parsing.dataloader import DataLoader
-from ansible.plugins.loader import init_plugin_loader
-from ansible.template import Templar
 
-init_plugin_loader()
 ROOT = Path(__file__).resolve().parents[2]
 PLAYS = [
     {"name": "Ask", "hosts": "app", "gather_facts": False, "tasks": [
@@ -55,23 +51,6 @@ def at_a_terminal(command: list[str], environment: dict[str, str], answer: str) 
                 os.write(terminal, f"{answer}\r".encode())  # again where it came before it was listened for
     os.waitpid(child, 0)
     return shown.decode()
-
-
-@pytest.mark.parametrize(
-    ("found", "stopped"),
-    [
-        ([], []),  # a host that was never provisioned
-        (["/usr/sbin/nginx", "/usr/bin/supervisord"], ["nginx", "supervisor"]),
-        (["/srv/other/generations", "/usr/sbin/nginx", "/usr/bin/supervisord"], []),
-        (["/etc/nginx/conf.d/other.conf", "/usr/sbin/nginx", "/usr/bin/supervisord"], ["supervisor"]),
-        (["/run/supervisor/conf.d/x.conf", "/usr/sbin/nginx", "/usr/bin/supervisord"], ["nginx"]),
-    ],
-)
-def test_daemons_run_on_for_others(found: list[str], stopped: list[str]) -> None:
-    variables = DataLoader().load_from_file(str(ROOT / "roles/remove/vars/main.yml"), trusted_as_template=True)
-    known = {"__remove_others": {"stdout": "\n".join(found)}, "_preflight_host": {"manager": "supervisor"}}
-    templar = Templar(loader=DataLoader(), variables={**variables, **known})
-    assert templar.template(variables["_remove_shared"]) == stopped
 
 
 @pytest.fixture

@@ -26,7 +26,7 @@ INVENTORY = {
     "_asgi_release": {"name": "0123456789ab", "version": "v1", "code": "/srv/x/code", "venv": "/srv/x/venv"},
     "_asgi_generation": "0123456789ab-c0ffee",
 }
-ROLES = ("base", "redis", "postgresql", "release", "asgi", "nginx", "handshake")
+ROLES = ("base", "redis", "postgresql", "release", "asgi", "nginx", "handshake", "remove")
 
 
 def role_variables() -> dict[str, Any]:

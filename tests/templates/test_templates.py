@@ -503,3 +503,18 @@ def test_names_of_hosts_are_looked_at_before_anything_is_done(
     """What the preflight has read of /etc/hosts tells whether there is something to do, for this project's block."""
     machine = {"host_aliases": there}
     assert evaluate("_base_aliases_right", base_host_aliases=aliases, _preflight_host=machine) == str(right)
+
+
+@pytest.mark.parametrize(
+    ("found", "stopped"),
+    [
+        ([], []),  # a host that was never provisioned
+        (["/usr/sbin/nginx", "/usr/bin/supervisord"], ["nginx", "supervisor"]),
+        (["/srv/other/generations", "/usr/sbin/nginx", "/usr/bin/supervisord"], []),
+        (["/etc/nginx/conf.d/other.conf", "/usr/sbin/nginx", "/usr/bin/supervisord"], ["supervisor"]),
+        (["/run/supervisor/conf.d/x.conf", "/usr/sbin/nginx", "/usr/bin/supervisord"], ["nginx"]),
+    ],
+)
+def test_daemons_run_on_for_others(evaluate: Render, found: list[str], stopped: list[str]) -> None:
+    known = {"__remove_others": {"stdout": "\n".join(found)}, "_preflight_host": {"manager": "supervisor"}}
+    assert evaluate("_remove_shared", **known) == str(stopped)
