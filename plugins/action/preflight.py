@@ -637,34 +637,6 @@ def release_settings_module(host: HostView) -> Iterator[Problem]:
 
 
 @check("release")
-def release_environment(host: HostView) -> Iterator[Problem]:
-    """Names are those that a shell knows, and each has one text. Values are not shown."""
-    for variable in ("release_environment", "release_secrets"):
-        values = host.raw(variable)
-        for name, value in (values if is_mapping(values) and variable not in host.faulty else {}).items():
-            if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", str(name)):
-                fix = "Write letters, digits and underscores, and no digit first."
-                yield Problem(variable, f'"{name}" is no name that an environment can have', fix)
-            if value is None:
-                yield Problem(variable, f"{name} is set to nothing", f'Write a value; for an empty one {name}: ""')
-            elif is_mapping(value) or isinstance(value, list):
-                fix = 'Write the text that the project reads, in quotes: "a,b", or \'["a", "b"]\' for JSON.'
-                yield Problem(variable, f"{name} is a {'list' if isinstance(value, list) else 'mapping'}", fix)
-
-
-@check("release")
-def release_numbers(host: HostView) -> Iterator[Problem]:
-    """Numbers are none below zero."""
-    for variable in (
-        "release_keep", "release_free_mb", "release_drain_seconds", "release_drain_spread_seconds",
-        "release_drain_generations",
-    ):  # fmt: skip
-        value = host.get(variable)
-        if isinstance(value, int | str) and re.fullmatch(r"-\d+", str(value)):
-            yield Problem(variable, f"is {value}", "Write 0 or more.")
-
-
-@check("release")
 def release_version(host: HostView) -> Iterator[Problem]:
     """A version is a name that git can be asked for."""
     value = host.get("release_version")

@@ -651,28 +651,6 @@ def test_settings_module_is_there(project: Path) -> None:
     assert problems("release_settings_module", **given_, release_files=own) == []
 
 
-def test_environment_is_of_names_and_texts() -> None:
-    """A shell reads it; no value is told."""
-    right = {"A_1": "x", "_b": 1, "C": True, "D": "", "E": "{{ ansible_facts.fqdn }}"}
-    assert problems("release_environment", release_environment=right, release_secrets={"F": SECRET}) == []
-    found = problems(
-        "release_environment",
-        release_environment={"A-B": "x", "1C": "x", "D; id": "x", "E": None, "F": ["a"]},
-        release_secrets={"G": SECRET, "H": {"password": SECRET}},
-    )
-    assert [(variable, fault.split()[0]) for variable, fault, _ in found] == [
-        ("release_environment", '"A-B"'), ("release_environment", '"1C"'), ("release_environment", '"D;'),
-        ("release_environment", "E"), ("release_environment", "F"), ("release_secrets", "H"),
-    ]  # fmt: skip
-    assert SECRET not in str(found)
-
-
-def test_numbers_are_not_below_zero() -> None:
-    """Those of a release."""
-    assert problems("release_numbers", release_keep=0, release_free_mb="0", release_drain_seconds=300) == []
-    assert problems("release_numbers", release_keep=-1) == [("release_keep", "is -1", "Write 0 or more.")]
-
-
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
     """A project whose backend is two folders down, with a virtual environment that is none of it."""
