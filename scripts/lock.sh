@@ -4,3 +4,7 @@ set -eu
 cd "$(dirname "$0")/.."
 .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header "$@" \
     pyproject.toml --group test examples/dashboard/backend/requirements/base.txt --output-file requirements.lock
+# The example's image installs the same versions, and nothing of the tools'.
+.venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header "$@" \
+    --constraint requirements.lock examples/dashboard/backend/requirements/base.txt \
+    --output-file examples/dashboard/backend/requirements/base.lock
