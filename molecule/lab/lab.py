@@ -8,7 +8,9 @@
     lab.py list                                            what runs
     lab.py engine                                          have a Docker engine, and nothing more
     lab.py browser                                         have a browser for the tests, and print its path
-    lab.py clean                                           remove every host, image and key that this tool made
+    lab.py compose                                         have Docker Compose and an image to build upon; prints both,
+                                                           as JSON
+    lab.py clean                                           remove all that this tool and the tests made
 
 A host's address and key go to .lab/ssh_config, so `ssh -F .lab/ssh_config NAME` logs in, as Ansible does; its published
 ports go to .lab/ports/NAME.json. Needs a Docker engine; where there is none, `up` installs and starts one on a Debian
@@ -108,6 +110,21 @@ def ensure_browser() -> str:
     if not shutil.which("chromium"):
         install_packages("chromium", why="the tests look at pages in Chromium, and none was found")
     return shutil.which("chromium") or "chromium"
+
+
+def ensure_compose() -> list[str]:
+    """Install Docker Compose where it is missing; return its command, which is the plugin's where there is one."""
+    ensure_engine()
+    known = (["docker", "compose"], ["docker-compose"])
+    for missing in (True, False):
+        for command in known:
+            if shutil.which(command[0]) and run(*command, "version", check=False).returncode == 0:
+                return command
+        if missing:
+            install_packages(
+                "docker-compose", why="the example's compose.yml is tried, and no Docker Compose was found"
+            )
+    raise LabError("docker-compose is installed, but neither `docker compose` nor `docker-compose` runs")
 
 
 def install_packages(*names: str, why: str) -> None:
@@ -325,12 +342,14 @@ def hosts() -> list[str]:
 
 
 def clean() -> None:
-    """Remove every host, image, network and key of the lab."""
+    """Remove every host, image, network, volume and key of the lab."""
     down(hosts())
     if engine_answers():
         if images := docker("images", "--quiet", "--filter", f"label={LABEL}").split():
             run("docker", "rmi", "--force", *dict.fromkeys(images), check=False)
-        run("docker", "network", "rm", IMAGE, check=False)
+        for kind in ("network", "volume"):
+            if names := docker(kind, "ls", "--quiet", "--filter", f"label={LABEL}").split():
+                run("docker", kind, "rm", *names, check=False)
     shutil.rmtree(STATE, ignore_errors=True)
 
 
@@ -347,10 +366,11 @@ def main() -> int:
     commands.add_parser("list", help="show the lab's hosts")
     commands.add_parser("engine", help="have a Docker engine")
     commands.add_parser("browser", help="have a browser for the tests")
+    commands.add_parser("compose", help="have Docker Compose for the tests")
     commands.add_parser("clean", help="remove all that the lab made")
     arguments = parser.parse_args()
     try:
-        if arguments.command in ("up", "engine", "browser", "clean"):
+        if arguments.command in ("up", "engine", "browser", "compose", "clean"):
             STATE.mkdir(exist_ok=True)
             alone = (STATE / "lock").open("w")  # scenarios that run side by side make an image, or install, but once
             fcntl.flock(alone, fcntl.LOCK_EX)
@@ -364,6 +384,8 @@ def main() -> int:
             ensure_engine()
         elif arguments.command == "browser":
             print(ensure_browser())
+        elif arguments.command == "compose":
+            print(json.dumps({"command": ensure_compose(), "base": ensure_base(SUITES["12"])}))
         else:
             clean()
     except LabError as error:
