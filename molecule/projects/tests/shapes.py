@@ -5,6 +5,7 @@ They are made where and when the test runs, for lock files hold the addresses of
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sqlite3
@@ -145,6 +146,14 @@ def hashes(package: dict[str, Any]) -> list[str]:
     return [one["hash"] for one in [*package.get("wheels", []), *([package["sdist"]] if "sdist" in package else [])]]
 
 
+def keep(folder: Path, text: str) -> Path:
+    """Make a project's database with a message in it, and return its file."""
+    run(folder, sys.executable, "manage.py", "migrate", "--verbosity=0")
+    with contextlib.closing(sqlite3.connect(folder / "db.sqlite3")) as database, database:
+        database.execute("INSERT INTO chat_message (text) VALUES (?)", (text,))
+    return folder / "db.sqlite3"
+
+
 # --- Debian 12 ------------------------------------------------------------------------------------------------------
 
 
@@ -157,9 +166,7 @@ def tutorial(folder: Path) -> None:
         "twisted-iocpsupport==1.0.4", "pywin32==306",
     )  # fmt: skip
     write(folder, {"requirements.txt": "\r\n".join(frozen).encode("utf-16")})
-    run(folder, sys.executable, "manage.py", "migrate", "--verbosity=0")
-    with sqlite3.connect(folder / "db.sqlite3") as database:
-        database.execute("INSERT INTO chat_message (text) VALUES ('committed')")
+    keep(folder, "committed")
 
 
 @shape
@@ -213,8 +220,9 @@ def letters(folder: Path) -> None:
 
 @shape
 def bare(folder: Path) -> None:
-    """Nothing lists packages, and nothing is where others have it."""
+    """Nothing lists packages, nothing is where others have it, and its database was copied to the host beforehand."""
     base(folder)
+    keep(folder, "copied").rename(folder.with_name("bare.sqlite3"))
     write(
         folder,
         {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import http.client
 import json
@@ -84,6 +85,10 @@ class Site:
     def make(self) -> None:
         """Make the project, and deploy it for the first time."""
         SHAPES[self.name](self.folder)
+        if (database := self.folder.with_name(f"{self.name}.sqlite3")).exists():
+            self.host.run("mkdir -p %s", shared := f"/srv/{self.name}/shared")
+            copied = base64.b64encode(database.read_bytes()).decode()
+            self.host.run(f"echo {copied} | base64 -d > {shared}/db.sqlite3")
         done = self.play()
         self.folder.with_name(f"{self.name}.log").write_text(done.stdout)
         self.told = " ".join(self.changed(done)[1].split())
@@ -95,6 +100,15 @@ class Site:
             end = "\n".join(done.stdout.splitlines()[-60:])
             pytest.fail(f"the run for {self.name} ended with {done.returncode}:\n{end}")
         return sum(map(int, found)), done.stdout
+
+    def diagnosis(self) -> tuple[str, set[str]]:
+        """Return the doctor's verdict, and the codes of what else it noticed."""
+        file = ROOT / "artifacts" / "doctor" / f"{self.host.name}.json"
+        file.unlink(missing_ok=True)
+        done = self.play("playbooks/doctor.yml", "--extra-vars", "doctor_idle_seconds=0")
+        assert file.exists(), done.stdout
+        report = json.loads(file.read_text())
+        return report["verdict"], {each["code"] for each in report["noticed"]}
 
     def manage(self, *command: str) -> str:
         """Run a command of the project on the host; return the last line that it printed."""

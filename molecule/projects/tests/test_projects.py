@@ -67,10 +67,8 @@ def test_messages_survive_a_deploy(sites: Sites) -> None:
     assert site.changed(site.play("playbooks/deploy.yml"))[0] > 0
     assert site.host.run("readlink -f /srv/tutorial/live/code") != release
     assert talk(site, "after the deploy")["kept"] == kept + 1
-    command = "from chat.models import Message; print(list(Message.objects.values_list('text', flat=True)))"
-    texts = site.manage("shell", "--command", command)
     for text in ("committed", "written on the host", "after the deploy"):
-        assert text in texts
+        assert text in texts(site)
 
 
 def test_inventory_by_inspection(sites: Sites) -> None:
@@ -95,8 +93,11 @@ def test_settings_of_a_file(sites: Sites) -> None:
     assert "poetry.lock is beside pyproject.toml, so its versions are installed" in site.told
 
 
-def test_packages_without_a_file(sites: Sites) -> None:
-    assert sites["bare"].about()["django"].startswith("5.1.")
+def test_packages_without_a_file_and_a_database_that_was_copied(sites: Sites) -> None:
+    site = sites["bare"]
+    assert site.about()["django"].startswith("5.1.")
+    assert "copied" in texts(site)
+    assert site.host.run("stat --format='%a %U' /srv/bare/shared/db.sqlite3").strip() == "640 bare"
 
 
 def test_tag_and_submodule(sites: Sites) -> None:
@@ -125,6 +126,12 @@ def asked(host: LabHost, query: str, database: str = "shop") -> str:
     """Ask a host's PostgreSQL as a user who may see everything."""
     psql = "runuser --user postgres -- psql --no-align --tuples-only --dbname %s --command %s"
     return host.run(psql, database, query).strip()
+
+
+def texts(site: Site) -> str:
+    """Return all messages that a project keeps, as its own process finds them."""
+    command = "from chat.models import Message; print(list(Message.objects.values_list('text', flat=True)))"
+    return site.manage("shell", "--command", command)
 
 
 def upload(site: Site) -> None:
@@ -170,6 +177,25 @@ def test_session_and_origin(sites: Sites) -> None:
     assert talk(site, "hello")["user"] == "proof"
     assert refusal(site, token="nosuchsession") == 403
     assert refusal(site, origin="https://foreign.invalid") == 403
+
+
+def test_doctor_knows_what_a_project_has_beside_its_sockets(sites: Sites) -> None:
+    """Its database, gunicorn, and what is shared by its releases: broken, and then sound again."""
+    site, database, other = sites.settled("shop"), sites.hosts["projects-1"], sites.settled("split")
+    units = site.host.run("systemctl list-units --plain --no-legend 'shop-wsgi@*' | cut -d' ' -f1").split()
+    site.host.run("systemctl stop " + " ".join(units))
+    database.run("systemctl stop postgresql")
+    site.host.run("mv /srv/split/shared/media /srv/split/shared/away")
+    try:
+        verdict, noticed = site.diagnosis()
+        assert {verdict, *noticed} >= {"W119_WSGI_DOWN", "W513_DATABASE"}, (verdict, noticed)
+        verdict, noticed = other.diagnosis()
+        assert {verdict, *noticed} >= {"W120_SHARED_PATH"}, (verdict, noticed)
+    finally:
+        site.host.run("mv /srv/split/shared/away /srv/split/shared/media")
+        database.run("systemctl start postgresql")
+        site.host.run("systemctl start " + " ".join(units))
+    assert site.diagnosis() == ("OK", set())
 
 
 def test_project_is_removed_with_its_database(sites: Sites) -> None:
