@@ -1,6 +1,7 @@
 #!/bin/sh
-# Runs molecule scenarios side by side: a run of Ansible keeps one core busy, and half of that is waiting for the host.
-#   scenarios.sh [SCENARIO...]    by default all of them; JOBS=1 has one at a time
+# Runs molecule scenarios: those in which a deploy or a diagnosis meets a limit of time have the machine for themselves,
+# the others are side by side, since a run of Ansible waits for its host half of the time.
+#   scenarios.sh [SCENARIO...]    by default all of them; JOBS=1 has none side by side
 # Each one's output goes to artifacts/molecule/SCENARIO.log, and is shown where it fails; what failed is said at the end.
 set -eu
 cd "$(dirname "$0")/.."
@@ -25,9 +26,17 @@ fi
 rm -f artifacts/molecule/*.failed.log
 molecule/lab/lab.py engine
 # shellcheck disable=SC2046 # names of scenarios have no spaces
-[ $# -gt 0 ] || set -- release doctor supervisor default \
-    $(ls molecule/*/molecule.yml | cut -d/ -f2 | grep -vx -e release -e supervisor -e default -e doctor || true)
-printf '%s\n' "$@" | xargs -n 1 -P "${JOBS:-2}" scripts/scenarios.sh --one && exit 0
+[ $# -gt 0 ] || set -- $(ls molecule/*/molecule.yml | cut -d/ -f2)
+failed=0 beside=''
+for name; do
+    case $name in
+        release | supervisor | doctor) scripts/scenarios.sh --one "$name" || failed=1 ;;
+        *) beside="$beside $name" ;;
+    esac
+done
+# shellcheck disable=SC2086
+[ -z "$beside" ] || printf '%s\n' $beside | xargs -n 1 -P "${JOBS:-2}" scripts/scenarios.sh --one || failed=1
+[ $failed = 1 ] || exit 0
 for log in artifacts/molecule/*.failed.log; do
     echo "molecule: what failed, by $log"
     sed 's/\x1b\[[0-9;]*m//g' "$log" | grep -E '(FAILED|ERROR) \S+::|\bfatal: |\.py:[0-9]+: | E   ' | cut -c 1-400 | tail -n 60
