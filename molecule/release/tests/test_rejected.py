@@ -133,7 +133,7 @@ def test_channel_layer_of_one_host_alone_stops_both(lab: Pair, copy: Callable) -
 
 
 def test_too_little_space_is_found_before_anything_is_written(lab: Pair, copy: Callable) -> None:
-    rejected(lab, copy().folder, ["MB are free", "release_keep"], ["-e", "release_free_mb=99999999"])
+    rejected(lab, copy().folder, ["MB are free", "release_keep"], ["-e", "release_free_mb=9999999"])
 
 
 def test_clients_noticed_nothing(clients: Clients) -> None:
