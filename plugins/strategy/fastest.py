@@ -47,18 +47,19 @@ SYNTAX = (
 )  # fmt: skip
 
 
-def kept(folder: Path, digest: str, make: Callable[[], bytes]) -> bytes:
+def kept(folder: Path, digest: str, make: Callable[[], bytes], read: Callable[[bytes], Any]) -> Any:
     """Return what a file of a folder holds; where it cannot be read, it is made, and written if that is possible."""
     path = folder / digest
-    with contextlib.suppress(OSError):
-        return path.read_bytes()
+    with contextlib.suppress(OSError, ValueError, EOFError, TypeError):  # as a full disk or a crash may leave it
+        if content := path.read_bytes():
+            return read(content)
     made = make()
     with contextlib.suppress(OSError):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         part = path.with_suffix(f".{os.getpid()}")
         part.write_bytes(made)
         part.replace(path)
-    return made
+    return read(made)
 
 
 def remembered(shorten: Callable[[str | bytes], str], folder: Path) -> Callable[[str | bytes], str]:
@@ -67,9 +68,8 @@ def remembered(shorten: Callable[[str | bytes], str], folder: Path) -> Callable[
     def remember(source: str | bytes) -> str:
         content = source if isinstance(source, bytes) else source.encode(errors="surrogatepass")
         digest = hashlib.sha256(content).hexdigest()
-        with contextlib.suppress(UnicodeError):  # as a full disk or a crash may leave it
-            return kept(folder, digest, lambda: shorten(source).encode()).decode()
-        return shorten(source)
+        short: str = kept(folder, digest, lambda: shorten(source).encode(), bytes.decode)
+        return short
 
     return remember
 
@@ -88,9 +88,7 @@ def compiled(compile_template: Callable[..., Any], folder: Path) -> Callable[...
         syntax = [getattr(self, name) for name in SYNTAX] + sorted(self.extensions)
         syntax.append(context is not None and context.escape_backslashes)
         digest = hashlib.sha256(f"{syntax}\0{source}".encode(errors="surrogatepass")).hexdigest()
-        with contextlib.suppress(ValueError, EOFError, TypeError):  # as a full disk or a crash may leave it
-            return marshal.loads(kept(folder, digest, lambda: marshal.dumps(compile_template(self, source))))
-        return compile_template(self, source)
+        return kept(folder, digest, lambda: marshal.dumps(compile_template(self, source)), marshal.loads)
 
     return compile_kept
 

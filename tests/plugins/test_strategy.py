@@ -63,9 +63,12 @@ def test_what_is_sent_to_hosts_is_shortened_once(fastest: ModuleType, tmp_path: 
     remember = fastest.remembered(shorten, tmp_path / "kept")
     assert [remember("long text ✓"), remember("long text ✓"), remember(b"other")] == ["long ", "long ", "b'oth"]
     assert asked == ["long text ✓", b"other"]
+    for left in (b"\xff", b""):  # as a full disk or a crash may leave it
+        for file in (tmp_path / "kept").iterdir():
+            file.write_bytes(left)
+        assert [remember("long text ✓"), remember("long text ✓")] == ["long ", "long "]
+        assert asked.pop() == "long text ✓" and len(asked) == 2, "what cannot be read is made again, once"
     (tmp_path / "kept").chmod(0o500)
-    for kept in (tmp_path / "kept").iterdir():
-        kept.write_bytes(b"\xff")  # as a full disk or a crash may leave it
     assert remember("long text ✓") == "long ", "what cannot be read is made again"
 
 
@@ -95,7 +98,9 @@ def test_templates_of_the_bundle_are_compiled_once(fastest: ModuleType, tmp_path
     assert compiled[-2:] == [own, own], "another syntax makes another code of it"
     for path in folder.iterdir():
         path.write_bytes(path.read_bytes()[:20])
-    assert eval(compile_kept(plain, own)) == own, "what cannot be read is made again"
+    made = len(compiled)
+    assert [eval(compile_kept(plain, own)) for _ in range(2)] == [own, own]
+    assert len(compiled) == made + 1, "what cannot be read is made again, once"
 
 
 def test_templates_are_given_all_variables_and_change_none(tmp_path: Path) -> None:
