@@ -212,7 +212,7 @@ class Pair:
         ending = time.monotonic() + seconds
         while drains := self.deadlines():
             assert time.monotonic() < ending, f"still draining after {seconds:.0f} s: {drains}"
-            time.sleep(0.5)
+            time.sleep(1)
 
     def assert_settled(self) -> None:
         """Fail the test where a host has anything but the generation that serves, and others that are kept."""

@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
-from pair import NAMES, Pair, deploy
+from pair import NAMES, Copy, Pair, deploy
 from websockets.exceptions import ConnectionClosed
 
 POINTS = [
-    "Code of the release is there",
-    # The generation has its files.
+    # The generation has its files, and the lock is held.
     "Project passes its own check, its static files are collected, and its database is migrated",
     # Its processes run.
     "Each process answers HTTP and completes a handshake",
@@ -76,12 +76,19 @@ def test_second_deploy_at_once_is_told_who_holds_the_lock(lab: Pair, copy: Calla
     lab.assert_settled()
 
 
-def test_deploy_of_what_is_live_changes_nothing(lab: Pair, copy: Callable) -> None:
-    made = copy("same")
-    deploy(made.folder).succeeded()
+@pytest.fixture(scope="module")
+def same(lab: Pair, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The project's folder of a release that serves."""
+    made = Copy(tmp_path_factory.mktemp("same") / "project")
+    folder = made.append("core/__init__.py", f"# same {time.time_ns()}")
+    deploy(folder).succeeded()
     lab.settle()
+    return folder
+
+
+def test_deploy_of_what_is_live_changes_nothing(lab: Pair, same: Path) -> None:
     before = lab.snapshot()
-    assert deploy(made.folder).succeeded().changed() == dict.fromkeys(NAMES, 0)
+    assert deploy(same).succeeded().changed() == dict.fromkeys(NAMES, 0)
     assert lab.snapshot() == before
 
 
@@ -92,19 +99,15 @@ def core(lab: Pair) -> dict[str, str]:
     return {name: environment[name] for name in ("ALLOWED_HOSTS", "SQLITE_PATH")} | {"CHANNEL_LAYER": "core"}
 
 
-def test_changed_environment_is_a_generation_of_the_same_release(
-    lab: Pair, copy: Callable, core: dict[str, str]
-) -> None:
+def test_changed_environment_is_a_generation_of_the_same_release(lab: Pair, same: Path, core: dict[str, str]) -> None:
     """It takes no new code and no new packages, and its sockets leave no member of a group behind when they are closed.
 
     Daphne runs no consumer's disconnect() when it is stopped; then the members would stay for a day.
     """
-    made = copy("same")
-    deploy(made.folder).succeeded()
     before = [host.overview()[0] for host in lab]
     venvs = [host.run(MADE) for host in lab]
     changed = json.dumps({"release_environment": core})
-    deploy(made.folder, "-e", changed).succeeded()
+    deploy(same, "-e", changed).succeeded()
     for host, row, venv in zip(lab, before, venvs, strict=True):
         assert host.overview()[0]["release"] == row["release"]
         assert host.overview()[0]["generation"] != row["generation"]
@@ -112,7 +115,7 @@ def test_changed_environment_is_a_generation_of_the_same_release(
         assert "CHANNEL_LAYER=core" in host.run("cat /srv/dashboard/live/env")
     opened = [host.connect() for host in lab for _ in range(10)]
     assert len(lab.redis("zrange asgi:group:dashboard 0 -1")) == len(opened)
-    deploy(made.folder).succeeded()
+    deploy(same).succeeded()
     lab.settle()
     assert lab.redis("zrange asgi:group:dashboard 0 -1") == []
     for websocket in opened:
