@@ -68,7 +68,7 @@ unit: tools ## Run the tests that need no host
 	@cd examples/dashboard/backend && pytest --quiet
 
 .PHONY: molecule
-molecule: tools ## Run every molecule scenario on lab hosts, some two at a time (JOBS=1: none)
+molecule: tools ## Run every molecule scenario on lab hosts, three at a time (JOBS=1: one)
 	@scripts/scenarios.sh
 
 .PHONY: test

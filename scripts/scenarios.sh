@@ -1,11 +1,12 @@
 #!/bin/sh
-# Runs molecule scenarios: those in which a deploy or a diagnosis meets a limit of time have the machine for themselves,
-# the others are side by side, since a run of Ansible waits for its host half of the time.
-#   scenarios.sh [SCENARIO...]    by default all of them; JOBS=1 has none side by side
+# Runs molecule scenarios, three at a time: a run of Ansible waits for its host half of the time, and three fill two
+# cores. The longest begin first, and who ends gives way to the next.
+#   scenarios.sh [SCENARIO...]    by default all of them; JOBS=1 has one at a time
 # Each one's output goes to artifacts/molecule/SCENARIO.log, and is shown where it fails; what failed is said at the end.
 set -eu
 cd "$(dirname "$0")/.."
 mkdir -p artifacts/molecule
+LONGEST="release supervisor projects default doctor"
 
 if [ "${1:-}" = --one ]; then
     log=artifacts/molecule/$2.log
@@ -27,16 +28,10 @@ rm -f artifacts/molecule/*.failed.log
 molecule/lab/lab.py engine
 # shellcheck disable=SC2046 # names of scenarios have no spaces
 [ $# -gt 0 ] || set -- $(ls molecule/*/molecule.yml | cut -d/ -f2)
-failed=0 beside=''
-for name; do
-    case $name in
-        release | supervisor | doctor) scripts/scenarios.sh --one "$name" || failed=1 ;;
-        *) beside="$beside $name" ;;
-    esac
-done
-# shellcheck disable=SC2086
-[ -z "$beside" ] || printf '%s\n' $beside | xargs -n 1 -P "${JOBS:-2}" scripts/scenarios.sh --one || failed=1
-[ $failed = 1 ] || exit 0
+wanted=" $* "
+for name in $LONGEST "$@"; do
+    case $wanted in *" $name "*) echo "$name" ;; esac
+done | awk '!seen[$0]++' | xargs -n 1 -P "${JOBS:-3}" scripts/scenarios.sh --one && exit 0
 for log in artifacts/molecule/*.failed.log; do
     echo "molecule: what failed, by $log"
     sed 's/\x1b\[[0-9;]*m//g' "$log" | grep -E '(FAILED|ERROR) \S+::|\bfatal: |\.py:[0-9]+: | E   ' | cut -c 1-400 | tail -n 60

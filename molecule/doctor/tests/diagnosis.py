@@ -24,7 +24,10 @@ class Diagnosis:
 
     @classmethod
     def each(cls, lab: LabHost, **cases: dict[str, Any]) -> dict[str, Diagnosis]:
-        """Run the doctor once, on one host under several names: each with variables of its own."""
+        """Run the doctor once, on one host under several names: each with variables of its own.
+
+        Few names at once: an examination has limits of time, and no host is examined by a dozen people together.
+        """
         inventory = Path(os.environ["MOLECULE_EPHEMERAL_DIRECTORY"], "inventory", "ansible_inventory.yml")
         known = yaml.safe_load(inventory.read_text())["all"]["hosts"][lab.name]
         own = {"doctor_idle_seconds": 0, "handshake_url": f"ws://localhost:{lab.port}"}
@@ -35,7 +38,7 @@ class Diagnosis:
         try:
             for name, diagnosis in made.items():
                 diagnosis._forget(name)
-            run = Run("playbooks/doctor.yml", "--limit", ",".join(cases))
+            run = Run("playbooks/doctor.yml", "--limit", ",".join(cases), "--forks", "4")
         finally:
             names.unlink()
         for name, diagnosis in made.items():
