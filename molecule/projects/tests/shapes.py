@@ -220,9 +220,14 @@ def letters(folder: Path) -> None:
 
 @shape
 def bare(folder: Path) -> None:
-    """Nothing lists packages, nothing is where others have it, and its database was copied to the host beforehand."""
+    """Nothing lists packages, nothing is where others have it, and its database was copied to the host beforehand.
+
+    One of its packages is on a private index, without a wheel.
+    """
     base(folder)
     keep(folder, "copied").rename(folder.with_name("bare.sqlite3"))
+    with (folder / "mysite" / "settings.py").open("a") as file:
+        file.write("from private_words import WORD\n")
     write(
         folder,
         {
@@ -235,7 +240,8 @@ def bare(folder: Path) -> None:
 
 @shape
 def tagged(folder: Path) -> None:
-    """A repository whose tag works and whose branch does not, with the application in a submodule."""
+    """A repository whose tag works and whose branch does not, with the application in a submodule; and a deploy key."""
+    run(folder.parent, "ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", "tagged-key")
     made = folder.with_name("tagged-code")
     base(made, 'WORD = "v1.2"\n')
     packages = locked(made, ["django>=5.2,<5.3", "channels>=4.3,<4.4", "daphne"], one="3.11")

@@ -17,7 +17,8 @@ from typing import Any
 import pytest
 import testinfra
 import yaml
-from lab_host import ROOT, LabHost
+from lab_host import ROOT, SSH_CONFIG, LabHost
+from private_index import PrivateIndex
 from shapes import SHAPES
 from websockets.sync.client import ClientConnection, connect
 
@@ -52,8 +53,9 @@ def ansible(*arguments: str, **environment: str) -> subprocess.CompletedProcess[
 class Site:
     """One project on its host."""
 
-    def __init__(self, name: str, folder: Path, host: LabHost, addresses: dict[str, str]) -> None:
+    def __init__(self, name: str, folder: Path, host: LabHost, addresses: dict[str, str], index: str) -> None:
         self.name, self.folder, self.host, self.addresses = name, folder, host, addresses
+        self.index = index  # the private index, with its credentials
         self.told = ""  # what its first deploy said
 
     @property
@@ -79,18 +81,27 @@ class Site:
     def play(self, playbook: str = "site.yml", *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run a playbook with the project's inventory."""
         place = {"PROJECTS_FOLDER": str(self.folder.parent), "PROJECTS_ADDRESSES": json.dumps(self.addresses)}
+        place["PROJECTS_INDEX"] = self.index
         return ansible(*self.inventory, "--diff", *arguments, playbook, **place)
 
     def make(self) -> None:
         """Make the project, and deploy it for the first time."""
         SHAPES[self.name](self.folder)
-        if (database := self.folder.with_name(f"{self.name}.sqlite3")).exists():
-            self.host.run("mkdir -p %s", shared := f"/srv/{self.name}/shared")
-            there = f"{self.host.name}:{shared}/db.sqlite3"
-            subprocess.run(["scp", "-q", "-F", str(ROOT / ".lab" / "ssh_config"), str(database), there], check=True)
+        self.bring()
         done = self.play()
         self.folder.with_name(f"{self.name}.log").write_text(done.stdout)
         self.told = " ".join(self.changed(done)[1].split())
+
+    def bring(self) -> None:
+        """Bring to the host what is there before the first deploy."""
+        if (database := self.folder.with_name(f"{self.name}.sqlite3")).exists():
+            self.host.run("mkdir -p %s", shared := f"/srv/{self.name}/shared")
+            self.copy(f"{shared}/db.sqlite3", database)
+
+    def copy(self, there: str, *paths: Path) -> None:
+        """Copy files or folders to the host."""
+        given = ["scp", "-q", "-r", "-F", str(SSH_CONFIG), *map(str, paths), f"{self.host.name}:{there}"]
+        subprocess.run(given, check=True)
 
     def changed(self, done: subprocess.CompletedProcess[str]) -> tuple[int, str]:
         """Return how many tasks of a run changed something, and what it said; fail the test where the run failed."""
@@ -174,6 +185,24 @@ class Inspected(Site):
         return yaml.load((Path(self.inventory[1]) / "group_vars/all/main.yml").read_text(), UnsafeLoader)
 
 
+class Kept(Site):
+    """A project in a repository on the host, which is open to who has its deploy key."""
+
+    def bring(self) -> None:
+        """Have git's own shell on the host serve the repository and its submodule."""
+        self.forget()
+        key = self.folder.with_name(f"{self.name}-key.pub").read_text()
+        self.host.run("useradd --system --create-home --home-dir /srv/git --shell /usr/bin/git-shell git; cd /srv/git; "
+                      "mkdir .ssh; printf %%s %s > .ssh/authorized_keys", key)  # fmt: skip
+        self.copy("/srv/git/", self.folder, self.folder.with_name(f"{self.name}-chat"))
+        self.host.run("chown -R git: /srv/git; chmod -R go= /srv/git")
+
+    def forget(self) -> None:
+        """Have this machine know no key of the host, whose address was perhaps another's."""
+        if Path("~/.ssh/known_hosts").expanduser().exists():
+            subprocess.run(["ssh-keygen", "-q", "-R", self.address], check=False, capture_output=True)
+
+
 class Sites:
     """All projects; one is there when it is asked for, and so are those before it."""
 
@@ -185,11 +214,14 @@ class Sites:
         found = {name: testinfra.get_host(f"ansible://{name}", ansible_inventory=inventory) for name in HOSTS}
         self.hosts = {name: LabHost(host) for name, host in found.items()}
         addresses = {name: host.run("hostname -I").split()[0] for name, host in self.hosts.items()}
+        self.index = PrivateIndex()
+        here = next(iter(self.hosts.values())).run("ip route show default").split()[2]
+        index = f"http://deploy:{self.index.password}@{here}:{self.index.port}/simple/"
         for name, projects in HOSTS.items():
             self.workers.append(ThreadPoolExecutor(1))
             for project in projects:
-                kind = Inspected if project == "compose" else Site
-                self.found[project] = kind(project, folder / project, self.hosts[name], addresses)
+                kind = {"compose": Inspected, "tagged": Kept}.get(project, Site)
+                self.found[project] = kind(project, folder / project, self.hosts[name], addresses, index)
                 self.coming[project] = self.workers[-1].submit(self.found[project].make)
 
     def __getitem__(self, name: str) -> Site:
@@ -207,3 +239,5 @@ class Sites:
         """Begin no further deploy."""
         for worker in self.workers:
             worker.shutdown(cancel_futures=True)
+        self.index.end()
+        self.found["tagged"].forget()

@@ -94,14 +94,27 @@ def test_settings_of_a_file(sites: Sites) -> None:
 
 
 def test_packages_without_a_file_and_a_database_that_was_copied(sites: Sites) -> None:
+    """Of a private index, too: one without a wheel, for which the host has what it takes to build it."""
     site = sites["bare"]
+    assert site.about()["word"] == "private"
+    assert "pkgconf" in site.host.run("apt-mark showmanual").split()
+    assert sites.index.password not in site.told
+    holders = site.host.run("grep -rlF %s /etc /home /root /srv /tmp /var/log || true", sites.index.password)
+    assert holders == "", f"the index's password was left in {holders}"
     assert site.about()["django"].startswith("5.1.")
     assert "copied" in texts(site)
     assert site.host.run("stat --format='%a %U' /srv/bare/shared/db.sqlite3").strip() == "640 bare"
 
 
-def test_tag_and_submodule(sites: Sites) -> None:
+def test_tag_and_submodule_by_a_deploy_key(sites: Sites) -> None:
     site = sites["tagged"]
+    served = "journalctl --no-pager --identifier=sshd --identifier=sshd-session | grep 'Accepted publickey for git'"
+    assert site.host.run(served)
+    refused = site.play("playbooks/deploy.yml", "-e", "release_deploy_key=", "-e", "release_version=main")
+    assert refused.returncode and "set release_deploy_key" in refused.stdout, refused.stdout
+    secret = site.folder.with_name("tagged-key").read_text().splitlines()[3]  # the first is of every key
+    assert secret not in site.told and secret not in refused.stdout
+    assert site.host.run("grep -rlF %s /etc /home /root /srv /tmp /var/log || true", secret) == ""
     assert site.about()["word"] == "v1.2"
     assert site.host.run("ls -A /srv/tagged/live/code/chat").split().count("consumers.py") == 1
 
