@@ -38,7 +38,7 @@ def test_another_manager_is_a_deploy_like_any_other(lab: Pair, copy: Callable, c
     Playbook("provision", *supervisor).succeeded()
     made = copy("managers")
     for options, manager in ((supervisor, "supervisor"), ((), "systemd")):
-        deploy(made.folder, *options, drain=60).succeeded()
+        deploy(made.folder, *options, drain=180).succeeded()
         for host in lab:
             assert {row["state"]: row["manager"] for row in host.overview()}["live"] == manager
     running.unharmed()

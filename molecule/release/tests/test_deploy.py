@@ -11,6 +11,7 @@ import pytest
 from pair import NAMES, Clients, Copy, Pair, Playbook, deploy, tagged
 
 DRAIN, SPREAD = 15, 6  # seconds; the second deploy begins while the predecessor of the first drains
+LONG = 90  # seconds, for a predecessor that is taken back: no rollback lasts until its sockets are closed
 TAG = "v1.4.2"
 ENVIRONMENTS = "stat --format='%n %Y' /srv/dashboard/venvs/*/.complete"
 
@@ -56,7 +57,8 @@ def story(request: pytest.FixtureRequest, lab: Pair, tmp_path_factory: pytest.Te
             if number == 1:
                 told.overlap = lab.deadlines()
             source = tagged(copy.folder, TAG) if number == 1 else ()
-            run = deploy(copy.folder, *source, *server, drain=DRAIN, spread=SPREAD).succeeded()
+            drain = LONG if number == 2 else DRAIN
+            run = deploy(copy.folder, *source, *server, drain=drain, spread=SPREAD).succeeded()
             told.outputs.append(run.output)
             told.deployed.append(lab.live())
             if number == 0:

@@ -30,8 +30,8 @@ def test_next_run_goes_on_where_one_was_killed(lab: Pair, copy: Callable, client
     hooks = ("-e", json.dumps({"release_hooks_after_switch": ["echo $ASGI_GENERATION >>$HOME/hooks"]}))
     running = clients()
     for task in POINTS:
-        deploy(made.folder, *hooks, drain=90).until(task).kill()
-    output = deploy(made.folder, *hooks, drain=90).succeeded().output
+        deploy(made.folder, *hooks, drain=180).until(task).kill()
+    output = deploy(made.folder, *hooks, drain=180).succeeded().output
     assert "the lock of a run that died was broken" in output
     live = lab.live()
     for host in lab:
@@ -62,10 +62,10 @@ def test_second_deploy_at_once_is_told_who_holds_the_lock(lab: Pair, copy: Calla
     for host in lab:
         host.run("rm --force %s", GO)
     running = clients()
-    first = deploy(slow.folder, "-e", "release_who=first@desk", "-e", "asgi_start_seconds=150", drain=60)
+    first = deploy(slow.folder, "-e", "release_who=first@desk", "-e", "asgi_start_seconds=150", drain=180)
     first.until("Each process answers HTTP and completes a handshake")
     since = time.strftime("since %Y-%m-%d", time.gmtime())
-    deploy(copy("other").folder, drain=60).failed("Nothing was changed: another deploy", "first@desk", since)
+    deploy(copy("other").folder, drain=180).failed("Nothing was changed: another deploy", "first@desk", since)
     for host in lab:
         assert "new" in host.states().values(), f"the second deploy took the first one's generation from {host.name}"
         host.run("touch %s", GO)

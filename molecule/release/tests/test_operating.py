@@ -18,11 +18,11 @@ def test_limits_are_kept_and_status_shows_all(lab: Pair, copy: Callable, clients
     lab.settle()
     first = lab.live()
     running = clients(sockets=10, rate=2)
-    deploy(copy("second").folder, *limits, drain=90).succeeded()
+    deploy(copy("second").folder, *limits, drain=180).succeeded()
     second = lab.live()
     running.grow()
     time.sleep(1)
-    deploy(copy("third").folder, *limits, drain=90).succeeded()
+    deploy(copy("third").folder, *limits, drain=180).succeeded()
     third = lab.live()
     for host in lab:
         states = host.states()
