@@ -22,7 +22,7 @@ MOST_SERVERS = 4
 #: A log is read again until it holds what a refused handshake left there, for as many seconds.
 LOG_WAIT = 1.0
 #: Servers that are starting are waited for, in seconds; one that is older than the second number hangs.
-START_WAIT = 5.0
+START_WAIT = 15.0
 LONGEST_START = 300.0
 
 
