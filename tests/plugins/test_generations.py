@@ -47,8 +47,14 @@ class Recorder:
         pass
 
     def __getattr__(self, name: str) -> Any:
+        if name == "last_lines":
+            return lambda group, instance, number: [f"last line of {instance}"]
         if name == "end":
             return lambda what: None
+        if name == "shared":
+            return lambda what: {each["unit"] for each in what}  # as if none brought its own
+        if name == "remove_shared":
+            return lambda what: self.told.append((name, sorted(what))) or sorted(what)
         return lambda what: self.told.append(
             (name, [each["unit"] if isinstance(each, dict) else each for each in what])
         )
@@ -113,7 +119,7 @@ def test_tidy_removes_units_that_no_kept_generation_has(home: Path, monkeypatch:
         row["workers"] = [{"unit": f"dashboard-{name}", "instances": [], "schedule": ""} for name in workers]
     rows[2]["unit"] = "dashboard-uvicorn"
     gone = tidy(monkeypatch, rows, keep=1)
-    assert Recorder.told[-1] == ("remove", ["dashboard-nightly", "dashboard-uvicorn"])
+    assert Recorder.told[-1] == ("remove_shared", ["dashboard-nightly", "dashboard-uvicorn"])
     assert {"unit dashboard-nightly", "unit dashboard-uvicorn"} <= set(gone)
 
 
@@ -217,7 +223,11 @@ def test_singleton_of_the_old_release_ends_before_any_of_the_new_begins(
     tool.serve("release0-aaaaaa", 300, 10, [])
     Recorder.told.clear()
     tool.serve("release1-aaaaaa", 300, 10, [])
-    assert Recorder.told == [("stop", ["release0-beat"]), ("start", ["release1-beat", "release1-queue"])]
+    assert Recorder.told == [
+        ("stop", ["release0-beat"]),
+        ("install", ["release1-beat", "release1-queue", "release1-nightly"]),
+        ("start", ["release1-beat", "release1-queue"]),
+    ]
     assert (home / "cron").read_text() == "for release1\n"
     assert (home / "instances" / "release1-aaaaaa-1").is_symlink()
 
@@ -422,3 +432,50 @@ def test_help_says_what_it_does() -> None:
     done = subprocess.Popen([sys.executable, spec.origin, "--help"], stdout=subprocess.PIPE, text=True)  # type: ignore[list-item]
     output, _ = done.communicate()
     assert done.returncode == 0 and "generations drain" in output
+
+
+def process(kind: str, **state: Any) -> dict[str, Any]:
+    """Return a process as a row of the overview has it."""
+    unit = "dashboard-queue" if kind == "worker" else "dashboard-daphne"
+    steady = {"pid": 7, "memory": 1, "restarts": 0, "age": 3600.0, "word": "running"}
+    return {"unit": unit, "instance": "release0-aaaaaa-1", "kind": kind, **steady, **state}
+
+
+@pytest.mark.parametrize(
+    ("one", "since", "what"),
+    [
+        (process("server"), None, ""),
+        (process("worker"), 10.0, ""),
+        (process("worker", pid=0, age=None, word="auto-restart"), None, "does not run (auto-restart)"),
+        (process("server", pid=0, age=None, word="failed"), 10.0, "does not run (failed)"),
+        (process("worker", restarts=23, age=4.0), None, "was started again 23 times, last 4s ago"),
+        (process("server", restarts=23), None, ""),  # it has been steady since
+        (process("server", restarts=1, age=4.0), None, ""),  # one that was killed once is no news
+        (process("server", restarts=1, age=4.0), 10.0, "was started again 1 time, last 4s ago"),
+        (process("server", age=12.0), 10.0, ""),
+        (process("worker", age=4.0), 10.0, ""),  # a worker begins after the gate
+        (process("worker", restarts=1, age=4.0), 10.0, "was started again 1 time, last 4s ago"),
+    ],
+)
+def test_process_that_keeps_dying_is_told_with_its_last_lines(
+    home: Path, one: dict[str, Any], since: float | None, what: str
+) -> None:
+    row = {**make(home, "release0", "aaaaaa"), "processes": [one]}
+    found = tool.unsteady(row, since)
+    assert [what in entry["what"] for entry in found] == ([True] if what else []), found
+    assert [entry["log"] for entry in found] == ([["last line of release0-aaaaaa-1"]] if what else [])
+
+
+def test_environment_that_others_may_read_is_closed(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of kept generations, too: a mode that an older bundle, or somebody's hand, has left stays no longer."""
+    owned: list[tuple[str, int, int]] = []
+    group = tool.pwd.getpwnam("nobody").pw_gid
+    monkeypatch.setattr(tool.os, "chown", lambda path, user, to: owned.append((path.parent.name, user, to)))
+    described = make(home, "release0", "aaaaaa")
+    env = home / "generations" / "release0-aaaaaa" / "env"
+    assert not tool.exposed(described), "without one, there is nothing to close"
+    env.write_text("SECRET_KEY=x\n")
+    env.chmod(0o644)
+    assert tool.exposed(described)
+    tool.protect()
+    assert env.stat().st_mode & 0o777 == 0o640 and owned == [("release0-aaaaaa", 0, group)]

@@ -218,10 +218,9 @@ def test_processes_for_plain_http_are_a_kind_of_their_own(render: Render) -> Non
     assert [worker["name"] for worker in described["workers"]] == ["q"]
     assert json.loads(render("asgi/generation.json.j2"))["wsgi"] == {}
     units = {entry["path"]: entry["content"] for entry in json.loads(render("asgi/units.json.j2", asgi_http="wsgi"))}
-    assert set(units) == {f"/etc/systemd/system/dash-board-{kind}@.service" for kind in ("daphne", "wsgi")}
-    ours, theirs = (
-        units[f"/etc/systemd/system/dash-board-{kind}@.service"].splitlines() for kind in ("wsgi", "daphne")
-    )
+    home = "/srv/dash-board/generations/0123456789ab-c0ffee"
+    assert set(units) == {f"{home}/dash-board-{kind}.service" for kind in ("daphne", "wsgi")}
+    ours, theirs = (units[f"{home}/dash-board-{kind}.service"].splitlines() for kind in ("wsgi", "daphne"))
     differing = [line for line in ours if line not in theirs]
     assert {line.partition("=")[0] for line in differing} == {"Description", "ExecStart", "SyslogIdentifier"}
     compile(render("asgi/gunicorn.conf.py.j2"), "gunicorn.conf.py", "exec")
@@ -314,7 +313,7 @@ def test_unit_parses(render: Render, options: dict[str, Any]) -> None:
     unit = configparser.ConfigParser(strict=False, interpolation=None)
     unit.optionxform = str  # type: ignore[assignment,method-assign]
     (entry,) = json.loads(render("asgi/units.json.j2", **options))
-    assert entry["path"] == "/etc/systemd/system/dash-board-daphne@.service"
+    assert entry["path"] == "/srv/dash-board/generations/0123456789ab-c0ffee/dash-board-daphne.service"
     unit.read_string(entry["content"])
     service = unit["Service"]
     assert service["ExecStart"] == "/srv/dash-board/instances/%i/serve %i"

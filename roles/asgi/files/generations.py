@@ -2,11 +2,16 @@
 """Look after the generations of a project on this host: its name is that of this file's folder.
 
     generations list [--json]                   what serves, drains or is kept, with sockets, memory and age
+    generations unsteady [--since S] [--json] [GENERATION]
+                                                processes that do not run or keep dying, with their last lines; with
+                                                S, all that have ended in so many seconds. Exit code 4 where one is
     generations start GENERATION                have its processes run, for this boot and the next
+    generations work GENERATION                 have its workers run, beside those of the one that serves
     generations serve GENERATION SECONDS SPREAD note that it serves, retire the one that did, and renew the workers
     generations retire GENERATION SECONDS SPREAD drain it in the background
     generations drain GENERATION SECONDS SPREAD wait for its sockets to end, close what is left, stop its processes
     generations stop GENERATION                 stop its processes now
+    generations protect                         close the environments of all generations to others
     generations tidy KEEP DRAINING [JSON]       write a line of history, remove what no kept generation needs, end the
                                                 oldest that drain too many
     generations close SPREAD [SOCKET...]        close the connections on the sockets of all generations, or on these
@@ -46,6 +51,8 @@ LOCK = HOME / "deploy.lock"
 CRON = Path("/etc/cron.d") / APP
 BIN, SBIN = Path("/usr/local/bin"), Path("/usr/local/sbin")
 UPSTREAM = Path("/etc/nginx/conf.d") / f"{APP}-upstream.conf"
+OFTEN, LATELY = 3, 60.0  # a process that was started again so often, and last within so many seconds, keeps dying
+LAST_LINES = 10  # of a process that is unsteady
 SETTLE = 3.0  # seconds in which requests that nginx had accepted before a switch still reach the old processes
 MOMENT = "%Y-%m-%d %H:%M:%S"  # in UTC; sorts as it is
 DONE = "serves"  # the result of a run that switched and did all that follows
@@ -166,11 +173,19 @@ def overview() -> list[dict[str, Any]]:
     rows, draining, serving = [], drains(found), live()
     upstream = UPSTREAM.read_text() if UPSTREAM.exists() else ""
     for name, described in found.items():
-        servers = processes(described)
-        states = manager(described).states(servers[:1])
-        running = [state for state in states if state.pid]
-        helpers = manager(described).states([*servers[1:], *steady(described)])
-        helping = [state for state in helpers if state.pid]
+        servers, helpers = processes(described), steady(described)
+        states = iter(manager(described).states([*servers, *helpers]))
+        shown = [
+            {
+                "unit": group["unit"], "instance": instance, "kind": kind(group, described),
+                **next(states)._asdict(),
+            }
+            for group in (*servers, *helpers) for instance in group["instances"]
+        ]  # fmt: skip
+        ours = [one for one in shown if one["kind"] == "server"]
+        running = [one for one in ours if one["pid"]]
+        others = [one for one in shown if one["kind"] != "server"]
+        helping = [one for one in others if one["pid"]]
         if name == serving:
             state = "live"
         elif any(f"unix:{path} " in upstream for path in described["sockets"]):
@@ -184,18 +199,75 @@ def overview() -> list[dict[str, Any]]:
         rows.append(
             {
                 **described, "state": state, "served": served(name), "told": told(name), "running": len(running),
-                "pids": [state.pid for state in states],
-                "working": len(helping), "expected": len(helpers),
+                "pids": [one["pid"] for one in ours], "processes": shown,
+                "working": len(helping), "expected": len(others),
                 "connections": len(accepted(listening(described))),
-                "memory": sum(state.memory for state in running + helping), "deadline": draining.get(name, 0.0),
+                "memory": sum(one["memory"] for one in shown if one["pid"]), "deadline": draining.get(name, 0.0),
+                "exposed": exposed(described),
+                "installed": name != serving or manager(described).installed([*servers, *helpers]),
             }
         )  # fmt: skip
     return sorted(rows, key=lambda row: (row["state"] != "live", -row["served"]))
 
 
+def exposed(described: dict[str, Any]) -> bool:
+    """Tell whether others than root and the project's group may read a generation's environment, or change it."""
+    try:
+        found = (HOME / "generations" / described["generation"] / "env").stat()
+        return (found.st_uid, found.st_gid) != (
+            0,
+            pwd.getpwnam(described["user"]).pw_gid,
+        ) or found.st_mode & 0o7777 != 0o640
+    except (OSError, KeyError):
+        return False  # it is just being removed
+
+
+def protect() -> None:
+    """Have the environments of all generations be for root and the project's group alone."""
+    for name, described in generations().items():
+        if exposed(described):
+            path = HOME / "generations" / name / "env"
+            path.chmod(0o640)
+            os.chown(path, 0, pwd.getpwnam(described["user"]).pw_gid)
+
+
+def kind(group: dict[str, Any], described: dict[str, Any]) -> str:
+    """Return what a group of a generation's processes is for."""
+    wsgi = described.get("wsgi", {}).get("unit")
+    return "server" if group["unit"] == described["unit"] else "wsgi" if group["unit"] == wsgi else "worker"
+
+
+def unsteady(row: dict[str, Any], since: float | None = None) -> list[dict[str, Any]]:
+    """Return those processes of a generation that do not run or keep dying, each with `what` and its last lines, `log`.
+
+    Where `since` is given, it is asked of a generation that is new: then servers that have not run for as many seconds
+    have ended meanwhile, and so has a worker that was started again at all.
+    """
+    found = []
+    for one in row["processes"]:
+        times = f"{one['restarts']} time{'' if one['restarts'] == 1 else 's'}"
+        again = f"was started again {times}, last {span(one['age'] or 0)} ago"
+        if since is None:
+            ended = one["restarts"] >= OFTEN and (one["age"] or 0) < LATELY
+        else:
+            ended = one["restarts"] > 0 if one["kind"] == "worker" else (one["age"] or 0) < since
+        if one["pid"] and not ended:
+            continue
+        what = again if one["pid"] else f"does not run ({one['word']}), and was started again {times}"
+        group = {"unit": one["unit"], "generation": row["generation"]}
+        log = manager(row).last_lines(group, one["instance"], LAST_LINES)
+        found.append({**one, "what": f"{one['unit']}@{one['instance']} {what}", "log": log})
+    return found
+
+
 def ago(moment: float) -> str:
     """Return how long ago a moment was, in two figures at the most."""
-    seconds = int(time.time() - moment)
+    return span(time.time() - moment)
+
+
+def span(seconds: float) -> str:
+    """Return a time in two figures at the most."""
+    seconds = int(seconds)
     for size, letter, lesser, small in ((86400, "d", 3600, "h"), (3600, "h", 60, "m"), (60, "m", 1, "s")):
         if seconds >= size:
             return f"{seconds // size}{letter} {seconds % size // lesser}{small}"
@@ -221,12 +293,15 @@ def table(rows: list[dict[str, Any]], events: list[dict[str, Any]]) -> str:
     for row in rows:
         age = ago(row["served"]) if row["served"] else "never"
         memory = f"{row['memory'] / 2**20:.0f} MB" if row["memory"] else "-"
-        shown = f"{row['running']}/{len(row['instances'])}" + (f" +{row['working']}" if row["working"] else "")
+        shown = f"{row['running']}/{len(row['instances'])}"
+        shown += f" +{row['working']}/{row['expected']}" if row["expected"] else ""
         until = f"  until {clock(row['deadline'])}" if row["deadline"] else ""
         lines.append(
             f"{row['generation']:<21}{row['version'][:15]:<16}{row['state']:<10}{age:<10}{shown:<11}"
             f"{row['connections']:<9}{memory}{until}"
         )
+    for one in (one for row in rows if row["state"] == "live" for one in unsteady(row)):
+        lines += ["", f"! {one['what']}. Its last lines:", *(f"    {line}" for line in one["log"] or ["(none)"]), ""]
     for event in events:
         lines.append(
             f"{event['at']}  {event['what']:<10}{event.get('version', '')} ({event.get('generation', '')}) "
@@ -267,11 +342,13 @@ def start(generation: str) -> None:
     described = describe(generation)
     if any(worker["schedule"] for worker in workers(described)) and not Path("/usr/sbin/cron").exists():
         raise Refused("asgi_workers have a schedule, and cron is not installed: run site.yml, which does that")
-    manager(described).end(drain_name(generation))
-    (HOME / "generations" / generation / "deadline").unlink(missing_ok=True)
-    for group in processes(described):
+    for group in (*processes(described), *workers(described)):
         for instance in group["instances"]:
             link(HOME / "instances" / instance, f"../generations/{generation}")
+    if fault := manager(described).verify([*processes(described), *workers(described)]):
+        raise Refused(f"the service manager would not take what asgi_unit_template makes:\n{fault}")
+    manager(described).end(drain_name(generation))
+    (HOME / "generations" / generation / "deadline").unlink(missing_ok=True)
     manager(described).start(processes(described))
     if generation == live():  # its workers, too; those of a new one wait until it serves
         work(described)
@@ -279,9 +356,14 @@ def start(generation: str) -> None:
 
 def work(described: dict[str, Any]) -> None:
     """Have a generation's workers run, for this boot and the next, and be run when cron says."""
+    # Where a worker may run but once, the old one ends before the new one begins; others end by and by, in the drain.
+    for name, other in generations().items():
+        if name != described["generation"]:
+            manager(other).stop([worker for worker in steady(other) if worker["singleton"]])
     for worker in workers(described):
         for instance in worker["instances"]:
             link(HOME / "instances" / instance, f"../generations/{described['generation']}")
+    manager(described).install(workers(described))
     manager(described).start(steady(described))
     schedule = HOME / "generations" / described["generation"] / "cron"
     if any(worker["schedule"] for worker in workers(described)):
@@ -301,10 +383,6 @@ def serve(generation: str, seconds: float, spread: float, command: list[str]) ->
         link(HOME / "before", f"generations/{before}")
     # A run that was killed before this line is repeated from the start by the next; after it, what is left is done.
     link(HOME / "live", f"generations/{generation}")
-    # Where a worker may run but once, the old one ends before the new one begins; others end by and by, in the drain.
-    for name, described in generations().items():
-        if name != generation:
-            manager(described).stop([worker for worker in steady(described) if worker["singleton"]])
     work(describe(generation))
     if before not in ("", generation):
         retire(before, seconds, spread, command)
@@ -447,11 +525,14 @@ def drain(generation: str, seconds: float, spread: float, command: list[str]) ->
     print(f"{generation}: stopped", flush=True)
 
 
-def units(rows: list[dict[str, Any]], kind: str) -> set[str]:
-    """Return the units, or kinds of programs, of all those generations that one kind of manager runs."""
-    return {
-        group["unit"] for row in rows if row["manager"] == kind for group in (*processes(row), *row.get("workers", []))
-    }
+def groups(rows: list[dict[str, Any]], kind: str) -> list[dict[str, Any]]:
+    """Return the groups of processes of all those generations that one kind of manager runs."""
+    return [
+        {"generation": row["generation"], **group}
+        for row in rows
+        if row["manager"] == kind
+        for group in (*processes(row), *row.get("workers", []))
+    ]
 
 
 # --- tidying ----------------------------------------------------------------------------------------------------------
@@ -476,15 +557,17 @@ def tidy(keep: int, limit: int) -> list[str]:
     needed = [row for row in rows if row["state"] in ("live", "switching", "left")] + draining + kept
     for row in rows:
         if row not in needed:
+            if row["connections"]:  # of a run that was killed just after its switch
+                close_all(listening(row), SETTLE, row["user"])
             stop(row)
             manager(row).remove_logs([*processes(row), *workers(row)])
             shutil.rmtree(HOME / "generations" / row["generation"])
             gone.append(f"generation {row['generation']}")
     for kind, manage in MANAGERS.items():
         manage(APP, HOME).clean([drain_name(row["generation"]) for row in rows if row["manager"] == kind])
-        unused = units(rows, kind) - units(needed, kind)
-        manage(APP, HOME).remove(sorted(unused))
-        gone += [f"unit {unit}" for unit in sorted(unused)]
+        used = manage(APP, HOME).shared(groups(needed, kind))
+        unused = {group["unit"] for group in groups(rows, kind)} - used
+        gone += [f"unit {unit}" for unit in manage(APP, HOME).remove_shared(unused)]
     # A generation whose drain was ended by a reboot is kept, and its processes are not.
     names = {row["generation"] for row in needed if row["state"] != "kept"}
     for link in (HOME / "instances").iterdir():
@@ -519,7 +602,7 @@ def remove(spread: float, dry: bool) -> list[str]:
     ]
     # Also of kinds that no generation has any more; the name alone might be another project's.
     mine = f"ExecStart={HOME}/instances/"
-    own = [path for path in sorted(Systemd.UNITS.glob(f"{APP}-*@.service")) if mine in path.read_text()]
+    own = [path for path in sorted(Systemd.UNITS.glob(f"{APP}-*@*.service")) if mine in path.read_text()]
     files = [CRON, ETC / "tmpfiles.d" / f"{APP}.conf", *own, ETC / APP / "env", Path("/run") / APP]
     files += sorted(path for path in HOME.glob("*") if path.name not in ("shared", "generations"))
     tool = Path(__file__).resolve().parent
@@ -650,13 +733,33 @@ def note(event: str) -> None:
         file.write(json.dumps({"at": at, **json.loads(event)}) + "\n")
 
 
+def judge(generation: str, since: float | None, as_json: bool) -> int:
+    """Print which processes of a generation are unsteady; return the exit code."""
+    row = next((row for row in overview() if row["generation"] == generation), None)
+    if row is None:
+        raise Refused(f"{APP} has no generation {generation} here" if generation else f"{APP} serves nothing here")
+    found = unsteady(row, since)
+    if as_json:
+        print(json.dumps(found))
+    else:
+        for one in found:
+            print("\n".join([f"{one['what']}. Its last lines:", *(f"    {line}" for line in one["log"] or ["(none)"])]))
+        print("\n".join(one["what"] for one in found), end="\n" if found else "", file=sys.stderr)
+    return 4 if found else 0
+
+
 def main() -> int:
     """Read the command line and do as it says."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("list").add_argument("--json", action="store_true")
-    for name in ("start", "stop"):
+    for name in ("start", "stop", "work"):
         commands.add_parser(name).add_argument("generation")
+    commands.add_parser("protect")
+    judging = commands.add_parser("unsteady")
+    judging.add_argument("--json", action="store_true")
+    judging.add_argument("--since", type=float, help="seconds that each server must have run for")
+    judging.add_argument("generation", nargs="?", default="", help="by default, the one that serves")
     for name in ("serve", "retire", "drain"):
         ending = commands.add_parser(name)
         ending.add_argument("generation")
@@ -690,8 +793,14 @@ def main() -> int:
         elif arguments.command in ("serve", "retire", "drain"):
             act = {"serve": serve, "retire": retire, "drain": drain}[arguments.command]
             act(arguments.generation, arguments.seconds, arguments.spread, arguments.own)
+        elif arguments.command == "unsteady":
+            return judge(arguments.generation or live(), arguments.since, arguments.json)
+        elif arguments.command == "protect":
+            protect()
         elif arguments.command == "start":
             start(arguments.generation)
+        elif arguments.command == "work":
+            work(describe(arguments.generation))
         elif arguments.command == "stop":
             stop(describe(arguments.generation))
         elif arguments.command == "tidy":

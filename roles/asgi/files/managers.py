@@ -9,21 +9,31 @@ from __future__ import annotations
 
 import functools
 import os
+import re
 import shlex
+import shutil
 import socket
 import subprocess
+import tempfile
 import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
 Group = dict[str, Any]
+# What systemd itself says of a unit again and again, in the unit's own log.
+SYSTEMD_SAYS = re.compile(
+    r"^(Started|Starting|Stopped|Stopping) |: (Scheduled restart job|Deactivated successfully|Consumed .* CPU time)"
+)
 
 
 class State(NamedTuple):
-    """A process as its manager sees it: its number, or 0 where it does not run, and its memory in bytes."""
+    """A process as its manager sees it."""
 
-    pid: int
-    memory: int
+    pid: int  # 0 where it does not run
+    memory: int  # bytes
+    restarts: int = 0  # how often it was started again since it was told to run
+    age: float | None = None  # seconds since this process started; None where none runs
+    word: str = ""  # what the manager calls its state
 
 
 class Unmanageable(Exception):
@@ -45,39 +55,120 @@ class Systemd:
 
     def __init__(self, app: str, home: Path) -> None:
         """Take the project's name and its folder."""
-        self.app = app
+        self.app, self.home = app, home
 
     @staticmethod
     def names(groups: list[Group]) -> list[str]:
         """Return the names of the groups' units."""
         return [f"{group['unit']}@{instance}.service" for group in groups for instance in group["instances"]]
 
+    def own(self, group: Group) -> Path:
+        """Return the unit that a generation brings for one kind of its processes; old generations bring none."""
+        return self.home / "generations" / group["generation"] / f"{group['unit']}.service"
+
+    def installed(self, groups: list[Group]) -> bool:
+        """Tell whether systemd has the units of some groups as their generation brings them."""
+        return all(
+            file.exists() and file.read_bytes() == self.own(group).read_bytes()
+            for group in groups
+            if self.own(group).exists()
+            for file in map(self.UNITS.joinpath, self.names([group]))
+        )
+
+    def install(self, groups: list[Group]) -> None:
+        """Have systemd know the units of some groups, of which each process has its own.
+
+        A template for all generations would change under the one that serves before the next has passed its gate.
+        """
+        missing = [group for group in groups if not self.installed([group])]
+        for group in missing:
+            for name in self.names([group]):
+                _write(self.UNITS / name, self.own(group).read_text())
+        if missing:
+            run("systemctl", "daemon-reload")
+
+    def verify(self, groups: list[Group]) -> str:
+        """Return what systemd finds wrong with the units of some groups; nothing where they are right."""
+        found: list[str] = []
+        with tempfile.TemporaryDirectory() as folder:
+            for group in groups:
+                if not self.own(group).exists() or not group["instances"]:
+                    continue
+                unit = Path(folder) / self.names([group])[0]
+                shutil.copyfile(self.own(group), unit)
+                done = subprocess.run(
+                    ["systemd-analyze", "verify", "--man=no", str(unit)],
+                    capture_output=True, text=True, check=False,
+                )  # fmt: skip
+                # It also tells what is wrong with others' units, and what is merely old.
+                found += [
+                    line.removeprefix(f"{folder}/")
+                    for line in done.stderr.splitlines()
+                    if unit.name in line and not re.search("deprecated|obsolete", line)
+                ]
+        return "\n".join(dict.fromkeys(found))
+
     def start(self, groups: list[Group]) -> None:
         """Have processes run, now and after each boot."""
+        self.install(groups)
         if names := self.names(groups):
             run("systemctl", "enable", "--now", "--quiet", *names)
 
     def forget(self, groups: list[Group]) -> None:
         """Have processes run on until they are stopped, but not after the next boot."""
-        if names := self.names(groups):
+        if names := self._known(groups):
             run("systemctl", "disable", "--quiet", *names)
 
     def stop(self, groups: list[Group]) -> None:
         """Stop processes, for this boot and the next, and wait for their ends."""
-        if names := self.names(groups):
-            run("systemctl", "disable", "--now", "--quiet", *names)
-            run("systemctl", "reset-failed", "--quiet", *names, check=False)  # most have not failed
+        names = self.names(groups)
+        shown = self._show(names, "ActiveState")
+        if active := [name for name, unit in zip(names, shown, strict=True) if unit["ActiveState"] != "inactive"]:
+            run("systemctl", "stop", "--quiet", *active)
+            run("systemctl", "reset-failed", "--quiet", *active, check=False)  # most have not failed
+        self.forget(groups)
+        files = [file for file in map(self.UNITS.joinpath, names) if file.exists()]
+        for file in files:
+            file.unlink()
+        if files:
+            run("systemctl", "daemon-reload")
+
+    def _known(self, groups: list[Group]) -> list[str]:
+        """Return the names of those units that have a file, of their own or of all generations; no others start."""
+        return [
+            name
+            for group in groups
+            for name in self.names([group])
+            if (self.UNITS / name).exists() or (self.UNITS / f"{group['unit']}@.service").exists()
+        ]
 
     def states(self, groups: list[Group]) -> list[State]:
         """Return the states of all processes of some groups, in their order."""
-        shown = self._show(self.names(groups), "ActiveState", "MainPID", "MemoryCurrent")
-        return [
-            State(
-                int(unit["MainPID"]) if unit["ActiveState"] == "active" else 0,
-                int(unit["MemoryCurrent"]) if unit["MemoryCurrent"].isdigit() else 0,
+        properties = (
+            "ActiveState", "SubState", "MainPID", "MemoryCurrent", "NRestarts", "ExecMainStartTimestampMonotonic",
+        )  # fmt: skip
+        now = time.monotonic()  # the clock of systemd's monotonic timestamps
+        found = []
+        for unit in self._show(self.names(groups), *properties):
+            pid = int(unit["MainPID"]) if unit["ActiveState"] == "active" else 0
+            found.append(
+                State(
+                    pid=pid,
+                    memory=int(unit["MemoryCurrent"]) if unit["MemoryCurrent"].isdigit() else 0,
+                    restarts=int(unit["NRestarts"]),
+                    age=max(0.0, now - int(unit["ExecMainStartTimestampMonotonic"]) / 1e6) if pid else None,
+                    word=unit["SubState"],
+                )
             )
-            for unit in shown
-        ]
+        return found
+
+    def last_lines(self, group: Group, instance: str, number: int) -> list[str]:
+        """Return the last lines that a process said, and how it ended; nothing of what systemd says beside."""
+        shown = run(
+            "journalctl", "--no-pager", "--output=cat", f"--lines={number * 4}",
+            f"--unit={group['unit']}@{instance}.service", check=False,
+        )  # fmt: skip
+        return [line for line in shown.splitlines() if not SYSTEMD_SAYS.search(line)][-number:]
 
     def begin(self, name: str, command: list[str]) -> None:
         """Run a command in the background, once, under a name."""
@@ -99,12 +190,18 @@ class Systemd:
     def clean(self, names: list[str]) -> None:
         """Remove what ended background commands left; here nothing is left."""
 
-    def remove(self, units: list[str]) -> None:
-        """Remove units that no generation has any more, such as those of a worker that left the inventory."""
-        for unit in units:
-            (self.UNITS / f"{unit}@.service").unlink(missing_ok=True)
-        if units:
+    def shared(self, groups: list[Group]) -> set[str]:
+        """Return the kinds of some groups whose unit is a template for several generations, as it once was for all."""
+        return {group["unit"] for group in groups if not self.own(group).exists()}
+
+    def remove_shared(self, units: set[str]) -> list[str]:
+        """Remove those templates; return the kinds whose templates were there."""
+        gone = [unit for unit in sorted(units) if (self.UNITS / f"{unit}@.service").exists()]
+        for unit in gone:
+            (self.UNITS / f"{unit}@.service").unlink()
+        if gone:
             run("systemctl", "daemon-reload")
+        return gone
 
     def remove_logs(self, groups: list[Group]) -> None:
         """Remove the logs of processes that nobody will ask for any more; the journal does so itself."""
@@ -122,6 +219,14 @@ class Systemd:
             return []
         shown = run("systemctl", "show", f"--property={','.join(properties)}", *names)
         return [dict(line.split("=", 1) for line in block.splitlines()) for block in shown.strip().split("\n\n")]
+
+
+def _write(path: Path, text: str) -> None:
+    """Have a file hold a text, in one step for managers, which cannot start with half a file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.part")
+    part.write_text(text)
+    part.replace(path)
 
 
 def interface(path: Path) -> Any:
@@ -154,6 +259,9 @@ class Supervisor:
     FLEETING = Path("/run/supervisor/conf.d")
     # Of Debian's package: supervisor would not start where a log's folder is missing.
     LOGS = Path("/var/log/supervisor")
+    # Of this boot: for each process a file, to which templates/asgi/launch.j2 adds a byte at each start. Supervisor
+    # itself counts none.
+    STARTS = Path("/run/supervisor/starts")
     # Supervisor's own numbers: supervisor/xmlrpc.py, class Faults.
     BAD_NAME, ALREADY_ADDED = 10, 90
 
@@ -175,7 +283,7 @@ class Supervisor:
         """Have processes run, now and after each boot."""
         for group in groups:
             name = self.name(group)
-            self._write(self.LASTING / f"{name}.conf", self._program(group))
+            _write(self.LASTING / f"{name}.conf", self._program(group))
             (self.FLEETING / f"{name}.conf").unlink(missing_ok=True)
         self._add([self.name(group) for group in groups])
 
@@ -183,7 +291,7 @@ class Supervisor:
         """Have processes run on until they are stopped, but not after the next boot."""
         for group in groups:
             name = self.name(group)
-            self._write(self.FLEETING / f"{name}.conf", self._program(group))
+            _write(self.FLEETING / f"{name}.conf", self._program(group))
             (self.LASTING / f"{name}.conf").unlink(missing_ok=True)
 
     def stop(self, groups: list[Group]) -> None:
@@ -193,6 +301,29 @@ class Supervisor:
             for folder in (self.LASTING, self.FLEETING):
                 (folder / f"{name}.conf").unlink(missing_ok=True)
             self._remove(name)
+            for instance in group["instances"]:
+                self._starts(group, instance).unlink(missing_ok=True)
+
+    def installed(self, groups: list[Group]) -> bool:
+        """Tell whether supervisor's files of some groups are as their generation brings them."""
+        files = [(self.LASTING / f"{self.name(group)}.conf", self._program(group)) for group in groups]
+        return all(file.exists() and file.read_text() == text for file, text in files)
+
+    def install(self, groups: list[Group]) -> None:
+        """Have what cron starts be known; here it needs nothing that is not in the generation."""
+
+    def verify(self, groups: list[Group]) -> str:
+        """Return what is wrong with the programs of some groups; supervisor itself tells it when they are added."""
+        return ""
+
+    def last_lines(self, group: Group, instance: str, number: int) -> list[str]:
+        """Return the last lines that a process said."""
+        path = self.LOGS / f"{group['unit']}@{instance}.log"
+        return run("tail", f"--lines={number}", str(path), check=False).splitlines()
+
+    def _starts(self, group: Group, instance: str) -> Path:
+        """Return the file whose size is the number of starts of a process."""
+        return self.STARTS / f"{self.name(group)}:{instance}"
 
     def states(self, groups: list[Group]) -> list[State]:
         """Return the states of all processes of some groups, in their order."""
@@ -205,7 +336,16 @@ class Supervisor:
             for instance in group["instances"]:
                 entry = shown.get((self.name(group), instance), {})
                 pid = entry["pid"] if entry.get("statename") in ("STARTING", "RUNNING", "STOPPING") else 0
-                found.append(State(pid, _memory(pid) if pid else 0))
+                starts = self._starts(group, instance)
+                found.append(
+                    State(
+                        pid=pid,
+                        memory=_memory(pid) if pid else 0,
+                        restarts=max(0, starts.stat().st_size - 1) if starts.exists() else 0,
+                        age=max(0.0, float(entry["now"] - entry["start"])) if pid else None,
+                        word=str(entry.get("statename", "unknown")).lower(),
+                    )
+                )
         return found
 
     def begin(self, name: str, command: list[str]) -> None:
@@ -223,7 +363,7 @@ class Supervisor:
             "stdout_logfile_backups": 1,
         }
         lines = [f"[program:{name}]", *(f"{key}={value}" for key, value in program.items())]
-        self._write(self.FLEETING / f"{name}.conf", "\n".join(lines) + "\n")
+        _write(self.FLEETING / f"{name}.conf", "\n".join(lines) + "\n")
         self._add([name])
 
     def end(self, name: str) -> None:
@@ -254,8 +394,13 @@ class Supervisor:
         files = sorted(str(path) for pattern in patterns for path in self.LOGS.glob(pattern))
         return ["tail", f"--lines={lines}", *(["-F"] if follow else []), *(["--quiet"] if plain else []), *files]
 
-    def remove(self, units: list[str]) -> None:
-        """Remove kinds of programs that no generation has any more; here each generation has a file of its own."""
+    def shared(self, groups: list[Group]) -> set[str]:
+        """Return kinds whose programs are described for several generations at once; here each has its own file."""
+        return set()
+
+    def remove_shared(self, units: set[str]) -> list[str]:
+        """Remove such descriptions; there are none."""
+        return []
 
     def remove_logs(self, groups: list[Group]) -> None:
         """Remove the logs of processes that nobody will ask for any more."""
@@ -266,14 +411,6 @@ class Supervisor:
     def _program(self, group: Group) -> str:
         """Return the text that a generation holds for supervisor."""
         return (self.home / "generations" / group["generation"] / f"{group['unit']}.conf").read_text()
-
-    @staticmethod
-    def _write(path: Path, text: str) -> None:
-        """Have a file hold a text, in one step for supervisor, which cannot start with half a file."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(f".{path.name}.part")
-        part.write_text(text)
-        part.replace(path)
 
     def _add(self, names: list[str]) -> None:
         """Have supervisor know groups by their files, and run them."""
