@@ -48,6 +48,24 @@ options:
       - C(HOST:PORT) to connect to in place of the one in O(url), as C(curl --connect-to). Host header and TLS server
         name stay those of O(url).
     type: str
+  listeners:
+    description:
+      - Addresses that a proxy listens on, each of which is checked, in place of the one in O(url). Those of IPv6 are
+        left out where the machine has no such loopback address.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      address: {description: C(HOST:PORT) to connect to., type: str, required: true}
+      host: {description: Host header there. By default that of O(url)., type: str, default: ''}
+  answered_by:
+    description:
+      - Unix sockets of processes, of which one has to be the one that answered. A proxy that knows says so in
+        C(X-Channels-Upstream) of its answer to C(X-Channels-Probe); of another one it is enough that one of these
+        sockets has a connection while the WebSocket is open.
+    type: list
+    elements: path
+    default: []
   origin:
     description:
       - The Origin header. By default the one that a browser on the same site would send, C(http(s)://HOST[:PORT]) of
@@ -193,7 +211,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 handshakes:
-  description: One entry for each target, in the order of O(unix_sockets), then of O(http_sockets).
+  description: One entry for each target, in the order of O(unix_sockets), O(listeners) and O(http_sockets).
   returned: always, except for wrong options
   type: list
   elements: dict
@@ -260,7 +278,7 @@ import time
 import urllib.parse
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -286,6 +304,9 @@ from ansible.module_utils.channels_websocket import (
 SETTLE_SECONDS = 0.1
 REFUSALS = frozenset({400, 401, 403, 404, 405, 410, 426})  # of an application that is there, and has looked at it
 REFUSED_SECONDS = 3
+PROBE_HEADERS = {"X-Channels-Probe": "upstream"}  # templates/nginx/site.conf.j2 answers it
+UNIX_SOCKETS = Path("/proc/net/unix")
+IPV6_ADDRESSES = Path("/proc/net/if_inet6")
 MAX_TEXTS = 20
 MAX_TEXT_LENGTH = 500
 MAX_THREADS = 32
@@ -298,6 +319,13 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "token_command": {"type": "list", "elements": "str", "no_log": False},
     "unix_sockets": {"type": "list", "elements": "path", "default": []},
     "connect_to": {"type": "str"},
+    "listeners": {
+        "type": "list",
+        "elements": "dict",
+        "default": [],
+        "options": {"address": {"type": "str", "required": True}, "host": {"type": "str", "default": ""}},
+    },
+    "answered_by": {"type": "list", "elements": "path", "default": []},
     "origin": {"type": "str"},
     "headers": {"type": "dict", "default": {}, "no_log": True},
     "subprotocols": {"type": "list", "elements": "str", "default": []},
@@ -362,6 +390,24 @@ def make_plan(options: Mapping[str, Any], secrets: Iterable[str]) -> Plan:
         secrets=list(secrets),
         options=options,
     )
+
+
+def through(plan: Plan, listener: Mapping[str, str]) -> Plan:
+    """Return the plan of a check through one address that a proxy listens on."""
+    host = {"Host": listener["host"]} if listener.get("host") else {}
+    return replace(
+        plan,
+        headers={**plan.headers, **PROBE_HEADERS, **host},
+        options={**plan.options, "connect_to": listener["address"]},
+    )
+
+
+def has_ipv6() -> bool:
+    """Tell whether this machine has IPv6's loopback address (proc_net(5): 32 digits, and the device's name at last)."""
+    try:
+        return any(line.split()[-1] == "lo" for line in IPV6_ADDRESSES.read_text().splitlines() if line.strip())
+    except OSError:
+        return False
 
 
 def default_origin(url: str) -> str:
@@ -487,6 +533,7 @@ def attempt_http(plan: Plan, unix_socket: str | None, result: dict[str, Any]) ->
             unix_socket=unix_socket,
             address=None if unix_socket else tcp_target(plan),
             host=host,
+            headers={name: plan.headers[name] for name in PROBE_HEADERS if name in plan.headers},
             timeout=plan.timeout,
             ssl_context=None if unix_socket else plan.context,
         )
@@ -554,6 +601,9 @@ def converse(plan: Plan, websocket: WebSocket, result: dict[str, Any]) -> Proble
         headers=websocket.headers,
         timings_ms=websocket.timings,
     )
+    if problem := wrong_process(plan, websocket):
+        websocket.close()
+        return problem
     texts: list[str] = []
     missing = talk(plan, websocket, texts)
     if plan.options["close_codes"]:
@@ -570,6 +620,30 @@ def converse(plan: Plan, websocket: WebSocket, result: dict[str, Any]) -> Proble
     if closed:
         result.update(close_code=closed.code, close_reason=closed.reason)
     return judge_conversation(plan, result, closed, missing, texts)
+
+
+def wrong_process(plan: Plan, websocket: WebSocket) -> Problem | None:
+    """Return the problem of a socket that is open and leads to another process than to one of `answered_by`."""
+    meant = plan.options["answered_by"]
+    if not meant:
+        return None
+    said = websocket.headers.get("x-channels-upstream", "")
+    answered = said.split(", ")[-1].removeprefix("unix:")
+    if answered in meant or (not said and connected(meant)):
+        return None
+    return {
+        "what": f"The handshake was accepted by {answered or 'another process'}, not by one of "
+        f"{one_of(sorted(meant))}.",
+        "likely": "The proxy runs another configuration than the one on the disk: it could not load it, or something "
+        "else listens on this address.",
+        "fix": "Read the proxy's error log, and see who listens: ss -ltnp",
+    }
+
+
+def connected(sockets: Iterable[str]) -> bool:
+    """Tell whether one of some unix sockets has a connection (state 03 in /proc/net/unix, unix(7))."""
+    lines = [line.split() for line in UNIX_SOCKETS.read_text().splitlines()[1:]]
+    return any(line[5] == "03" and line[-1] in set(sockets) for line in lines)
 
 
 def talk(plan: Plan, websocket: WebSocket, texts: list[str]) -> list[str]:
@@ -694,10 +768,13 @@ def run(options: Mapping[str, Any], secrets: Iterable[str]) -> tuple[list[dict[s
     secrets = list(secrets)
     try:
         plan = make_plan(options, secrets)
-        targets: list[tuple[str | None, Try]] = [(target, attempt) for target in options["unix_sockets"] or [None]]
-        targets += [(target, attempt_plain) for target in options["http_sockets"]]
+        listeners = [one for one in options["listeners"] if has_ipv6() or not one["address"].startswith("[")]
+        targets: list[tuple[Plan, str | None, Try]] = [(plan, target, attempt) for target in options["unix_sockets"]]
+        targets += [(through(plan, listener), None, attempt) for listener in listeners]
+        targets += [] if targets else [(plan, None, attempt)]
+        targets += [(plan, target, attempt_plain) for target in options["http_sockets"]]
         with ThreadPoolExecutor(max_workers=min(len(targets), MAX_THREADS)) as pool:
-            return list(pool.map(lambda target: check(plan, *target), targets)), ""
+            return list(pool.map(lambda target: check(*target), targets)), ""
     except ValueError as error:
         return [], str(redact(str(error), secrets))
     except Exception as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 import threading
@@ -359,6 +360,62 @@ def test_plain_http_of_other_sockets(check: Check, serve: Serve) -> None:
     assert first["ok"] and not second["ok"] and "answered with 500" in second["problem"]["what"]
 
 
+def test_each_listener_has_to_lead_to_the_processes_that_are_meant(check: Check, serve: Serve) -> None:
+    """Each is asked under the name that it knows the site by, and the proxy says who answered."""
+    asked: list[tuple[str, str | None]] = []
+
+    def says(upstream: str) -> Any:
+        def respond(connection: Any, request: Any, response: Any) -> None:
+            asked.append((request.headers["Host"], request.headers["X-Channels-Probe"]))
+            response.headers["X-Channels-Upstream"] = upstream
+
+        return respond
+
+    new, old = (
+        serve(stay, process_response=says(upstream))
+        for upstream in ("unix:/run/gone.sock, unix:/run/new-1.sock", "unix:/run/old-1.sock")
+    )
+    given = [
+        {"address": f"localhost:{new.port}", "host": ""},
+        {"address": f"localhost:{old.port}", "host": "www.example.org"},
+    ]
+    right, wrong = check(url="ws://localhost/x/", listeners=given, answered_by=["/run/new-1.sock", "/run/new-2.sock"])
+    assert right["ok"] and right["target"] == given[0]["address"]
+    assert not wrong["ok"] and "accepted by /run/old-1.sock" in wrong["problem"]["what"]
+    assert set(asked) == {("localhost", "upstream"), ("www.example.org", "upstream")}
+
+
+def test_proxy_that_does_not_say_who_answered_is_judged_by_connections(
+    check: Check, serve: Serve, short_dir: Path
+) -> None:
+    """A site of the user's own may say nothing: then a socket of the new processes has to have a connection."""
+    silent = serve(stay)
+    path = short_dir / "new.sock"
+    options = {"listeners": [{"address": f"localhost:{silent.port}", "host": ""}], "answered_by": [str(path)]}
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+        listener.listen()
+        (alone,) = check(url="ws://localhost/x/", **options)
+        assert not alone["ok"] and "accepted by another process" in alone["problem"]["what"]
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(str(path))
+            with listener.accept()[0]:
+                (connected,) = check(url="ws://localhost/x/", **options)
+                assert connected["ok"]
+
+
+@pytest.mark.parametrize(("addresses", "tried"), [("", 1), ("00 01 80 10 80 lo\n", 2), ("00 02 40 20 80 eth0\n", 1)])
+def test_listener_of_ipv6_counts_where_there_is_such(
+    check: Check, serve: Serve, handshake_module: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
+    addresses: str, tried: int,
+) -> None:  # fmt: skip
+    (tmp_path / "if_inet6").write_text(addresses)
+    monkeypatch.setattr(handshake_module, "IPV6_ADDRESSES", tmp_path / "if_inet6")
+    port = serve(stay).port
+    listeners = [{"address": f"{name}:{port}", "host": ""} for name in ("localhost", "[::1]")]
+    assert len(check(url="ws://localhost/x/", listeners=listeners)) == tried
+
+
 def test_a_subprotocol_is_taken(check: Check, serve: Serve) -> None:
     """Browsers end a socket whose server takes none of those that they offered."""
     url = serve(stay, subprotocols=["pad.v1"]).url
@@ -482,7 +539,9 @@ def test_the_documentation_and_the_arguments_are_the_same(handshake_module: Modu
     documented = yaml.safe_load(handshake_module.DOCUMENTATION)["options"]
     assert documented.keys() == handshake_module.ARGUMENTS.keys()
     for name, spec in handshake_module.ARGUMENTS.items():
-        told = {key: value for key, value in documented[name].items() if key != "description"}
+        told = {key: value for key, value in documented[name].items() if key not in ("description", "suboptions")}
+        for inner, facts in documented[name].get("suboptions", {}).items():
+            told.setdefault("options", {})[inner] = {key: fact for key, fact in facts.items() if key != "description"}
         assert told == {key: value for key, value in spec.items() if key != "no_log"}, name
     assert all("websocket_handshake" in task for task in yaml.safe_load(handshake_module.EXAMPLES))
 
