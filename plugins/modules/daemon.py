@@ -7,10 +7,12 @@ DOCUMENTATION = r"""
 module: daemon
 short_description: A daemon runs the configuration that is on the disk
 description:
-  - Enables and starts a service, and reloads or restarts it when a process of it is older than its files.
+  - Enables and starts a service, and reloads or restarts it when it has not read its files as they are.
   - It asks the host and not the tasks before it, as a handler does. So a run that was killed between writing a file and
     notifying a handler, or a file that somebody edited by hand, is mended by the next run.
-  - A restart supersedes a reload.
+  - What a daemon has read is noted on the host, below C(/run), once it was seen to read it. A file that is not noted is
+    compared with the age of the daemon's main process.
+  - A restart supersedes a reload. A reload has failed when the main process keeps the children that it had.
   - Where systemd is not running, the service is that of its script in C(/etc/init.d).
 options:
   name:
@@ -27,6 +29,13 @@ options:
     type: list
     elements: path
     default: []
+  unit_files:
+    description:
+      - Files of the service's unit, such as drop-ins, that systemd has to have read. They restart nothing; one that
+        must, belongs in O(restart_files) as well.
+    type: list
+    elements: path
+    default: []
   validate:
     description: Command that must succeed before the service is started, reloaded or restarted.
     type: list
@@ -38,7 +47,9 @@ options:
       - An id whose command line does not hold the service's name is another process's, left from before a restart.
     type: path
   log_file:
-    description: File whose newest lines say why the daemon did not start. Read only where systemd is not running.
+    description:
+      - File whose newest lines say why the daemon did not start (read only where systemd is not running) or reload. The
+        file that its main process has as standard error is read instead where there is one.
     type: path
 author: ansible-channels-stack
 """
@@ -48,6 +59,8 @@ EXAMPLES = r"""
   daemon:
     name: nginx
     reload_files: [/etc/nginx]
+    restart_files: [/etc/systemd/system/nginx.service.d/limits.conf]
+    unit_files: [/etc/systemd/system/nginx.service.d/restart.conf]
     pid_file: /run/nginx.pid
     log_file: /var/log/nginx/error.log
     validate: [nginx, -t]
@@ -59,11 +72,14 @@ action:
   type: str
   returned: always
 reason:
-  description: The file that was newer than the daemon's processes, or the state that was found.
+  description: The file that the daemon had not read, or the state that was found.
   type: str
   returned: when changed
 """
 
+import contextlib
+import hashlib
+import json
 import os
 import re
 import signal
@@ -72,31 +88,43 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 from ansible.module_utils.basic import AnsibleModule
 
 SYSTEMD = Path("/run/systemd/system")  # is there where systemd is PID 1 (sd_booted(3))
 ETC = Path("/etc")
+NOTES = Path("/run/ansible-channels-stack")
 SCRIPT_SECONDS = 120  # that an init script may take
 START_SECONDS = 20  # for a daemon to write its pid file after its script has ended
 SETTLE_SECONDS = 1  # after which a daemon that cannot work, such as for a taken port, has ended
+RELOAD_SECONDS = 30  # for a daemon to have new processes after it was told to reload
+QUIET_SECONDS = 1  # without a line in its log, after which a reload has failed for good; nginx tries each half second
 
 
-def process_age_start(pid: int) -> float:
-    """Return when a process started, in seconds since the epoch; 0.0 when it is gone.
+def process_stat(pid: int) -> list[str]:
+    """Return the fields of /proc/PID/stat from the third on (proc(5)); none when the process is gone.
 
-    /proc/PID/stat holds the start in clock ticks since boot as its 22nd field (proc(5)). A process that has ended stays
-    as a zombie where PID 1 looks after none, as in a container that runs a plain command.
+    A process that has ended stays as a zombie where PID 1 looks after none, as in a container of a plain command.
     """
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
-        return 0.0
-    if fields[0] == "Z":
-        return 0.0
-    since_boot = int(fields[19]) / os.sysconf("SC_CLK_TCK")
+        return []
+    return [] if fields[0] == "Z" else fields
+
+
+def process_start(pid: int) -> float:
+    """Return when a process started, in seconds since the epoch; 0.0 when it is gone."""
+    fields = process_stat(pid)
     # Not /proc/uptime: containers of LXC have one of their own, while the start still counts from the kernel's boot.
-    return booted() + since_boot
+    return booted() + int(fields[19]) / os.sysconf("SC_CLK_TCK") if fields else 0.0
+
+
+def process_name(pid: int) -> str:
+    """Return a name that no other process has or will have; an empty one when the process is gone."""
+    fields = process_stat(pid)
+    return f"{pid} {fields[19]} {Path('/proc/sys/kernel/random/boot_id').read_text().strip()}" if fields else ""
 
 
 def booted() -> float:
@@ -111,25 +139,126 @@ def booted() -> float:
             return now - after
 
 
-def children(pid: int) -> list[int]:
-    """Return the direct children of a process; a reload gives nginx new ones."""
-    found: list[int] = []
+def workers(pid: int) -> set[str]:
+    """Return names of the direct children of a process, without those that only wait for the end of their sockets."""
+    found: set[str] = set()
     for task in Path(f"/proc/{pid}/task").glob("*/children"):
-        found += [int(child) for child in task.read_text().split()]
-    return found
+        for child in task.read_text().split():
+            with contextlib.suppress(OSError):
+                if b"shutting down" not in Path(f"/proc/{child}/cmdline").read_bytes():
+                    found.add(process_name(int(child)))
+    return found - {""}
 
 
-def newest_change(paths: list[str]) -> tuple[float, str]:
-    """Return the time and the name of the newest change below some paths; links count as themselves."""
-    newest = (0.0, "")
-    for path in paths:
-        for folder, folders, files in os.walk(path):
-            for name in (".", *folders, *files):
-                entry = os.path.normpath(os.path.join(folder, name))
-                newest = max(newest, (os.lstat(entry).st_ctime, entry))
-        if os.path.lexists(path):
-            newest = max(newest, (os.lstat(path).st_ctime, path))
-    return newest
+class State(NamedTuple):
+    """What is below a path; links count as themselves."""
+
+    digest: str  # another one after any change, be it one that puts a text back
+    changed: float  # the newest change, in seconds since the epoch
+    newest: str  # where that was
+
+
+def look(path: str) -> State:
+    """Return what is below a path."""
+    entries = {path} if os.path.lexists(path) else set()
+    for folder, folders, files in os.walk(path):
+        entries |= {os.path.join(folder, name) for name in (*folders, *files)}
+    digest, newest = hashlib.sha256(), (0.0, "")
+    for entry in sorted(entries):
+        with contextlib.suppress(FileNotFoundError):  # such as a file that an editor has open, a moment ago
+            found = os.lstat(entry)
+            digest.update(f"{entry}\0{found.st_ino} {found.st_ctime_ns} {found.st_size}\0".encode())
+            newest = max(newest, (found.st_ctime, entry))
+    return State(digest.hexdigest(), *newest)
+
+
+class Notes:
+    """What a daemon is known to have read: for each verb and path the state, and the main process that ran then.
+
+    Not judged by the age of the newest child: one that was started again after a crash has what its main process once
+    read. Nor by clocks, as far as that can be: they are set, and files come with times that are still to be.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.path = NOTES / f"{name}.json"
+        self.read: dict[str, list[str]] = {}
+        with contextlib.suppress(OSError, ValueError, TypeError, AttributeError):
+            known = json.loads(self.path.read_text())
+            self.read = {name: [digest, reader] for name, (digest, reader) in known.items()}
+
+    def unread(self, main: int, states: dict[str, State]) -> str:
+        """Return a file that the main process has not read as it is now, or nothing."""
+        for name, state in states.items():
+            digest, reader = self.read.get(name, ["", ""])
+            if digest == state.digest:  # a main process that came later has read the same
+                continue
+            if (reader and reader == process_name(main)) or state.changed > process_start(main):
+                return state.newest or name.partition(" ")[2]
+        return ""
+
+    def note(self, main: int, states: dict[str, State]) -> None:
+        """Note that the main process has read these."""
+        reader = process_name(main)
+        now = self.read | {name: [state.digest, reader] for name, state in states.items()}
+        if now == self.read or not reader:
+            return
+        self.path.parent.mkdir(mode=0o755, exist_ok=True)
+        part = self.path.with_suffix(".part")
+        part.write_text(json.dumps(now, indent=1))
+        part.replace(self.path)
+
+
+class Log:
+    """What a daemon writes into its log from now on."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.size = path.stat().st_size if path.exists() else 0
+
+    def lines(self) -> list[str]:
+        """Return its lines."""
+        if not self.path.is_file():
+            return []
+        with self.path.open("rb") as file:
+            file.seek(self.size)
+            return file.read().decode(errors="replace").splitlines()
+
+    def told(self, lines: list[str]) -> str:
+        """Return the newest of some lines, each once, for a message."""
+        newest = list({re.sub(r"^[\d/:. -]+", "", line): line for line in lines}.values())[-15:]
+        return "\n".join([f"\nIn {self.path} since:", *(newest or ["(nothing)"])]) if self.path.is_file() else ""
+
+
+def reload(service: Systemd | InitScript, ask: Callable[[], object]) -> None:
+    """Ask a daemon to reload, and wait until its main process has other workers; end the module where it keeps them.
+
+    nginx tests no address: one that another process has is found by its main process, which then goes on with what it
+    had, while whoever asked for the reload was told that all is well.
+    """
+    main = service.main_pid
+    stderr = Path(f"/proc/{main}/fd/2").resolve()
+    log = Log(stderr if stderr.is_file() else service.log)
+    had, refused = workers(main), False
+    lines: list[str] = []
+    ask()
+    quiet = began = time.monotonic()
+    while True:
+        time.sleep(0.02)
+        now = workers(main)
+        if (read := log.lines()) != lines:
+            lines, quiet = read, time.monotonic()
+            # nginx's, of its main process alone: a worker that was started again is as new as one after a reload.
+            refused = any(f"[emerg] {main}#" in line for line in lines)
+        if now and not now & had and not refused:
+            return
+        if time.monotonic() - (quiet if refused else began) > (QUIET_SECONDS if refused else RELOAD_SECONDS):
+            break
+    if refused:
+        lines = [line for line in lines if f"[emerg] {main}#" in line]
+    service.module.fail_json(
+        msg=f"{service.name} was told to reload, and goes on with the configuration that it had. The next run tries "
+        f"again.{log.told(lines)}"
+    )
 
 
 class Systemd:
@@ -137,14 +266,19 @@ class Systemd:
 
     def __init__(self, module: AnsibleModule) -> None:
         self.module, self.name = module, module.params["name"]
-        shown = self.systemctl("show", "--property=LoadState,ActiveState,MainPID,UnitFileState,NeedDaemonReload")
+        asked = "LoadState,ActiveState,MainPID,UnitFileState,NeedDaemonReload,FragmentPath,DropInPaths"
+        shown = self.systemctl("show", f"--property={asked}")
         state = dict(line.split("=", 1) for line in shown.splitlines() if "=" in line)
         self.installed = state["LoadState"] == "loaded"
         self.running = state["ActiveState"] in ("active", "reloading")
         self.found = state["ActiveState"]
-        self.main_pid = int(state["MainPID"])
         self.enabled = state["UnitFileState"] != "disabled"
-        self.stale = state["NeedDaemonReload"] == "yes"
+        # systemd does not notice the first file in a new drop-in folder.
+        read = [*state["DropInPaths"].split(), state["FragmentPath"]]
+        there = [path for path in module.params["unit_files"] if os.path.exists(path)]
+        self.stale = state["NeedDaemonReload"] == "yes" or not set(there) <= set(read)
+        self.main_pid = int(state["MainPID"])
+        self.log = Path(module.params["log_file"] or os.devnull)
 
     def systemctl(self, verb: str, *options: str) -> str:
         """Run systemctl on the service; on failure end the module with the service's last log lines."""
@@ -163,8 +297,11 @@ class Systemd:
             self.module.run_command(["systemctl", "daemon-reload"], check_rc=True)
         if not self.enabled:
             self.systemctl("enable")
-        if action != "none":
+        if action == "reload":
+            reload(self, lambda: self.systemctl(action))
+        elif action != "none":
             self.systemctl(action)
+            self.main_pid = int(self.systemctl("show", "--value", "--property=MainPID"))
 
 
 class InitScript:
@@ -180,8 +317,8 @@ class InitScript:
         self.script = ETC / "init.d" / self.name
         self.installed = self.script.exists()
         self.found = "not running"
-        self.log = Path(module.params["log_file"] or os.devnull)  # which never has a line
-        self.log_size = self.log.stat().st_size if self.log.exists() else 0
+        self.log = Path(module.params["log_file"] or os.devnull)
+        self.lines = Log(self.log)
 
     @property
     def main_pid(self) -> int:
@@ -211,11 +348,11 @@ class InitScript:
             for verb in ("defaults", "enable"):
                 self.module.run_command(["update-rc.d", self.name, verb], check_rc=True)
         if action == "reload":
-            self.service("reload")
+            reload(self, lambda: self.service("reload"))
         if action == "restart":  # not by the script's own verb: Debian's for supervisor stops the daemon and no more
             old = self.main_pid
             self.service("stop")
-            self.wait(lambda: not process_age_start(old), SCRIPT_SECONDS, f"{self.name} did not end (process {old})")
+            self.wait(lambda: not process_stat(old), SCRIPT_SECONDS, f"{self.name} did not end (process {old})")
         if action in ("start", "restart"):
             self.pid_file.unlink(missing_ok=True)  # some scripts take any process that has the old id for the daemon
             said = self.service("start")
@@ -254,27 +391,19 @@ class InitScript:
 
     def fail(self, fault: str, said: str) -> None:
         """End the module with a fault, what the script said and what the daemon has logged since the module began."""
-        message = f"{fault}: {said.strip()}"
-        if self.log.is_file():
-            with self.log.open("rb") as file:
-                file.seek(self.log_size)
-                lines = file.read().decode(errors="replace").splitlines()
-            message += "\n".join([f"\nIn {self.log} since:", *(lines[-15:] or ["(nothing)"])])
-        self.module.fail_json(msg=message)
+        self.module.fail_json(msg=f"{fault}: {said.strip()}{self.lines.told(self.lines.lines())}")
 
 
-def needed_action(service: Systemd | InitScript, reload_files: list[str], restart_files: list[str]) -> tuple[str, str]:
+def needed_action(
+    service: Systemd | InitScript, notes: Notes, reload_files: dict[str, State], restart_files: dict[str, State]
+) -> tuple[str, str]:
     """Return what the service needs (none, start, reload or restart) and why."""
     if not service.running:
         return "start", f"it was {service.found}"
-    changed, name = newest_change(restart_files)
-    main = service.main_pid
-    if changed > process_age_start(main):
-        return "restart", name
-    changed, name = newest_change(reload_files)
-    # The newest process has read them: after a reload that is a worker.
-    if changed > max(process_age_start(pid) for pid in (main, *children(main))):
-        return "reload", name
+    if changed := notes.unread(service.main_pid, restart_files):
+        return "restart", changed
+    if changed := notes.unread(service.main_pid, reload_files):
+        return "reload", changed
     return "none", ""
 
 
@@ -285,6 +414,7 @@ def main() -> None:
             "name": {"type": "str", "required": True},
             "reload_files": {"type": "list", "elements": "path", "default": []},
             "restart_files": {"type": "list", "elements": "path", "default": []},
+            "unit_files": {"type": "list", "elements": "path", "default": []},
             "validate": {"type": "list", "elements": "str", "default": []},
             "pid_file": {"type": "path"},
             "log_file": {"type": "path"},
@@ -296,10 +426,18 @@ def main() -> None:
         if module.check_mode:
             module.exit_json(changed=True, action="start", reason="it is not installed yet")
         module.fail_json(msg=f"there is no service named {service.name} on this host: install its package first")
-    action, reason = needed_action(service, module.params["reload_files"], module.params["restart_files"])
+    # Before anything is done: what changes meanwhile is found by the next run.
+    reload_files, restart_files = (
+        {f"{verb} {path}": look(path) for path in module.params[f"{verb}_files"]} for verb in ("reload", "restart")
+    )
+    notes = Notes(service.name)
+    action, reason = needed_action(service, notes, reload_files, restart_files)
     changed = action != "none" or not service.enabled or service.stale
-    if module.check_mode or not changed:
+    if module.check_mode:
         module.exit_json(changed=changed, action=action, reason=reason)
+    if not changed:
+        notes.note(service.main_pid, reload_files | restart_files)
+        module.exit_json(changed=False, action=action, reason=reason)
     if module.params["validate"]:
         code, out, err = module.run_command(module.params["validate"])
         if code:
@@ -308,6 +446,7 @@ def main() -> None:
                 f"new configuration:\n{err or out}"
             )
     service.apply(action)
+    notes.note(service.main_pid, reload_files | restart_files)
     module.exit_json(changed=True, action=action, reason=reason or "it was not enabled, or its unit had changed")
 
 

@@ -24,7 +24,8 @@ assert spec and spec.loader
 daemon = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(daemon)
 
-# Goes to the background as nginx does, but keeps its output open; SIGHUP gives it a new child.
+# Goes to the background as nginx does, but keeps its output open; SIGHUP gives it another child. Like nginx, it goes on
+# with the child that it has where it cannot have its address, and replaces one that crashed.
 TOYD = """
 import os, signal, subprocess, sys, time
 home = sys.argv[1]
@@ -39,10 +40,25 @@ log.write("up\\n")
 if os.path.exists(home + "/fails-later"):
     time.sleep(float(open(home + "/fails-later").read()))
     sys.exit(log.write("address in use\\n") and 1)
-work = lambda *_: subprocess.Popen(["sleep", "60"])
-signal.signal(signal.SIGHUP, work)
+child = subprocess.Popen(["sleep", "60"])
+def reload(*_):
+    global child
+    if os.path.exists(home + "/taken"):
+        for _ in range(2):
+            log.write("2026/11/29 02:43:08 [emerg] %d#%d: bind() to 0.0.0.0:80 failed\\n" % (os.getpid(), os.getpid()))
+        log.write("2026/11/29 02:43:08 [notice] 7#7: try again\\n")
+        if open(home + "/taken").read() != "crash":
+            return
+    elif os.path.exists(home + "/deaf"):
+        return
+    child.kill()
+    child.wait()
+    child = subprocess.Popen(["sleep", "60"])
+signal.signal(signal.SIGHUP, reload)
 while True:
-    signal.pause()
+    if child.poll() is not None:
+        child = subprocess.Popen(["sleep", "60"])
+    time.sleep(0.02)
 """
 
 # Its restart is like that of Debian's supervisor. Like it, it takes whoever has the id in the pid file for the daemon.
@@ -75,6 +91,31 @@ class Toy:
         """Take the folder that holds all of it."""
         self.home, self.capsys, self.etc = home, capsys, home / "etc"
         self.conf, self.log = home / "toyd.conf", home / "toyd.log"
+
+    @property
+    def child(self) -> str:
+        """The name of its child."""
+        deadline = time.monotonic() + 5
+        while not (found := daemon.workers(self.pid)):
+            assert time.monotonic() < deadline, "toyd has no child"
+            time.sleep(0.02)
+        return str(*found)
+
+    def start(self) -> None:
+        """Start it by hand."""
+        pid_file = self.home / "toyd.pid"
+        pid_file.write_text("")
+        subprocess.run([self.etc / "init.d/toyd", "start"], check=True, stdout=subprocess.DEVNULL)
+        deadline = time.monotonic() + 5
+        while not pid_file.read_text():
+            assert time.monotonic() < deadline, "toyd does not start"
+            time.sleep(0.02)
+
+    def edit(self) -> None:
+        """Change its configuration, in a moment that is later than any before."""
+        time.sleep(0.1)  # starts are told in hundredths of a second
+        self.conf.touch()
+        time.sleep(0.1)
 
     @property
     def pid(self) -> int:
@@ -113,8 +154,11 @@ def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
     monkeypatch.setenv("PATH", f"{tmp_path}/bin:{os.environ['PATH']}")
     monkeypatch.setattr(daemon, "SYSTEMD", tmp_path / "run/systemd/system")
     monkeypatch.setattr(daemon, "ETC", made.etc)
+    monkeypatch.setattr(daemon, "NOTES", tmp_path / "notes")
+    monkeypatch.setattr(daemon, "RELOAD_SECONDS", 5)
+    monkeypatch.setattr(daemon, "QUIET_SECONDS", 0.3)
     monkeypatch.setattr(daemon, "START_SECONDS", 2)
-    monkeypatch.setattr(daemon, "SETTLE_SECONDS", 0.8)
+    monkeypatch.setattr(daemon, "SETTLE_SECONDS", 0.05)
     yield made
     with contextlib.suppress(OSError, ValueError):
         os.killpg(made.pid, signal.SIGKILL)
@@ -133,21 +177,139 @@ def test_it_is_started_and_enabled_once(toy: Toy) -> None:
 
 def test_newer_files_are_read_once_and_a_restart_supersedes_a_reload(toy: Toy) -> None:
     toy.run()
-    main = toy.pid
-    time.sleep(0.1)
-    toy.conf.touch()
-    time.sleep(0.1)  # starts are told in hundredths of a second
+    main, child = toy.pid, toy.child
+    toy.edit()
     reloaded = toy.run(reload_files=[str(toy.conf)])
     assert (reloaded["action"], reloaded["reason"], toy.pid) == ("reload", str(toy.conf), main)
-    deadline = time.monotonic() + 5
-    while not daemon.children(main):
-        assert time.monotonic() < deadline, "nothing was reloaded"
-        time.sleep(0.05)
+    assert toy.child != child, "it did not wait for the new child"
     assert toy.run(reload_files=[str(toy.conf)])["action"] == "none"
+    toy.edit()
     restarted = toy.run(reload_files=[str(toy.conf)], restart_files=[str(toy.conf)])
     assert restarted["action"] == "restart" and toy.pid != main
     os.kill(toy.pid, 0)
     assert toy.run(reload_files=[str(toy.conf)], restart_files=[str(toy.conf)])["action"] == "none"
+
+
+@pytest.mark.parametrize("how", ["", "crash"])
+def test_a_reload_that_does_not_happen_fails_until_it_does(toy: Toy, how: str) -> None:
+    """Also when a child has crashed meanwhile, and there is another one with the old configuration."""
+    files = {"reload_files": [str(toy.conf)], "log_file": str(toy.log)}
+    toy.run(**files)
+    toy.edit()
+    (toy.home / "taken").write_text(how)
+    for _ in range(2):
+        failed = toy.run(**files)
+        assert failed.get("failed"), failed
+        told = failed["msg"].splitlines()
+        assert told[0].startswith("toyd was told to reload, and goes on with the configuration that it had")
+        line = f"2026/11/29 02:43:08 [emerg] {toy.pid}#{toy.pid}: bind() to 0.0.0.0:80 failed"
+        assert told[1:] == [f"In {toy.log} since:", line], "nginx's own words are missing, or said again and again"
+    (toy.home / "taken").unlink()
+    assert toy.run(**files)["action"] == "reload"
+    assert not toy.run(**files)["changed"]
+
+
+def test_a_reload_without_a_word_is_waited_for_and_fails(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(daemon, "RELOAD_SECONDS", 0.5)
+    toy.run()
+    (toy.home / "deaf").touch()
+    toy.edit()
+    assert "goes on with the configuration that it had" in toy.run(reload_files=[str(toy.conf)])["msg"]
+
+
+def test_its_standard_error_is_the_log_that_is_read(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
+    """nginx's is the file that its configuration names, whatever the inventory has made of that."""
+    source = toy.home / "toyd.py"
+    source.write_text(source.read_text().replace('log.write("up', 'os.dup2(log.fileno(), 2); log.write("up'))
+    toy.run()
+    toy.edit()
+    (toy.home / "taken").touch()
+    assert "bind() to 0.0.0.0:80 failed" in toy.run(reload_files=[str(toy.conf)])["msg"]
+
+
+def test_a_child_that_was_started_again_has_read_nothing(toy: Toy) -> None:
+    """It is younger than the file, and has what its main process once read."""
+    files = {"reload_files": [str(toy.conf)]}
+    toy.run(**files)
+    toy.edit()
+    old = toy.child
+    os.kill(int(old.split()[0]), signal.SIGKILL)
+    while toy.child == old:
+        time.sleep(0.02)
+    assert toy.run(**files, check=True)["action"] == "reload"
+    assert toy.run(**files)["action"] == "reload"
+    assert toy.run(**files)["action"] == "none"
+
+
+def test_a_text_that_is_put_back_is_read_again(toy: Toy) -> None:
+    """Somebody may have reloaded in between."""
+    files = {"reload_files": [str(toy.conf)]}
+    toy.run(**files)
+    toy.conf.write_text("edited")
+    toy.conf.write_text("")
+    assert toy.run(**files)["action"] == "reload"
+    assert not toy.run(**files)["changed"]
+
+
+def test_a_reload_by_hand_is_followed_by_one_reload_at_most(toy: Toy) -> None:
+    files = {"reload_files": [str(toy.conf)]}
+    toy.run(**files)
+    toy.edit()
+    os.kill(toy.pid, signal.SIGHUP)
+    actions = [toy.run(**files)["action"] for _ in range(3)]
+    assert actions[1:] == ["none", "none"], actions
+
+
+def test_a_daemon_that_was_started_by_hand_has_read_its_files(toy: Toy) -> None:
+    files = {"restart_files": [str(toy.conf)], "reload_files": [str(toy.etc)]}
+    toy.run(**files)
+    toy.edit()
+    os.kill(toy.pid, signal.SIGKILL)
+    toy.start()
+    assert not toy.run(**files)["changed"]
+    toy.edit()
+    assert toy.run(**files)["action"] == "restart"
+
+
+@pytest.mark.parametrize("noted", ["", "[]", '{"a": 1}', "no JSON"])
+def test_a_run_that_was_killed_before_its_note_is_mended(toy: Toy, noted: str) -> None:
+    files = {"reload_files": [str(toy.conf)]}
+    toy.run(**files)
+    toy.edit()
+    os.kill(toy.pid, signal.SIGHUP)  # as far as the killed run came
+    (toy.home / "notes/toyd.json").write_text(noted)
+    assert [toy.run(**files)["action"] for _ in range(2)] == ["reload", "none"]
+
+
+def test_times_that_are_still_to_be_restart_it_once(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A clock that was set back leaves files with such times, until it has come there again."""
+    files = {"restart_files": [str(toy.conf)]}
+    toy.run(**files)
+    right = daemon.look
+    monkeypatch.setattr(daemon, "look", lambda path: right(path)._replace(digest="new", changed=time.time() + 3600))
+    assert [toy.run(**files)["action"] for _ in range(3)] == ["restart", "none", "none"]
+
+
+def test_a_clock_that_was_set_back_restarts_nothing_that_was_seen_to_be_right(
+    toy: Toy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    toy.run()  # without a word of its files, as by a release of this module that kept no notes
+    files = {"restart_files": [str(toy.conf)]}
+    toy.conf.touch()
+    right = daemon.booted
+    monkeypatch.setattr(daemon, "booted", lambda: right() + 3600)
+    assert toy.run(**files, check=True)["action"] == toy.run(**files)["action"] == "none"
+    monkeypatch.setattr(daemon, "booted", lambda: right() - 3600)
+    assert toy.run(**files)["action"] == "none"
+
+
+def test_an_edit_after_a_clock_was_set_back_is_seen(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = {"restart_files": [str(toy.conf)]}
+    toy.run(**files)
+    toy.edit()
+    right = daemon.booted
+    monkeypatch.setattr(daemon, "booted", lambda: right() + 3600)
+    assert [toy.run(**files)["action"] for _ in range(2)] == ["restart", "none"]
 
 
 def test_check_mode_foretells_and_changes_nothing(toy: Toy) -> None:
@@ -195,8 +357,9 @@ def test_a_start_that_fails_is_told_with_what_the_script_says(toy: Toy) -> None:
     [(0, "started no process|started and ended at once"), (0.4, "started and ended at once")],
 )
 def test_a_daemon_that_ends_after_its_start_is_told_with_the_newest_lines_of_its_log(
-    toy: Toy, seconds: float, fault: str
+    toy: Toy, monkeypatch: pytest.MonkeyPatch, seconds: float, fault: str
 ) -> None:
+    monkeypatch.setattr(daemon, "SETTLE_SECONDS", 0.8)
     toy.log.write_text("something old\n")
     (toy.home / "fails-later").write_text(str(seconds))
     failed = toy.run(log_file=str(toy.log))
@@ -223,10 +386,10 @@ def test_an_id_that_another_process_has_by_now_is_not_taken_for_the_daemon(toy: 
 
 def test_a_process_that_nobody_has_looked_after_is_gone() -> None:
     with subprocess.Popen(["sleep", "60"]) as other:
-        assert 0 <= time.time() - daemon.process_age_start(other.pid) < 5
+        assert 0 <= time.time() - daemon.process_start(other.pid) < 5
         other.kill()
         deadline = time.monotonic() + 5
-        while daemon.process_age_start(other.pid):
+        while daemon.process_start(other.pid):
             assert time.monotonic() < deadline, "a zombie is taken for a process"
             time.sleep(0.05)
 
@@ -237,7 +400,11 @@ def test_without_systemd_a_pid_file_is_asked_for(toy: Toy) -> None:
 
 SYSTEMCTL = """#!/bin/sh
 echo "$@" >> {home}/asked
-[ "$1" != show ] || cat {home}/state
+case "$*" in
+  "show --value"*) sed -n s/^MainPID=//p {home}/state ;;
+  show*) cat {home}/state ;;
+esac
+[ "$1" != reload ] || kill -HUP "$(cat {home}/toyd.pid)"
 """
 
 
@@ -249,7 +416,7 @@ def systemd(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[di
 
     def ran(state: dict[str, Any], **options: Any) -> tuple[dict[str, Any], list[str]]:
         shown = {"LoadState": "loaded", "ActiveState": "active", "MainPID": os.getpid(), "UnitFileState": "enabled"}
-        shown |= {"NeedDaemonReload": "no", **state}
+        shown |= {"NeedDaemonReload": "no", "FragmentPath": "/lib/toyd.service", "DropInPaths": "", **state}
         (toy.home / "state").write_text("".join(f"{key}={value}\n" for key, value in shown.items()))
         (toy.home / "asked").write_text("")
         result = toy.run(**options)
@@ -260,11 +427,28 @@ def systemd(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[di
 
 def test_systemd_is_asked_for_what_is_needed_and_no_more(toy: Toy, systemd: Any) -> None:
     assert systemd({})[1] == []
-    assert systemd({"ActiveState": "failed"})[1] == ["start toyd"]
+    assert systemd({"ActiveState": "failed"})[1][:1] == ["start toyd"]
     assert systemd({"UnitFileState": "disabled"})[1] == ["enable toyd"]
     assert systemd({"NeedDaemonReload": "yes"})[1] == ["daemon-reload"]
-    toy.conf.touch()
-    assert systemd({}, reload_files=[str(toy.conf)])[1] == ["reload toyd"]
-    assert systemd({}, restart_files=[str(toy.conf)])[1] == ["daemon-reload", "restart toyd"]
-    result, asked = systemd({}, restart_files=[str(toy.conf)], check=True)
+    toy.start()
+    main = {"MainPID": toy.pid}
+    toy.edit()
+    assert systemd(main, reload_files=[str(toy.conf)])[1] == ["reload toyd"]
+    assert systemd(main, restart_files=[str(toy.conf)])[1][:2] == ["daemon-reload", "restart toyd"]
+    toy.edit()
+    result, asked = systemd(main, restart_files=[str(toy.conf)], check=True)
     assert (result["action"], asked) == ("restart", [])
+
+
+def test_a_drop_in_that_systemd_has_not_read_restarts_nothing(toy: Toy, systemd: Any) -> None:
+    """Also the first one in its folder, which systemd does not notice by itself."""
+    drop_in = toy.home / "toyd.service.d/restart.conf"
+    files = {"unit_files": [str(drop_in)]}
+    assert systemd({}, **files)[1] == [], "there is none"
+    drop_in.parent.mkdir()
+    drop_in.touch()
+    assert systemd({}, **files, check=True)[0]["changed"]
+    result, asked = systemd({}, **files)
+    assert (result["changed"], result["action"], asked) == (True, "none", ["daemon-reload"])
+    assert systemd({"DropInPaths": f"/etc/other.conf {drop_in}"}, **files)[0]["changed"] is False
+    assert systemd({"FragmentPath": str(drop_in)}, **files)[0]["changed"] is False
