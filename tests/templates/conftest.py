@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -29,8 +30,9 @@ INVENTORY = {
 ROLES = ("base", "redis", "postgresql", "release", "asgi", "nginx", "handshake", "remove")
 
 
+@functools.cache
 def role_variables() -> dict[str, Any]:
-    """Return the defaults and computed variables of all roles."""
+    """Return the defaults and computed variables of all roles, read once: nobody changes them."""
     loader, found = DataLoader(), {}
     for name in ROLES:
         for folder in ("defaults", "vars"):

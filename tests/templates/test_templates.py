@@ -15,51 +15,12 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, unquote_plus, urlsplit
 
-import crossplane
 import pytest
-from crossplane.analyzer import DIRECTIVES
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from nginx_parsed import found, location, parsed_nginx
 
 Render = Callable[..., str]
-
-
-def parsed_nginx(tmp_path: Path, render: Render, **options: Any) -> list[dict[str, Any]]:
-    """Return the directives of nginx's whole configuration, or fail with what nginx would complain of."""
-    for name in ("conf.d", "sites-enabled", "modules-enabled"):
-        (tmp_path / name).mkdir(exist_ok=True)
-    (tmp_path / "mime.types").write_text("types { text/html html; }\n")
-    main = render("nginx/nginx.conf.j2", **options).replace("/etc/nginx", str(tmp_path))
-    (tmp_path / "nginx.conf").write_text(main)
-    (tmp_path / "sites-enabled" / "site.conf").write_text(render("nginx/site.conf.j2", **options))
-    (tmp_path / "conf.d" / "upstream.conf").write_text(render("asgi/upstream.conf.j2", **options))
-    (tmp_path / "conf.d" / "http.conf").write_text(render("asgi/http.conf.j2", **options))
-    (tmp_path / "conf.d" / "maintenance.conf").write_text(render("nginx/maintenance.conf.j2", **options))
-    # Not its strict mode, which takes the entries of a map for directives.
-    payload = crossplane.parse(str(tmp_path / "nginx.conf"), combine=True)
-    assert payload["status"] == "ok", payload["errors"]
-    parsed = payload["config"][0]["parsed"]
-    assert not unknown(parsed)
-    return parsed
-
-
-def unknown(block: list[dict[str, Any]]) -> list[str]:
-    """Return the directives that nginx does not have."""
-    names = [entry["directive"] for entry in block if entry["directive"] not in (*DIRECTIVES, "#")]
-    inner = [entry for entry in block if entry["directive"] not in ("map", "types", "geo")]
-    return names + [name for entry in inner for name in unknown(entry.get("block") or [])]
-
-
-def found(block: list[dict[str, Any]], directive: str) -> list[dict[str, Any]]:
-    """Return all occurrences of a directive, however deep."""
-    hits = [entry for entry in block if entry["directive"] == directive]
-    return hits + [hit for entry in block for hit in found(entry.get("block") or [], directive)]
-
-
-def location(block: list[dict[str, Any]], path: str) -> list[dict[str, Any]]:
-    """Return the directives of a location."""
-    (only,) = [entry for entry in found(block, "location") if entry["args"][-1] == path]
-    return only["block"]
 
 
 @pytest.mark.parametrize(
