@@ -15,7 +15,8 @@ options:
     description:
       - What is to be there. Each entry has a C(path) and one of C(content) (a text), C(secret) (the name of a text in
         O(secrets)), C(link) (where it leads, which need not be there) or C(directory) (true).
-      - C(owner), C(group) and C(mode) are those of M(ansible.builtin.file); C(force=false) leaves what is there.
+      - C(owner), C(group) and C(mode) are those of M(ansible.builtin.file); C(force=false) leaves what is there, but
+        for owner, group and mode where a C(mode) is given.
     type: list
     elements: dict
     required: true
@@ -125,8 +126,10 @@ def settle(module: AnsibleModule, entry: dict[str, Any]) -> tuple[bool, dict[str
     path = Path(entry["path"])
     there = os.path.lexists(path)
     if there and not entry["force"]:
-        return False, {}
-    if entry["link"] is not None:
+        if entry["mode"] is None:
+            return False, {}
+        differs, diff = False, {}
+    elif entry["link"] is not None:
         differs, diff = settle_link(module, path, entry["link"])
     elif entry["directory"]:
         differs, diff = not path.is_dir(), {"before": "", "after": "a folder\n"}

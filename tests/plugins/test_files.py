@@ -110,6 +110,17 @@ def test_what_is_there_is_left_without_force(run: Any, tmp_path: Path) -> None:
     assert run({"path": str(tmp_path / "new"), "content": "a = 1\n", "force": False})["changed"]
 
 
+def test_mode_of_what_is_left_is_mended(run: Any, tmp_path: Path) -> None:
+    log = tmp_path / "access.log"
+    log.write_text("mine\n")
+    log.chmod(0o644)
+    entry = {"path": str(log), "content": "", "force": False, "mode": "0640"}
+    assert run(entry, check=True)["changed"] and log.stat().st_mode & 0o777 == 0o644
+    assert run(entry)["changed"] and log.stat().st_mode & 0o777 == 0o640
+    assert log.read_text() == "mine\n"
+    assert not run(entry)["changed"]
+
+
 def test_secret_is_never_open_to_others(run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Not even in a run that is killed before the file has its mode."""
 

@@ -48,3 +48,12 @@ def location(block: list[dict[str, Any]], path: str) -> list[dict[str, Any]]:
     """Return the directives of a location."""
     (only,) = [entry for entry in found(block, "location") if entry["args"][-1] == path]
     return only["block"]
+
+
+def settings(block: list[dict[str, Any]]) -> dict[str, list[str]]:
+    """Return the arguments of each directive that a block itself has, for each time that it stands there."""
+    own: dict[str, list[str]] = {}
+    for entry in block:
+        if entry["directive"] != "#" and "block" not in entry:
+            own.setdefault(entry["directive"], []).append(" ".join(entry["args"]))
+    return own

@@ -1,0 +1,244 @@
+"""All that nginx is told, and why: a line that is lost or changed is noticed by who relies on it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from nginx_parsed import found, location, parsed_nginx, settings
+
+Render = Callable[..., str]
+APP = "dash-board"
+LOGS = "/var/log/nginx"
+
+
+def server(parsed: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the directives of the site."""
+    (only,) = [entry for entry in found(parsed, "server") if "block" in entry]
+    return only["block"]
+
+
+def test_main_settings(tmp_path: Path, render: Render) -> None:
+    parsed = parsed_nginx(tmp_path, render, nginx_worker_connections=30720)
+    assert settings(parsed) == {
+        "user": ["www-data"],  # the group that sockets and uploads are open to
+        "worker_processes": ["auto"],
+        "pid": ["/run/nginx.pid"],  # module daemon asks it
+        "error_log": [f"{LOGS}/error.log notice"],  # module daemon shows it
+    }
+    assert f"include {tmp_path}/modules-enabled/*.conf;" in (tmp_path / "nginx.conf").read_text()
+    (events,) = found(parsed, "events")
+    assert settings(events["block"]) == {"worker_connections": ["30720"], "multi_accept": ["on"]}
+
+
+def test_http_settings(tmp_path: Path, render: Render) -> None:
+    (http,) = found(parsed_nginx(tmp_path, render), "http")
+    own = settings(http["block"])
+    del own["log_format"]  # test_log_tells_how_each_request_went
+    assert own == {
+        "default_type": ["application/octet-stream"],
+        "sendfile": ["on"],
+        "tcp_nopush": ["on"],
+        "server_tokens": ["off"],  # whoever looks for a version with a hole finds none
+        "types_hash_max_size": ["2048"],
+        "gzip": ["on"],
+        "gzip_vary": ["on"],
+        "gzip_proxied": ["any"],  # behind a balancer, too
+        # text/event-stream is not among them: what is compressed is collected.
+        "gzip_types": ["text/css text/plain application/javascript application/json image/svg+xml"],
+        "access_log": [f"{LOGS}/access.log channels"],
+    }
+
+
+def test_maps(tmp_path: Path, render: Render) -> None:
+    parsed = parsed_nginx(tmp_path, render, nginx_static_seconds=60, nginx_media_url="/media/")
+    maps = {entry["args"][-1]: (entry["args"][0], entry["block"]) for entry in found(parsed, "map")}
+    by, values = maps["$connection_upgrade"]
+    # A handshake is passed on as one, and another request's connection to a process ends with it.
+    assert by == "$http_upgrade" and settings(values) == {"default": ["upgrade"], "": ["close"]}
+    by, values = maps["$dash_board_static_cache"]
+    assert by == "$uri" and settings(values).pop("default") == ["public, max-age=60"]
+    by, values = maps["$dash_board_media_policy"]
+    assert by == "$sent_http_content_type"
+    policies = settings(values)
+    assert policies.pop("default") == [""]
+    ((kinds, policy),) = policies.items()
+    assert policy == ["default-src 'none'; style-src 'unsafe-inline'; sandbox"]
+    scripted = ("text/html", "text/html; charset=utf-8", "application/xhtml+xml", "image/svg+xml", "text/xml")
+    assert all(re.search(kinds[1:], kind) for kind in scripted)
+    assert not any(re.search(kinds[1:], kind) for kind in ("text/plain", "image/png", "application/pdf"))
+
+
+def test_log_tells_how_each_request_went(tmp_path: Path, render: Render) -> None:
+    (log_format,) = found(parsed_nginx(tmp_path, render), "log_format")
+    name, *parts = log_format["args"]
+    assert name == "channels"
+    assert "".join(parts) == (
+        '$remote_addr [$time_iso8601] "$request_method $uri $server_protocol" $status $body_bytes_sent $request_time '
+        '"$http_user_agent" upgrade="$http_upgrade" '
+        "upstream=$upstream_addr $upstream_status $upstream_connect_time $upstream_header_time"
+    )
+
+
+def test_site_settings(tmp_path: Path, render: Render) -> None:
+    options = {"nginx_header_buffers": "4 64k", "nginx_body_size": "3m", "nginx_http_port": 81, "nginx_local_port": 82}
+    own = settings(server(parsed_nginx(tmp_path, render, **options)))
+    del own["proxy_set_header"]  # test_nginx_overwrites_what_a_client_could_claim
+    assert own == {
+        "listen": ["81 default_server", "[::]:81 default_server", "127.0.0.1:82"],
+        "server_name": ["_"],
+        "access_log": [f"{LOGS}/{APP}.access.log channels"],
+        "error_log": [f"{LOGS}/{APP}.error.log emerg"],
+        "client_max_body_size": ["3m"],
+        "large_client_header_buffers": ["4 64k"],
+        "client_header_buffer_size": ["4k"],
+        "error_page": [f"503 @{APP}_maintenance"],
+        "proxy_http_version": ["1.1"],
+        "proxy_redirect": ["off"],
+        "proxy_connect_timeout": ["5s"],
+    }
+
+
+def test_site_with_a_name_leaves_other_names_to_others(tmp_path: Path, render: Render) -> None:
+    names = ["a.example.org", "b.example.org", "a.example.org"]
+    own = settings(server(parsed_nginx(tmp_path, render, nginx_server_names=names)))
+    assert own["listen"] == ["80", "[::]:80", "127.0.0.1:8000"]
+    assert own["server_name"] == ["a.example.org b.example.org"]
+
+
+@pytest.mark.parametrize(
+    ("options", "buffering"),
+    [
+        ({}, "off"),
+        ({"asgi_http": "wsgi"}, "on"),  # a slow client would keep a thread
+        ({"nginx_http_buffering": True}, "on"),
+        ({"asgi_http": "wsgi", "nginx_http_buffering": False}, "off"),
+        ({"asgi_http": "wsgi", "nginx_websocket_paths": ["/"]}, "off"),
+    ],
+)
+def test_streams_arrive_as_they_are_written(
+    tmp_path: Path, render: Render, options: dict[str, Any], buffering: str
+) -> None:
+    """Buffered, the head of a stream comes with its first 4 kB, and an event's rest with the next event."""
+    parsed = parsed_nginx(tmp_path, render, **options)
+    assert settings(location(parsed, "/"))["proxy_buffering"] == [buffering]
+    if "/" not in options.get("nginx_websocket_paths", []):
+        assert settings(location(parsed, "/ws/"))["proxy_buffering"] == ["off"]
+
+
+def test_locations(tmp_path: Path, render: Render) -> None:
+    parsed = parsed_nginx(tmp_path, render, nginx_websocket_timeout=7200, nginx_http_timeout=30)
+    site = {" ".join(entry["args"]): settings(entry["block"]) for entry in found(server(parsed), "location")}
+    cache = {"add_header": ["Cache-Control $dash_board_static_cache"]}
+    assert site == {
+        "@dash-board_maintenance": {
+            "root": ["/srv/dash-board"],
+            "default_type": ["text/plain"],
+            "rewrite": ["^ /maintenance.html break"],
+            "add_header": ["Retry-After 120 always", "Cache-Control no-store always"],
+        },
+        "/static/": {
+            "alias": ["/srv/dash-board/live/static/"],
+            "disable_symlinks": ["on from=/srv/dash-board/live/static"],
+            "error_page": ["404 = @dash-board_before"],
+            **cache,
+        },
+        "@dash-board_before": {
+            "rewrite": [r"^()?/static/(.*)$ /$2 break"],
+            "root": ["/srv/dash-board/before/static"],
+            "disable_symlinks": ["on from=/srv/dash-board/before/static"],
+            **cache,
+        },
+        "/ws/": {
+            "proxy_pass": ["http://dash-board"],
+            "proxy_read_timeout": ["7200s"],
+            "proxy_send_timeout": ["7200s"],
+            "proxy_buffering": ["off"],
+        },
+        "/": {
+            "proxy_pass": ["http://$dash_board_http"],
+            "proxy_read_timeout": ["30s"],
+            "proxy_send_timeout": ["30s"],
+            "proxy_buffering": ["off"],
+        },
+    }
+
+
+def test_uploads_are_what_nginx_serves_of_them(tmp_path: Path, render: Render) -> None:
+    parsed = parsed_nginx(tmp_path, render, nginx_media_url="/media/", nginx_path_prefix="/chat")
+    for path in ("/media/", "/chat/media/"):
+        assert settings(location(parsed, path)) == {
+            "alias": ["/srv/dash-board/shared/media/"],
+            "disable_symlinks": ["if_not_owner from=/srv/dash-board/shared/media"],
+            "add_header": ["X-Content-Type-Options nosniff", "Content-Security-Policy $dash_board_media_policy"],
+        }
+
+
+def test_files_of_the_release_before_are_found_below_a_path(tmp_path: Path, render: Render) -> None:
+    parsed = parsed_nginx(tmp_path, render, nginx_path_prefix="/chat.x", nginx_static_url="/st.c/")
+    rule, target, _ = settings(location(parsed, "@dash-board_before"))["rewrite"][0].split(" ")
+    assert target == "/$2"
+    for uri, name in (("/chat.x/st.c/a/b.css", "a/b.css"), ("/st.c/a.css", "a.css")):
+        match = re.match(rule, uri)
+        assert match and match[2] == name
+    assert not re.match(rule, "/chatxx/st.c/a.css") and not re.match(rule, "/stxc/a.css")
+
+
+def test_path_without_its_slash_is_the_project(tmp_path: Path, render: Render) -> None:
+    parsed = parsed_nginx(tmp_path, render, nginx_path_prefix="/chat")
+    assert settings(location(parsed, "/chat")) == {
+        "absolute_redirect": ["off"],
+        "return": ["301 /chat/$is_args$args"],
+    }
+
+
+@pytest.mark.parametrize(("asked", "value"), [({}, "0"), ({"maintenance": "on"}, "1"), ({"maintenance": "off"}, "0")])
+def test_maintenance_is_for_all_but_a_few(tmp_path: Path, render: Render, asked: dict[str, str], value: str) -> None:
+    parsed = parsed_nginx(tmp_path, render, nginx_maintenance_allow=["127.0.0.1", "10.0.0.0/8"], **asked)
+    (geo,) = found(parsed, "geo")
+    assert geo["args"] == ["$dash_board_maintenance"]
+    assert settings(geo["block"]) == {"default": [value], "127.0.0.1": ["0"], "10.0.0.0/8": ["0"]}
+    conditions = {entry["args"][0]: (entry, settings(entry["block"])) for entry in found(server(parsed), "if")}
+    assert conditions["$dash_board_maintenance"][1] == {"return": ["503"]}
+    # nginx sends no file in answer to a POST.
+    entry, answer = conditions["$request_method"]
+    assert entry["args"] == ["$request_method", "!~", "^(GET|HEAD)$"] and answer == {"return": ["503 Maintenance\\n"]}
+
+
+def test_page_of_maintenance_looks_again(render: Render) -> None:
+    page = render("nginx/maintenance.html.j2", nginx_maintenance_retry_seconds=77)
+    assert '<meta http-equiv="refresh" content="77">' in page and "{{" not in page
+
+
+def test_before_the_first_deploy_nothing_answers(render: Render) -> None:
+    assert "server unix:/run/dash-board/none.sock;" in render("nginx/upstream.conf.j2")
+    assert "map $http_upgrade $dash_board_http {\n    default dash-board;\n}" in render("nginx/http.conf.j2")
+
+
+def test_files_of_nginx(root: Path) -> None:
+    """Which file comes from what; logs are as Debian's own, and what a deploy has written stays."""
+    (task,) = yaml.safe_load((root / "roles/nginx/tasks/configure.yml").read_text())
+    entries = {entry.pop("path"): entry for entry in task["files"]["entries"]}
+    log = {"content": "", "force": False, "owner": "www-data", "group": "adm", "mode": "0640"}
+    template = "{{{{ lookup('ansible.builtin.template', {}) }}}}".format
+    assert entries == {
+        "/var/log/nginx/{{ release_app }}.access.log": log,
+        "/var/log/nginx/{{ release_app }}.error.log": log,
+        "{{ _nginx_limits | dirname }}": {"directory": True},
+        "{{ _nginx_limits }}": {
+            "content": "{{ lookup('ansible.builtin.file', _nginx_limits | basename, rstrip=false) }}"
+        },
+        "/etc/nginx/nginx.conf": {"content": template("nginx_conf_template")},
+        "/etc/nginx/sites-enabled/{{ release_app }}.conf": {"content": template("nginx_site_template")},
+        **{
+            f"/etc/nginx/conf.d/{{{{ release_app }}}}-{name}.conf": {
+                "content": template(f"'{name}.conf.j2'"),
+                "force": False,
+            }
+            for name in ("upstream", "http", "maintenance")
+        },
+    }
