@@ -1,0 +1,380 @@
+"""How processes are started, confined, limited and ended: what a service manager reads, and each script."""
+
+from __future__ import annotations
+
+import configparser
+import json
+import os
+import re
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+Render = Callable[..., str]
+Script = Callable[..., subprocess.CompletedProcess[str]]
+GENERATION = "0123456789ab-c0ffee"
+SANDBOX = {
+    "ProtectSystem": "strict",
+    "ReadWritePaths": "/srv/dash-board/shared /run/dash-board",
+    "ProtectHome": "yes",
+    "PrivateTmp": "yes",
+    "PrivateDevices": "yes",
+    "ProtectClock": "yes",
+    "ProtectControlGroups": "yes",
+    "ProtectHostname": "yes",
+    "ProtectKernelLogs": "yes",
+    "ProtectKernelModules": "yes",
+    "ProtectKernelTunables": "yes",
+    "NoNewPrivileges": "yes",
+    "CapabilityBoundingSet": "",
+    "LockPersonality": "yes",
+    "RestrictAddressFamilies": "AF_UNIX AF_INET AF_INET6",
+    "RestrictNamespaces": "yes",
+    "RestrictRealtime": "yes",
+    "RestrictSUIDSGID": "yes",
+    "RemoveIPC": "yes",
+    "SystemCallArchitectures": "native",
+    "SystemCallFilter": "@system-service",
+    "SystemCallErrorNumber": "EPERM",  # a library that probes for a call must not die of it
+}
+WORKERS = [
+    {"name": "queue", "command": "celery -A core worker", "number": 2, "stop_signal": "INT", "stop_seconds": 90},
+    {"name": "nightly", "command": "python manage.py clearsessions && echo it\\'s done", "schedule": "0 3 * * *"},
+]
+
+
+def parsed(text: str) -> dict[str, dict[str, str]]:
+    """Return the sections of a file that systemd or supervisor reads; a setting that stands there twice is an error."""
+    parser = configparser.ConfigParser(strict=True, interpolation=None, delimiters=("=",), comment_prefixes=("#", ";"))
+    parser.optionxform = str  # type: ignore[assignment,method-assign]
+    parser.read_string(text)
+    return {name: dict(parser[name]) for name in parser.sections()}
+
+
+def units(render: Render, **options: Any) -> dict[str, dict[str, dict[str, str]]]:
+    """Return what systemd reads of each kind of processes, by the unit's name."""
+    entries = json.loads(render("asgi/units.json.j2", **options))
+    return {Path(entry["path"]).name: parsed(entry["content"]) for entry in entries}
+
+
+def test_unit_of_what_serves(render: Render) -> None:
+    (unit,) = units(render, asgi_memory_max="512M", asgi_open_files=20000, asgi_stop_seconds=7).values()
+    assert unit == {
+        "Unit": {
+            "Description": "dash-board: daphne process %i",
+            "After": "network-online.target redis-server.service",
+            "Wants": "network-online.target",
+            "StartLimitIntervalSec": "0",  # tried again for as long as it takes
+        },
+        "Service": {
+            "Type": "exec",
+            "User": "dash-board",
+            "Group": "dash-board",
+            "ExecStart": "/srv/dash-board/instances/%i/serve %i",
+            "Restart": "always",
+            "RestartSec": "1",
+            "KillSignal": "SIGTERM",
+            "KillMode": "mixed",  # a worker's children end what they are at, and none is left
+            "TimeoutStopSec": "7",
+            "LimitNOFILE": "20000",
+            "MemoryMax": "512M",
+            "SyslogIdentifier": "dash-board-daphne",
+            "UMask": "0027",  # what the project writes is nobody else's
+            **SANDBOX,
+        },
+        "Install": {"WantedBy": "multi-user.target"},
+    }
+
+
+def test_units_of_workers_are_confined_alike(render: Render) -> None:
+    found = units(render, asgi_workers=WORKERS)
+    served = found["dash-board-daphne@.service"]["Service"]
+    queue = found["dash-board-queue@.service"]["Service"]
+    nightly = found["dash-board-nightly@.service"]["Service"]
+    own = {"ExecStart": "/srv/dash-board/instances/%i/work queue %i", "SyslogIdentifier": "dash-board-queue"}
+    assert queue == {**served, **own, "KillSignal": "SIGINT", "TimeoutStopSec": "90"}
+    assert "MemoryMax" not in served
+    # What cron starts ends by itself, and is not started again.
+    own = {"ExecStart": "/srv/dash-board/instances/%i/work nightly %i", "SyslogIdentifier": "dash-board-nightly"}
+    wanted = {**served, **own, "Type": "oneshot", "TimeoutStopSec": "60"}
+    assert nightly == {name: value for name, value in wanted.items() if name not in ("Restart", "RestartSec")}
+
+
+def test_program_of_supervisor(render: Render) -> None:
+    options = {"asgi_manager": "supervisor", "asgi_processes": 3, "asgi_memory_max": "1G", "asgi_stop_seconds": 7}
+    entries = json.loads(render("asgi/programs.json.j2", asgi_workers=WORKERS, **options))
+    home = f"/srv/dash-board/generations/{GENERATION}"
+    programs = {entry["path"]: parsed(entry["content"]) for entry in entries}
+    assert set(programs) == {f"{home}/dash-board-daphne.conf", f"{home}/dash-board-queue.conf"}
+    name = f"dash-board-daphne@{GENERATION}"
+    assert programs[f"{home}/dash-board-daphne.conf"] == {
+        f"program:{name}": {
+            "command": f"{home}/launch {2**20} {home}/serve {GENERATION}-%(process_num)d",
+            "process_name": f"{GENERATION}-%(process_num)d",
+            "numprocs": "3",
+            "numprocs_start": "1",
+            "directory": "/",
+            "autorestart": "true",
+            "startsecs": "5",
+            "startretries": "100000",
+            "stopsignal": "TERM",
+            "stopwaitsecs": "7",
+            "killasgroup": "true",
+            "redirect_stderr": "true",
+            "stdout_logfile": f"/var/log/supervisor/{name}-%(process_num)d.log",
+            "stdout_logfile_maxbytes": "10MB",
+            "stdout_logfile_backups": "2",
+        }
+    }
+    (queue,) = programs[f"{home}/dash-board-queue.conf"].values()
+    assert queue["command"] == f"{home}/launch unlimited {home}/work queue {GENERATION}-%(process_num)d"
+    assert (queue["numprocs"], queue["stopsignal"], queue["stopwaitsecs"]) == ("2", "INT", "90")
+
+
+def test_supervisor_itself(render: Render) -> None:
+    found = parsed(render("supervisor/supervisord.conf.j2", supervisor_open_files=4096))
+    assert found == {
+        "unix_http_server": {"file": "/run/supervisor.sock", "chmod": "0700"},  # who reaches it is root
+        "supervisord": {
+            "logfile": "/var/log/supervisor/supervisord.log",
+            "pidfile": "/run/supervisord.pid",
+            "childlogdir": "/var/log/supervisor",
+            "minfds": "4096",
+        },
+        "rpcinterface:supervisor": {
+            "supervisor.rpcinterface_factory": "supervisor.rpcinterface:make_main_rpcinterface"
+        },
+        "supervisorctl": {"serverurl": "unix:///run/supervisor.sock"},
+        "include": {"files": "/etc/supervisor/conf.d/*.conf /run/supervisor/conf.d/*.conf"},
+    }
+
+
+def test_folder_for_sockets_is_nginx_s(render: Render, root: Path) -> None:
+    """uvicorn and gunicorn leave their sockets open to all: the folder is what keeps others from going round nginx."""
+    lines = [line.split() for line in render("asgi/tmpfiles.conf.j2").splitlines() if not line.startswith("#")]
+    assert lines == [["d", "/run/dash-board", "2750", "dash-board", "www-data"]]
+    made = [
+        entry
+        for path in sorted((root / "roles" / "asgi" / "tasks").glob("*.yml"))
+        for task in yaml.safe_load(path.read_text())
+        if isinstance(task.get("files", {}).get("entries"), list)
+        for entry in task["files"]["entries"]
+        if entry["path"] == "{{ _asgi_run }}"
+    ]
+    owner = {"owner": "{{ release_app }}", "group": "www-data", "mode": "2750"}
+    assert made == [{"path": "{{ _asgi_run }}", "directory": True, **owner}]
+
+
+@pytest.fixture
+def script(tmp_path: Path, render: Render) -> Script:
+    """Return a function that runs a generation's script below tmp_path; what it ends in says what it was given."""
+    home = tmp_path / "srv" / "generations" / GENERATION
+    home.mkdir(parents=True)
+    (tmp_path / "run").mkdir()
+    (tmp_path / "bin").mkdir()
+    report = (
+        f"#!{sys.executable}\nimport json, os, resource, sys\n"
+        "umask = os.umask(0)\n"
+        "limits = [resource.getrlimit(one)[0] for one in (resource.RLIMIT_NOFILE, resource.RLIMIT_DATA)]\n"
+        "print(json.dumps({'given': sys.argv, 'umask': umask, 'limits': limits,"
+        " 'instance': os.environ.get('ASGI_INSTANCE'), 'path': os.environ.get('PYTHONPATH')}))\n"
+    )
+    for path in (home / "within", tmp_path / "bin" / "setpriv", tmp_path / "bin" / "install"):
+        path.write_text(report)
+        path.chmod(0o755)
+
+    def run(name: str, *arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
+        text = render(f"asgi/{name}.j2", **options)
+        for prefix in ("srv", "run"):
+            text = text.replace(f"/{prefix}/dash-board", str(tmp_path / prefix))
+        (home / name).write_text(text)
+        (home / name).chmod(0o755)
+        given = {"PATH": f"{tmp_path / 'bin'}:/usr/bin:/bin"}
+        return subprocess.run([home / name, *arguments], capture_output=True, text=True, check=False, env=given)
+
+    return run
+
+
+def told(done: subprocess.CompletedProcess[str]) -> list[dict[str, Any]]:
+    """Return what each command said that a script started."""
+    assert done.returncode == 0, done
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def test_process_without_systemd_gives_everything_up(tmp_path: Path, script: Script) -> None:
+    folder, started = told(script("launch", "500000", "/bin/command", "a b", asgi_open_files=200))
+    assert folder["given"][1:] == ["-d", "-o", "dash-board", "-g", "www-data", "-m", "2750", str(tmp_path / "run")]
+    assert started["given"][1:] == [
+        "--reuid=dash-board", "--regid=dash-board", "--init-groups", "--inh-caps=-all", "--bounding-set=-all",
+        "--no-new-privs", "--", "/bin/command", "a b",
+    ]  # fmt: skip
+    assert started["umask"] == 0o027
+    assert started["limits"] == [200, 500000 * 1024]
+
+
+@pytest.mark.parametrize(
+    ("server", "endpoint"),
+    [
+        ("daphne", ["--endpoint", "unix:{socket}:mode=660:backlog=99"]),
+        ("uvicorn", ["--uds", "{socket}", "--backlog", "99"]),
+    ],
+)
+def test_server_is_started_on_its_own_socket(tmp_path: Path, script: Script, server: str, endpoint: list[str]) -> None:
+    socket = tmp_path / "run" / f"{GENERATION}-2.sock"
+    for stale in (socket, Path(f"{socket}.lock")):
+        stale.touch()
+    (started,) = told(script("serve", f"{GENERATION}-2", asgi_server=server, asgi_backlog=99))
+    assert started["given"][1] == f"/srv/x/venv/bin/{server}"
+    assert started["given"][-len(endpoint) - 1 :] == [
+        *(part.format(socket=socket) for part in endpoint), "core.asgi:application",
+    ]  # fmt: skip
+    assert started["instance"] == f"{GENERATION}-2" and started["path"] is None
+    assert not list((tmp_path / "run").iterdir()), "what a killed process left keeps this one from listening"
+    assert script("serve").returncode, "it was started without its number"
+
+
+def test_server_below_a_path_finds_what_wraps_the_application(tmp_path: Path, script: Script) -> None:
+    (started,) = told(script("serve", f"{GENERATION}-1", nginx_path_prefix="/chat"))
+    home = tmp_path / "srv" / "generations" / GENERATION
+    assert started["given"][1:4] == ["env", f"PYTHONPATH={home}/mount", "/srv/x/venv/bin/daphne"]
+    assert started["given"][-1] == "asgi_mount:application"
+
+
+def options_of(render: Render, server: str, **given: Any) -> list[str]:
+    """Return the options that a server is started with, but for those of its socket."""
+    line = render("asgi/serve.j2", asgi_server=server, **given).split(f"/bin/{server} ")[1]
+    return line.split("\\\n")[0].split()
+
+
+def test_options_of_the_servers(render: Render) -> None:
+    """No log of either holds a query, and nginx's word on the client is taken."""
+    given = {
+        "asgi_ping_interval": 11, "asgi_ping_timeout": 12, "asgi_websocket_timeout": 13, "asgi_stop_seconds": 10,
+        "asgi_websocket_connect_timeout": 14, "asgi_websocket_max_size": 15,
+    }  # fmt: skip
+    assert options_of(render, "daphne", **given) == [
+        "--access-log", "/dev/null", "--proxy-headers", "--ping-interval", "11", "--ping-timeout", "12",
+        "--websocket_timeout", "13", "--websocket_connect_timeout", "14", "--websocket-max-message-size", "15",
+        "--websocket-max-frame-size", "15",
+    ]  # fmt: skip
+    assert options_of(render, "uvicorn", **given) == [
+        "--log-level", "warning", "--no-access-log", "--no-server-header", "--proxy-headers", "--forwarded-allow-ips",
+        "'*'", "--ws-per-message-deflate", "false", "--ws-ping-interval", "11", "--ws-ping-timeout", "12",
+        "--timeout-graceful-shutdown", "8", "--ws-max-size", "15",
+    ]  # fmt: skip
+    without = options_of(render, "uvicorn", asgi_websocket_max_size=0, asgi_stop_seconds=2)
+    assert "--ws-max-size" not in without and without[-1] == "1", "its grace is over before it would be killed"
+
+
+def test_gunicorn_is_started_on_its_own_socket(tmp_path: Path, script: Script) -> None:
+    application = {"asgi_http": "wsgi", "asgi_wsgi_application": "core.wsgi:get('a b')"}
+    (started,) = told(script("wsgi", f"{GENERATION}-2", **application))
+    home = tmp_path / "srv" / "generations" / GENERATION
+    assert started["given"][1:] == [
+        "/srv/x/venv/bin/gunicorn", "--config", f"{home}/gunicorn.conf.py", "--bind",
+        f"unix:{tmp_path}/run/{GENERATION}-2.wsgi.sock", "core.wsgi:get('a b')",
+    ]  # fmt: skip
+    assert started["instance"] == f"{GENERATION}-2"
+
+
+def test_settings_of_gunicorn(render: Render) -> None:
+    given = {"asgi_wsgi_threads": 5, "asgi_backlog": 99, "asgi_stop_seconds": 10}
+    settings: dict[str, Any] = {}
+    exec(render("asgi/gunicorn.conf.py.j2", nginx_path_prefix="/chat", **given), settings)
+    hook = settings.pop("pre_request")
+    del settings["__builtins__"]
+    assert settings == {
+        "workers": 1, "worker_class": "gthread", "threads": 5, "backlog": 99, "forwarded_allow_ips": "*",
+        "graceful_timeout": 8, "loglevel": "warning", "raw_env": ["SCRIPT_NAME=/chat"], "umask": 0,
+    }  # fmt: skip
+    alone: dict[str, Any] = {}
+    exec(render("asgi/gunicorn.conf.py.j2", asgi_stop_seconds=1), alone)
+    assert alone["graceful_timeout"] == 1 and "raw_env" not in alone
+
+    class Request:
+        headers = (("HOST", "localhost"), ("X-REAL-IP", "fd00::1"))
+        proxy_protocol_info: Any = None
+
+    request = Request()
+    hook(None, request)
+    assert request.proxy_protocol_info == {
+        "proxy_protocol": "TCP6", "client_addr": "fd00::1", "client_port": 0, "proxy_addr": "", "proxy_port": 0,
+    }  # fmt: skip
+    request.headers = (("X-REAL-IP", "10.0.0.1"),)
+    hook(None, request)
+    assert (request.proxy_protocol_info["proxy_protocol"], request.proxy_protocol_info["client_addr"]) == (
+        "TCP4", "10.0.0.1",
+    )  # fmt: skip
+
+
+def test_worker_is_started_by_its_name(script: Script) -> None:
+    (started,) = told(script("work", "nightly", f"{GENERATION}-0", asgi_workers=WORKERS))
+    assert started["given"][1:3] == ["sh", "-euc"]
+    assert started["given"][3].endswith("python manage.py clearsessions && echo it\\'s done")
+    assert started["instance"] == f"{GENERATION}-0"
+    unknown = script("work", "nobody", f"{GENERATION}-1", asgi_workers=WORKERS)
+    assert unknown.returncode == 64 and "no worker named nobody" in unknown.stderr
+
+
+def scheduled(render: Render, **options: Any) -> tuple[dict[str, str], list[str]]:
+    """Return the settings and the lines of the file that cron reads."""
+    text = render("asgi/cron.j2", asgi_workers=WORKERS, **options)
+    lines = [line for line in text.splitlines() if not line.startswith("#")]
+    return dict(line.split("=", 1) for line in lines if "=" in line.split()[0]), [
+        line for line in lines if "=" not in line.split()[0]
+    ]
+
+
+def test_cron_starts_what_is_confined(render: Render) -> None:
+    values, (line,) = scheduled(render, asgi_manager="systemd")
+    assert values == {"SHELL": "/bin/sh", "PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "MAILTO": '""'}
+    start = f"systemctl start --no-block dash-board-nightly@{GENERATION}-0.service"
+    assert line == f"0 3 * * * root {start}"
+
+
+def test_cron_runs_no_command_twice_at_once(tmp_path: Path, render: Render) -> None:
+    """systemd starts no unit that runs already; beside supervisor it takes a lock."""
+    _, (line,) = scheduled(render, asgi_manager="supervisor")
+    assert line.startswith("0 3 * * * root ")
+    command = line.removeprefix("0 3 * * * root ")
+    home = f"/srv/dash-board/generations/{GENERATION}"
+    assert f"{home}/launch unlimited {home}/work nightly {GENERATION}-0 >>" in command and command.endswith(" 2>&1")
+    assert f">>/var/log/supervisor/dash-board-nightly@{GENERATION}-0.log" in command
+    (tmp_path / "launch").write_text("#!/bin/sh\necho begun; sleep 20\n")
+    (tmp_path / "launch").chmod(0o755)
+    for path in ("/run/lock", "/var/log/supervisor", home):
+        command = command.replace(path, str(tmp_path))
+    log = tmp_path / f"dash-board-nightly@{GENERATION}-0.log"
+    first = subprocess.Popen(["sh", "-c", f"exec {command}"], start_new_session=True)
+    try:
+        for _ in range(200):
+            if log.exists() and log.read_text():
+                break
+            time.sleep(0.02)
+        assert log.read_text() == "begun\n"
+        assert subprocess.run(["sh", "-c", command], timeout=10, check=False).returncode == 1
+        assert log.read_text() == "begun\n", "it was begun a second time beside the first"
+    finally:
+        os.killpg(first.pid, 9)
+        first.wait()
+
+
+def test_operator_runs_commands_as_the_project(tmp_path: Path, render: Render) -> None:
+    text = render("asgi/manage.j2")
+    (tmp_path / "runuser").write_text('#!/bin/sh\numask\nprintf "%s\\n" "$@"\n')
+    (tmp_path / "runuser").chmod(0o755)
+    given = {"PATH": f"{tmp_path}:/usr/bin:/bin"}
+    done = subprocess.run(["sh", "-c", text, "manage", "shell", "a b"], capture_output=True, text=True, env=given)
+    umask, *command = done.stdout.splitlines()
+    assert stat.S_IMODE(int(umask, 8)) == 0o027
+    assert command == [
+        "--user", "dash-board", "--", "/srv/dash-board/live/within", "python", "manage.py", "shell", "a b",
+    ]  # fmt: skip
+    assert re.match(r"#!/bin/sh\n", text)
