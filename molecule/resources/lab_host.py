@@ -156,6 +156,19 @@ class LabHost:
                 last = [self.refusal(port=port) for _ in range(3)][-1]
                 assert last == 101, f"{path} answers {last} to a third handshake"
 
+    def assert_only_nginx_reaches(self, sockets: list[str]) -> None:
+        """Fail the test where somebody else can connect to a process, going round nginx, or nginx's user cannot.
+
+        Nor by its folder's leave: uvicorn and gunicorn leave the sockets themselves open to all.
+        """
+        script = "import socket, sys; socket.socket(socket.AF_UNIX).connect(sys.argv[1])"
+        for path in sockets:
+            for user, code in (("www-data", 0), ("nobody", 1)):
+                done = self.host.run(f"runuser --user {user} -- python3 -c %s %s", script, path)
+                assert done.rc == code, f"{user} {'cannot' if done.rc else 'can'} connect to {path}: {done.stderr}"
+            folder = self.run("stat --format='%%a %%G' $(dirname %s)", path).strip()
+            assert folder == "2750 www-data", f"the folder of {path} is {folder}"
+
     def restart_processes(self) -> None:
         """Restart the live generation's processes and wait until they are healthy."""
         self.run("systemctl restart " + " ".join(self.units))

@@ -2,22 +2,36 @@
 
 from __future__ import annotations
 
+import http.client
 import ipaddress
 import json
+import zlib
 from collections.abc import Iterator
 
 import pytest
 from lab_host import LabHost
 
 MIRROR = "/run/dashboard/mirror.sock"
-# Answers every request with the request itself.
+# Answers every request with the request itself. A stream's parts come when another request asks for each.
 MIRROR_SERVER = """
-import json, os, socketserver, sys
+import json, os, queue, socketserver, sys
+asked = queue.Queue()
 class Mirror(socketserver.StreamRequestHandler):
+    def stream(self, kind):
+        head = f"HTTP/1.1 200 OK\\r\\nTransfer-Encoding: chunked\\r\\nContent-Type: {kind}\\r\\n\\r\\n"
+        self.wfile.write(head.encode())
+        while size := asked.get(timeout=60):
+            self.wfile.write(b"%x\\r\\n%s\\r\\n" % (size, b"x" * size))
+        self.wfile.write(b"0\\r\\n\\r\\n")
     def handle(self):
         request = [self.rfile.readline().decode("latin1").strip()]
         while line := self.rfile.readline().decode("latin1").strip():
             request.append(line)
+        words = request[0].split()[1].split("/")
+        if words[1] == "stream":
+            return self.stream("/".join(words[2:]))
+        if words[1] == "next":
+            asked.put(int(words[2]))
         body = json.dumps({"line": request[0], "headers": [line.split(": ", 1) for line in request[1:]]}).encode()
         self.wfile.write(b"HTTP/1.1 200 OK\\r\\nX-Mirror: yes\\r\\nContent-Length: %d\\r\\n\\r\\n" % len(body) + body)
 os.umask(0o117)
@@ -99,3 +113,25 @@ def test_plain_request_is_no_upgrade(mirror: LabHost) -> None:
     """A request that is no handshake is not turned into one."""
     _, headers = passed_on(mirror, "/ws/dashboard/")
     assert "upgrade" not in headers and headers["connection"] == ["close"]
+
+
+@pytest.mark.parametrize("kind", ["text/event-stream", "application/json"])
+def test_stream_arrives_as_it_is_written(mirror: LabHost, kind: str) -> None:
+    """Its head before its first part, and each part whole before the next is written, compressed or not."""
+    connection = http.client.HTTPConnection("127.0.0.1", mirror.port, timeout=10)
+    try:
+        connection.request("GET", f"/stream/{kind}", headers={"Host": "localhost", "Accept-Encoding": "gzip"})
+        answer = connection.getresponse()
+        decode = zlib.decompressobj(31).decompress if answer.getheader("Content-Encoding") else bytes
+        assert (decode is bytes) == (kind == "text/event-stream")
+        for size in (10, 6000):
+            passed_on(mirror, f"/next/{size}")
+            read = 0
+            while read < size:
+                part = answer.read1()
+                assert part, f"the stream ended after {read} bytes of {size}"
+                read += len(decode(part))
+        passed_on(mirror, "/next/0")
+        assert decode(answer.read()) == b""
+    finally:
+        connection.close()

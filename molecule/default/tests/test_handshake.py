@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import time
 from collections import Counter
 
@@ -124,10 +125,12 @@ def test_local_port_answers_on_the_host(lab: LabHost) -> None:
 
 
 def test_only_the_edge_is_on_the_network(lab: LabHost) -> None:
-    """Under the host's own address, nginx's port answers; its local port and Redis do not."""
+    """Under the host's own address, nginx's port answers, for IPv6 too; its local port and Redis do not."""
     address = lab.run("hostname -I").split()[0]
     found = json.loads(lab.python(REACHABLE, f"{address}:80", f"{address}:8000", f"{address}:6379"))
     assert found == {"80": "accepted", "8000": "ConnectionRefusedError", "6379": "ConnectionRefusedError"}, address
+    # A container may have no address of IPv6 that could be tried.
+    assert re.search(r": 0{32}:0050 \S+ 0A ", lab.run("cat /proc/net/tcp6")), "nothing listens on port 80 of IPv6"
 
 
 def test_sockets_spread_over_processes(lab: LabHost) -> None:

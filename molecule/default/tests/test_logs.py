@@ -98,3 +98,10 @@ def test_token_is_not_logged_when_files_run_out(lab: LabHost) -> None:
         assert not (found := holders(lab, token)), f"{found} hold the token of a request that nginx had no file for"
     finally:
         lab.run(f"truncate --size={size} {log}")
+
+
+def test_logs_are_not_everybody_s(lab: LabHost) -> None:
+    """They hold the addresses of users: the site's are as Debian's own, and stay so when they begin anew each night."""
+    shown = lab.run("stat --format='%a %U:%G %n' /var/log/nginx/*.log").splitlines()
+    assert len(shown) == 4 and all(line.startswith("640 www-data:adm ") for line in shown), shown
+    assert "create 0640 www-data adm" in lab.run("cat /etc/logrotate.d/nginx")

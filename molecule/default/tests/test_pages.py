@@ -23,6 +23,7 @@ def test_page_and_its_files_are_served(lab: LabHost) -> None:
     assert found, f"the page names no style sheet with a hash in its name:\n{page[:800]}"
     status, headers, style = lab.get(found[1])
     assert status == 200 and headers["content-type"] == "text/css" and "{" in style
+    assert headers["server"] == "nginx", f"nginx tells its version: {headers['server']}"
     assert headers["cache-control"] == "public, max-age=31536000, immutable", (
         f"{found[1]} has Cache-Control {headers.get('cache-control')}"
     )
@@ -71,3 +72,25 @@ def test_nothing_outside_static_is_served(lab: LabHost, path: str, expected: int
     status, _, body = lab.get(path.replace("{release}", lab.live["release"]))
     assert status == expected, f"{path} got {status}: {body[:200]}"
     assert "SECRET" not in body and "root:" not in body
+
+
+def test_style_sheet_is_compressed_for_who_can_read_that(lab: LabHost) -> None:
+    """And caches on the way are told to keep both."""
+    found = re.search(r'href="(/static/dashboard/style[^"]+)"', lab.get("/")[2])
+    assert found
+    plain, compressed = (lab.get(found[1], Accept_Encoding=coding)[1] for coding in ("identity", "gzip"))
+    assert compressed["content-encoding"] == "gzip" and "content-encoding" not in plain
+    assert compressed["vary"] == plain["vary"] == "Accept-Encoding"
+
+
+def test_no_link_among_static_files_is_followed(lab: LabHost) -> None:
+    """Whoever put it there, and wherever it leads: nginx's workers may read more than anybody is to see."""
+    folder = lab.run("readlink -f /srv/dashboard/live/static").strip()
+    links = {"leak.txt": "/etc/nginx/nginx.conf", "inner.css": "dashboard/style.css", "etc": "/etc"}
+    try:
+        for name, target in links.items():
+            lab.run("ln -s %s %s", target, f"{folder}/{name}")
+        got = {name: lab.get(f"/static/{name}")[0] for name in ("leak.txt", "inner.css", "etc/hostname")}
+        assert set(got.values()) <= {403, 404}, f"links are followed: {got}"
+    finally:
+        lab.run("rm -f " + " ".join(f"{folder}/{name}" for name in links))

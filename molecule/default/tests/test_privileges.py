@@ -48,6 +48,7 @@ def test_processes_have_no_power(lab: LabHost) -> None:
         powers = {name: int(status[name], 16) for name in ("CapEff", "CapPrm", "CapBnd", "CapAmb", "CapInh")}
         assert not any(powers.values()), f"{unit} holds capabilities: {powers}"
         assert status["NoNewPrivs"] == "1" and status["Seccomp"] == "2", f"{unit}: {status['Seccomp']=}"
+        assert status["Umask"] == "0027", f"what {unit} writes is open to others: {status['Umask']}"
 
 
 def open_files(lab: LabHost, pid: int | str) -> int:
@@ -146,11 +147,7 @@ def test_secrets_are_in_no_command_line_or_log(lab: LabHost) -> None:
 
 def test_sockets_are_nginx_s_alone(lab: LabHost) -> None:
     """nginx's user can reach a process's socket; another user cannot."""
-    script = "import socket, sys; socket.socket(socket.AF_UNIX).connect(sys.argv[1])"
-    for user, code in (("www-data", 0), ("nobody", 1)):
-        for path in lab.live["sockets"]:
-            done = lab.host.run(f"runuser --user {user} -- python3 -c %s %s", script, path)
-            assert done.rc == code, f"{user} {'cannot' if done.rc else 'can'} connect to {path}: {done.stderr}"
+    lab.assert_only_nginx_reaches(lab.live["sockets"])
 
 
 def test_systemd_accepts_the_unit(lab: LabHost) -> None:

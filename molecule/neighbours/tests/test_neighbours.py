@@ -123,6 +123,8 @@ def test_plain_http_is_answered_by_gunicorn(lab: LabHost) -> None:
     with protocol(lab) as websocket:
         assert websocket.subprotocol == "pad.v1"
     unit = "scrap-wsgi@" + lab.run("basename $(readlink /srv/scrap/live)").strip() + "-1.service"
+    described = json.loads(lab.run("cat /srv/scrap/live/generation.json"))
+    lab.assert_only_nginx_reaches([*described["sockets"], *described["wsgi"]["sockets"]])
     shown = lab.run("systemctl show --property=User,NoNewPrivileges,ProtectSystem,MainPID %s", unit)
     assert {"User=scrap", "NoNewPrivileges=yes", "ProtectSystem=strict"} <= set(shown.splitlines())
 

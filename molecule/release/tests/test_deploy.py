@@ -54,6 +54,7 @@ def story(request: pytest.FixtureRequest, lab: Pair, tmp_path_factory: pytest.Te
         for number in range(3):
             copy = Copy(folder / str(number))
             copy.append("core/__init__.py", f"# {folder.name} {number} {told.begun}")
+            copy.append(f"dashboard/static/dashboard/only-{number}.txt", folder.name)
             if number == 1:
                 told.overlap = lab.deadlines()
             source = tagged(copy.folder, TAG) if number == 1 else ()
@@ -103,6 +104,13 @@ def test_deploy_tells_what_it_did_and_how_long_it_took(story: Story) -> None:
     assert f"dashboard on {NAMES[0]}: {TAG} (" in story.outputs[1]
 
 
+def test_pages_of_the_release_before_find_their_files(story: Story, lab: Pair) -> None:
+    """After the rollback, those are the third's; the first's have gone with the switch to the third."""
+    for host in lab:
+        got = [host.get(f"/static/dashboard/only-{number}.txt")[0] for number in range(3)]
+        assert got == [404, 200, 200], f"{host.name} answers {got}"
+
+
 def test_unchanged_requirements_install_nothing(story: Story) -> None:
     before, after = story.environments
     assert before == after
@@ -143,8 +151,9 @@ def test_consumers_were_told(story: Story, lab: Pair) -> None:
 
 
 def test_server_is_what_was_asked_for(story: Story, lab: Pair) -> None:
-    """Of uvicorn, the fast parts run; neither compresses, and neither logs a token."""
+    """Of uvicorn, the fast parts run; neither compresses, neither logs a token, and nobody goes round nginx."""
     for host in lab:
+        host.assert_only_nginx_reaches(host.overview()[0]["sockets"])
         assert host.overview()[0]["server"] == story.server
         with host.connect(compression="deflate") as websocket:
             assert websocket.protocol.extensions == [], "messages are compressed"

@@ -161,7 +161,7 @@ def test_processes_have_no_power_and_many_files(lab: Pair, workers: dict[str, st
             status = dict(
                 line.split(":\t", 1) for line in host.run(f"cat /proc/{pid}/status").splitlines() if ":\t" in line
             )
-            assert set(status["Uid"].split()) == {user}
+            assert set(status["Uid"].split()) == {user} and status["Umask"] == "0027"
             powers = {name: int(status[name], 16) for name in ("CapEff", "CapPrm", "CapBnd", "CapAmb", "CapInh")}
             assert not any(powers.values()) and status["NoNewPrivs"] == "1", (powers, status["NoNewPrivs"])
             limit = re.search(r"Max open files +(\d+) +(\d+)", host.run(f"cat /proc/{pid}/limits"))
