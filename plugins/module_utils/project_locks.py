@@ -6,10 +6,14 @@ conditions on, so that what is for Windows or for another Python stays behind on
 
 from __future__ import annotations
 
+import functools
 import itertools
 import json
 import os
 import re
+import shutil
+import subprocess
+import sys
 import tomllib
 import typing as t
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -24,7 +28,6 @@ from packaging.version import InvalidVersion, Version
 ALWAYS = 'python_version >= "0"'
 NEVER = 'python_version < "0"'
 EXTRA = re.compile(r"""\bextra\s*(==|!=)\s*(['"])([^'"]+)\2""")
-PUBLIC = "pypi.org"  # the host of the index that nobody has to name; others in a lock file are told of
 
 
 class RequirementsError(Exception):
@@ -246,9 +249,28 @@ def path_place(folder: str, path: str, editable: bool = False) -> str:
     return f"-e {dotted}" if editable else dotted
 
 
+def host_of(address: str) -> str:
+    """The host in an address, without credentials."""
+    return re.sub(r"^\w+://(?:[^/@]*@)?([^/]+).*", r"\1", address)
+
+
+@functools.cache
+def usual_index() -> str:
+    """The host of the index that nobody has to name, as pip or uv has it built in; nothing where neither is here."""
+    try:
+        from pip._internal.models.index import PyPI
+
+        return host_of(str(PyPI.simple_url))
+    except (ImportError, AttributeError):
+        uv = shutil.which("uv", path=os.pathsep.join([os.path.dirname(sys.executable), os.environ.get("PATH", "")]))
+        told = subprocess.run([uv, "pip", "install", "--help"], capture_output=True, text=True).stdout if uv else ""
+        found = re.search(r"--default-index\b.*?by\s+default:\s*<?(\w+://[^\s>)]+)", told, re.DOTALL)
+        return host_of(found[1]) if found else ""
+
+
 def foreign_notice(name: str, indexes: Iterable[str]) -> list[str]:
-    """A notice where packages are locked from an index that is not the public one."""
-    hosts = sorted({re.sub(r"^\w+://(?:[^/@]*@)?([^/]+).*", r"\1", one) for one in indexes} - {PUBLIC})
+    """A notice where packages are locked from an index that a host would not ask by itself."""
+    hosts = sorted({host_of(one) for one in indexes if one} - {usual_index()})
     told = f"{name} takes packages from {', '.join(hosts)}; release_index or release_extra_indexes has to name it."
     return [told] if hosts else []
 
@@ -455,7 +477,7 @@ def read_uv(name: str, text: str, folder: str, projects: list[Pyproject], chosen
         needs.overrides.append(
             with_marker(f"{table['name']}{table.get('specifier', '')}", str(table.get("marker") or ""))
         )
-    registries = {str((one.get("source") or {}).get("registry") or PUBLIC) for one in tables}
+    registries = {str((one.get("source") or {}).get("registry") or "") for one in tables}
     needs.notices = foreign_notice(name, registries)
     return needs
 
@@ -629,7 +651,7 @@ def read_pipfile(name: str, text: str, folder: str, chosen: Collection[str]) -> 
         needs.lines.append(hashed(pipfile_line(key, package, folder), [] if unhashed else package.get("hashes") or []))
     meta: Mapping[str, t.Any] = data.get("_meta") or {}
     needs.python = pipenv_python(meta.get("requires") or {})
-    needs.notices = foreign_notice(name, {str(one.get("url") or PUBLIC) for one in meta.get("sources") or []})
+    needs.notices = foreign_notice(name, {str(one.get("url") or "") for one in meta.get("sources") or []})
     return needs
 
 

@@ -464,7 +464,10 @@ UV_LOCK = """
 """
 
 
-def uv_files(index: str = f"https://{project_locks.PUBLIC}/simple") -> dict[str, str]:
+USUAL = project_locks.usual_index()
+
+
+def uv_files(index: str = f"https://{USUAL}/simple") -> dict[str, str]:
     """A project with a lock file of uv."""
     return {"pyproject.toml": UV_PROJECT, "uv.lock": UV_LOCK.replace("INDEX", index), "libs/lib/pyproject.toml": ""}
 
@@ -498,10 +501,21 @@ def test_pyproject_takes_the_lock_beside_it() -> None:
     assert notices[0] == "uv.lock is beside pyproject.toml, so its versions are installed."
 
 
-@pytest.mark.parametrize("host", ["packages.example", f"my{project_locks.PUBLIC}", f"{project_locks.PUBLIC}.example"])
+@pytest.mark.parametrize("host", ["packages.example", f"my{USUAL}", f"{USUAL}.example"])
 def test_foreign_index_of_a_lock_is_told_without_credentials(host: str) -> None:
-    _, notices = read(uv_files(f"https://me:hunter2@{host}/simple/{project_locks.PUBLIC}"), "uv.lock")
+    _, notices = read(uv_files(f"https://me:hunter2@{host}/simple/{USUAL}"), "uv.lock")
     assert notices == [f"uv.lock takes packages from {host}; release_index or release_extra_indexes has to name it."]
+
+
+def test_usual_index_is_the_one_that_pip_and_uv_ask(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It need not be named, so nothing is told of it; where there is no pip to ask, uv knows it too."""
+    assert "." in USUAL and read(uv_files(), "uv.lock")[1] == []
+    for gone in [name for name in sys.modules if name == "pip" or name.startswith("pip.")]:
+        monkeypatch.delitem(sys.modules, gone)
+    monkeypatch.setitem(sys.modules, "pip", None)
+    assert project_locks.usual_index.__wrapped__() == USUAL
+    monkeypatch.setattr(project_locks.shutil, "which", lambda *_, **__: None)
+    assert project_locks.usual_index.__wrapped__() == ""
 
 
 WORKSPACE = """
