@@ -723,16 +723,28 @@ def path_fault(path: str) -> str:
     return ""
 
 
+def placed_fault(backend: str, path: str) -> str:
+    """Why a path from the backend is none of a file in the release; nothing where it is one."""
+    below = re.sub(r"^(?:\.\./)+", "", path)
+    if fault := path_fault(below) or ("is a folder" if path.endswith("/") else ""):
+        return fault
+    whole = os.path.normpath(os.path.join(backend, path))
+    if whole.startswith("../"):
+        return "leads above the project's folder"
+    if os.path.relpath(whole, backend) != path:
+        return "is not written plainly"
+    return "is one by which a release is known" if below in (".placed", ".complete") else ""
+
+
 @check("release")
 def release_files(host: HostView) -> Iterator[Problem]:
     """Files of the user's own have a place in the code, a text, and a mode that the project can read them with."""
     files = [one for one in host.get("release_files") or [] if is_mapping(one)]
     paths = [str(one.get("path") or "") for one in files]
     for path in dict.fromkeys(paths):
-        fault = path_fault(path) or ("is a folder" if path.endswith("/") else "")
-        fault = fault or ("is one by which a release is known" if path in (".placed", ".complete") else "")
+        fault = placed_fault(str(host.get("release_backend") or "."), path)
         if fault:
-            fix = "Write the path of a file below release_backend: config/local.yml"
+            fix = "Write the path of a file from release_backend: config/local.yml, or ../config.yml above it"
             yield Problem("release_files", f'the path "{path}" {fault}', fix)
         if paths.count(path) > 1:
             yield Problem("release_files", f"has {paths.count(path)} files {path}", "Leave one of them.")

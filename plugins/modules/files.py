@@ -35,8 +35,12 @@ options:
     type: dict
     default: {}
   root:
-    description: Folder that relative paths are in, and which no link on their way may lead out of.
+    description: Folder that relative paths are in, and which neither they nor a link on their way may lead out of.
     type: path
+  base:
+    description: Folder in O(root) that relative paths start from, so that they may lead above it.
+    type: str
+    default: ""
 attributes:
   check_mode: {description: Tells what would change., support: full}
   diff_mode: {description: Shows all but secrets., support: full}
@@ -98,6 +102,7 @@ def main() -> None:
             },
             "secrets": {"type": "dict", "default": {}, "no_log": True},
             "root": {"type": "path"},
+            "base": {"type": "str", "default": ""},
         },
         supports_check_mode=True,
         no_log=True,  # whole files in the journal at each run would help nobody
@@ -107,10 +112,14 @@ def main() -> None:
         if [bool(entry["directory"]), *(entry[kind] is not None for kind in KINDS[:3])].count(True) != 1:
             module.fail_json(msg=f"{entry['path']}: give one of {', '.join(KINDS)}")
         if root := module.params["root"]:
-            entry["path"] = os.path.join(root, entry["path"])
-            parent = os.path.realpath(os.path.dirname(entry["path"]))
-            if os.path.commonpath([os.path.realpath(root), parent]) != os.path.realpath(root):
-                module.fail_json(msg=f"{entry['path']} is not below {root}: a link on its way leads to {parent}")
+            parent, name = os.path.split(os.path.join(root, module.params["base"], entry["path"]))
+            # As the system goes: what is above a link is above that which it leads to.
+            real = os.path.realpath(parent)
+            if name in ("", ".", "..") or os.path.commonpath([os.path.realpath(root), real]) != os.path.realpath(root):
+                module.fail_json(
+                    msg=f"{entry['path']} is not below {root}: its way, or a link on it, leads to {real}", paths=changed
+                )
+            entry["path"] = os.path.join(real, name)
         try:
             differs, diff = settle(module, entry)
         except OSError as error:

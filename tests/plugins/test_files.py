@@ -154,4 +154,24 @@ def test_root_is_not_left_through_a_link(run: Any, tmp_path: Path) -> None:
     inside = run(*entries, root=root)
     assert inside["changed"] and (tmp_path / "code" / "real" / "b").read_text() == "b"
     outside = run({"path": "out/c", "content": "c"}, root=root)
-    assert outside["failed"] and "a link on its way leads to /etc" in outside["msg"]
+    assert outside["failed"] and "a link on it, leads to /etc" in outside["msg"]
+
+
+def test_root_is_not_left_from_a_folder_within_it(run: Any, tmp_path: Path) -> None:
+    """Paths may lead above the folder that they start from, and no further than the root."""
+    code = tmp_path / "code"
+    (code / "src" / "server").mkdir(parents=True)
+    (code / "linked").symlink_to("src/server")
+    (code / "away").symlink_to(tmp_path)
+    folders = [{"path": "../../config", "directory": True}]
+    inside = run(*folders, {"path": "../../config/a", "content": "a"}, {"path": "../b", "content": "b"},
+                 {"path": "c", "content": "c"}, root=str(code), base="src/server")  # fmt: skip
+    assert inside["paths"] == [str(code / one) for one in ("config", "config/a", "src/b", "src/server/c")], inside
+    assert run({"path": "../d", "content": "d"}, root=str(code), base="linked")["changed"]
+    assert (code / "src" / "d").read_text() == "d" and not (code / "d").exists()
+    (code / "out").symlink_to(tmp_path)
+    before = sorted(tmp_path.iterdir())
+    for base, path in (("src", "../../x"), ("src", ".."), ("", "../x"), ("away", "x"), ("src", "../out/x")):
+        outside = run({"path": path, "content": "x"}, root=str(code), base=base)
+        assert outside.get("failed") and f"is not below {code}" in outside["msg"], (base, path, outside)
+    assert sorted(tmp_path.iterdir()) == before

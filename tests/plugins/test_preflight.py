@@ -948,7 +948,10 @@ def test_what_a_handshake_sends_can_be_sent(variable: str, value: Any, fault: st
 @pytest.mark.parametrize(
     ("entry", "fault"),
     [
-        ({"path": "../x", "content": "a"}, "leaves the project's folder"),
+        ({"path": "../x", "content": "a"}, "leads above the project's folder"),
+        ({"path": "a/../x", "content": "a"}, "leaves the project's folder"),
+        ({"path": "..", "content": "a"}, "leaves the project's folder"),
+        ({"path": "../", "content": "a"}, "is no path"),
         ({"path": "/etc/x", "content": "a"}, "is not relative to release_backend"),
         ({"path": "~/x", "content": "a"}, "is not relative to release_backend"),
         ({"path": "a/./x", "content": "a"}, "is not written plainly"),
@@ -973,6 +976,28 @@ def test_own_files_have_a_place_and_a_text(entry: dict[str, Any], fault: str) ->
     ((variable, told, _),) = problems("release_files", release_files=[entry])
     assert variable == "release_files"
     assert fault in told
+
+
+@pytest.mark.parametrize(
+    ("path", "fault"),
+    [
+        ("../config.yaml", ""),
+        ("../../config/local.yaml", ""),
+        ("../../../x", "leads above the project's folder"),
+        ("../server/x", "is not written plainly"),
+        ("../server", "is not written plainly"),
+        ("..//x", "is not relative to release_backend"),
+        ("../../.complete", "is one by which a release is known"),
+        ("../../.placed", "is one by which a release is known"),
+    ],
+)
+def test_own_files_may_lie_above_the_backend_and_in_the_release(path: str, fault: str) -> None:
+    """As far as the project's own folder."""
+    found = problems("release_files", release_backend="src/server", release_files=[{"path": path, "content": "a"}])
+    assert [told for _, told, _ in found] == ([f'the path "{path}" {fault}'] if fault else [])
+    assert found == problems(
+        "release_files", release_backend="./src/server/", release_files=[{"path": path, "content": "a"}]
+    )
 
 
 def test_own_files_do_not_meet() -> None:

@@ -373,13 +373,17 @@ def test_own_files_of_a_release_keep_secrets_apart(render: Render, tmp_path: Pat
     own = [
         {"path": "a/b/c.json", "template": str(template)},
         {"path": "a/.env", "content": "DEBUG=no\n", "secret": False, "mode": "0644"},
+        {"path": "../conf.d/b/x", "content": "", "secret": False},
+        {"path": "../config.yml", "content": "", "secret": False},
     ]
     told = json.loads(render("release/files.json.j2", release_files=own))
     assert told["secrets"] == {"a/b/c.json": '{"key": "s3cr3t"}\n'}
     assert "s3cr3t" not in str(told["entries"])
-    assert [entry["path"] for entry in told["entries"]] == ["a", "a/b", "a/b/c.json", "a/.env"]
-    assert told["entries"][2] == {"path": "a/b/c.json", "group": "dash-board", "mode": "0640", "secret": "a/b/c.json"}
-    assert told["entries"][3]["content"] == "DEBUG=no\n"
+    assert [entry["path"] for entry in told["entries"]] == [
+        "a", "a/b", "../conf.d", "../conf.d/b", "a/b/c.json", "a/.env", "../conf.d/b/x", "../config.yml",
+    ]  # fmt: skip
+    assert told["entries"][4] == {"path": "a/b/c.json", "group": "dash-board", "mode": "0640", "secret": "a/b/c.json"}
+    assert told["entries"][5]["content"] == "DEBUG=no\n"
 
 
 def setting(text: str, name: str) -> int:

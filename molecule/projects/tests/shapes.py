@@ -288,7 +288,10 @@ def quick(folder: Path) -> None:
 
 @shape
 def split(folder: Path) -> None:
-    """pyproject.toml above the code, and of a package of settings manage.py names the wrong one; uploads beside it."""
+    """pyproject.toml above the code, and of a package of settings manage.py names the wrong one; uploads beside it.
+
+    What its settings import is above the code, and in no source.
+    """
     server = folder / "server"
     base(server)
     settings = server / "mysite" / "settings"
@@ -296,7 +299,8 @@ def split(folder: Path) -> None:
     common = (server / "mysite" / "settings.py").read_text().replace(".parent.parent", ".parent.parent.parent")
     (server / "mysite" / "settings.py").unlink()
     production = (
-        'from .base import *\nWORD = "production"\nMIDDLEWARE = ["whitenoise.middleware.WhiteNoiseMiddleware"]\n'
+        "import sys\n\nfrom .base import *\n\nsys.path.append(str(BASE_DIR.parent))\nfrom site_word import WORD\n"
+        'WORD = f"production, {WORD}"\nMIDDLEWARE = ["whitenoise.middleware.WhiteNoiseMiddleware"]\n'
         'MEDIA_URL, MEDIA_ROOT = "/media/", BASE_DIR / "media"\n'
     )
     write(server, {"media/logo.txt": "committed"})

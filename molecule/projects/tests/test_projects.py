@@ -131,7 +131,7 @@ def test_versions_of_a_lock_and_uvicorn(sites: Sites) -> None:
 
 def test_production_settings_and_extra(sites: Sites) -> None:
     site = sites["split"]
-    assert site.about()["word"] == "production"
+    assert site.about()["word"] == "production, from above"
     assert "The project brings daphne 4.0.0, whose vulnerabilities" in site.told
 
 
