@@ -26,7 +26,7 @@ _SHARED = str(Path(__file__).resolve().parents[1] / "module_utils")
 if _SHARED not in ansible.module_utils.__path__:
     ansible.module_utils.__path__.append(_SHARED)
 
-from ansible.module_utils import project_inspection, project_inventory  # noqa: E402
+from ansible.module_utils import project_inspection, project_inventory, project_summary  # noqa: E402
 
 BUNDLE = Path(__file__).resolve().parents[2]
 
@@ -56,10 +56,10 @@ class ActionModule(ActionBase):
             try:
                 files = project_inventory.write(found, inventory)
             except (project_inventory.InventoryExists, OSError) as error:
-                return failed(str(error)) | {"lines": project_inventory.summary(found, [], inventory)}
+                return failed(str(error)) | {"lines": project_summary.summary(found, [], inventory)}
         return {
             "changed": bool(files) or self._task.check_mode,
-            "lines": project_inventory.summary(found, files, inventory),
+            "lines": project_summary.summary(found, files, inventory),
             "files": [str(path) for path in files],
             "notes": [dataclasses.asdict(note) for note in found.notes],
             "found": {

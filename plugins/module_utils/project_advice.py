@@ -8,7 +8,9 @@ from ansible.module_utils import project_dependencies
 from ansible.module_utils.project_environment import installed_apps
 from ansible.module_utils.project_findings import Inspection
 from ansible.module_utils.project_routes import command_lines
-from ansible.module_utils.project_source import Scope, Sources, known
+from ansible.module_utils.project_scope import Scope
+from ansible.module_utils.project_source import Sources
+from ansible.module_utils.project_values import known
 
 FIXED_DAPHNE = "4.2.2"
 

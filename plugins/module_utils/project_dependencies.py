@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.project_locks import RequirementsError, pipenv_python, pipfile_line, specifier
-from ansible.module_utils.project_source import Place, Sources, decode
+from ansible.module_utils.project_source import Sources, decode
+from ansible.module_utils.project_values import Place
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version

@@ -7,11 +7,13 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
-from ansible.module_utils import project_source
+from ansible.module_utils import project_reads
 from ansible.module_utils.project_findings import Inspection, Name, Worker, slashed
 from ansible.module_utils.project_routes import command_lines
+from ansible.module_utils.project_scope import Scope
 from ansible.module_utils.project_settings import inside, role_of
-from ansible.module_utils.project_source import NEEDED, Call, Place, Protocols, Route, Scope, Sources, known, names_of
+from ansible.module_utils.project_source import Sources
+from ansible.module_utils.project_values import NEEDED, Call, Place, Protocols, Route, known, names_of
 
 SECRET = re.compile(
     r"pass(word|wd|phrase)?(_|$)|secret|token|(^|_)key(_|$)|credential|private|dsn|(^|_)auth(_|$)", re.IGNORECASE
@@ -44,7 +46,7 @@ def find_names(sources: Sources, found: Inspection, settings_files: list[Path], 
     for path in dict.fromkeys([*settings_files, *sources.python()]):
         if path in unused or path.suffix != ".py" or path.name == "manage.py":
             continue
-        for read in project_source.reads(sources, path):
+        for read in project_reads.reads(sources, path):
             if read.value.name in NOT_THE_PROJECTS or not re.fullmatch(r"[A-Za-z_]\w*", read.value.name):
                 continue
             name = found.names.get(read.value.name)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.project_dependencies import Dependencies
-from ansible.module_utils.project_source import NEEDED, Environment, Place
+from ansible.module_utils.project_values import NEEDED, Environment, Place
 
 
 @dataclass(frozen=True)

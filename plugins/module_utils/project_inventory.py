@@ -7,244 +7,23 @@ import os
 import re
 import shutil
 import tempfile
-import textwrap
-from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 from ansible.module_utils.project_advice import lets_redis_8_in
+from ansible.module_utils.project_deployed import write_deployed
+from ansible.module_utils.project_document import Document, clean, flow, foreign, inert, quoted, scalar, slash
 from ansible.module_utils.project_findings import Inspection, Name
-from ansible.module_utils.project_source import known
-
-WIDTH = 118  # columns; yamllint allows 120
-PLAIN = re.compile(r"(?:--?(?=[A-Za-z])|[A-Za-z0-9_./])[A-Za-z0-9_./@+-]*(?::[A-Za-z0-9_./@+-]+)*")
-WORDS = re.compile(r"(true|false|yes|no|on|off|null|~|y|n)|[\d.+-][\d_.:+eE-]*|0[xob][0-9a-fA-F_]+", re.IGNORECASE)
-SHARED = "/srv/{{ release_app }}/shared"
-HINTS = {"secret_key": "a random string of 50 characters or more", "redis": "a random string of 32 characters or more"}
+from ansible.module_utils.project_given import HINTS, SHARED, Given
+from ansible.module_utils.project_handshake import write_handshake
+from ansible.module_utils.project_values import known
 
 
 class InventoryExists(Exception):
     """There is something already where the inventory would be."""
 
 
-def clean(text: Any) -> str:
-    """A text from the project as it may stand in a comment: on one line, and with no odd characters."""
-    return "".join(one if one.isprintable() else "?" for one in str(text))
-
-
-def inert(text: Any) -> str:
-    """A text from the project as it may stand in a value that has templates of ours: with none of its own."""
-    return re.sub(r"\{(?=[{%#])", "{ ", clean(text))
-
-
-def scalar(text: Any) -> str:
-    """A text as YAML, in quotes where it needs them."""
-    text = str(text)
-    if PLAIN.fullmatch(text) and not WORDS.fullmatch(text):
-        return text
-    return json.dumps(text)
-
-
-def foreign(text: Any) -> str:
-    """A text from the project as YAML, that no template engine takes for its own."""
-    return f"!unsafe {json.dumps(str(text))}" if re.search(r"\{[{%#]", str(text)) else scalar(text)
-
-
-def flow(values: Iterable[Any]) -> str:
-    """Texts as a list on one line."""
-    return f"[{', '.join(foreign(value) for value in values)}]"
-
-
-class Document:
-    """Lines of a YAML file."""
-
-    def __init__(self, *head: str) -> None:
-        """Begin with a comment."""
-        self.lines: list[str] = []
-        for text in head:
-            self.comment(text)
-        self.lines.append("---")
-
-    def comment(self, text: str, indent: int = 0) -> None:
-        """A comment, on as many lines as it takes."""
-        start = " " * indent + "# "
-        lines = textwrap.wrap(clean(text), WIDTH - len(start), break_long_words=False, break_on_hyphens=False)
-        self.lines += [start + line for line in lines]
-
-    def raw(self, *lines: str) -> None:
-        """Lines as they are."""
-        self.lines += lines
-
-    def gap(self) -> None:
-        """An empty line."""
-        if self.lines[-1:] not in ([""], ["---"]):
-            self.lines.append("")
-
-    def set(self, key: str, value: str, indent: int = 0) -> None:
-        """A key with a value that is YAML; a long one on a line of its own."""
-        line = f"{' ' * indent}{key}: {value}"
-        if len(line) > WIDTH and value.startswith("["):
-            self.lines.append(f"{' ' * indent}{key}:")
-            items = re.findall(r'!unsafe "(?:[^"\\]|\\.)*"|"(?:[^"\\]|\\.)*"|[^\s,\[\]]+', value)
-            self.lines += [f"{' ' * indent}  - {item}" for item in items]
-        elif len(line) > WIDTH and value.startswith('"') and " " not in value.replace("{{ ", "").replace(" }}", ""):
-            self.lines += [f"{' ' * indent}{key}: >-", f"{' ' * indent}  {json.loads(value)}"]
-        else:
-            if len(line) > WIDTH + 2:
-                self.lines.append("# yamllint disable-line rule:line-length")
-            self.lines.append(line)
-
-    def text(self) -> str:
-        """The file."""
-        return "\n".join(self.lines).rstrip("\n") + "\n"
-
-
-class Writer:
+class Writer(Given):
     """Makes an inventory of an inspection."""
-
-    def __init__(self, found: Inspection) -> None:
-        """Take what was found."""
-        self.found = found
-        self.vault: dict[str, str] = {}
-        self.environment: list[tuple[Name, str]] = []
-        self.secrets: list[tuple[Name, str]] = []
-        self.left: list[Name] = []
-        self.redis_password = False
-        self.anonymous = False
-        self.tasks_user = False
-        self.single_host = ""
-        self._sort()
-
-    @property
-    def uses_redis(self) -> bool:
-        """Whether the host needs Redis."""
-        return self.found.layer.kind in ("core", "pubsub") or bool(self.found.brokers)
-
-    @property
-    def uses_postgresql(self) -> bool:
-        """Whether the host needs PostgreSQL."""
-        return self.found.database.kind == "postgresql"
-
-    def secret(self, name: str, hint: str) -> str:
-        """A secret's name in the vault, as a template."""
-        variable = f"vault_{name.lower()}"
-        self.vault.setdefault(variable, hint)
-        return f"{{{{ {variable} }}}}"
-
-    # The environment
-
-    def _sort(self) -> None:
-        """What to write for each name of the environment."""
-        addresses = self.found.layer.addresses
-        self.anonymous = any(one.hard_coded and not one.has_password for one in addresses)
-        for one in addresses:
-            if "url" not in one.names and not ({"user", "password"} <= set(one.names)):
-                self.anonymous = self.anonymous or self.found.layer.kind in ("core", "pubsub")
-        for name in sorted(self.found.names.values(), key=lambda one: one.name):
-            purpose = self.found.purposes.get(name.name, "")
-            value = self._value(name, purpose)
-            if value is None:
-                self.left.append(name)
-            elif name.secret and "!!!SET" not in value:
-                self.secrets.append((name, value))
-            else:
-                self.environment.append((name, value))
-        # A name that holds a secret but that nobody can know is for the vault as well.
-        self.redis_password = self.redis_password or any("redis_password" in value for _, value in self.secrets)
-        if self.found.layer.kind in ("core", "pubsub") and not self.anonymous:
-            self.redis_password = True
-
-    def _value(self, name: Name, purpose: str) -> str | None:
-        """The value of a name; None where the project's default is as good as any."""
-        how = name.value.how
-        match purpose:
-            case "secret_key":
-                return self.secret(name.name, HINTS["secret_key"])
-            case "debug":
-                return None if known(name.value) in (None, "", False, 0, "0", "False", "false") else off(how)
-            case "hosts":
-                return self._hosts(name)
-            case "origins" if name.needed:
-                return several(how, ["http://{{ site_name }}", "https://{{ site_name }}"])
-            case "media_root":
-                return SHARED if self.found.media_below else f"{SHARED}/media"
-            case "static_root":
-                return "/srv/{{ release_app }}/static" if name.needed else None
-            case "amqp":
-                return self.secret(name.name, "the address of your message broker, with user and password")
-        if purpose.startswith("redis_") or purpose.startswith("broker_"):
-            return self._redis(name, purpose)
-        if purpose.startswith("database_"):
-            return self._database(name, purpose.removeprefix("database_"))
-        if name.name in self.found.choices:
-            return inert(self.found.choices[name.name])
-        if not name.needed:
-            return None
-        if name.secret:
-            return self.secret(
-                name.name, f"what the project reads at {inert(name.places[0])}; for a key, a random string"
-            )
-        return f"!!!SET what the project reads at {inert(name.places[0])}!!!"
-
-    def _hosts(self, name: Name) -> str:
-        how = name.value.how
-        if not any(
-            one.startswith("split:") or one in ("list", "loads", "helper", "tuple", "json", "Csv") for one in how
-        ):
-            self.single_host = name.name
-            return "{{ site_name }}"
-        return several(how, ["{{ site_name }}", "localhost", "127.0.0.1"])
-
-    def _redis(self, name: Name, purpose: str) -> str | None:
-        shared = name.name in self.found.brokers
-        role = purpose.partition("_")[2]
-        if role == "url" and shared:
-            self.tasks_user = True
-            word = self.secret("tasks_password", HINTS["redis"]).replace(" }}", " | urlencode }}")
-            return f"redis://tasks:{word}@127.0.0.1:6379/{0 if purpose.startswith('redis_') else 1}"
-        if role == "url":
-            self.redis_password = True
-            return "redis://channels:{{ redis_password | urlencode }}@127.0.0.1:6379/0"
-        if role == "password":
-            if self.anonymous:
-                return ""
-            self.redis_password = True
-            return "{{ redis_password }}"
-        if role == "user":
-            return "channels"
-        return {"host": "127.0.0.1", "port": "6379", "db": "0"}.get(role)
-
-    def _database(self, name: Name, role: str) -> str | None:
-        database = self.found.database
-        if database.kind == "sqlite":
-            file = Path(database.file).name if database.file not in ("", ":memory:") else "db.sqlite3"
-            if role == "name":
-                return f"{SHARED}/{inert(file)}"
-            if role == "url":
-                return f"sqlite:///{SHARED}/{inert(file)}"
-            return None if not name.needed else ""
-        if database.kind == "postgresql" or (
-            role == "url" and database.kind != "mysql" and "psycopg" in " ".join(self.found.dependencies.asked)
-        ):
-            database.kind = "postgresql"
-            self.vault.setdefault("vault_postgresql_password", HINTS["redis"])
-            user = "{{ release_app }}:{{ postgresql_password | urlencode }}"
-            if role == "engine" and not name.needed:
-                return None
-            return {
-                "url": f"postgres://{user}@127.0.0.1:5432/{{{{ release_app }}}}",
-                "password": "{{ postgresql_password }}",
-                "host": "127.0.0.1",
-                "port": "5432",
-                "engine": "django.db.backends.postgresql",
-            }.get(role, "{{ release_app }}")
-        if role in ("url", "password"):
-            return self.secret(name.name, f"the database's, which the project reads at {inert(name.places[0])}")
-        if role == "engine" and not name.needed:
-            return None
-        return f"!!!SET the database's {role}, read at {inert(name.places[0])}!!!"
-
-    # Files
 
     def main(self) -> str:
         """group_vars/all/main.yml."""
@@ -258,8 +37,8 @@ class Writer:
         self._environment(out)
         self._services(out)
         self._site(out)
-        self._handshake(out)
-        self._deployed(out)
+        write_handshake(self, out)
+        write_deployed(found, out)
         return out.text()
 
     def _release(self, out: Document) -> None:
@@ -453,103 +232,6 @@ class Writer:
         found = [one if one == "/" or re.fullmatch(r"[\w/.~@%+-]+", one) else "/" for one in found]
         return sorted(one for one in set(found) if not any(other != one and one.startswith(other) for other in found))
 
-    def _handshake(self, out: Document) -> None:
-        found, token = self.found, self.found.token
-        out.gap()
-        out.comment("How the site is proven: a socket's path, and how a token for it is made.")
-        sockets = sorted((one for one in found.sockets if one.sample), key=lambda one: one.variable)
-        if sockets:
-            path = sockets[0].sample
-            if sockets[0].variable:
-                out.comment(f"A path that {sockets[0].pattern} matches; write one that your consumer accepts.")
-            query = f"?{token.key}={{token}}" if token.key else ""
-            out.set("handshake_path", scalar(path + query) if "{" not in query else plain(path + query))
-        else:
-            out.set("handshake_path", '"!!!SET such as /ws/chat/?token={token}!!!"')
-        if found.health:
-            if found.health != "/":
-                out.set("handshake_health_path", foreign(found.health))
-        else:
-            out.comment("A page that answers below 400 to anybody; / was not seen among the project's.")
-            out.comment("handshake_health_path: /health/")
-        out.set("handshake_url", "ws://{{ site_name }}")
-        out.set("handshake_origin", "http://{{ site_name }}")
-        if self.single_host:
-            out.comment(f"{self.single_host} holds one name, so handshakes on the host have to use it.")
-            out.set("handshake_host", '"{{ site_name }}"')
-        if found.sockets and not token.origin:
-            out.comment("The project refuses no Origin (it has no OriginValidator), which lets other sites' pages in.")
-            out.set("handshake_foreign_origin", '""')
-        self._token(out)
-        out.comment(
-            "A message that your consumer answers, and one that it passes on to everybody, each with {nonce} in it. "
-            "Without them it is only proven that sockets open and stay open."
-        )
-        out.raw('# handshake_send: \'{"message": "{nonce}"}\'', '# handshake_broadcast: \'{"message": "{nonce}"}\'')
-
-    def _token(self, out: Document) -> None:
-        token = self.found.token
-        if token.command:
-            out.set("handshake_token_command", flow_quoted(token.command))
-            if token.expired:
-                out.set("handshake_expired_token_command", flow_quoted(token.expired))
-            return
-        if token.simplejwt and token.key:
-            out.comment("One of djangorestframework-simplejwt, for a user that is there:")
-            out.raw(
-                "# handshake_token_command:",
-                "#   - python",
-                "#   - manage.py",
-                "#   - shell",
-                "#   - -c",
-                "#   - >-",
-                "#     from rest_framework_simplejwt.tokens import AccessToken;",
-                "#     from django.contrib.auth import get_user_model;",
-                "#     print(AccessToken.for_user(get_user_model().objects.get(username='proof')))",
-            )
-        elif token.key:
-            out.comment(f"The token is read from the query ({token.place}); write the command that prints a good one.")
-            out.comment("handshake_token_command: [python, manage.py, mint_token]")
-        elif token.session:
-            out.comment(
-                "The routes know users by their session's cookie; what a consumer refuses without one is not proven."
-            )
-
-    def _deployed(self, out: Document) -> None:
-        """Two small modules that change what the code fixes, without changing the code."""
-        found = self.found
-        fixed = [name for name in ("DEBUG", "ALLOWED_HOSTS", "SECRET_KEY", "STATIC_ROOT") if name in found.fixed]
-        if not (fixed or found.early) or not found.settings:
-            return
-        out.gap()
-        out.comment(
-            "What the code fixes can be changed without touching it, by modules of your own that are put beside it."
-        )
-        if fixed:
-            out.comment(f"In the code: {', '.join(f'{name} ({found.fixed[name]})' for name in fixed)}.")
-            out.raw("# release_settings_module: deployed_settings")
-        if found.early:
-            out.comment(f"Models are imported before Django is set up: {' → '.join(found.early)}.")
-            out.raw("# asgi_application: deployed_asgi:application")
-        out.raw("# release_files:")
-        if fixed:
-            out.raw("#   - path: deployed_settings.py", "#     secret: false", "#     content: |")
-            lines = {
-                "DEBUG": ["DEBUG = False"],
-                "ALLOWED_HOSTS": ['ALLOWED_HOSTS = ["{{ site_name }}", "localhost", "127.0.0.1"]'],
-                "SECRET_KEY": [
-                    "import os",
-                    'SECRET_KEY = os.environ["SECRET_KEY"]  # and SECRET_KEY in release_secrets',
-                ],
-                "STATIC_ROOT": ['STATIC_ROOT = "/srv/{{ release_app }}/static"'],
-            }
-            out.raw(f"#       from {clean(found.settings)} import *")
-            out.raw(*(f"#       {line}" for name in fixed for line in lines[name]))
-        if found.early:
-            module, _, attribute = found.asgi.partition(":")
-            out.raw("#   - path: deployed_asgi.py", "#     secret: false", "#     content: |", "#       import django")
-            out.raw("#       django.setup()", f"#       from {clean(module)} import {clean(attribute)} as application")
-
     def hosts(self, inventory: str) -> str:
         """hosts.yml."""
         name = self.found.app
@@ -594,46 +276,6 @@ def told(name: Name) -> str:
     return "computed"
 
 
-def plain(text: str) -> str:
-    """A path with {token} in it, which needs no quotes unless it begins so."""
-    return text if re.fullmatch(r"/[\w/.~@%+?=&{}-]*", text) else json.dumps(text)
-
-
-def quoted(value: str) -> str:
-    """A value of the environment: always a text, whatever it looks like."""
-    if re.fullmatch(r"[a-z]+:/[\w/:{}@|. -]+", value) or re.fullmatch(r"/[\w/{}. -]+", value):
-        return value  # addresses and paths with templates in them read better without
-    return scalar(value)
-
-
-def flow_quoted(words: list[str]) -> str:
-    """The words of a command as a list on one line."""
-    return f"[{', '.join(scalar(word) for word in words)}]"
-
-
-def slash(path: str) -> str:
-    """A prefix with a slash at its end."""
-    return path if path.endswith("/") else path + "/"
-
-
-def off(how: tuple[str, ...]) -> str:
-    """A text that means no to the code which reads it."""
-    if not how or how == ("bool",):
-        return ""  # bool("False") is true
-    if "int" in how:
-        return "0"
-    negative = next((one.partition(":")[2] for one in how if one.startswith("not:")), None)
-    return inert(negative) if negative is not None else "False"
-
-
-def several(how: tuple[str, ...], values: list[str]) -> str:
-    """Texts in the form in which the code reads several."""
-    if "loads" in how or "json" in how or "literal_eval" in how:
-        return json.dumps(values)
-    by = next((one.partition(":")[2] for one in how if one.startswith("split:")), ",")
-    return (inert(by) or ",").join(values)
-
-
 def write(found: Inspection, inventory: Path) -> list[Path]:
     """Write the inventory; raise InventoryExists where there is one, of which nothing is touched."""
     if os.path.lexists(inventory) and not (inventory.is_dir() and not any(inventory.iterdir())):
@@ -669,46 +311,3 @@ def documents(found: Inspection, inventory: Path) -> dict[str, str]:
         "group_vars/all/main.yml": main,
         "group_vars/all/vault.yml": writer.secrets_file(name),
     }
-
-
-def summary(found: Inspection, files: list[Path], inventory: Path) -> list[str]:
-    """What was found and where, what to look at, and what to do now."""
-    needs, layer, database = found.dependencies, found.layer, found.database
-    packages = ", ".join(needs.files) or ("release_packages" if needs.packages else "none found")
-    where = " or ".join(
-        ", ".join([*one.names.values(), *([f"{one.host}:{one.port} in the code"] if one.hard_coded else [])])
-        for one in layer.addresses
-    )
-    lines = [
-        f"Project      {found.folder}, manage.py in {found.backend}",
-        f"Settings     {found.settings or 'not found'} ({found.settings_place or '-'})",
-        f"ASGI         {found.asgi or 'not found'} ({found.asgi_place or '-'})",
-        f"Packages     {packages}; {len(needs.asked)} of them",
-        *[f"WebSocket    {one.pattern or '(empty)'} ({one.place})" for one in found.sockets[:10]],
-        f"Layer        {layer.kind}{', ' + where if where else ''} ({layer.place or '-'})",
-        f"Database     {database.kind}{', ' + ', '.join(database.names.values()) if database.names else ''}"
-        f"{', ' + database.file if database.file else ''} ({database.place or '-'})",
-        f"Static       {found.static_root or 'no STATIC_ROOT'}; uploads: {found.media or 'none'}",
-    ]
-    needed = [one for one in found.names.values() if one.needed]
-    others = [one for one in found.names.values() if not one.needed]
-    if found.names:
-        told = ", ".join(f"{one.name} ({one.places[0]})" for one in needed[:12]) or "none"
-        lines.append(f"Environment  needed: {told}")
-        lines.append(f"             with a default: {', '.join(one.name for one in others[:20]) or 'none'}")
-    lines += [f"Worker       {one.name}: {one.command} ({one.place})" for one in found.workers]
-    lines.append("")
-    order = {"error": 0, "warning": 1, "notice": 2}
-    for note in sorted(found.notes, key=lambda one: order[one.level]):
-        lines.append(f"{note.level.upper():8} {note.place}: {note.text}{'. ' + note.fix if note.fix else ''}")
-    if files:
-        count = sum(len(re.findall(r"^[^#\n]*!!!SET", path.read_text(encoding="utf-8"), re.M)) for path in files)
-        shown = os.path.relpath(inventory)
-        shown = str(inventory) if shown.startswith("..") else shown
-        lines += [
-            "",
-            f"Written      {', '.join(str(path.relative_to(inventory)) for path in files)} in {shown}",
-            f"To do        {count} places say !!!SET; then ansible-vault encrypt {shown}/group_vars/all/vault.yml",
-            f"Then         ansible-playbook -i {shown} site.yml --ask-vault-pass",
-        ]
-    return [clean(line) for line in lines]

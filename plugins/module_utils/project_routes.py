@@ -9,8 +9,10 @@ from typing import Any
 
 from ansible.module_utils import project_source
 from ansible.module_utils.project_findings import Inspection, Socket, slashed
+from ansible.module_utils.project_scope import Scope
 from ansible.module_utils.project_settings import named_settings
-from ansible.module_utils.project_source import (
+from ansible.module_utils.project_source import Sources
+from ansible.module_utils.project_values import (
     UNKNOWN,
     Call,
     Consumer,
@@ -19,8 +21,6 @@ from ansible.module_utils.project_source import (
     Protocols,
     Route,
     Router,
-    Scope,
-    Sources,
     known,
 )
 

@@ -10,17 +10,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ansible.module_utils.project_findings import Address, Database, Inspection, slashed
-from ansible.module_utils.project_source import (
-    UNKNOWN,
-    Call,
-    Environment,
-    Joined,
-    Place,
-    Scope,
-    Sources,
-    known,
-    names_of,
-)
+from ansible.module_utils.project_scope import Scope
+from ansible.module_utils.project_source import Sources
+from ansible.module_utils.project_values import UNKNOWN, Call, Environment, Joined, Place, known, names_of
 
 PRODUCTION = re.compile(r"(^|_)(production|prod|deploy|deployment|live|server)(_|$)", re.IGNORECASE)
 DEVELOPMENT = re.compile(r"(^|_)(dev|devel|development|local|test|tests|testing|ci|debug)(_|$)", re.IGNORECASE)
