@@ -6,11 +6,11 @@ import re
 
 from ansible.module_utils import project_dependencies
 from ansible.module_utils.project_environment import installed_apps
-from ansible.module_utils.project_findings import Inspection
+from ansible.module_utils.project_findings import Database, Inspection
+from ansible.module_utils.project_flags import on_by_default
 from ansible.module_utils.project_routes import command_lines
 from ansible.module_utils.project_scope import Scope
 from ansible.module_utils.project_source import Sources
-from ansible.module_utils.project_values import known
 
 FIXED_DAPHNE = "4.2.2"
 
@@ -128,7 +128,9 @@ def advise_settings(sources: Sources, found: Inspection, scope: Scope | None) ->
         found.note("notice", place, "daphne is not before django.contrib.staticfiles, so runserver is Django's own", "")
     known_fixes = {
         "DEBUG": (
-            "DEBUG is True in the code, and no environment turns it off: errors show settings to visitors",
+            "DEBUG is True in the code, and no environment turns it off: errors show settings to visitors"
+            if found.debug_shows
+            else "whether DEBUG is off does not show, and no name of the environment is sure to turn it off",
             "warning",
         ),
         "ALLOWED_HOSTS": ("ALLOWED_HOSTS is fixed in the code, and does not name your site", "warning"),
@@ -139,14 +141,10 @@ def advise_settings(sources: Sources, found: Inspection, scope: Scope | None) ->
             found.note(
                 level, found.fixed[name], text, "The inventory has a settings module that changes it, as a comment."
             )
-    debug = next((name for name, purpose in found.purposes.items() if purpose == "debug"), "")
-    if debug and debug in found.names and known(found.names[debug].value) in (True, "True", "true", "1", 1):
-        found.note(
-            "warning",
-            found.names[debug].places[0],
-            f"DEBUG is on unless {debug} says otherwise; the inventory turns it off",
-            "",
-        )
+    debug = found.debug
+    if debug and on_by_default(debug) is not False:
+        place = found.names[debug.name].places[0] if debug.name in found.names else found.debug_place
+        found.note("warning", place, f"DEBUG is on unless {debug.name} says otherwise; the inventory turns it off", "")
     if found.files_read:
         where = found.files_read[0]
         text = f"a file is read: {where[0] or 'its path does not show'}"
@@ -190,23 +188,22 @@ def advise_layer(found: Inspection) -> None:
         )
 
 
+def advise_sqlite(sources: Sources, found: Inspection, database: Database) -> None:
+    """A note on a file of SQLite beside the code."""
+    there = (sources.backend / database.file).is_file()
+    file = f"{database.file}{', which is there' if there else ''}"
+    text = f"SQLite is beside the code ({file}); each release has its own code"
+    held = next((database.names[role] for role in ("name", "url", "folder") if role in database.names), "")
+    fix = f"{held} leads to the shared folder." if held else "release_shared_paths keeps it from release to release."
+    found.note("warning", database.place, text, fix)
+
+
 def advise_files(sources: Sources, found: Inspection) -> None:
     """Notes on files beside the code."""
     database = found.database
-    if (
-        database.kind == "sqlite"
-        and database.file
-        and not database.file.startswith("/")
-        and database.file != ":memory:"
-    ):
-        there = (sources.backend / database.file).is_file()
-        file = f"{database.file}{', which is there' if there else ''}"
-        text = f"SQLite is beside the code ({file}); each release has its own code"
-        held = database.names.get("name") or database.names.get("url")
-        fix = (
-            f"{held} leads to the shared folder." if held else "release_shared_paths keeps it from release to release."
-        )
-        found.note("warning", database.place, text, fix)
+    for one in (database, *found.further.values()):
+        if one.kind == "sqlite" and one.beside:
+            advise_sqlite(sources, found, one)
     if database.kind in ("mysql", "other"):
         text = f"the database is {database.kind}; nothing here installs a server for it"
         found.note("warning", database.place, text, "Give it yours by the environment.")

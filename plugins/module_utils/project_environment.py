@@ -91,6 +91,9 @@ def set_purposes(found: Inspection, scope: Scope | None) -> None:
             found.purposes[name] = f"redis_{role}"
     for role, name in found.database.names.items():
         found.purposes[name] = f"database_{role}"
+    for alias, database in found.further.items():
+        for role, name in database.names.items() if database.kind == "sqlite" else ():
+            found.purposes.setdefault(name, f"database_{role}@{alias}")
     if found.media_name:
         found.purposes.setdefault(found.media_name, "media_root")
     for one in names_of(values.get("STATIC_ROOT")):

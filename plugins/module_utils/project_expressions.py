@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.project_branches import Branches
+from ansible.module_utils.project_flags import literals
 from ansible.module_utils.project_reads import READERS, UNEVALUATED
 from ansible.module_utils.project_values import (
     DEEPEST,
@@ -79,7 +80,10 @@ class Expressions(Branches):
                     return replace(value, how=(*value.how, "not"))
                 return (not value if isinstance(op, ast.Not) else -value) if isinstance(value, int) else UNKNOWN
             case ast.Compare(left=left, comparators=[other, *_], ops=[first, *_]):
-                return compared(self.evaluate(left), first, self.evaluate(other))
+                found = compared(self.evaluate(left), first, self.evaluate(other))
+                if isinstance(found, Environment):
+                    self.sources.compared.setdefault(found.name, []).extend(literals(found.how))
+                return found
             case ast.Subscript(value=owner, slice=key):
                 return self._item(owner, key)
             case ast.Attribute(value=owner, attr=name):
@@ -143,7 +147,10 @@ class Expressions(Branches):
         if isinstance(op, ast.Add):
             return add(left, right)
         if isinstance(op, ast.Div) and isinstance(left, Path | Environment | Joined):
-            return left / right if isinstance(left, Path) and isinstance(right, str) else join([left, right])
+            if isinstance(left, Path) and isinstance(right, str | Path):
+                return left / right
+            before = left.parts if isinstance(left, Joined) and left.path else (left,)
+            return Joined((*before, right), path=True)
         if isinstance(op, ast.Mod) and isinstance(left, str):
             return Joined((left, *(right if isinstance(right, tuple) else (right,))))
         numbers = isinstance(left, int | float) and isinstance(right, int | float)
@@ -271,7 +278,7 @@ class Expressions(Branches):
             return Path(os.path.normpath(joined))
         if len(arguments) == 1 and isinstance(arguments[0], Environment | Joined):
             return arguments[0]
-        return Joined(tuple(arguments)) if arguments else UNKNOWN
+        return Joined(tuple(arguments), path=True) if arguments else UNKNOWN
 
     def _method(self, owner: Any, name: str, arguments: list[Any]) -> Any:
         """What a method of a text, path or value of the environment returns."""

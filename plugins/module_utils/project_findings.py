@@ -58,14 +58,20 @@ class Layer:
 
 @dataclass
 class Database:
-    """The default database: `kind` is sqlite, postgresql, mysql, none or other; `names` by what they hold."""
+    """A database: `kind` is sqlite, postgresql, mysql, none or other; `names` by what they hold."""
 
     kind: str = "none"
     place: Place | None = None
     names: dict[str, str] = field(default_factory=dict)
     literals: dict[str, str] = field(default_factory=dict)
+    engine: str = ""
     file: str = ""
     others: list[str] = field(default_factory=list)
+
+    @property
+    def beside(self) -> bool:
+        """Whether it is a file below the backend."""
+        return bool(self.file) and not self.file.startswith(("/", "..", ":"))
 
 
 @dataclass
@@ -121,6 +127,12 @@ class Inspection:
     sockets: list[Socket] = field(default_factory=list)
     layer: Layer = field(default_factory=Layer)
     database: Database = field(default_factory=Database)
+    #: Other databases by their aliases.
+    further: dict[str, Database] = field(default_factory=dict)
+    #: What settings.DEBUG reads of the environment, where that can turn it off.
+    debug: Environment | None = None
+    debug_place: Place | None = None
+    debug_shows: bool = True
     dependencies: Dependencies = field(default_factory=Dependencies)
     names: dict[str, Name] = field(default_factory=dict)
     purposes: dict[str, str] = field(default_factory=dict)

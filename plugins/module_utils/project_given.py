@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 
 from ansible.module_utils.project_document import inert
-from ansible.module_utils.project_findings import Inspection, Name
-from ansible.module_utils.project_values import known
+from ansible.module_utils.project_findings import Database, Inspection, Name
+from ansible.module_utils.project_flags import off, on_by_default
 
 SHARED = "/srv/{{ release_app }}/shared"
 HINTS = {"secret_key": "a random string of 50 characters or more", "redis": "a random string of 32 characters or more"}
@@ -75,7 +75,7 @@ class Given:
             case "secret_key":
                 return self.secret(name.name, HINTS["secret_key"])
             case "debug":
-                return None if known(name.value) in (None, "", False, 0, "0", "False", "false") else off(how)
+                return self._debug(name)
             case "hosts":
                 return self._hosts(name)
             case "origins" if name.needed:
@@ -89,7 +89,8 @@ class Given:
         if purpose.startswith("redis_") or purpose.startswith("broker_"):
             return self._redis(name, purpose)
         if purpose.startswith("database_"):
-            return self._database(name, purpose.removeprefix("database_"))
+            role, _, alias = purpose.removeprefix("database_").partition("@")
+            return self._database(name, role, self.found.further.get(alias, self.found.database))
         if name.name in self.found.choices:
             return inert(self.found.choices[name.name])
         if not name.needed:
@@ -128,12 +129,23 @@ class Given:
             return "channels"
         return {"host": "127.0.0.1", "port": "6379", "db": "0"}.get(role)
 
-    def _database(self, name: Name, role: str) -> str | None:
-        database = self.found.database
+    def _debug(self, name: Name) -> str | None:
+        """What turns DEBUG off; None where it is off already."""
+        debug = self.found.debug
+        value = debug if debug and debug.name == name.name else name.value
+        chosen = self.found.choices.get(name.name, "")
+        if on_by_default(value) is False:
+            return inert(chosen) if chosen else None
+        text = off(value, chosen)
+        return inert(chosen) if text is None else inert(text)
+
+    def _database(self, name: Name, role: str, database: Database) -> str | None:
         if database.kind == "sqlite":
             file = Path(database.file).name if database.file not in ("", ":memory:") else "db.sqlite3"
             if role == "name":
                 return f"{SHARED}/{inert(file)}"
+            if role == "folder":
+                return SHARED
             if role == "url":
                 return f"sqlite:///{SHARED}/{inert(file)}"
             return None if not name.needed else ""
@@ -145,6 +157,10 @@ class Given:
             user = "{{ release_app }}:{{ postgresql_password | urlencode }}"
             if role == "engine" and not name.needed:
                 return None
+            if "-" in self.found.app:  # which PostgreSQL's names have not
+                own = {"url": "url", "user": "user", "name": "database", "db": "database"}
+                if role in own:
+                    return f"{{{{ postgresql_{own[role]} }}}}"
             return {
                 "url": f"postgres://{user}@127.0.0.1:5432/{{{{ release_app }}}}",
                 "password": "{{ postgresql_password }}",
@@ -157,16 +173,6 @@ class Given:
         if role == "engine" and not name.needed:
             return None
         return f"!!!SET the database's {role}, read at {inert(name.places[0])}!!!"
-
-
-def off(how: tuple[str, ...]) -> str:
-    """A text that means no to the code which reads it."""
-    if not how or how == ("bool",):
-        return ""  # bool("False") is true
-    if "int" in how:
-        return "0"
-    negative = next((one.partition(":")[2] for one in how if one.startswith("not:")), None)
-    return inert(negative) if negative is not None else "False"
 
 
 def several(how: tuple[str, ...], values: list[str]) -> str:

@@ -8,10 +8,11 @@ from pathlib import Path
 
 from ansible.module_utils import project_dependencies
 from ansible.module_utils.project_advice import advise
+from ansible.module_utils.project_databases import find_database
 from ansible.module_utils.project_environment import find_health, find_names, find_read_files, find_token, find_workers
 from ansible.module_utils.project_findings import Inspection
 from ansible.module_utils.project_routes import find_asgi, find_sockets
-from ansible.module_utils.project_settings import find_database, find_files, find_fixed, find_layer, find_settings
+from ansible.module_utils.project_settings import find_files, find_fixed, find_layer, find_settings
 from ansible.module_utils.project_source import Sources
 
 
@@ -24,6 +25,9 @@ def inspect(folder: Path) -> Inspection:
     found.app = app_name(found)
     found.repository = origin_of(folder)
     scope = find_settings(sources, found)
+    if sources.compared:  # what is known of a name at the end may decide a branch at the beginning
+        sources.forget()
+        scope = find_settings(sources, found)
     settings_files = sources.evaluated()
     find_asgi(sources, found, scope)
     find_sockets(sources, found)

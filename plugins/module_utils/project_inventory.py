@@ -108,10 +108,10 @@ class Writer(Given):
     def shared_paths(self) -> list[str]:
         """What is beside the code and must survive."""
         found, paths = self.found, []
-        database = found.database
-        beside = database.kind == "sqlite" and not {"name", "url"} & set(database.names)
-        if beside and database.file and not database.file.startswith(("/", "..", ":")):
-            paths.append(database.file)
+        for database in (found.database, *found.further.values()):
+            given = {"name", "url", "folder"} & set(database.names)
+            if database.kind == "sqlite" and not given and database.beside and database.file not in paths:
+                paths.append(database.file)
         elsewhere = found.media_name or found.media.startswith(("/", "..")) or found.media in ("", ".")
         collected = found.static_root and f"{found.media}/".startswith(f"{found.static_root}/")
         if not elsewhere and not collected:
@@ -119,11 +119,16 @@ class Writer(Given):
         return paths
 
     def _environment(self, out: Document) -> None:
+        found = self.found
         out.gap()
         out.comment("The environment, under the names that the project reads.")
         if self.environment:
             out.raw("release_environment:")
             for name, value in self.environment:
+                if found.purposes.get(name.name) == "debug":
+                    out.comment(f"Turns DEBUG off ({found.debug_place or name.places[0]}).", indent=2)
+                elif name.name in found.choices:
+                    out.comment(f"As the code compares it for hosts ({name.places[0]}).", indent=2)
                 out.set(scalar(name.name), quoted(value), indent=2)
         else:
             out.set("release_environment", "{}")

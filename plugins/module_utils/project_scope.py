@@ -102,7 +102,7 @@ class Scope(Expressions):
 
     def _if(self, test: ast.expr, body: list[ast.stmt], orelse: list[ast.stmt]) -> None:
         """Take one branch, and keep what only the other one says."""
-        taken, other = (body, orelse) if self._decide(test) else (orelse, body)
+        taken, other = (body, orelse) if self._decide(test, orelse) else (orelse, body)
         if other:
             values, places = {name: copied(value) for name, value in self.values.items()}, dict(self.places)
             self.run(other)
@@ -110,8 +110,8 @@ class Scope(Expressions):
                 if name in places and places[name] != place:
                     self.others.setdefault(name, []).append((self.values.get(name), place))
             # What only the other branch knows is better than nothing.
-            self.values = self.values | values
-            self.places = self.places | places
+            self.values.update(values)
+            self.places.update(places)
         self.run(taken)
 
     def _set(self, name: str, value: Any, node: ast.AST) -> None:

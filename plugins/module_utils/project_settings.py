@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from ansible.module_utils.project_findings import Address, Database, Inspection, slashed
+from ansible.module_utils.project_databases import inside
+from ansible.module_utils.project_findings import Address, Inspection, slashed
+from ansible.module_utils.project_flags import off
 from ansible.module_utils.project_scope import Scope
 from ansible.module_utils.project_source import Sources
 from ansible.module_utils.project_values import UNKNOWN, Call, Environment, Joined, Place, known, names_of
@@ -125,10 +126,10 @@ def address_of(host: Any) -> Address | None:
     if isinstance(host, tuple | list) and len(host) == 2:
         return of_parts({"host": host[0], "port": host[1]})
     if isinstance(host, Environment):
-        role = "url" if not re.search(r"_HOST$|^HOST$", host.name) else "host"
         default = known(host)
         address = of_url(default) if isinstance(default, str) else Address()
-        return replace(address, names={role: host.name}, hard_coded=False)
+        # However it is called: of a host that is one text, channels_redis makes a connection as of a URL.
+        return replace(address, names={"url": host.name}, hard_coded=False)
     if isinstance(host, str):
         return replace(of_url(host), hard_coded=True)
     if isinstance(host, Joined | Call):
@@ -181,86 +182,6 @@ def of_url(text: str) -> Address:
         return Address()
 
 
-def find_database(found: Inspection, sources: Sources, scope: Scope) -> None:
-    """The default database, and what of it comes from the environment."""
-    value = scope.values.get("DATABASES")
-    found.database.place = scope.places.get("DATABASES")
-    default = value.get("default") if isinstance(value, dict) else value
-    found.database = database_of(default, found.database.place, sources)
-    for other, _ in scope.others.get("DATABASES", []):
-        one = other.get("default") if isinstance(other, dict) else None
-        kind = database_of(one, None, sources).kind if one is not None else "none"
-        if kind not in ("none", found.database.kind) and kind not in found.database.others:
-            found.database.others.append(kind)
-
-
-def database_of(value: Any, place: Place | None, sources: Sources) -> Database:
-    """A database by its entry in DATABASES."""
-    database = Database(place=place)
-    if isinstance(value, dict) and names_of(value.get("*")):
-        value = names_of(value["*"])[0]  # what a URL says replaces the rest
-    if isinstance(value, Environment):
-        database.names["url"] = value.name
-        default = known(value)
-        database.kind = kind_of(default if isinstance(default, str) else "", "other")
-        if database.kind == "sqlite" and isinstance(default, str):
-            database.file = inside(sources, default.partition("://")[2].removeprefix("/"))
-        return database
-    if isinstance(value, Call):
-        names = names_of(value)
-        database.kind = "other"
-        if names:
-            database.names["url"] = names[0].name
-        return database
-    if not isinstance(value, dict):
-        return database
-    engine = known(value.get("ENGINE", ""))
-    if isinstance(value.get("ENGINE"), Joined):
-        engine = "".join(str(known(part)) for part in value["ENGINE"].parts)
-    database.kind = kind_of(engine if isinstance(engine, str) else "", "other" if value else "none")
-    for key, role in (
-        ("ENGINE", "engine"),
-        ("NAME", "name"),
-        ("USER", "user"),
-        ("PASSWORD", "password"),
-        ("HOST", "host"),
-        ("PORT", "port"),
-    ):
-        part = value.get(key)
-        if names := names_of(part):
-            database.names[role] = names[0].name
-        elif isinstance(part, str | int) and key != "ENGINE":
-            database.literals[role] = str(part)
-    if database.kind == "sqlite":
-        name = value.get("NAME")
-        path = known(name)
-        if isinstance(path, str | Path):
-            database.file = inside(sources, path)
-        elif isinstance(name, Joined):
-            database.file = ""
-    return database
-
-
-def kind_of(text: str, otherwise: str) -> str:
-    """The kind of a database by its engine or URL."""
-    for kind, words in (
-        ("sqlite", "sqlite"),
-        ("postgresql", "postgres|postgis|pgsql|psql"),
-        ("mysql", "mysql|mariadb"),
-    ):
-        if re.search(words, text):
-            return kind
-    return otherwise
-
-
-def inside(sources: Sources, path: str | Path) -> str:
-    """A path relative to the backend, which is where processes run; as it is, where it is elsewhere."""
-    if str(path) in ("", ":memory:"):
-        return str(path)
-    whole = Path(os.path.normpath(sources.backend / path))
-    return whole.relative_to(sources.backend).as_posix() if whole.is_relative_to(sources.backend) else str(whole)
-
-
 def find_files(sources: Sources, found: Inspection, scope: Scope) -> None:
     """Static files and uploads."""
     static, media = known(scope.values.get("STATIC_URL")), known(scope.values.get("MEDIA_URL"))
@@ -286,15 +207,20 @@ def find_files(sources: Sources, found: Inspection, scope: Scope) -> None:
 
 
 def find_fixed(found: Inspection, scope: Scope) -> None:
-    """What the code fixes and the environment cannot change."""
+    """What the code fixes and the environment cannot change; of DEBUG, what it reads, if that can turn it off."""
     values = scope.values
-    hosts = values.get("ALLOWED_HOSTS")
+    hosts, debug = values.get("ALLOWED_HOSTS"), values.get("DEBUG", False)
     fixed = {
-        "DEBUG": values.get("DEBUG") is True,
         "ALLOWED_HOSTS": not isinstance(hosts, list | tuple) or "*" not in hosts,
         "SECRET_KEY": isinstance(values.get("SECRET_KEY"), str) and values["SECRET_KEY"] != "",
         "STATIC_ROOT": not found.static_root,
     }
+    if isinstance(debug, Environment) and off(debug) is not None:
+        found.debug = debug
+        found.debug_place = scope.places.get("DEBUG")
+    elif debug is not False and debug is not None:
+        found.fixed["DEBUG"] = scope.places.get("DEBUG") or found.settings_place or Place("")
+        found.debug_shows = debug is True
     for name, is_fixed in fixed.items():
         value = values.get(name)
         if is_fixed and not names_of(value) and value is not UNKNOWN and not isinstance(value, Call):

@@ -53,6 +53,8 @@ class Sources:
         self.backend = folder
         #: What names of the environment must say for the branches that were taken.
         self.choices: dict[str, str] = {}
+        #: What the code compares each name of the environment with, anywhere.
+        self.compared: dict[str, list[str]] = {}
         for root, folders, names in os.walk(folder):
             here = Path(root)
             if here != folder and ("pyvenv.cfg" in names or {"Lib", "Scripts"} <= set(folders)):
@@ -148,6 +150,12 @@ class Sources:
         """A file's name as a module of the backend."""
         parts = list(PurePosixPath(os.path.relpath(path, self.backend)).with_suffix("").parts)
         return ".".join(parts[:-1] if parts[-1:] == ["__init__"] else parts)
+
+    def forget(self) -> None:
+        """Forget what files assign, but not what names of the environment are compared with."""
+        self._scopes.clear()
+        self.helpers.clear()
+        self.choices.clear()
 
     def evaluated(self) -> list[Path]:
         """Files that were evaluated so far, in the order in which that began."""

@@ -49,9 +49,10 @@ class Environment:
 
 @dataclass(frozen=True)
 class Joined:
-    """A text that is put together, in part of what is not known here."""
+    """A text that is put together, in part of what is not known here; `path` where each part is one of a path."""
 
     parts: tuple[Any, ...]
+    path: bool = False
 
 
 @dataclass(frozen=True)
@@ -113,9 +114,10 @@ class Route:
 
 @dataclass(frozen=True)
 class Router:
-    """A URLRouter, or what wraps one."""
+    """A URLRouter, with the names of what is wrapped around it."""
 
     routes: Any
+    wrappers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -158,7 +160,9 @@ def known(value: Any) -> Any:
         value = value.default
     if isinstance(value, Joined):
         parts = [known(part) for part in value.parts]
-        return "".join(str(part) for part in parts) if all(isinstance(p, str | int) for p in parts) else UNKNOWN
+        if not all(isinstance(part, str | int | Path) for part in parts):
+            return UNKNOWN
+        return Path(*map(str, parts)) if value.path else "".join(str(part) for part in parts)
     return value
 
 
@@ -191,7 +195,7 @@ def join(values: list[Any]) -> Any:
     """Texts one after another, as one text where all are known."""
     parts: list[Any] = []
     for value in values:
-        parts += value.parts if isinstance(value, Joined) else [value]
+        parts += value.parts if isinstance(value, Joined) and not value.path else [value]
     if all(isinstance(part, str | int | float | Path) for part in parts):
         return "".join(str(part) for part in parts)[:LARGEST]
     if len(parts) == 1:
@@ -213,7 +217,8 @@ def compared(left: Any, op: ast.cmpop, right: Any) -> Any:
     """`NAME == "True"` and the like: the name, with what it is compared with."""
     for value, other in ((left, right), (right, left)):
         if isinstance(value, Environment):
-            against = other[0] if isinstance(other, list | tuple) and other else other
+            texts = other if isinstance(other, list | tuple) and other else [other]
+            against = "\x1f".join(str(text) for text in texts)  # as project_flags.BETWEEN
             kind = "not" if isinstance(op, ast.NotEq | ast.NotIn | ast.IsNot) else "compare"
             return replace(value, how=(*value.how, f"{kind}:{against}"))
     return UNKNOWN
