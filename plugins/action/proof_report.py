@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -20,17 +21,24 @@ from ansible.module_utils import doctor_controller, doctor_probe, doctor_proof  
 from ansible.module_utils.channels_websocket import (  # noqa: E402
     HAS_WSPROTO,
     NO_SUBPROTOCOL,
-    Closed,
     HandshakeFailed,
     HandshakeRefused,
-    Message,
     WebSocket,
     explain,
     open_websocket,
 )
 from ansible.module_utils.doctor_proof import result  # noqa: E402
+from ansible.module_utils.proof_sockets import (  # noqa: E402
+    ACCEPTED,
+    LINGER,
+    closed_within,
+    echo,
+    refusal,
+    unwelcome,
+)
 
-ACCEPTED = "it was accepted with 101"
+#: Statuses that turn a foreign Origin away; some frameworks call it a bad request.
+REFUSING = (400, 401, 403)
 
 
 class ActionModule(ActionBase):
@@ -50,12 +58,9 @@ class ActionModule(ActionBase):
         args, collected = self._task.args, self._task.args["collected"]
         # One that was given is masked in what the module returns.
         token = args.get("token") or collected["token"]
-        results = [*collected["results"], try_outside(args, token)]
-        if args.get("foreign_origin"):
-            results.append(try_foreign(args, token))
-        else:
-            seen = "handshake_foreign_origin is empty, as where every Origin may connect"
-            results.append(result("foreign_origin", "Handshake with a foreign Origin is refused", "skipped", seen))
+        with ThreadPoolExecutor(2) as pool:
+            trying = [pool.submit(attempt, args, token) for attempt in (try_outside, try_foreign)]
+        results = [*collected["results"], *(each.result() for each in trying)]
         failed = [each for each in results if each["state"] == "failed"]
         evidence: dict[str, Any] = {"name": args["name"], "url": args["url"], "now": time.time()}
         if failed:
@@ -93,22 +98,19 @@ def try_outside(args: dict[str, Any], token: str) -> dict[str, Any]:
     title = f"Handshake from the controller, as a browser would ({args['url']})"
     try:
         with opened(args, token, args.get("origin", "")) as websocket:
-            nonce, seen = uuid.uuid4().hex, f"101 in {websocket.timings['handshake']:.0f} ms"
+            seen = f"101 in {websocket.timings['handshake']:.0f} ms"
             if args.get("subprotocols") and not websocket.subprotocol:
                 return result("outside", title, "failed", f"{seen}, and none of the subprotocols", fix=NO_SUBPROTOCOL)
             if not args.get("send"):
-                return result("outside", title, "passed", seen)
-            websocket.send(args["send"].replace("{nonce}", nonce))
-            deadline = time.monotonic() + float(args["timeout"])
-            while (left := deadline - time.monotonic()) > 0:
-                came = websocket.receive(left)
-                if isinstance(came, Message) and nonce in came.text:
-                    return result("outside", title, "passed", f"{seen} and its echo")
-                if isinstance(came, Closed):
-                    problem = explain(came)
+                if ended := closed_within(websocket, LINGER):
+                    problem = explain(ended)
                     return result("outside", title, "failed", problem["what"], fix=problem["fix"])
-            seen = f"101, but no echo within {float(args['timeout']):.0f} s"
-            return result("outside", title, "failed", seen, guess="E416_NO_ECHO", values={"error": seen})
+                return result("outside", title, "passed", seen)
+            wrong = echo(websocket, args["send"], uuid.uuid4().hex, float(args["timeout"]))
+            if wrong:
+                seen = f"101, but the echo did not come back: {wrong}"
+                return result("outside", title, "failed", seen, guess="E416_NO_ECHO", values={"error": wrong})
+            return result("outside", title, "passed", f"{seen} and its echo")
     except (HandshakeFailed, HandshakeRefused) as error:
         problem = explain(error)
         return result("outside", title, "failed", problem["what"], fix=problem["fix"])
@@ -116,12 +118,18 @@ def try_outside(args: dict[str, Any], token: str) -> dict[str, Any]:
 
 def try_foreign(args: dict[str, Any], token: str) -> dict[str, Any]:
     """5: a page of another site cannot open a socket with a good token."""
+    if not args.get("foreign_origin"):
+        seen = "handshake_foreign_origin is empty, as where every Origin may connect"
+        return result("foreign_origin", "Handshake with a foreign Origin is refused", "skipped", seen)
     title = f"Handshake with a foreign Origin ({args['foreign_origin']}) is refused"
     try:
-        opened(args, token, args["foreign_origin"]).close()
+        attempt: object = opened(args, token, args["foreign_origin"])
     except (HandshakeRefused, HandshakeFailed) as error:
-        if isinstance(error, HandshakeRefused) and error.status in (400, 401, 403):
-            return result("foreign_origin", title, "passed", f"{error.status} {error.reason}")
-        problem = explain(error)
-        return result("foreign_origin", title, "failed", problem["what"], fix=problem["fix"])
-    return result("foreign_origin", title, "failed", ACCEPTED, code="W407_ORIGIN_UNCHECKED")
+        attempt = error
+    if refused := refusal(attempt, REFUSING):
+        return result("foreign_origin", title, "passed", refused)
+    seen = unwelcome(attempt)
+    if seen == ACCEPTED:
+        return result("foreign_origin", title, "failed", seen, code="W407_ORIGIN_UNCHECKED")
+    fix = {} if isinstance(attempt, WebSocket) else {"fix": explain(attempt)["fix"]}
+    return result("foreign_origin", title, "failed", seen, **fix)

@@ -239,7 +239,8 @@ _ENTRIES = (
           "Add {host} to ALLOWED_HOSTS (release_environment), and deploy; nginx: proxy_set_header Host $http_host;"),
     Entry("W407_ORIGIN_UNCHECKED", "origin", "Any Origin is accepted",
           "A page of any site opens sockets with its visitors' cookies (cross-site WebSocket hijacking).",
-          "\"websocket\": AllowedHostsOriginValidator(…) around the URLRouter in the ASGI module"),
+          "\"websocket\": AllowedHostsOriginValidator(…) around the URLRouter in the ASGI module; or, where sockets "
+          "need no cookie and every site may open them, handshake_foreign_origin: \"\" in the inventory"),
     Entry("E408_CONSUMER_RAISES", "origin", "The consumer fails in connect()",
           "The handshake ends with {status}: {error}",
           "Correct the consumer; the traceback is in the log: {log}"),
@@ -332,6 +333,10 @@ _ENTRIES = (
     Entry("E604_IDLE_SERVER", "idle", "The server closes silent sockets",
           "Silent sockets to the process itself were closed with {close} after {seconds} s.",
           "Look in the consumer for close(), and at the server's --websocket_timeout: {log}"),
+    Entry("E609_DEAF", "idle", "Silent sockets stay open, and hear nothing any more",
+          "After {seconds} s of silence a message was not answered: {error}. The consumer has ended without a word, or "
+          "something on the way has forgotten the connection.",
+          "Look for the consumer's last error, and at firewalls and balancers on the way: {log}"),
     Entry("W605_READ_TIMEOUT", "idle", "The proxy's timeout is shorter than the server's ping",
           "proxy_read_timeout is {timeout} s and the server pings every {ping} s: silent sockets will be cut.",
           "In {where}: proxy_read_timeout 3600s; or --ping-interval below the timeout"),

@@ -168,8 +168,17 @@ def settings_of(mend: Mend, known: Values) -> dict[str, Any]:
 
 
 def opened(exchange: dict[str, Any] | None) -> bool:
-    """Whether a handshake opened a socket that stayed open for as long as nobody was silent on purpose."""
-    return bool(exchange and exchange["status"] == 101 and (not exchange["close"] or exchange["close"]["at"] > 2.5))
+    """Whether a handshake opened a socket, and not only to close it at once."""
+    return bool(exchange and exchange["status"] == 101 and (not exchange["close"] or cut_late(exchange)))
+
+
+def cut_late(exchange: dict[str, Any]) -> bool:
+    """Whether a socket was closed, and so late that it is nothing of the handshake's.
+
+    daphne looks once a second for a consumer that failed in connect(), and closes with 1011 then.
+    """
+    close = exchange["close"]
+    return bool(close and close["at"] > (2.5 if close["code"] == 1011 else 1.5))
 
 
 def told(exchange: dict[str, Any] | None) -> str:
@@ -630,7 +639,7 @@ def refusal(exchange: dict[str, Any] | None) -> str:
     if exchange["status"] in REFUSED:
         return f"HTTP {exchange['status']}"
     code = (exchange["close"] or {}).get("code", 0)
-    early = exchange["close"] and exchange["close"]["at"] <= 2.5
+    early = exchange["close"] and not cut_late(exchange)
     return f"101, then close {code}" if early and (code in AUTH_CLOSES or 4000 <= code < 5000) else ""
 
 
@@ -694,7 +703,7 @@ def origin(case: Case) -> Iterator[Finding]:
         yield case.find("E406_ALLOWED_HOSTS", [told(case.one("process", "http")), f"ALLOWED_HOSTS: {allowed}"],
                         settings=_allowing(case, case.name))  # fmt: skip
     came = case.direct
-    if came and (came["status"] >= 500 or (came["close"] or {}).get("code") == 1011) and not _cut_late(came):
+    if came and (came["status"] >= 500 or (came["close"] or {}).get("code") == 1011) and not cut_late(came):
         yield _raised(case, came)
     tried = case.one("process", "foreign") or case.one("outside", "foreign")
     if tried and opened(tried) and not refusal(tried):
@@ -711,10 +720,6 @@ def _allowing(case: Case, host: str) -> dict[str, Any]:
     """The setting that adds a host to ALLOWED_HOSTS, where it is known which variable of the environment holds it."""
     name = case.project.get("allowed_hosts_from")
     return {"release_environment": {name: ",".join([*case.project["allowed_hosts"], host])}} if name and host else {}
-
-
-def _cut_late(came: dict[str, Any]) -> bool:
-    return bool(came["close"] and came["close"]["at"] > 2.5)
 
 
 def _raised(case: Case, came: dict[str, Any]) -> Finding:
@@ -792,7 +797,7 @@ def _redis(case: Case, redis: dict[str, Any], error: str) -> Iterator[Finding]:
 
 def idle(case: Case) -> Iterator[Finding]:
     """Sockets that were left silent."""
-    cut = [each for each in case.directs if each["status"] == 101 and each["close"] and _cut_late(each)]
+    cut = [each for each in case.directs if each["status"] == 101 and each["close"] and cut_late(each)]
     version = case.project.get("versions", {}).get("redis", "0")
     core = case.project.get("layer", "").startswith("channels_redis.core")
     old_wait = core and _version(version) >= (8,) and not case.project.get("patient")
@@ -808,7 +813,7 @@ def idle(case: Case) -> Iterator[Finding]:
     if limit:
         yield case.find("W608_WEBSOCKET_TIMEOUT", f"--websocket_timeout {limit:g}", limit=f"{limit:g}")
     for each, code in ((case.proxy, "E601_IDLE_PROXY"), (case.outside, "E602_IDLE_BALANCER")):
-        if each and each["status"] == 101 and _cut_late(each):
+        if each and each["status"] == 101 and cut_late(each):
             seconds = each["close"]["at"]
             timeout = f"{case.route['read_timeout']:g} s" if case.route else "not known"
             yield case.find(code, told(each), seconds=seconds, half=max(1, round(seconds / 2)), timeout=timeout)

@@ -15,6 +15,7 @@ from typing import Any
 PROBE = r"""
 import asyncio, contextlib, glob, importlib, importlib.metadata, io, json, os, re, sys, threading, time, traceback
 sys.dont_write_bytecode = True
+LAYER_SECONDS = 3
 found = {"versions": {"python": sys.version.split()[0]}, "secrets": [], "minted": {}, "not_minted": {}, "hosts": []}
 for name in ("django", "channels", "channels-redis", "redis", "daphne", "uvicorn", "websockets", "wsproto", "gunicorn"):
     try:
@@ -76,8 +77,14 @@ async def ask():
         found["hosts"].append(match[3] if match else text)
     begun = time.monotonic()
     channel = await layer.new_channel()
-    await asyncio.wait_for(layer.send(channel, {"type": "probe"}), 3)
-    await asyncio.wait_for(layer.receive(channel), 3)
+    sent = {"type": "probe", "nonce": os.urandom(8).hex()}
+    await asyncio.wait_for(layer.send(channel, sent), LAYER_SECONDS)
+    try:
+        came = await asyncio.wait_for(layer.receive(channel), LAYER_SECONDS)
+    except asyncio.TimeoutError:
+        raise TimeoutError("a message that was sent did not come back within %s s" % LAYER_SECONDS) from None
+    if came.get("nonce") != sent["nonce"]:
+        raise ValueError("another message came back than was sent")
     found["layer_ms"] = round((time.monotonic() - begun) * 1000, 1)
 
 database = {}

@@ -91,8 +91,6 @@ from ansible.module_utils.channels_websocket import (
     Closed,
     HandshakeFailed,
     HandshakeRefused,
-    Message,
-    SocketClosed,
     WebSocket,
     explain,
     http_get,
@@ -102,7 +100,30 @@ from ansible.module_utils.channels_websocket import (
 from ansible.module_utils.doctor_examination import Examination, spoiled
 from ansible.module_utils.doctor_probe import carries_token, filled, offered, opened_exchange
 from ansible.module_utils.doctor_project import Project, stale
+from ansible.module_utils.proof_sockets import ACCEPTED, await_nonce, echo, refusal, unwelcome
 
+ARGUMENTS: dict[str, dict[str, Any]] = {
+    "app": {"type": "str", "required": True},
+    "local_port": {"type": "int", "default": 8000},
+    "host": {"type": "str", "default": "localhost"},
+    "url": {"type": "str", "required": True},
+    "query": {"type": "str", "default": "", "no_log": True},
+    "health_path": {"type": "str", "default": "/"},
+    "origin": {"type": "str", "default": ""},
+    "foreign_origin": {"type": "str", "default": ""},
+    "headers": {"type": "dict", "default": {}, "no_log": True},
+    "subprotocols": {"type": "list", "elements": "str", "default": [], "no_log": True},
+    "token": {"type": "str", "default": "", "no_log": True},
+    "token_command": {"type": "list", "elements": "str", "default": [], "no_log": False},
+    "expired_token_command": {"type": "list", "elements": "str", "default": [], "no_log": False},
+    "send": {"type": "str", "default": ""},
+    "broadcast": {"type": "str", "default": ""},
+    "idle_seconds": {"type": "float", "default": 12.0},
+    "logs": {"type": "list", "elements": "path", "default": []},
+    "access_log": {"type": "path", "default": ""},
+    "timeout": {"type": "float", "default": 10.0},
+    "asked_at": {"type": "float", "default": 0.0},
+}
 #: Seconds that a process may still take until it listens.
 START_SECONDS = 3.0
 
@@ -241,11 +262,15 @@ def check_environment(host: Host, proof: Proof) -> None:
     title = "Processes have the environment that is on the disk"
     running = [doctor_host.environment_of(each["pid"]) for each in host.serving.values()]
     changed = ", ".join(sorted({name for each in running for name in stale(host.environment, each)}))
-    if changed:
+    if not running:
+        proof.skipped("environment", title, "no process runs")
+    elif not host.environment:
+        proof.failed("environment", title, f"{host.home}/live/env names no value that could be compared")
+    elif changed:
         proof.failed("environment", title, f"{changed} changed on the disk after the processes had started",
                      code="E114_ENVIRONMENT_STALE", values={"names": changed})  # fmt: skip
     else:
-        proof.passed("environment", title, "all values are the same")
+        proof.passed("environment", title, f"{len(host.environment)} values are the same in {len(running)} processes")
 
 
 # --- 2. application and channel layer -------------------------------------------------------------------------------
@@ -268,6 +293,10 @@ def check_layer(host: Host, proof: Proof) -> None:
         proof.skipped("channel_layer", title, "the project has no channel layer, or it did not import")
     elif error := host.project.get("layer_error"):
         proof.failed("channel_layer", title, error, guess="E510_LAYER", values={"error": error})
+    elif host.project["layer"].endswith("InMemoryChannelLayer") and len(host.sockets) > 1:
+        count = len(host.sockets)
+        proof.failed("channel_layer", title, f"{host.project['layer']} reaches one process only, and {count} serve",
+                     code="E508_LAYER_MEMORY", values={"count": count})  # fmt: skip
     else:
         proof.passed("channel_layer", title, host.project["layer"])
 
@@ -335,29 +364,12 @@ def outcome(attempt: object) -> str:
     return explain(attempt)["what"]
 
 
-def echo(websocket: WebSocket, message: str, nonce: str, timeout: float) -> str:
-    """Send a message and wait for one that holds its nonce; return what went wrong, or nothing."""
-    try:
-        websocket.send(message.replace("{nonce}", nonce))
-    except SocketClosed as error:
-        return explain(error.closed)["what"]
-    return await_nonce(websocket, nonce, timeout)
-
-
-def await_nonce(websocket: WebSocket, nonce: str, timeout: float) -> str:
-    """Wait for a message that holds a nonce; return what went wrong, or nothing."""
-    deadline = time.monotonic() + timeout
-    while (left := deadline - time.monotonic()) > 0:
-        came = websocket.receive(left)
-        if isinstance(came, Closed):
-            return explain(came)["what"]
-        if isinstance(came, Message) and nonce in came.text:
-            return ""
-    return f"nothing came within {timeout:.0f} s"
-
-
 def hints_of(attempt: object) -> dict[str, Any]:
     """Where an attempt that failed leads the diagnosis: a refusal is the application's, wherever it was seen."""
+    if isinstance(attempt, WebSocket):
+        status = f"101 and close {attempt.closed.code if attempt.closed else 0}"
+        values = {"status": status, "error": "its error is in the server's log"}
+        return {"guess": "E408_CONSUMER_RAISES", "hop": "origin", "values": values}
     hints: dict[str, Any] = {"fix": explain(attempt)["fix"]}
     if isinstance(attempt, HandshakeRefused) and attempt.status in (401, 403):
         hints["hop"] = "token"
@@ -413,7 +425,6 @@ def check_refused(host: Host, proof: Proof) -> None:
         seen = "{token} is in none of handshake_path, handshake_headers and handshake_subprotocols"
         proof.skipped("refusals", title, seen)
         return
-    socket = host.sockets[0]
     for kind, token in (("no", ""), ("a bad", spoiled(host.tokens["good"])), ("an expired", host.tokens["expired"])):
         title = f"Handshake with {kind} token is refused"
         identity = f"refused_{kind.split()[-1]}"
@@ -422,45 +433,69 @@ def check_refused(host: Host, proof: Proof) -> None:
                 proof.failed(identity, title, error, code="E411_TOKEN_COMMAND", values={"error": error})
             else:
                 proof.skipped(identity, title, "handshake_expired_token_command is empty")
-            continue
-        attempt = try_open(host, token, socket)
-        ended = attempt.receive(1.0) if isinstance(attempt, WebSocket) else None
-        if isinstance(attempt, HandshakeRefused) and attempt.status in (401, 403):
-            proof.passed(identity, title, f"{attempt.status} {attempt.reason}")
-        elif isinstance(ended, Closed):
-            proof.passed(identity, title, f"101, then closed with {ended.code}")
-        elif isinstance(attempt, WebSocket):
-            attempt.close()
-            proof.failed(
-                identity, title, "it was accepted with 101", code="W412_TOKEN_UNCHECKED", values={"kind": kind}
-            )
         else:
-            proof.failed(identity, title, outcome(attempt), **hints_of(attempt))
+            check_one_refused(host, proof, identity, title, token, kind)
+
+
+def check_one_refused(host: Host, proof: Proof, identity: str, title: str, token: str, kind: str) -> None:
+    """4 and 5: a process refuses a token, and so it does through nginx."""
+    told = []
+    for way, socket in (("", host.sockets[0]), (", and so through nginx", None)):
+        attempt = try_open(host, token, socket)
+        if not (refused := refusal(attempt)):
+            seen, where = unwelcome(attempt), "through nginx: " if socket is None else ""
+            unchecked = {"code": "W412_TOKEN_UNCHECKED", "values": {"kind": kind}}
+            proof.failed(identity, title, where + seen, **(unchecked if seen == ACCEPTED else hints_of(attempt)))
+            return
+        told.append(refused if not way else way if refused == told[0] else f"{way}: {refused}")
+    proof.passed(identity, title, "".join(told))
 
 
 # --- 6 and 7. silence, and a message from one process to another ------------------------------------------------------
 
 
 def check_silence(host: Host, proof: Proof, opened: list[tuple[str, WebSocket]]) -> list[tuple[str, WebSocket]]:
-    """6: silent sockets stay open; return those that did."""
+    """6: silent sockets stay open, and still receive, which a message to all shows where there is one; return them."""
     seconds = host.params["idle_seconds"]
-    title = f"Silent sockets are still open after {seconds:g} s"
+    title = f"Silent sockets are still open after {seconds:g} s, and still receive"
     if seconds <= 0:
         proof.skipped("idle", title, "handshake_idle_seconds is 0")
         return opened
     reports = watch([websocket for _, websocket in opened], seconds)
-    closed = [(name, report) for (name, _), report in zip(opened, reports, strict=True) if report.closed]
-    if not closed:
-        proof.passed("idle", title, f"{len(opened)} of {len(opened)}")
+    closed = [(name, report.closed) for (name, _), report in zip(opened, reports, strict=True) if report.closed]
+    if closed:
+        note_closed(host, proof, title, closed, len(opened))
+        return [entry for entry, report in zip(opened, reports, strict=True) if not report.closed]
+    if host.params["broadcast"] or not host.params["send"]:
+        shown = "" if host.params["broadcast"] else "; that they receive is not tried, as handshake_send is empty"
+        proof.passed("idle", title, f"{len(opened)} of {len(opened)}{shown}")
         return opened
+    if deaf := deaf_among(host, opened):
+        name, why = next(iter(deaf.items()))
+        seen = f"all are open, and {len(deaf)} of {len(opened)} do not answer any more; {name}: {why}"
+        proof.failed("idle", title, seen, guess="E609_DEAF", values={"error": why, "seconds": f"{seconds:g}"})
+    else:
+        proof.passed("idle", title, f"{len(opened)} of {len(opened)}, and each answers")
+    return opened
+
+
+def deaf_among(host: Host, opened: list[tuple[str, WebSocket]]) -> dict[str, str]:
+    """The sockets that do not answer any more, and what came instead; none where nothing is known to be answered."""
+    if not host.params["send"]:
+        return {}
+    wrong = {name: echo(each, host.params["send"], uuid.uuid4().hex, host.params["timeout"]) for name, each in opened}
+    return {name: why for name, why in wrong.items() if why}
+
+
+def note_closed(host: Host, proof: Proof, title: str, closed: list[tuple[str, Closed]], number: int) -> None:
+    """Note which silent sockets were closed, how, and how long after their handshake."""
     paths = dict(zip(host.instances, host.sockets, strict=True))
-    for name, report in closed:
-        host.closed[paths.get(name, name)] = {"code": report.closed.code, "reason": report.closed.reason,
-                                              "at": round(report.seconds, 1)}  # fmt: skip
-    name, report = closed[0]
-    proof.failed("idle", title, f"{len(closed)} of {len(opened)} were closed, {name} with {report.closed.code} after "
-                 f"{report.seconds:.1f} s", fix=explain(report.closed)["fix"])  # fmt: skip
-    return [entry for entry, report in zip(opened, reports, strict=True) if not report.closed]
+    for name, end in closed:
+        host.closed[paths.get(name, name)] = {"code": end.code, "reason": end.reason, "at": round(end.at, 1)}
+    name, end = next((each for each in closed if each[0] in paths), closed[0])
+    values = {"close": end.code, "seconds": f"{end.at:.1f}", "half": max(1, round(end.at / 2)), "timeout": "not known"}
+    seen = f"{len(closed)} of {number} were closed, {name} with {end.code} {end.at:.1f} s after its handshake"
+    proof.failed("idle", title, seen, guess="E604_IDLE_SERVER" if name in paths else "E601_IDLE_PROXY", values=values)
 
 
 def check_broadcast(host: Host, proof: Proof, opened: list[tuple[str, WebSocket]]) -> None:
@@ -476,10 +511,12 @@ def check_broadcast(host: Host, proof: Proof, opened: list[tuple[str, WebSocket]
         wrong = {sender: echo(first, host.params["broadcast"], nonce, host.params["timeout"])}
         for name, websocket in opened[1:]:
             wrong[name] = await_nonce(websocket, nonce, host.params["timeout"])
-        lost = [f"{name}: {why}" for name, why in wrong.items() if why]
+        lost = {name: why for name, why in wrong.items() if why}
         if lost:
-            proof.failed("broadcast", title, f"sent by {sender}, not received by " + "; ".join(lost),
-                         guess="E512_NOT_SHARED")  # fmt: skip
+            seen = f"sent by {sender}, not received by " + "; ".join(f"{name}: {why}" for name, why in lost.items())
+            deaf = deaf_among(host, [each for each in opened if each[0] in lost])
+            values = {"error": next(iter(deaf.values()), ""), "seconds": f"{host.params['idle_seconds']:g}"}
+            proof.failed("broadcast", title, seen, guess="E609_DEAF" if deaf else "E512_NOT_SHARED", values=values)
         else:
             spent = (time.monotonic() - begun) * 1000
             proof.passed("broadcast", title, f"sent by {sender}, received by {len(wrong)} sockets in {spent:.0f} ms")
@@ -504,6 +541,9 @@ def check_logs(host: Host, proof: Proof, offsets: dict[str, int], begun: float) 
     if not access:
         proof.skipped("logs", title, "no access log is named")
         return
+    if host.token_errors.get("good"):
+        proof.skipped("logs", title, "there was no token to try a handshake with")
+        return
     deadline = time.monotonic() + 3
     while host.nonce not in (lines := read_new(access, offsets)) and time.monotonic() < deadline:
         time.sleep(0.1)
@@ -511,7 +551,8 @@ def check_logs(host: Host, proof: Proof, offsets: dict[str, int], begun: float) 
     texts = {"journal": journal, access: lines}
     texts |= {path: read_new(path, offsets) for path in (*host.params["logs"], *host.manager_logs)}
     secrets = [token for token in host.tokens.values() if token]
-    leaking = [name for name, text in texts.items() if any(secret in text for secret in secrets)]
+    # nginx logs a query as it came, where a token's own signs are escaped.
+    leaking = [name for name, text in texts.items() if redact(text, secrets) != text]
     if leaking:
         proof.failed("logs", title, f"the token stands in {', '.join(leaking)}",
                      code="E414_TOKEN_LOGGED", values={"logs": ", ".join(leaking)})  # fmt: skip
@@ -537,10 +578,16 @@ def prove(host: Host, proof: Proof) -> None:
     check_redis_py(host, proof)
     check_http(host, proof)
     opened = check_good(host, proof)
-    if host.sockets:
-        check_refused(host, proof)
+    aside = Proof()
+    # Beside the silence, which begins at once: how long after its handshake a socket was closed is to be told.
+    with ThreadPoolExecutor(1) as pool:
+        refusing = pool.submit(check_refused, host, aside) if host.sockets else None
+        still_open = check_silence(host, proof, opened) if opened else []
+    if refusing:
+        refusing.result()
+        proof.results += aside.results
     if opened:
-        opened = check_silence(host, proof, opened)
+        opened = still_open
         check_broadcast(host, proof, opened)
     else:
         proof.skipped("idle", "Silent sockets stay open", "no socket could be opened")
@@ -578,29 +625,7 @@ def why(host: Host) -> dict[str, Any]:
 
 def main() -> None:
     """Run the module."""
-    texts = {name: {"type": "str", "default": ""} for name in ("origin", "foreign_origin", "send", "broadcast")}
-    module = AnsibleModule(
-        argument_spec={
-            "app": {"type": "str", "required": True},
-            "local_port": {"type": "int", "default": 8000},
-            "host": {"type": "str", "default": "localhost"},
-            "url": {"type": "str", "required": True},
-            "query": {"type": "str", "default": "", "no_log": True},
-            "headers": {"type": "dict", "default": {}, "no_log": True},
-            "subprotocols": {"type": "list", "elements": "str", "default": [], "no_log": True},
-            "health_path": {"type": "str", "default": "/"},
-            "token": {"type": "str", "default": "", "no_log": True},
-            "token_command": {"type": "list", "elements": "str", "default": [], "no_log": False},
-            "expired_token_command": {"type": "list", "elements": "str", "default": [], "no_log": False},
-            "idle_seconds": {"type": "float", "default": 12.0},
-            "logs": {"type": "list", "elements": "path", "default": []},
-            "access_log": {"type": "path", "default": ""},
-            "timeout": {"type": "float", "default": 10.0},
-            "asked_at": {"type": "float", "default": 0.0},
-            **texts,
-        },
-        supports_check_mode=True,
-    )
+    module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
     module.no_log_values.difference_update(harmless(module.params["headers"], module.params["subprotocols"]))
     host, proof = Host(module.params), Proof()
     if not HAS_WSPROTO:

@@ -1,0 +1,468 @@
+"""For each of the README's promises of verify, a site that breaks it, on which the proof must fail for that."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+from unittest.mock import MagicMock
+
+import pytest
+from ansible.module_utils import doctor_examination, doctor_host, proof_sockets
+from ansible.module_utils.doctor_project import PROBE
+from ansible.module_utils.doctor_proof import report_of, result
+from proof_site import SECRET, FakeProject, Site, journal_of, load
+from small_server import EXPIRED, GOOD
+
+Proved = Callable[..., dict[str, dict[str, Any]]]
+
+
+@pytest.fixture(scope="module")
+def module() -> ModuleType:
+    return load("modules", "websocket_proof")
+
+
+@pytest.fixture(scope="module")
+def whole_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """One site for all tests: to start its processes takes longer than any of them."""
+    with tempfile.TemporaryDirectory(prefix="ws-") as folder:  # a unix socket's path ends at 108 bytes
+        site = Site(Path(folder))
+        yield site
+        site.close()
+
+
+@pytest.fixture
+def site(whole_site: Site, module: ModuleType, monkeypatch: pytest.MonkeyPatch) -> Site:
+    whole_site.reset()
+    FakeProject.site = whole_site
+    monkeypatch.setattr(module, "Project", FakeProject)
+    monkeypatch.setattr(doctor_examination, "Project", FakeProject)
+    monkeypatch.setattr(doctor_host, "bundle", lambda _app: dict(whole_site.bundle))
+    monkeypatch.setattr(module, "START_SECONDS", 0.5)
+    monkeypatch.setattr(proof_sockets, "TURNING_AWAY", 0.5)
+    return whole_site
+
+
+@pytest.fixture
+def prove(site: Site, module: ModuleType) -> Proved:
+    """Run the proof on the host; its results by their ids, each with its code, as far as the proof itself knows it."""
+
+    def run(examined: bool = False, **given: Any) -> dict[str, dict[str, Any]]:
+        host, proof = module.Host(site.params(module, **given)), module.Proof()
+        module.prove(host, proof)
+        evidence: dict[str, Any] = {"name": "app-1", "url": site.url, "now": 0.0}
+        if examined:
+            evidence["host"] = module.why(host)
+        report = report_of(proof.results, evidence)
+        assert report["ok"] is not any(each["state"] == "failed" for each in proof.results)
+        json.dumps(report)
+        return {each["id"]: each for each in report["results"]}
+
+    return run
+
+
+def failed(results: dict[str, dict[str, Any]]) -> set[str]:
+    return {name for name, each in results.items() if each["state"] == "failed"}
+
+
+def test_a_sound_site_passes_all_of_it(prove: Proved) -> None:
+    states = {name: each["state"] for name, each in prove().items()}
+    assert set(states.values()) == {"passed"}, states
+    assert set(states) == {
+        "process", "environment", "application", "channel_layer", "http", "handshake_1", "handshake_2",
+        "handshake_nginx", "refused_no", "refused_bad", "refused_expired", "idle", "broadcast", "logs",
+    }  # fmt: skip
+
+
+# --- 1: processes, and their environment
+
+
+@pytest.mark.parametrize(("words", "named"), [
+    (["gunicorn"], "gunicorn"), (["uwsgi"], "uwsgi"), (["manage.py", "runserver"], "runserver"),
+])  # fmt: skip
+def test_a_server_without_websockets_in_place_of_daphne(
+    prove: Proved, site: Site, words: list[str], named: str
+) -> None:
+    """By its name, though it answers HTTP, and whatever it makes of a handshake."""
+    site.bundle |= {"instances": [*site.instances, "r1-123456-3"], "sockets": [*site.sockets, f"{site.folder}/3.sock"]}
+    process = site.start(f"{site.folder}/3.sock", *words)
+    try:
+        results = prove()
+    finally:
+        site.end(process)
+        (site.folder / "3.all").unlink()
+    assert failed(results) == {"process"}
+    assert results["process"]["seen"] == f"the sockets are served by {named}, which speaks no WebSocket"
+
+
+def test_a_socket_without_a_process(prove: Proved, site: Site) -> None:
+    gone = f"{site.folder}/gone.sock"
+    site.bundle |= {"instances": [*site.instances, "r1-123456-3"], "sockets": [*site.sockets, gone]}
+    results = prove()
+    assert failed(results) == {"process", "http", "handshake_3"}
+    assert results["process"]["seen"] == "no process listens on gone.sock"
+
+
+def test_a_host_that_has_nothing(prove: Proved, site: Site) -> None:
+    site.bundle = {}
+    results = prove()
+    assert failed(results) == set(results) == {"process"} and results["process"]["code"] == "E117_NOT_DEPLOYED"
+
+
+def test_a_server_that_is_not_in_the_environment(prove: Proved, site: Site) -> None:
+    del site.project["versions"]["daphne"]
+    results = prove()
+    assert failed(results) == {"process"} and results["process"]["code"] == "E103_SERVER_MISSING"
+
+
+@pytest.mark.parametrize(("disk", "seen", "code"), [
+    ({"SECRET": "another"}, "^SECRET changed", "E114_ENVIRONMENT_STALE"),
+    ({"SECRET": SECRET, "NEW": "x"}, "^NEW changed", "E114_ENVIRONMENT_STALE"),
+    ({}, "no value that could be compared", "E905_UNEXPLAINED"),
+])  # fmt: skip
+def test_an_environment_that_is_not_the_one_on_the_disk(
+    prove: Proved, site: Site, disk: dict[str, str], seen: str, code: str
+) -> None:
+    site.disk = disk
+    results = prove()
+    assert failed(results) == {"environment"} and results["environment"]["code"] == code
+    assert re.search(seen, results["environment"]["seen"]), results["environment"]
+
+
+# --- 2: the application and its channel layer
+
+
+@pytest.mark.parametrize(("changes", "name", "code"), [
+    ({"import_error": "ModuleNotFoundError: No module named 'core.azgi'"}, "application", "E204_IMPORT_ERROR"),
+    ({"unasked": "TimeoutExpired: the project has not answered"}, "application", "E204_IMPORT_ERROR"),
+    ({"layer_error": "TimeoutError: lost"}, "channel_layer", "E510_LAYER"),
+    ({"layer": "channels.layers.InMemoryChannelLayer"}, "channel_layer", "E508_LAYER_MEMORY"),
+])  # fmt: skip
+def test_a_project_that_says_what_is_wrong(
+    prove: Proved, site: Site, changes: dict[str, str], name: str, code: str
+) -> None:
+    site.project |= changes
+    results = prove()
+    assert failed(results) == {name} and results[name]["code"] == code
+
+
+LAYER = """
+import asyncio
+from channels.layers import BaseChannelLayer
+
+class Layer(BaseChannelLayer):
+    def __init__(self, **_config):
+        super().__init__()
+        self.kept = None
+
+    async def new_channel(self, prefix="specific"):
+        return prefix + ".1"
+
+    async def send(self, channel, message):
+        self.kept = KEEP
+
+    async def receive(self, channel):
+        while self.kept is None:
+            await asyncio.sleep(0.01)
+        return self.kept
+"""
+
+
+@pytest.mark.parametrize(("keep", "error"), [
+    ("message", ""), ("None", "a message that was sent did not come back within 0.5 s"),
+    ("{'type': 'other'}", "another message came back"),
+])  # fmt: skip
+def test_a_layer_that_loses_its_messages(tmp_path: Path, keep: str, error: str) -> None:
+    """A real layer, in the process that is asked."""
+    (tmp_path / "lossy.py").write_text(LAYER.replace("KEEP", keep))
+    (tmp_path / "settings.py").write_text(
+        "SECRET_KEY = 'x'\nINSTALLED_APPS = []\nCHANNEL_LAYERS = {'default': {'BACKEND': 'lossy.Layer'}}\n"
+    )
+    (tmp_path / "served.py").write_text("application = 1\n")
+    probe = PROBE.replace("LAYER_SECONDS = 3", "LAYER_SECONDS = 0.5")
+    assert probe != PROBE
+    done = subprocess.run(
+        [sys.executable, "-c", probe, "served:application", "{}"], cwd=tmp_path, capture_output=True, text=True,
+        env={"DJANGO_SETTINGS_MODULE": "settings"}, check=True,
+    )  # fmt: skip
+    found = json.loads(done.stdout.rpartition("@@doctor@@")[2])
+    assert found["layer"] == "lossy.Layer" and error in found.get("layer_error", ""), found
+    assert bool(error) is ("layer_error" in found)
+
+
+# --- 3: plain HTTP
+
+
+def test_a_process_that_answers_http_with_an_error(prove: Proved, site: Site) -> None:
+    site.wrong(http=500, only=site.instances[1])
+    results = prove()
+    assert failed(results) == {"http"} and f"process {site.instances[1]}: 500" in results["http"]["seen"]
+
+
+def test_a_local_port_that_is_closed(prove: Proved, site: Site) -> None:
+    results = prove(local_port=1)
+    assert failed(results) == {"http", "handshake_nginx", "logs", "refused_no", "refused_bad", "refused_expired"}
+    assert "port 1: No TCP connection" in results["http"]["seen"]
+
+
+def test_gunicorn_beside_the_sockets_that_does_not_answer(prove: Proved, site: Site) -> None:
+    site.bundle["wsgi"] = {"instances": ["r1-123456-1.wsgi"], "sockets": [f"{site.folder}/gone.sock"]}
+    results = prove()
+    assert failed(results) == {"http"} and "process r1-123456-1.wsgi: No connection" in results["http"]["seen"]
+
+
+# --- 4 and 5: handshakes
+
+
+@pytest.mark.parametrize(("accepted", "name"), [
+    ("none", "refused_no"), ("bad", "refused_bad"), ("expired", "refused_expired"),
+])  # fmt: skip
+def test_a_token_that_is_accepted_and_must_not(prove: Proved, site: Site, accepted: str, name: str) -> None:
+    site.wrong(accepts=[accepted])
+    results = prove()
+    assert failed(results) == {name} and results[name]["code"] == "W412_TOKEN_UNCHECKED"
+    assert results[name]["seen"] == "it was accepted with 101"
+
+
+def test_a_token_that_is_accepted_through_nginx(prove: Proved, site: Site) -> None:
+    site.front.wrong.add("token")
+    results = prove()
+    assert failed(results) == {"refused_no", "refused_bad", "refused_expired"}
+    assert results["refused_bad"]["seen"] == "through nginx: it was accepted with 101"
+    assert {results[name]["code"] for name in failed(results)} == {"W412_TOKEN_UNCHECKED"}
+
+
+@pytest.mark.parametrize(("code", "passes"), [(4401, True), (1000, True), (1008, True), (1011, False)])
+def test_a_project_that_accepts_and_then_turns_away(prove: Proved, site: Site, code: int, passes: bool) -> None:
+    """With a word before the close, too. A consumer that fails is no refusal."""
+    site.wrong(turns_away=code)
+    results = prove()
+    assert failed(results) == (set() if passes else {"refused_no", "refused_bad", "refused_expired"})
+    assert str(code) in results["refused_bad"]["seen"]
+
+
+def test_a_server_that_takes_handshakes_for_pages(prove: Proved, site: Site) -> None:
+    site.wrong(handshake=404)
+    results = prove()
+    assert failed(results) == {"handshake_1", "handshake_2", "handshake_nginx", "refused_no", "refused_bad",
+                               "refused_expired"}  # fmt: skip
+    assert "404" in results["handshake_1"]["seen"] and results["idle"]["state"] == "skipped"
+
+
+def test_a_proxy_that_loses_the_upgrade(prove: Proved, site: Site) -> None:
+    site.front.wrong.add("upgrade")
+    assert {"handshake_nginx"} <= failed(prove()) and "handshake_1" not in failed(prove())
+
+
+def test_a_socket_that_loses_the_echo(prove: Proved, site: Site) -> None:
+    site.wrong(loses=["echo"], only=site.instances[1])
+    results = prove()
+    assert {"handshake_2"} <= failed(results) <= {"handshake_2", "handshake_nginx"}
+    assert results["handshake_2"]["code"] == "E416_NO_ECHO"
+    assert "the echo did not come back: nothing came within 0.7 s" in results["handshake_2"]["seen"]
+
+
+def test_a_subprotocol_that_is_not_taken(prove: Proved) -> None:
+    results = prove(subprotocols=["chat"])
+    assert failed(results) >= {"handshake_1", "handshake_2", "handshake_nginx"}
+    assert "none of the subprotocols" in results["handshake_1"]["seen"]
+
+
+@pytest.mark.parametrize(("kind", "name"), [("good", "token"), ("expired", "refused_expired")])
+def test_a_token_that_cannot_be_made(prove: Proved, site: Site, kind: str, name: str) -> None:
+    del site.project["minted"][kind]
+    site.project["not_minted"] = {kind: "no such user"}
+    results = prove()
+    assert failed(results) == {name} and results[name]["code"] == "E411_TOKEN_COMMAND"
+
+
+# --- 6 and 7: silence, and all processes
+
+
+@pytest.mark.parametrize(("code", "seen"), [(1000, "1000"), (4408, "4408"), (1006, "1006")])
+def test_a_consumer_that_closes_every_socket_after_a_while(prove: Proved, site: Site, code: int, seen: str) -> None:
+    """The seconds are those since the handshake, whatever was tried meanwhile, and the doctor has no other cause."""
+    site.wrong(close_after=2, code=code, turns_away=4401)
+    results = prove(examined=True, idle_seconds=3)
+    assert failed(results) == {"idle"}
+    assert re.fullmatch(rf"3 of 3 were closed, \S+ with {seen} 2\.[0-4] s after its handshake", results["idle"]["seen"])
+    assert results["idle"]["code"] == "E604_IDLE_SERVER"
+    assert re.search(rf"closed with {seen} after 2\.\d s", results["idle"]["cause"]), results["idle"]
+    assert results["broadcast"]["state"] == "skipped"
+
+
+def test_a_proxy_that_cuts_silent_sockets(prove: Proved, site: Site) -> None:
+    site.front.wrong.add("idle")
+    results = prove()
+    assert failed(results) == {"idle"} and results["idle"]["code"] == "E601_IDLE_PROXY"
+    assert "1 of 3 were closed, nginx with 1006" in results["idle"]["seen"]
+
+
+@pytest.mark.parametrize("broadcast", ["", '{"type": "all", "text": "{nonce}"}'])
+def test_a_socket_that_is_deaf_after_the_silence(prove: Proved, site: Site, broadcast: str) -> None:
+    """It is open, and that is not enough."""
+    site.wrong(deaf_after=0.4)
+    results = prove(broadcast=broadcast)
+    (name,) = failed(results)
+    assert name == ("broadcast" if broadcast else "idle") and results[name]["code"] == "E609_DEAF"
+    assert "nothing came within 0.7 s" in results[name]["cause"]
+
+
+def test_a_broadcast_that_stays_in_one_process(prove: Proved, site: Site) -> None:
+    site.wrong(all_but_others=True)
+    results = prove()
+    assert failed(results) == {"broadcast"} and results["broadcast"]["code"] == "E512_NOT_SHARED"
+    assert f"not received by {site.instances[1]}" in results["broadcast"]["seen"]
+
+
+def test_a_broadcast_that_is_lost(prove: Proved, site: Site) -> None:
+    site.wrong(loses=["all"])
+    results = prove()
+    assert failed(results) == {"broadcast"} and f"by {site.instances[0]}: nothing" in results["broadcast"]["seen"]
+
+
+# --- 8: logs
+
+
+def test_an_access_log_without_the_attempt(prove: Proved, site: Site) -> None:
+    site.front.wrong.add("silent")
+    results = prove()
+    assert failed(results) == {"logs"} and results["logs"]["code"] == "E415_NOT_LOGGED"
+
+
+def test_an_access_log_with_the_query(prove: Proved, site: Site) -> None:
+    """The token's own signs are escaped in it, so it does not stand there as it is."""
+    site.front.wrong.add("query")
+    results = prove()
+    assert GOOD not in site.access.read_text()
+    assert failed(results) == {"logs"} and results["logs"]["code"] == "E414_TOKEN_LOGGED"
+    assert str(site.access) in results["logs"]["seen"]
+
+
+@pytest.mark.parametrize("token", [GOOD, EXPIRED])
+def test_another_log_with_a_token(
+    prove: Proved, site: Site, module: ModuleType, monkeypatch: pytest.MonkeyPatch, token: str
+) -> None:
+    """nginx's error log, and what the processes said."""
+    checked = module.check_logs
+
+    def late(*arguments: Any) -> None:
+        site.error.write_text(f"upstream timed out, request: GET /ws/?token={token}\n")
+        checked(*arguments)
+
+    monkeypatch.setattr(module, "check_logs", late)
+    results = prove()
+    assert failed(results) == {"logs"} and str(site.error) in results["logs"]["seen"]
+    monkeypatch.setattr(module, "check_logs", checked)
+    assert failed(prove()) == set(), "what was logged before the proof began is no fault of now"
+    monkeypatch.setattr(doctor_host, "output", journal_of(f"INFO connection with {token} accepted"))
+    assert "the token stands in journal" in prove()["logs"]["seen"]
+
+
+# --- what is not asked is told
+
+
+def test_what_cannot_be_tried_is_said(prove: Proved, site: Site) -> None:
+    site.wrong(accepts=["none", "bad"])
+    results = prove(send="", broadcast="", idle_seconds=0, token_command=[], expired_token_command=[], access_log="")
+    site.wrong()
+    skipped = {name for name, each in results.items() if each["state"] == "skipped"}
+    assert failed(results) == set() and skipped == {"echo", "refusals", "idle", "broadcast", "logs"}
+    assert prove(send="")["idle"]["state"] == "passed"
+    assert prove(broadcast="")["idle"]["seen"] == "3 of 3, and each answers"
+    assert "that they receive is not tried" in prove(send="", broadcast="")["idle"]["seen"]
+    assert prove(expired_token_command=[])["refused_expired"]["state"] == "skipped"
+
+
+# --- from the controller
+
+
+@pytest.fixture(scope="module")
+def action() -> ModuleType:
+    return load("action", "proof_report")
+
+
+@pytest.fixture
+def outside(site: Site, action: ModuleType, tmp_path: Path) -> Callable[..., dict[str, Any]]:
+    """Run the action as a task does; what it returns, with the results of the report by their ids."""
+
+    def run(**given: Any) -> dict[str, Any]:
+        report = tmp_path / "app-1.json"
+        args = {
+            "name": "app-1", "collected": {"results": [], "token": GOOD, "versions": {}, "evidence": {"exchanges": []}},
+            "url": site.url, "query": "token={token}", "origin": "http://localhost", "timeout": 0.7,
+            "foreign_origin": "https://foreign.invalid", "send": '{"type": "echo", "text": "{nonce}"}',
+            "report": str(report), **given,
+        }  # fmt: skip
+        task = SimpleNamespace(args=args, check_mode=False, async_val=0)
+        made = action.ActionModule(task, MagicMock(), MagicMock(), MagicMock(), MagicMock(), MagicMock())
+        made._connection = MagicMock()
+        returned: dict[str, Any] = made.run(task_vars={})
+        told = json.loads(report.read_text())
+        assert told["ok"] is not returned.get("failed", False)
+        return returned | {"report": told, "by_id": {each["id"]: each for each in told["results"]}}
+
+    return run
+
+
+def test_a_sound_site_passes_from_the_controller(outside: Callable[..., dict[str, Any]]) -> None:
+    states = {name: each["state"] for name, each in outside()["by_id"].items()}
+    assert states == {"outside": "passed", "foreign_origin": "passed"}
+
+
+def test_a_foreign_origin_that_is_accepted(outside: Callable[..., dict[str, Any]], site: Site) -> None:
+    """The run fails, by a code and with both ways to mend it; an inventory that asks for none is not asked."""
+    site.wrong(accepts=["foreign"])
+    done = outside()
+    (name,) = failed(done["by_id"])
+    assert name == "foreign_origin" and done["failed"] and done["report"]["verdict"] == "W407_ORIGIN_UNCHECKED"
+    assert done["by_id"][name]["seen"] == "it was accepted with 101"
+    for way in ("AllowedHostsOriginValidator", 'handshake_foreign_origin: ""'):
+        assert way in done["by_id"][name]["fix"] and way in done["msg"]
+    unasked = outside(foreign_origin="")
+    assert unasked["by_id"]["foreign_origin"]["state"] == "skipped" and "failed" not in unasked
+    assert unasked["report"]["not_proven"] == ["Handshake with a foreign Origin is refused"]
+
+
+@pytest.mark.parametrize(("code", "passes"), [(4403, True), (1011, False)])
+def test_a_foreign_origin_that_is_turned_away_after_101(
+    outside: Callable[..., dict[str, Any]], site: Site, code: int, passes: bool
+) -> None:
+    site.wrong(turns_away=code)
+    assert failed(outside()["by_id"]) == (set() if passes else {"foreign_origin"})
+
+
+@pytest.mark.parametrize(("faults", "seen"), [
+    ({"handshake": 404}, "404"), ({"loses": ["echo"]}, "the echo did not come back"),
+    ({"close_after": 0, "code": 1011}, "1011"), ({"close_after": 0, "code": 1006}, "cut without a close frame"),
+])  # fmt: skip
+@pytest.mark.parametrize("send", ["", '{"type": "echo", "text": "{nonce}"}'])
+def test_a_socket_that_fails_from_the_controller(
+    outside: Callable[..., dict[str, Any]], site: Site, faults: dict[str, Any], seen: str, send: str
+) -> None:
+    site.wrong(**faults)
+    done = outside(send=send)
+    expected = set() if faults == {"loses": ["echo"]} and not send else {"outside"}
+    assert failed(done["by_id"]) - {"foreign_origin"} == expected
+    assert not expected or seen in done["by_id"]["outside"]["seen"], done["by_id"]["outside"]
+
+
+def test_a_subprotocol_that_is_not_taken_from_the_controller(outside: Callable[..., dict[str, Any]]) -> None:
+    assert "none of the subprotocols" in outside(subprotocols=["chat"])["by_id"]["outside"]["seen"]
+
+
+def test_a_site_that_is_not_reached_from_the_controller(outside: Callable[..., dict[str, Any]]) -> None:
+    assert failed(outside(url="ws://127.0.0.1:1/ws/")["by_id"]) == {"outside", "foreign_origin"}
+
+
+def test_what_failed_on_the_host_fails_the_run(outside: Callable[..., dict[str, Any]]) -> None:
+    entry = result("broadcast", "Message", "failed", "lost", guess="E512_NOT_SHARED")
+    collected = {"results": [entry], "token": GOOD, "versions": {}, "evidence": {"exchanges": []}}
+    done = outside(collected=collected)
+    assert done["failed"] and done["report"]["verdict"] == "E512_NOT_SHARED" and GOOD not in json.dumps(done["report"])
