@@ -31,7 +31,6 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(tool, "APP", "dashboard")
     monkeypatch.setattr(tool, "HOME", tmp_path)
     monkeypatch.setattr(tool, "HISTORY", tmp_path / "history.jsonl")
-    monkeypatch.setattr(tool, "LOCK", tmp_path / "deploy.lock")
     monkeypatch.setattr(tool, "CRON", tmp_path / "cron")
     monkeypatch.setattr(tool, "MANAGERS", {"systemd": Recorder})
     Recorder.told = []
@@ -148,42 +147,6 @@ def test_tidy_ends_the_oldest_of_too_many_that_drain(home: Path, monkeypatch: py
     gone = tidy(monkeypatch, rows, keep=1, limit=2)
     assert "generation release4-aaaaaa" in gone, "the one whose drain was ended is the one that is kept"
     assert left(home, "releases") == {"release0", "release1", "release2", "release3"}
-
-
-def test_second_lock_is_refused_while_its_run_lives(home: Path) -> None:
-    assert tool.lock("alice@laptop") == ""
-    held = json.loads((home / "deploy.lock").read_text())
-    (home / "deploy.lock").write_text(json.dumps({**held, "pid": os.getpid(), "started": started(os.getpid())}))
-    with pytest.raises(tool.Refused, match=r"alice@laptop holds the lock since \d{4}-"):
-        tool.lock("bob@desk")
-
-
-@pytest.mark.parametrize("content", ["", '{"who": "alice", "since": "2026", "pid": 1, "started": "never"}'])
-def test_lock_of_a_dead_run_is_broken_with_a_notice(home: Path, content: str) -> None:
-    (home / "deploy.lock").write_text(content)
-    assert "died" in tool.lock("bob@desk")
-    assert json.loads((home / "deploy.lock").read_text())["who"] == "bob@desk"
-
-
-def started(pid: int) -> str:
-    """Return the start of a process, as the tool tells it."""
-    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
-
-
-def test_process_of_the_same_number_is_another_one() -> None:
-    assert tool.lives(os.getpid(), started(os.getpid()))
-    assert not tool.lives(os.getpid(), "1")
-    assert not tool.lives(2**22 + 1, "1")
-
-
-def test_lock_is_refused_when_another_release_serves_than_the_one_seen(home: Path) -> None:
-    """A run that read what serves before another one's end would drain the wrong generation."""
-    make(home, "release1", "aaaaaa")
-    (home / "live").symlink_to("generations/release1-aaaaaa")
-    with pytest.raises(tool.Refused, match="release1-aaaaaa serves now"):
-        tool.lock("bob@desk", "release0-aaaaaa")
-    assert not (home / "deploy.lock").exists()
-    assert tool.lock("bob@desk", "release1-aaaaaa") == ""
 
 
 def test_switch_is_told_only_by_a_later_line_of_history(home: Path) -> None:

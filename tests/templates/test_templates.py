@@ -212,44 +212,6 @@ def test_application_below_a_path(
 
 
 @pytest.mark.parametrize(
-    ("root", "shared", "told"),
-    [
-        ("static", "media/", "static files are shipped: False"),
-        ("shipped", "media/", "static files are shipped: True"),
-        ("public/static", "public/media/", "static files are shipped: False"),
-        ("static", "static/", "STATIC_ROOT of the project's settings is"),
-        ("public/static", "public/", "which lies in what release_shared_paths has"),
-        ("media/new", "media/", "which lies in what release_shared_paths has"),
-    ],
-)
-def test_static_root_is_in_no_shared_path(tmp_path: Path, evaluate: Render, root: str, shared: str, told: str) -> None:
-    """Where a project ships its STATIC_ROOT, that folder is removed: what users have written is never taken for it."""
-    code, kept = tmp_path / "releases" / "0123456789ab" / "backend", tmp_path / "shared"
-    for folder in ("media", "public/static", "public/media", "static"):
-        (kept / folder).mkdir(parents=True)
-    (code / "shipped").mkdir(parents=True)
-    (code / shared).parent.mkdir(exist_ok=True)
-    (code / shared).symlink_to(kept / shared)
-    for name, text in (
-        ("__init__.py", ""),
-        ("core/__init__.py", ""),
-        ("conf.py", f"class settings:\n    STATIC_ROOT = {str(code / root)!r}\n    STATIC_URL = '/static/'\n"),
-        ("core/management.py", "def call_command(*_, **__): pass\n"),
-    ):
-        (tmp_path / "django" / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / "django" / name).write_text(text)
-    (tmp_path / "served.py").write_text("application = 1\n")
-    prepare = evaluate("_asgi_prepare", asgi_application="served:application", release_migrate=False)
-    prepare = prepare.replace("/srv/dash-board", str(tmp_path))
-    done = subprocess.run(
-        [sys.executable, "-c", prepare], cwd=tmp_path, env={"PYTHONPATH": str(tmp_path)}, capture_output=True,
-        text=True, check=False,
-    )  # fmt: skip
-    assert told in done.stdout + done.stderr, done
-    assert bool(done.returncode) == ("shipped: " not in told)
-
-
-@pytest.mark.parametrize(
     ("cores", "memory", "processes"),
     [("1", "4000", 2), ("2", "4000", 2), ("8", "4000", 8), ("8", "1000", 3), ("8", "400", 2)],
 )

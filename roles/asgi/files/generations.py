@@ -17,7 +17,10 @@
     generations close SPREAD [SOCKET...]        close the connections on the sockets of all generations, or on these
     generations logs [-f] [-n N] [GENERATION]   show what processes and drains said last
     generations remove SPREAD [--check]         end all of it, and remove all of the project but its shared files
-    generations lock WHO [LIVE] / unlock        one deploy at a time; refused where LIVE is not what serves
+    generations prepare GENERATION              have the project do what is to be done before it serves: JSON comes in
+                                                and goes out
+    generations run GENERATION -- COMMAND...    run a command as the project's user, in the generation's environment
+    generations unlock [RUN] [--force]          give the lock of a run back, or free it whoever holds it
 
 A generation is a release with its environment and the way it is run: processes that serve, each on a socket, and
 workers that do the rest. Each is kept running by the generation's service manager. The folders are described in
@@ -27,6 +30,7 @@ docs/decisions.md. Standard library only: this runs on hosts, also when nobody i
 from __future__ import annotations
 
 import argparse
+import atexit
 import contextlib
 import ctypes
 import json
@@ -41,13 +45,13 @@ import time
 from pathlib import Path
 from typing import Any
 
+from locks import GUARD, LOCK, WAIT, WORK, Busy, DeployLock, Refused, working
 from managers import MANAGERS, Supervisor, Systemd, Unmanageable
 
 ETC = Path("/etc")
 APP = Path(__file__).resolve().parent.name
 HOME = Path("/srv") / APP
 HISTORY = HOME / "history.jsonl"
-LOCK = HOME / "deploy.lock"
 CRON = Path("/etc/cron.d") / APP
 BIN, SBIN = Path("/usr/local/bin"), Path("/usr/local/sbin")
 UPSTREAM = Path("/etc/nginx/conf.d") / f"{APP}-upstream.conf"
@@ -56,11 +60,9 @@ LAST_LINES = 10  # of a process that is unsteady
 SETTLE = 3.0  # seconds in which requests that nginx had accepted before a switch still reach the old processes
 MOMENT = "%Y-%m-%d %H:%M:%S"  # in UTC; sorts as it is
 DONE = "serves"  # the result of a run that switched and did all that follows
+# What changes something here: never beside what a killed run has left at work.
+CHANGES = ("start", "stop", "serve", "retire", "tidy", "remove", "prepare", "run")
 PIDFD_GETFD = 438  # the system call's number, the same on every architecture since Linux 5.6
-
-
-class Refused(Exception):
-    """Something cannot be done now; the text says why."""
 
 
 # --- what there is ----------------------------------------------------------------------------------------------------
@@ -608,7 +610,8 @@ def remove(spread: float, dry: bool) -> list[str]:
     tool = Path(__file__).resolve().parent
     # Last, since a run that is killed before is gone on with by them.
     last = [HOME / "generations", BIN / f"{APP}-manage", SBIN / f"{APP}-generations", tool]
-    gone += [str(path) for path in (*files, *last) if os.path.lexists(path)]
+    shown = [path for path in (*files, *last) if path.name not in (LOCK, GUARD, WORK)]
+    gone += [str(path) for path in shown if os.path.lexists(path)]
     if dry:
         return gone
     for name, each in found.items():
@@ -660,70 +663,7 @@ def owner(path: Path) -> int:
         return -1
 
 
-# --- one deploy at a time ---------------------------------------------------------------------------------------------
-
-
-def session() -> tuple[int, str]:
-    """Return the process that lives as long as the run that calls: its SSH session, or the ansible-playbook itself.
-
-    A pair of its number and its start, by which it is told from a later one of the same number.
-    """
-    pid, found = os.getpid(), (0, "")
-    while pid > 1:
-        status = Path(f"/proc/{pid}/stat").read_text()
-        name, fields = status[status.index("(") + 1 : status.rindex(")")], status.rpartition(")")[2].split()
-        command = Path(f"/proc/{pid}/cmdline").read_bytes()
-        if name.startswith("sshd") or b"ansible-playbook" in command:
-            found = (pid, fields[19])
-            if name.startswith("sshd"):
-                break
-        pid = int(fields[1])
-    return found
-
-
-def lives(pid: int, started: str) -> bool:
-    """Tell whether a process of this number and start still runs."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19] == started
-    except OSError:
-        return False
-
-
-def lock(who: str, expected: str | None = None) -> str:
-    """Take the lock; return a note where that of a dead run was broken. Raise Refused where a run holds it.
-
-    So it does where another generation serves than the one that the caller has seen: it would act on what was so.
-    """
-    note = ""
-    while True:
-        try:
-            handle = os.open(LOCK, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644)
-        except FileExistsError:
-            held = holder()
-            if held and lives(held["pid"], held["started"]):
-                raise Refused(
-                    f"another deploy of {APP} is running: {held['who']} holds the lock since {held['since']}. "
-                    "Wait for it to end; a lock whose run has died is recognised and broken."
-                ) from None
-            note = f"the lock of a run that died was broken ({held.get('who', '?')}, since {held.get('since', '?')})"
-            LOCK.unlink(missing_ok=True)
-            continue
-        pid, started = session()
-        since = time.strftime(f"{MOMENT} UTC", time.gmtime())
-        with os.fdopen(handle, "w") as file:
-            json.dump({"who": who, "since": since, "pid": pid, "started": started}, file)
-        if expected not in (None, live()):
-            LOCK.unlink()
-            raise Refused(f"another deploy of {APP} ended while this one began: {live()} serves now. Run this again.")
-        return note
-
-
-def holder() -> dict[str, Any]:
-    """Return who holds the lock; nothing where it cannot be read."""
-    try:
-        return json.loads(LOCK.read_text())
-    except (OSError, ValueError):
-        return {}
+# --- the command line -------------------------------------------------------------------------------------------------
 
 
 def note(event: str) -> None:
@@ -749,7 +689,7 @@ def judge(generation: str, since: float | None, as_json: bool) -> int:
 
 
 def main() -> int:
-    """Read the command line and do as it says."""
+    """Read the command line and do as it says; return the status: 3 is a refusal, 4 that another one is at work."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("list").add_argument("--json", action="store_true")
@@ -781,12 +721,19 @@ def main() -> int:
     showing.add_argument("-n", "--lines", type=int, default=50)
     showing.add_argument("--plain", action="store_true", help="without what the manager writes before each line")
     showing.add_argument("generation", nargs="?", default="", help="by default, all that are managed as what serves is")
-    locking = commands.add_parser("lock")
-    locking.add_argument("who")
-    locking.add_argument("live", nargs="?", help="what the caller has seen to serve, or an empty text")
-    commands.add_parser("unlock")
+    preparing = commands.add_parser("prepare")
+    preparing.add_argument("generation")
+    running = commands.add_parser("run")
+    running.add_argument("generation")
+    running.add_argument("own", nargs="+", metavar="COMMAND", help="after --")
+    for each in (preparing, running):
+        each.add_argument("--wait", type=float, default=WAIT, help="seconds, where a killed run is still at work")
+    unlocking = commands.add_parser("unlock")
+    unlocking.add_argument("run", nargs="?", default="", help="the name of the run that gives it back")
+    unlocking.add_argument("--force", action="store_true", help="free it, whoever holds it")
     arguments = parser.parse_args()
     try:
+        lock = hold(arguments)
         if arguments.command == "list":
             rows, events = overview(), history(5)
             print(json.dumps({"generations": rows, "history": events}) if arguments.json else table(rows, events))
@@ -814,13 +761,55 @@ def main() -> int:
             print("\n".join(remove(arguments.spread, arguments.check)))
         elif arguments.command == "logs":
             logs(arguments.generation, arguments.lines, arguments.follow, arguments.plain)
-        elif arguments.command == "lock":
-            print(lock(arguments.who, arguments.live))
+        elif arguments.command in ("prepare", "run"):
+            return of_project(arguments, lock)
         else:
-            LOCK.unlink(missing_ok=True)
-    except (Refused, Unmanageable) as error:
+            return unlock(arguments.run, arguments.force)
+    except (Refused, Unmanageable, Busy) as error:
         print(error, file=sys.stderr)
-        return 3 if isinstance(error, Refused) else 1
+        return {Refused: 3, Busy: 4}.get(type(error), 1)
+    return 0
+
+
+def hold(arguments: argparse.Namespace) -> int:
+    """Hold the lock of the work until this process ends, where a command changes something; return its descriptor."""
+    if arguments.command not in CHANGES or getattr(arguments, "check", False) or not HOME.is_dir():
+        return -1
+    what = f"{APP}-generations {arguments.command} {getattr(arguments, 'generation', '')}".strip()
+    stack = contextlib.ExitStack()
+    lock, waited = stack.enter_context(working(HOME, what, getattr(arguments, "wait", WAIT)))
+    atexit.register(stack.close)
+    if waited:
+        print(waited, file=sys.stderr)
+    return lock
+
+
+def of_project(arguments: argparse.Namespace, lock: int) -> int:
+    """Run a command of the project's, or have it do all that comes before it serves."""
+    from project import Failed, Project
+
+    project = Project(HOME, describe(arguments.generation))
+    if arguments.command == "run":
+        return project.run(arguments.own, lock)
+    try:
+        print(json.dumps(project.prepare(json.load(sys.stdin), lock)))
+    except Failed as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+def unlock(run: str, force: bool) -> int:
+    """Give the lock of a run back, or free it whoever holds it, and tell who did."""
+    lock = DeployLock(HOME)
+    if force:
+        print(lock.force())
+    elif not run:
+        if holder := lock.shown():
+            raise Refused(f"{holder}. Where its run is dead, this frees the lock: {APP}-generations unlock --force")
+        print("nobody holds the lock")
+    else:
+        lock.give_back(run)
     return 0
 
 

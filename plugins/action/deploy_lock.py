@@ -1,0 +1,148 @@
+"""Action that takes the lock of a project's deploys, and decides whether the run that holds it lives.
+
+Only the controller that a run was started on knows for certain whether it lives: its connections may outlive it (SSH
+keeps them for the next run), or be no process of the host at all (containers that are entered by their engine). So the
+record in the lock names the controller and the process. A run from the same controller looks there; one from another
+has the SSH session to go by, and where there is none it is refused, with the command that frees the lock.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import subprocess
+import typing as t
+import uuid
+from pathlib import Path
+
+import ansible.module_utils
+from ansible.plugins.action import ActionBase
+
+# ansible.cfg's module_utils is searched for modules only; an action runs in the controller's own Python.
+_SHARED = str(Path(__file__).resolve().parents[1] / "module_utils")
+if _SHARED not in ansible.module_utils.__path__:
+    ansible.module_utils.__path__.append(_SHARED)
+
+from ansible.module_utils.host_locks import name_of, stat_of  # noqa: E402
+
+BOOT = Path("/proc/sys/kernel/random/boot_id")
+
+
+def controller() -> str:
+    """Return a name for where numbers of processes mean something: this boot of a machine, or a container of it."""
+    try:
+        return f"{BOOT.read_text().strip()} {os.readlink('/proc/self/ns/pid')}"
+    except OSError:  # no Linux
+        return f"{platform.node()} {uuid.getnode():x}"
+
+
+def started(pid: int) -> str:
+    """Return when a process of this machine began, in words that differ for another one of its number; "" for none."""
+    if BOOT.exists():
+        try:
+            fields = stat_of(pid)
+        except OSError:
+            return "" if _is_gone(pid) else "hidden"  # another user's, where a host hides them
+        return "" if fields[0] in ("Z", "X") else fields[19]
+    ps = shutil.which("ps") or "/bin/ps"
+    shown = subprocess.run(
+        [ps, "-o", "stat=,lstart=", "-p", str(pid)], env={"LC_ALL": "C", "TZ": "UTC"}, capture_output=True, text=True,
+        check=False,
+    )  # fmt: skip
+    state, _, since = shown.stdout.strip().partition(" ")
+    return "" if state.startswith("Z") else since.strip()
+
+
+def _is_gone(pid: int) -> bool:
+    """Tell whether there is no process of a number."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        return False
+    return False
+
+
+def run_lives(held: dict[str, t.Any]) -> bool:
+    """Tell whether the run of a record that this controller has made still lives."""
+    now = started(int(held["run_pid"]))
+    return bool(now) and now in (held["run_started"], "hidden")
+
+
+def is_dead(answer: dict[str, t.Any]) -> bool:
+    """Tell whether the run that holds the lock is known to be dead."""
+    held = answer["held"]
+    if held.get("controller") == controller():
+        return not run_lives(held)
+    return bool(answer["session"] == "dead")
+
+
+def refusal(app: str, host: str, answer: dict[str, t.Any]) -> str:
+    """Return why the lock is not to be had, and how it is freed."""
+    free = f"on {host}: {app}-generations unlock --force"
+    if "refused" in answer:
+        return str(answer["refused"])
+    if "unreadable" in answer:
+        return f"the lock of {app}'s deploys is broken: {answer['unreadable']}. If no deploy is running, free it {free}"
+    held = answer["held"]
+    where = f" on {held['controller_name']}" if held.get("controller_name") else ""
+    told = f"another deploy of {app} is running: {held.get('who')}{where} holds the lock since {held.get('since')}."
+    if held.get("controller") == controller():
+        why = f"Its process {held['run_pid']} lives. Wait for it to end; a lock whose run has died is broken by itself."
+    elif answer["session"] == "alive":
+        why = (
+            "Its SSH session is open. Wait for it to end; when its run has died, the session ends within a minute or "
+            "so, and the lock is broken then."
+        )
+    else:
+        why = "Whether its run lives is not to be seen from here."
+    return f"{told} {why} If it is dead for certain, free the lock {free}"
+
+
+class ActionModule(ActionBase):
+    """The action `deploy_lock`."""
+
+    _supports_check_mode = False
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
+        """Take the lock, wait, or give it back."""
+        super().run(tmp, task_vars)
+        args = dict(self._task.args)
+        host = str(self._task.delegate_to or (task_vars or {}).get("inventory_hostname"))
+        app, wait = args["app"], float(args.get("wait", 300))
+
+        def module(**more: t.Any) -> dict[str, t.Any]:
+            answer: dict[str, t.Any] = self._execute_module("deploy_lock", {**args, **more}, task_vars=task_vars)
+            return answer
+
+        if args.get("state", "taken") != "taken":
+            answer = module()
+            return answer | ({"failed": True, "msg": answer["busy"]} if "busy" in answer else {})
+        parent = os.getppid()  # a task runs in a process of its own, which the run has made
+        record = {
+            "run": str(uuid.uuid4()), "who": args.get("who", ""), "controller": controller(),
+            "controller_name": platform.node(), "run_pid": parent, "run_started": started(parent),
+        }  # fmt: skip
+        answer = module(record=record)
+        if "held" in answer and is_dead(answer):
+            answer = module(record=record, dead=name_of(answer["held"]))
+        if answer.get("failed") or answer.get("unreachable"):
+            return answer
+        if not answer["taken"]:
+            return {"changed": False, "taken": False, "held": True, "msg": refusal(app, host, answer), "notes": []}
+        notes = []
+        if dead := answer.get("broken"):
+            notes.append(f"the lock of a run that died was broken ({dead.get('who')}, since {dead.get('since')})")
+        if answer["at_work"]:
+            self._display.display(f"Waiting for what another run has left at work on {host}: {answer['at_work']}")
+            waited = module(state="waited", wait=wait)
+            if "busy" in waited or waited.get("failed"):
+                module(state="given_back", run=record["run"])
+                told = f"on {host}, {waited['busy']}" if "busy" in waited else waited.get("msg")
+                return {"changed": True, "taken": False, "held": False, "msg": told, "notes": notes}
+            notes.append(waited["waited"] or "it has ended meanwhile")
+        return {
+            "changed": True, "taken": True, "held": False, "run": record["run"], "broken": bool(dead), "notes": notes,
+        }  # fmt: skip

@@ -1,0 +1,127 @@
+"""What a project does before anything of it serves, in one process of its own: importing it takes most of the time.
+
+Run by `manage.py shell`, as the project's user and in its environment; its Python may be older than the host's. What is
+wanted comes as JSON through one descriptor, and the answer goes out through another at the very end: what a project
+prints is never taken for it. The answer is the project's word all the same, so root checks what it does with it.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import json
+import os
+import signal
+import subprocess
+import sys
+
+
+def static_fault(root, release, code, shared):
+    """Return why files that are collected cannot be found at a STATIC_ROOT inside of a release; mostly nothing."""
+    root, real = os.path.abspath(root), os.path.realpath(root)
+    # By where its name leads: what lies in a shared path is the users', and would be taken for what the project ships.
+    if is_in(root, release) and is_in(real, os.path.realpath(shared)):
+        return (
+            f"STATIC_ROOT of the project's settings is {root}, which lies in what release_shared_paths has. Files that "
+            "are collected are each release's own: take that path out of release_shared_paths, or let STATIC_ROOT lead "
+            "elsewhere"
+        )
+    place = os.path.join(os.path.realpath(os.path.dirname(root)), os.path.basename(root))
+    if is_in(place, os.path.realpath(release)):
+        kept = next((name for name in ("manage.py", "__init__.py") if os.path.lexists(os.path.join(place, name))), "")
+        if kept or is_in(os.path.realpath(code), place):
+            return (
+                f"STATIC_ROOT of the project's settings is {root}, which holds code of the project"
+                f"{f' ({kept})' if kept else ''}: all of it would be served, and replaced by what is collected. Let "
+                'STATIC_ROOT be a folder of its own, such as BASE_DIR / "static"'
+            )
+    return ""
+
+
+def is_in(path, folder):
+    """Tell whether a path is a folder or below it, by their names."""
+    return f"{path}/".startswith(f"{folder}/")
+
+
+def late(*_):
+    """Raise what ends an import that takes too long."""
+    raise TimeoutError
+
+
+def import_applications(names, seconds):
+    """Import what is to be served: what cannot be is found at once, not when its process has died again and again."""
+    signal.signal(signal.SIGALRM, late)
+    signal.alarm(seconds)
+    try:
+        for name in names:
+            module, _, attribute = name.partition(":")
+            functools.reduce(getattr, attribute.split("."), importlib.import_module(module))
+    except TimeoutError:
+        sys.exit(f"importing {' and '.join(names)} took longer than asgi_start_seconds ({seconds})")
+    finally:
+        signal.alarm(0)
+
+
+def hashed_fault(root, wanted, settings):
+    """Return why processes would miss the list of hashed names, which they read at a STATIC_ROOT that is elsewhere."""
+    from django.utils.module_loading import import_string
+
+    kept = is_in(os.path.realpath(os.path.dirname(root)), os.path.realpath(wanted["release"]))
+    if kept or os.path.realpath(root) == os.path.realpath(wanted["static"]):
+        return ""
+    storage = (getattr(settings, "STORAGES", None) or {}).get("staticfiles", {}).get("BACKEND")
+    # Of the class alone: an instance would be kept, and know STATIC_ROOT as it was.
+    if not hasattr(import_string(storage or settings.STATICFILES_STORAGE), "read_manifest"):
+        return ""
+    return (
+        f"STATIC_ROOT of the project's settings is {root}, which is not in the project's folder, and its processes "
+        "would look there for the list of hashed names (STORAGES of the settings). Let STATIC_ROOT be a folder of the "
+        'project, such as BASE_DIR / "static"'
+    )
+
+
+def main(wanted, lock):
+    """Do what is wanted, and return the answer. Exits with a text where the project is at fault."""
+    from django.conf import settings
+    from django.core.management import call_command
+    from django.db.models.signals import pre_migrate
+
+    call_command("check")
+    import_applications(wanted["applications"], wanted["seconds"])
+    root = os.path.abspath(settings.STATIC_ROOT) if getattr(settings, "STATIC_ROOT", None) else ""
+    collected = ""
+    if root and wanted["collect"]:
+        fault = static_fault(root, wanted["release"], wanted["code"], wanted["shared"])
+        fault = fault or hashed_fault(root, wanted, settings)
+        if fault:
+            sys.exit(fault)
+        # Where the files go is not the project's to say, because the release belongs to root.
+        settings.STATIC_ROOT = wanted["static"]
+        collected = call_command("collectstatic", interactive=False) or ""
+    os.umask(0o027)  # as processes have it; only nginx reads what was collected
+    for command in wanted["commands"] if wanted["migrate"] else []:
+        print("before the migrations:", command, flush=True)
+        code = subprocess.run(["sh", "-euc", command], pass_fds=[lock]).returncode
+        if code:
+            sys.exit(f"A command of release_hooks_before_migrate failed with {code}: {command}")
+    applied = []
+    if wanted["migrate"]:
+        pre_migrate.connect(lambda plan=(), **_: applied.extend(plan), weak=False)
+        call_command("migrate", interactive=False)
+    layers = getattr(settings, "CHANNEL_LAYERS", None) or {}
+    return {
+        "changed": bool(applied) or collected.lstrip()[:1] not in ("", "0"),
+        "layer": str((layers.get("default") or {}).get("BACKEND", "")),
+        "migrated": bool(wanted["migrate"]),
+        "static_root": root,
+        "static_url": str(settings.STATIC_URL or "") if root else "",
+    }
+
+
+if __name__ == "__main__":
+    # WANTED, ANSWER and LOCK are descriptors, given by who runs this. Only commands of the inventory inherit the last.
+    for descriptor in (WANTED, ANSWER, LOCK):  # noqa: F821
+        os.set_inheritable(descriptor, False)
+    with open(WANTED, encoding="utf-8") as given:  # noqa: F821
+        answer = main(json.load(given), LOCK)  # noqa: F821
+    os.write(ANSWER, json.dumps(answer).encode())  # noqa: F821
