@@ -88,8 +88,8 @@ def test_drain_closes_sockets(tmp_path: Path) -> None:
     home = tmp_path / "nobodys"
     home.mkdir()
     os.chown(home, NOBODY, NOBODY)
-    for file in ("generations.py", "managers.py"):
-        shutil.copy(ROOT / "roles" / "asgi" / "files" / file, tmp_path)
+    for file in (ROOT / "roles" / "asgi" / "files").glob("*.py"):
+        shutil.copy(file, tmp_path)
     path = str(home / "socket")
     command = ["/usr/bin/python3", "-c", ACCEPT, path]
     with (

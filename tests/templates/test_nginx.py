@@ -100,7 +100,30 @@ def test_site_settings(tmp_path: Path, render: Render) -> None:
         "proxy_http_version": ["1.1"],
         "proxy_redirect": ["off"],
         "proxy_connect_timeout": ["5s"],
+        "add_header": ["X-Channels-Upstream $dash_board_answered always"],
     }
+
+
+@pytest.mark.parametrize(
+    ("asked", "client", "address", "told"),
+    [
+        ("upstream", "127.0.0.1", "127.0.0.1", True),
+        ("upstream", "10.0.0.5", "10.0.0.5", True),
+        ("upstream", "::1", "::1", True),
+        ("upstream", "203.0.113.9", "10.0.0.5", False),
+        ("upstream", "10.0.0.50", "10.0.0.5", False),
+        ("", "127.0.0.1", "127.0.0.1", False),
+    ],
+)
+def test_who_answered_is_told_to_the_host_alone(
+    tmp_path: Path, render: Render, asked: str, client: str, address: str, told: bool
+) -> None:
+    maps = {entry["args"][1]: entry for entry in found(parsed_nginx(tmp_path, render), "map")}
+    probe = maps["$dash_board_probe"]
+    assert probe["args"][0] == "$http_x_channels_probe $remote_addr $server_addr"
+    assert settings(maps["$dash_board_answered"]["block"]) == {"default": [""], "1": ["$upstream_addr"]}
+    (rule,) = [name for name in settings(probe["block"]) if name != "default"]
+    assert bool(re.search(rule.removeprefix("~"), f"{asked} {client} {address}")) == told
 
 
 def test_site_with_a_name_leaves_other_names_to_others(tmp_path: Path, render: Render) -> None:
@@ -203,7 +226,11 @@ def test_maintenance_is_for_all_but_a_few(tmp_path: Path, render: Render, asked:
     assert geo["args"] == ["$dash_board_maintenance"]
     assert settings(geo["block"]) == {"default": [value], "127.0.0.1": ["0"], "10.0.0.0/8": ["0"]}
     conditions = {entry["args"][0]: (entry, settings(entry["block"])) for entry in found(server(parsed), "if")}
-    assert conditions["$dash_board_maintenance"][1] == {"return": ["503"]}
+    assert conditions["$dash_board_closed"][1] == {"return": ["503"]}
+    # A deploy's own question from the host passes, whoever else is allowed.
+    (closed,) = [entry for entry in found(parsed, "map") if entry["args"][1] == "$dash_board_closed"]
+    assert closed["args"][0] == "$dash_board_maintenance$dash_board_probe"
+    assert settings(closed["block"]) == {"default": ["0"], "1": ["1"]}
     # nginx sends no file in answer to a POST.
     entry, answer = conditions["$request_method"]
     assert entry["args"] == ["$request_method", "!~", "^(GET|HEAD)$"] and answer == {"return": ["503 Maintenance\\n"]}

@@ -59,9 +59,9 @@ def parsed(text: str) -> dict[str, dict[str, str]]:
 
 
 def units(render: Render, **options: Any) -> dict[str, dict[str, dict[str, str]]]:
-    """Return what systemd reads of each kind of processes, by the unit's name."""
+    """Return what systemd reads of each kind of processes, by its name and "@.service"."""
     entries = json.loads(render("asgi/units.json.j2", **options))
-    return {Path(entry["path"]).name: parsed(entry["content"]) for entry in entries}
+    return {f"{Path(entry['path']).stem}@.service": parsed(entry["content"]) for entry in entries}
 
 
 def test_unit_of_what_serves(render: Render) -> None:

@@ -78,13 +78,13 @@ def test_new_unit_is_no_other_release_s(host: ReleaseHost, copy: Callable, tmp_p
         pytest.skip("supervisor has a file for each generation anyway")
     shown = "systemctl show --property=MemoryMax,NRestarts,NeedDaemonReload " + " ".join(host.units)
     before = host.run(shown)
-    taken_back(host, copy().folder, ["nothing was switched"], "-e", "asgi_memory_max=24M")
+    taken_back(host, copy("limit").folder, ["nothing was switched"], "-e", "asgi_memory_max=24M")
     assert host.run(shown) == before
     template = tmp_path / "unit.j2"
     shipped = (Path(__file__).resolve().parents[3] / "templates" / "asgi" / "process.service.j2").read_text()
     template.write_text(shipped.replace("UMask=0027", "UMask=0027\nNoSuchKey=1"))
     told = ["nothing was switched", "asgi_unit_template", "Unknown key", "NoSuchKey"]
-    taken_back(host, copy().folder, told, "-e", f"asgi_unit_template={template}")
+    taken_back(host, copy("template").folder, told, "-e", f"asgi_unit_template={template}")
     assert host.run(shown) == before
 
 

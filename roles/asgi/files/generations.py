@@ -61,7 +61,7 @@ SETTLE = 3.0  # seconds in which requests that nginx had accepted before a switc
 MOMENT = "%Y-%m-%d %H:%M:%S"  # in UTC; sorts as it is
 DONE = "serves"  # the result of a run that switched and did all that follows
 # What changes something here: never beside what a killed run has left at work.
-CHANGES = ("start", "stop", "serve", "retire", "tidy", "remove", "prepare", "run")
+CHANGES = ("start", "work", "stop", "serve", "retire", "protect", "tidy", "remove", "prepare", "run")
 PIDFD_GETFD = 438  # the system call's number, the same on every architecture since Linux 5.6
 
 
