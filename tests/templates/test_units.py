@@ -59,9 +59,10 @@ def parsed(text: str) -> dict[str, dict[str, str]]:
 
 
 def units(render: Render, **options: Any) -> dict[str, dict[str, dict[str, str]]]:
-    """Return what systemd reads of each kind of processes, by its name and "@.service"."""
+    """Return what systemd reads of each kind of processes, by the kind's name."""
     entries = json.loads(render("asgi/units.json.j2", **options))
-    return {f"{Path(entry['path']).stem}@.service": parsed(entry["content"]) for entry in entries}
+    assert all(entry["path"].startswith(f"/srv/dash-board/generations/{GENERATION}/") for entry in entries)
+    return {Path(entry["path"]).name.removesuffix(".service"): parsed(entry["content"]) for entry in entries}
 
 
 def test_unit_of_what_serves(render: Render) -> None:
@@ -95,9 +96,9 @@ def test_unit_of_what_serves(render: Render) -> None:
 
 def test_units_of_workers_are_confined_alike(render: Render) -> None:
     found = units(render, asgi_workers=WORKERS)
-    served = found["dash-board-daphne@.service"]["Service"]
-    queue = found["dash-board-queue@.service"]["Service"]
-    nightly = found["dash-board-nightly@.service"]["Service"]
+    served = found["dash-board-daphne"]["Service"]
+    queue = found["dash-board-queue"]["Service"]
+    nightly = found["dash-board-nightly"]["Service"]
     own = {"ExecStart": "/srv/dash-board/instances/%i/work queue %i", "SyslogIdentifier": "dash-board-queue"}
     assert queue == {**served, **own, "KillSignal": "SIGINT", "TimeoutStopSec": "90"}
     assert "MemoryMax" not in served
@@ -217,6 +218,29 @@ def test_process_without_systemd_gives_everything_up(tmp_path: Path, script: Scr
     ]  # fmt: skip
     assert started["umask"] == 0o027
     assert started["limits"] == [200, 500000 * 1024]
+
+
+def test_starts_are_counted_beside_supervisor(tmp_path: Path, render: Render) -> None:
+    """supervisor does not, and a process that keeps dying is told by their number."""
+    text = render("asgi/launch.j2").replace("/run/supervisor/starts", str(tmp_path / "starts"))
+    (tmp_path / "launch").write_text(text.replace("/run/dash-board", str(tmp_path / "run")))
+    for name, body in (("setpriv", "exit 0"), ("install", "for last; do :; done; mkdir -p $last; echo $*")):
+        (tmp_path / name).write_text(f"#!/bin/sh\n{body}\n")
+        (tmp_path / name).chmod(0o755)
+    given = {"PATH": f"{tmp_path}:/usr/bin:/bin"}
+    counted = {"SUPERVISOR_PROCESS_NAME": "x-1", "SUPERVISOR_GROUP_NAME": "dash-board-daphne@x"}
+    for number in (1, 2):
+        done = subprocess.run(
+            ["sh", tmp_path / "launch", "unlimited", "x"],
+            env=given | counted,
+            check=True,
+            text=True,
+            capture_output=True,
+        )
+        assert (tmp_path / "starts" / "dash-board-daphne@x:x-1").read_text() == "." * number
+        assert done.stdout.startswith(f"-d -m 755 {tmp_path}/starts\n")
+    subprocess.run(["sh", tmp_path / "launch", "unlimited", "x"], env=given, check=True, capture_output=True)
+    assert len(list((tmp_path / "starts").iterdir())) == 1, "cron's runs are not starts of a process"
 
 
 @pytest.mark.parametrize(
