@@ -35,7 +35,7 @@ WRITES = {
 }
 WRITES_BY_MANAGER = {
     "systemd": {
-        "/etc/systemd/system": "dashboard-daphne@*.service, nginx.service.d",
+        "/etc/systemd/system": "dashboard-daphne@*.service, nginx.service.d, redis-server.service.d",
         "/etc/tmpfiles.d": "dashboard.conf",
     },
     "supervisor": {"/etc/supervisor": "supervisord.conf, conf.d/dashboard-*.conf", "/etc/default": "nginx"},

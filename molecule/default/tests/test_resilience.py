@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import time
 from collections import Counter
 from collections.abc import Iterator
 
 import pytest
 from lab_host import LabHost, ask, echoes
 from websockets.asyncio.client import connect
-from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
 
 
 @pytest.fixture
@@ -49,6 +51,27 @@ def test_clients_reach_others_while_a_process_is_away(serving: LabHost) -> None:
     for _ in range(8):
         with serving.connect() as websocket:
             assert ask(websocket, {"type": "status"})["process"] != first
+
+
+def test_killed_nginx_comes_back(lab: LabHost) -> None:
+    """Its workers would hold the ports, and are ended; sockets open again as soon as it is there."""
+    before = set(lab.run("pgrep --full '^nginx: '").split())
+    lab.run("kill -KILL $(cat /run/nginx.pid)")
+    deadline = time.monotonic() + 30
+    while True:
+        with contextlib.suppress(OSError, WebSocketException, EOFError), lab.connect() as websocket:
+            assert echoes(websocket)
+            break
+        assert time.monotonic() < deadline, "nginx does not serve 30 s after it was killed"
+        time.sleep(0.2)
+    assert not before & set(lab.run("pgrep --full '^nginx: '").split()), "processes of the one that was killed run on"
+
+
+@pytest.mark.parametrize("unit", ["nginx", "redis-server"])
+def test_daemon_is_started_again_for_as_long_as_it_takes(lab: LabHost, unit: str) -> None:
+    """By default systemd gives up after five times in ten seconds."""
+    shown = lab.run(f"systemctl show --property=Restart,StartLimitIntervalUSec,NeedDaemonReload {unit}").splitlines()
+    assert sorted(shown) == ["NeedDaemonReload=no", "Restart=always", "StartLimitIntervalUSec=0"]
 
 
 def test_reload_of_nginx_keeps_sockets_open(lab: LabHost) -> None:
