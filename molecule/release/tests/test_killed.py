@@ -76,6 +76,61 @@ def test_second_deploy_at_once_is_told_who_holds_the_lock(lab: Pair, copy: Calla
     lab.assert_settled()
 
 
+MIGRATION = """
+import os, time
+from django.db import migrations
+def note(text):
+    with open(os.path.expanduser("~/migrations"), "a") as file:
+        file.write(f"{text} {name}\\n")
+def work(apps, schema_editor):
+    note("begin")
+    time.sleep(seconds)
+    note("end")
+class Migration(migrations.Migration):
+    operations = [migrations.RunPython(work)]
+"""
+
+
+def migrating(made: Copy, name: str, seconds: int) -> Path:
+    """Have a copy of the project migrate for some seconds, and write its begin and end down; return its folder."""
+    made.append(f"{name}/__init__.py", "")
+    made.append(f"{name}/migrations/__init__.py", "")
+    made.append(f"{name}/migrations/0001_initial.py", f"name, seconds = {name!r}, {seconds}{MIGRATION}")
+    return made.append("core/settings.py", f"INSTALLED_APPS.append({name!r})")
+
+
+def test_migration_of_a_killed_run_is_waited_for(lab: Pair, copy: Callable) -> None:
+    """It goes on when its run is killed; the next one's does not run beside it. And on one host, for all."""
+    lab.settle()
+    written = "cat /srv/dashboard/shared/migrations 2>/dev/null || true"
+    for host in lab:
+        host.run("rm --force /srv/dashboard/shared/migrations")
+    one, two = f"slow_{time.time_ns()}", f"next_{time.time_ns()}"
+    killed = deploy(migrating(copy("killed"), one, 20), "-e", "release_who=killed@desk")
+    killed.until("database is migrated")
+    deadline = time.monotonic() + 30
+    while "begin" not in lab.hosts[0].run(written):
+        assert time.monotonic() < deadline, "the migration did not begin"
+    killed.kill()
+    output = " ".join(deploy(migrating(copy("next"), two, 0)).succeeded().output.split())
+    assert "the lock of a run that died was broken (killed@desk, since" in output
+    assert "dashboard-generations prepare" in output and "manage.py" in output, "it does not say what it waits for"
+    lines = [line for host in lab for line in host.run(written).splitlines()]
+    assert lines == [f"begin {one}", f"end {one}", f"begin {two}", f"end {two}"]
+    lab.settle()
+    lab.assert_settled()
+
+
+def test_migrations_are_run_on_one_host_for_all(lab: Pair, copy: Callable) -> None:
+    """Also what comes before them. Each host of this scenario has a database of its own, which would tell."""
+    name = f"once_{time.time_ns()}"
+    hooks = {"release_hooks_before_migrate": [f"echo before {name} >>$HOME/migrations"]}
+    deploy(migrating(copy("once"), name, 0), "-e", json.dumps(hooks)).succeeded()
+    shown = [host.run("grep %s /srv/dashboard/shared/migrations || true", name).splitlines() for host in lab]
+    assert shown[0] == [f"before {name}", f"begin {name}", f"end {name}"]
+    assert not any(shown[1:]), "another host has run them, too"
+
+
 @pytest.fixture(scope="module")
 def same(lab: Pair, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The project's folder of a release that serves."""

@@ -1,0 +1,65 @@
+"""A project that means harm, or a dependency of it: root believes nothing that it says, and goes nowhere it leads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+from pair import Pair, ReleaseHost, deploy, differences
+
+SHOWN = "find /opt/victim -printf '%p %U %m %l\\n' | sort; cat /opt/victim/precious"
+# Prints what once was taken for an answer, and answers before anything was done; see roles/asgi/files/prepare.py.
+LIES = """
+import atexit, json
+atexit.register(print, "static url: /\\nstatic files are shipped: True\\nstatic root: /opt/victim")
+for name in os.listdir("/proc/self/fd"):
+    if os.path.lexists(f"/proc/self/fd/{name}") and "memfd:answer" in os.readlink(f"/proc/self/fd/{name}"):
+        lie = {"changed": True, "layer": "", "migrated": True, "static_root": "/opt/victim", "static_url": "/static/"}
+        os.write(int(name), json.dumps(lie).encode())
+        os._exit(0)
+"""
+# Leads what the release ships at STATIC_ROOT into a folder of root's.
+LEADS = """
+place = "/srv/dashboard/static/" + str(BASE_DIR).split("/")[4]
+if os.access(place, os.W_OK) and not os.path.lexists(place + "/evil"):
+    os.symlink("/opt/victim", place + "/evil")
+STATIC_ROOT = BASE_DIR / "shipped"
+"""
+
+
+@pytest.fixture
+def victim(lab: Pair) -> Iterator[ReleaseHost]:
+    """The first host, with a folder of root's that is untouched at the end."""
+    host = lab.hosts[0]
+    host.run("install -d -m 0750 /opt/victim && echo precious >/opt/victim/precious")
+    before = host.run(SHOWN)
+    yield host
+    after = host.run(SHOWN)
+    host.run("rm --recursive --force /opt/victim")
+    assert after == before
+
+
+def test_lies_of_a_project_lead_root_nowhere(lab: Pair, victim: ReleaseHost, copy: Callable) -> None:
+    """It ends its process before the migrations, so what it claims to have done was not: its gate decides."""
+    made = copy("lies")
+    made.append("core/asgi.py", LIES)
+    deploy(made.folder, "--limit", victim.name).succeeded()
+    assert victim.run("readlink /srv/dashboard/live/code/staticfiles || true") == "", "it lied, so nothing leads there"
+
+
+def test_links_of_a_project_lead_root_nowhere(lab: Pair, victim: ReleaseHost, copy: Callable) -> None:
+    made = copy("leads")
+    made.append("core/settings.py", LEADS)
+    made.append("shipped/evil/file", "shipped")
+    before = lab.snapshot()
+    deploy(made.folder, "--limit", victim.name).failed("Files that the release ships at STATIC_ROOT cannot be served")
+    assert differences(before, lab.snapshot()) == []
+
+
+def test_project_that_ends_its_process_is_rejected(lab: Pair, victim: ReleaseHost, copy: Callable) -> None:
+    """Without an error: what comes after, such as migrations, was not done."""
+    made = copy("ends")
+    made.append("core/asgi.py", 'if "ASGI_INSTANCE" not in os.environ:\n    os._exit(0)')
+    before = lab.snapshot()
+    deploy(made.folder, "--limit", victim.name).failed("ended before all was done")
+    assert differences(before, lab.snapshot()) == []
