@@ -48,6 +48,7 @@ if _SHARED not in ansible.module_utils.__path__:
     ansible.module_utils.__path__.append(_SHARED)
 
 from ansible.module_utils import project_requirements  # noqa: E402
+from ansible.module_utils.project_cache import whole_file  # noqa: E402
 from ansible.module_utils.project_git import (  # noqa: E402
     Git,
     Member,
@@ -108,16 +109,13 @@ def member(name: str, path: Path) -> Member:
 
 def pack(members: list[Member], target: Path) -> None:
     """Write an archive, whole or not at all."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    part = target.with_suffix(f".{os.getpid()}.part")
     with (
-        part.open("wb") as raw,
+        whole_file(target) as raw,
         gzip.GzipFile(fileobj=raw, mode="wb", mtime=0, filename="") as packed,
         tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as archive,
     ):
         for info, content in members:
             archive.addfile(info, io.BytesIO(content))
-    part.replace(target)
 
 
 def digest(members: list[Member]) -> str:
@@ -170,11 +168,8 @@ def needs_of(contents: dict[str, bytes], wanted: t.Mapping[str, t.Any], release:
     )
     name = project_requirements.digest(needs, release)
     path = cache / "requirements" / f"{name}.json"
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    part = path.with_suffix(f".{os.getpid()}.part")
-    with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
-        json.dump(vars(needs), file)
-    part.replace(path)
+    with whole_file(path, 0o600, 0o700) as file:
+        file.write(json.dumps(vars(needs)).encode())
     return {
         "requirements_hash": name,
         "requirements": str(path),

@@ -9,6 +9,7 @@ import io
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import tarfile
 import tempfile
@@ -18,6 +19,7 @@ from urllib.parse import unquote
 
 Member = tuple[tarfile.TarInfo, bytes]
 LINK = "160000"  # the mode of a submodule in a tree
+FULL = "No space left on device"
 HINTS = {
     "Permission denied (publickey": "The server takes none of the keys that it was offered: set release_deploy_key to "
     "the text of one that it takes.",
@@ -26,6 +28,7 @@ HINTS = {
     "set release_deploy_key, with which its key is taken down.",
     "could not read Username": "The repository is not public: write release_repository as git@host:path and set "
     "release_deploy_key, or put a token into the address: https://user:token@host/path.",
+    FULL: "Make room there, or let release_cache name another folder.",
     "could not read Password": "Write user and token into the address: https://user:token@host/path.",
 }
 # What a hook of git, from which a deploy may be started, says of its own repository.
@@ -99,7 +102,7 @@ class Git:
             said = (done.stderr.strip() or done.stdout.strip()).decode(errors="replace")
             hint = next((f"\n{hint}" for sign, hint in HINTS.items() if sign in said), "")
             said = re.sub(r"://[^/@\s]+@", "://***@", said)
-            raise SourceError(f"git {arguments[0]} failed: {said}{hint}")
+            raise SourceError(f"git {arguments[0]} failed in {cwd}: {said}{hint}")
         return done.stdout
 
 
@@ -116,8 +119,13 @@ def fetched(git: Git, address: str, version: str, cache: Path) -> tuple[str, Pat
     """Return the commit that a version names, and a bare clone that has it; raise SourceError where there is none."""
     public = re.sub(r"://[^/@\s]+@", "://", address)  # another token makes no other clone
     clone = cache / "git" / hashlib.sha256(public.encode()).hexdigest()[:16]
-    if not (clone / "HEAD").exists():
-        clone.mkdir(parents=True, exist_ok=True)
+    # A disk that was full, or a run that was killed, may have left a part of it.
+    if not all((clone / name).exists() and (clone / name).stat().st_size for name in ("HEAD", "config", "objects")):
+        try:
+            shutil.rmtree(clone, ignore_errors=True)
+            clone.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise SourceError(f"{clone} cannot be made: {error.strerror}. {HINTS[FULL]}") from error
         git.output("init", "--quiet", "--bare", cwd=clone)
     whole = bool(re.fullmatch(r"[0-9a-f]{40}|[0-9a-f]{64}", version))
     if whole and (commit := commit_of(git, clone, version)):

@@ -57,8 +57,11 @@ def kept(folder: Path, digest: str, make: Callable[[], bytes], read: Callable[[b
     with contextlib.suppress(OSError):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         part = path.with_suffix(f".{os.getpid()}")
-        part.write_bytes(made)
-        part.replace(path)
+        try:
+            part.write_bytes(made)
+            part.replace(path)
+        finally:  # on a full disk, nothing of it is left
+            part.unlink(missing_ok=True)
     return read(made)
 
 

@@ -8,6 +8,7 @@ import http.server
 import importlib.util
 import json
 import os
+import resource
 import subprocess
 import tarfile
 import threading
@@ -55,6 +56,50 @@ def project(tmp_path: Path) -> Path:
     (folder / "backend" / "requirements" / "production.txt").write_text("-r base.txt\ngunicorn\n")
     (folder / "link").symlink_to("backend/manage.py")
     return folder
+
+
+@pytest.fixture
+def full() -> Iterator[Any]:
+    """Return a function after which no file may grow beyond some bytes, as on a disk that is full."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    yield lambda size: resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_full_disk_is_told_with_the_path_and_leaves_nothing(tmp_path: Path, full: Any) -> None:
+    members, archive = [(tarfile.TarInfo("film"), os.urandom(100_000))], tmp_path / "releases" / "a.tar.gz"
+    members[0][0].size = 100_000
+    wanted = {"backend": ".", "requirements": [], "packages": ["x" * 9000], "constraints": [], "python": ""}
+    full(4096)
+    with pytest.raises(OSError, match="cannot be written") as packed:
+        release_archive.pack(members, archive)
+    with pytest.raises(OSError, match="cannot be written") as needed:
+        release_archive.needs_of({}, wanted, "0123456789ab", tmp_path)
+    full(10**9)
+    assert str(archive) in str(packed.value) and str(tmp_path / "requirements") in str(needed.value)
+    assert all("release_cache" in str(error.value) for error in (packed, needed))
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()], "a part of it is left"
+    release_archive.pack(members, archive)
+    assert archive.exists()
+
+
+def test_full_disk_is_told_of_a_clone(pack: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And what git left of it is made whole by the next run."""
+    (tmp_path / "bin").mkdir()
+    fake = "#!/bin/sh\n: >HEAD\necho 'error: could not write config file: No space left on device' >&2\nexit 128\n"
+    (tmp_path / "bin" / "git").write_text(fake)
+    (tmp_path / "bin" / "git").chmod(0o755)
+    source = tmp_path / "source"
+    source.mkdir()
+    with monkeypatch.context() as patch:
+        patch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
+        told = pack(repository=str(source), version="HEAD")["msg"]
+    assert f"failed in {tmp_path / 'cache' / 'git'}/" in told and "release_cache" in told
+    git(source, "init", "--quiet")
+    (source / "manage.py").touch()
+    git(source, "add", "--all")
+    git(source, "-c", "user.name=t", "-c", "user.email=t@example.org", "commit", "--quiet", "-m", "first")
+    assert not pack(repository=str(source), version="HEAD").get("failed")
 
 
 def git(folder: Path, *arguments: str) -> None:
