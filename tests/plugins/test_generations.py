@@ -37,6 +37,9 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+tool_state = sys.modules["managers"].State
+
+
 class Recorder:
     """A service manager that only remembers what it was told."""
 
@@ -54,6 +57,10 @@ class Recorder:
             return lambda what: {each["unit"] for each in what}  # as if none brought its own
         if name == "remove_shared":
             return lambda what: self.told.append((name, sorted(what))) or sorted(what)
+        if name == "kinds":
+            return lambda what: ["dashboard-daphne"]
+        if name == "states":
+            return lambda groups: [tool_state(0, 0) for group in groups for _ in group["instances"]]
         return lambda what: self.told.append(
             (name, [each["unit"] if isinstance(each, dict) else each for each in what])
         )
@@ -282,6 +289,78 @@ def test_history_is_told_newest_first_without_a_line_that_was_cut(home: Path) ->
     with (home / "history.jsonl").open("a") as file:
         file.write('{"what": "dep')
     assert [event["version"] for event in tool.history(3)] == ["v6", "v5", "v4"]
+
+
+HALF = {
+    "empty": "",
+    "half": '{"generation": "rel',
+    "a list": "[]",
+    "of another": '{"generation": "x"}',
+    "binary": "\0\1",
+}
+
+
+@pytest.mark.parametrize("text", HALF.values(), ids=HALF)
+@pytest.mark.parametrize("serves", [True, False], ids=["serves", "kept"])
+def test_generation_that_cannot_be_read_is_told_and_others_go_on(
+    home: Path, monkeypatch: pytest.MonkeyPatch, text: str, serves: bool
+) -> None:
+    """As a full disk or a crash leaves it. Whatever it needs is kept, and it is removed by the command that is told."""
+    for number in (0, 1):
+        make(home, f"release{number}", "aaaaaa", f"v{number}")
+        code = home / "releases" / f"release{number}" / "backend"
+        (home / "generations" / f"release{number}-aaaaaa" / "code").symlink_to(code)
+    (home / "live").symlink_to(f"generations/release{0 if serves else 1}-aaaaaa")
+    (home / "generations" / "release0-aaaaaa" / "generation.json").write_text(text)
+    monkeypatch.setattr(tool, "UPSTREAM", home / "none")
+    monkeypatch.setattr(Recorder, "begun", lambda self, names: set(), raising=False)
+    rows = tool.overview()
+    assert [row["state"] for row in rows] == ["new" if serves else "live", "broken"]
+    assert rows[1]["serves"] == serves and rows[1]["running"] == 1, "a rejected release does not stop it"
+    told = tool.table(rows, tool.history(5))
+    assert str(home / "generations" / "release0-aaaaaa" / "generation.json") in told and "cannot be read" in told
+    assert ("dashboard-generations discard release0-aaaaaa" in told) != serves
+    gone = tool.tidy(3, 3)
+    assert gone == (
+        ["generation release1-aaaaaa", "releases/release1", "static/release1", "venvs/v1"] if serves else []
+    )
+    assert {"release0"} <= left(home, "releases") and {"v0"} <= left(home, "venvs")
+    with pytest.raises(tool.Refused, match="cannot be read"):
+        tool.start("release0-aaaaaa")
+    if serves:
+        with pytest.raises(tool.Refused, match="deploy it again"):
+            tool.discard("release0-aaaaaa")
+        return
+    tool.discard("release0-aaaaaa")
+    assert Recorder.told[-1] == ("stop", ["dashboard-daphne"])
+    assert left(home, "generations") == {"release1-aaaaaa"} and left(home, "instances") == {"release1-aaaaaa-1"}
+    assert {"releases/release0", "static/release0", "venvs/v0"} <= set(tool.tidy(3, 3))
+
+
+def test_switch_from_a_generation_that_cannot_be_read_comes_to_its_end(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number in (0, 1):
+        make(home, f"release{number}", "aaaaaa")
+    monkeypatch.setattr(tool, "ETC", home / "etc")
+    (home / "etc" / "dashboard").mkdir(parents=True)
+    (home / "live").symlink_to("generations/release0-aaaaaa")
+    (home / "generations" / "release0-aaaaaa" / "generation.json").write_text("{")
+    tool.serve("release1-aaaaaa", 5, 1, [])
+    assert tool.live() == "release1-aaaaaa" and "does not drain" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("bad", ['{"at": "2026', "7", "null", '{"what": "deploy"}', "\xff\xfe"])
+def test_line_of_history_that_cannot_be_read_is_told_with_its_way_on(home: Path, bad: str) -> None:
+    """And the next line is not written into it."""
+    good = {"at": "2026-11-29 02:00:00", "what": "deploy", "generation": "release0-aaaaaa", "result": "serves"}
+    (home / "history.jsonl").write_bytes(f"{json.dumps(good)}\n{bad}".encode("latin-1"))
+    tool.note(json.dumps({**good, "who": "bob"}))
+    assert [event.get("who") for event in tool.history(5)] == ["bob", None]
+    told = tool.table([], tool.history(5)).splitlines()[-1]
+    assert "line 2 cannot be read" in told
+    subprocess.run(["sh", "-c", told.partition("read: ")[2]], check=True)
+    assert tool.history_fault() == "" and len((home / "history.jsonl").read_text().splitlines()) == 2
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(5, "5s"), (65, "1m 5s"), (3700, "1h 1m"), (90000, "1d 1h")])

@@ -4,7 +4,7 @@
     generations list [--json]                   what serves, drains or is kept, with sockets, memory and age
     generations unsteady [--since S] [--json] [GENERATION]
                                                 processes that do not run or keep dying, with their last lines; with
-                                                S, all that have ended in so many seconds. Exit code 4 where one is
+                                                S, all that have ended in so many seconds. Exit code 5 where one is
     generations start GENERATION                have its processes run, for this boot and the next
     generations work GENERATION                 have its workers run, beside those of the one that serves
     generations serve GENERATION SECONDS SPREAD note that it serves, retire the one that did, and renew the workers
@@ -12,6 +12,7 @@
     generations drain GENERATION SECONDS SPREAD wait for its sockets to end, close what is left, stop its processes
     generations stop GENERATION                 stop its processes now
     generations protect                         close the environments of all generations to others
+    generations discard GENERATION              end and remove one, also where its generation.json cannot be read
     generations tidy KEEP DRAINING [JSON]       write a line of history, remove what no kept generation needs, end the
                                                 oldest that drain too many
     generations close SPREAD [SOCKET...]        close the connections on the sockets of all generations, or on these
@@ -60,8 +61,11 @@ LAST_LINES = 10  # of a process that is unsteady
 SETTLE = 3.0  # seconds in which requests that nginx had accepted before a switch still reach the old processes
 MOMENT = "%Y-%m-%d %H:%M:%S"  # in UTC; sorts as it is
 DONE = "serves"  # the result of a run that switched and did all that follows
+ESSENTIAL = ("generation", "release", "version", "manager", "user", "unit", "instances", "sockets")
 # What changes something here: never beside what a killed run has left at work.
-CHANGES = ("start", "work", "stop", "serve", "retire", "protect", "tidy", "remove", "prepare", "run")
+CHANGES = (
+    "start", "work", "stop", "discard", "serve", "retire", "protect", "tidy", "remove", "prepare", "run",
+)  # fmt: skip
 PIDFD_GETFD = 438  # the system call's number, the same on every architecture since Linux 5.6
 
 
@@ -69,20 +73,54 @@ PIDFD_GETFD = 438  # the system call's number, the same on every architecture si
 
 
 def generations() -> dict[str, dict[str, Any]]:
-    """Return what each generation on the disk says of itself, by name."""
+    """Return what each generation on the disk says of itself, by name; those that cannot be read are left out."""
     found = {}
     for path in (HOME / "generations").glob("*/generation.json"):
-        with contextlib.suppress(FileNotFoundError):  # a deploy removes it just now
-            found[path.parent.name] = json.loads(path.read_text())
+        with contextlib.suppress(Refused):  # a deploy removes it just now, or it is among the broken
+            found[path.parent.name] = describe(path.parent.name)
     return found
 
 
 def describe(generation: str) -> dict[str, Any]:
-    """Return what a generation says of itself; raise Refused where there is none."""
+    """Return what a generation says of itself; raise Refused where there is none, or it cannot be read."""
+    path = HOME / "generations" / generation / "generation.json"
     try:
-        return json.loads((HOME / "generations" / generation / "generation.json").read_text())
+        described = json.loads(path.read_bytes())
+        if missing := [name for name in ESSENTIAL if name not in described]:
+            raise ValueError(f"it has no {missing[0]}")
+        if described["manager"] not in MANAGERS:
+            raise ValueError(f"there is no manager {described['manager']}")
     except FileNotFoundError:
         raise Refused(f"{APP} has no generation {generation} here") from None
+    except (OSError, ValueError, TypeError) as error:  # as a full disk or a crash of the host may leave it
+        way = "deploying it again writes it anew" if generation == live() else f"{APP}-generations discard {generation}"
+        raise Refused(f"{path} cannot be read ({error}): {way}") from None
+    return described
+
+
+def broken() -> list[dict[str, Any]]:
+    """Return rows of generations that cannot be read: with what is known all the same, and the way on as `fault`."""
+    rows = []
+    for folder in sorted((HOME / "generations").glob("*")):
+        name, serves = folder.name, folder.name == live()
+        if not (folder / "generation.json").exists() and not serves:
+            continue  # a deploy has begun with it just now
+        try:
+            describe(name)
+        except Refused as refusal:
+            links = [link.name for link in (HOME / "instances").glob(f"{name}-*")]
+            code = folder / "code"
+            inside = code.is_symlink() and code.readlink().is_relative_to(HOME / "releases")
+            release = code.readlink().relative_to(HOME / "releases").parts[0] if inside else name.rpartition("-")[0]
+            rows.append(
+                {
+                    **dict.fromkeys(("unit", "manager", "server", "version"), ""), "generation": name, "user": APP,
+                    "release": release, "state": "broken", "fault": str(refusal), "serves": serves,
+                    "instances": links, "sockets": [], "pids": [], "served": served(name), "told": True,
+                    "running": len(links), "working": 0, "expected": 0, "connections": 0, "memory": 0, "deadline": 0.0,
+                }
+            )  # fmt: skip
+    return rows
 
 
 def live() -> str:
@@ -209,7 +247,7 @@ def overview() -> list[dict[str, Any]]:
                 "installed": name != serving or manager(described).installed([*servers, *helpers]),
             }
         )  # fmt: skip
-    return sorted(rows, key=lambda row: (row["state"] != "live", -row["served"]))
+    return sorted(rows, key=lambda row: (row["state"] != "live", -row["served"])) + broken()
 
 
 def exposed(described: dict[str, Any]) -> bool:
@@ -279,20 +317,40 @@ def span(seconds: float) -> str:
 def history(number: int) -> list[dict[str, Any]]:
     """Return the last lines of history, the newest first; a line that was cut off is left out."""
     found: list[dict[str, Any]] = []
-    for line in reversed(HISTORY.read_text().splitlines() if HISTORY.exists() else []):
-        try:
-            found.append(json.loads(line))
-        except ValueError:
-            continue
+    for line in reversed(HISTORY.read_text(errors="replace").splitlines() if HISTORY.exists() else []):
+        if event := event_of(line):
+            found.append(event)
         if len(found) == number:
             break
     return found
+
+
+def event_of(line: str) -> dict[str, Any]:
+    """Return the event that a line of history tells; nothing where it cannot be read."""
+    try:
+        event = json.loads(line)
+    except ValueError:
+        return {}
+    return event if isinstance(event, dict) and {"at", "what"} <= event.keys() else {}
+
+
+def history_fault() -> str:
+    """Return which lines of history cannot be read, and the command that removes them; mostly nothing."""
+    lines = HISTORY.read_text(errors="replace").split("\n")[:-1] if HISTORY.exists() else []
+    bad = [number for number, line in enumerate(lines, 1) if not event_of(line)]
+    if not bad:
+        return ""
+    which = f"line {', '.join(map(str, bad[:5]))}" + (f" and {len(bad) - 5} more" if len(bad) > 5 else "")
+    return f"{HISTORY}: {which} cannot be read: sed -i '{';'.join(f'{number}d' for number in bad)}' {HISTORY}"
 
 
 def table(rows: list[dict[str, Any]], events: list[dict[str, Any]]) -> str:
     """Return generations and history for a person."""
     lines = [f"{'GENERATION':<21}{'VERSION':<16}{'STATE':<10}{'SERVED':<10}{'PROCESSES':<11}{'SOCKETS':<9}MEMORY"]
     for row in rows:
+        if "fault" in row:
+            lines.append(f"{row['generation']:<37}broken    {row['fault']}")
+            continue
         age = ago(row["served"]) if row["served"] else "never"
         memory = f"{row['memory'] / 2**20:.0f} MB" if row["memory"] else "-"
         shown = f"{row['running']}/{len(row['instances'])}"
@@ -309,7 +367,7 @@ def table(rows: list[dict[str, Any]], events: list[dict[str, Any]]) -> str:
             f"{event['at']}  {event['what']:<10}{event.get('version', '')} ({event.get('generation', '')}) "
             f"by {event.get('who', '?')}: {event.get('result', '')}"
         )
-    return "\n".join(lines)
+    return "\n".join([*lines, *filter(None, [history_fault()])])
 
 
 def logs(generation: str, lines: int, follow: bool, plain: bool) -> None:
@@ -387,7 +445,10 @@ def serve(generation: str, seconds: float, spread: float, command: list[str]) ->
     link(HOME / "live", f"generations/{generation}")
     work(describe(generation))
     if before not in ("", generation):
-        retire(before, seconds, spread, command)
+        try:
+            retire(before, seconds, spread, command)
+        except Refused as refusal:  # it cannot be read, so nobody knows what to drain: it runs on until it is discarded
+            print(f"{before} does not drain: {refusal}", file=sys.stderr)
 
 
 def retire(generation: str, seconds: float, spread: float, command: list[str]) -> None:
@@ -556,7 +617,7 @@ def tidy(keep: int, limit: int) -> list[str]:
         stop(row)
         gone.append(f"drain of {row['generation']}")
     kept = [row for row in rows if row["state"] == "kept" or row in ended][:keep]
-    needed = [row for row in rows if row["state"] in ("live", "switching", "left")] + draining + kept
+    needed = [row for row in rows if row["state"] in ("live", "switching", "left", "broken")] + draining + kept
     for row in rows:
         if row not in needed:
             if row["connections"]:  # of a run that was killed just after its switch
@@ -567,9 +628,10 @@ def tidy(keep: int, limit: int) -> list[str]:
             gone.append(f"generation {row['generation']}")
     for kind, manage in MANAGERS.items():
         manage(APP, HOME).clean([drain_name(row["generation"]) for row in rows if row["manager"] == kind])
-        used = manage(APP, HOME).shared(groups(needed, kind))
-        unused = {group["unit"] for group in groups(rows, kind)} - used
-        gone += [f"unit {unit}" for unit in manage(APP, HOME).remove_shared(unused)]
+        if not any(row["state"] == "broken" for row in rows):  # it may need a unit that is shared, and cannot say so
+            used = manage(APP, HOME).shared(groups(needed, kind))
+            unused = {group["unit"] for group in groups(rows, kind)} - used
+            gone += [f"unit {unit}" for unit in manage(APP, HOME).remove_shared(unused)]
     # A generation whose drain was ended by a reboot is kept, and its processes are not.
     names = {row["generation"] for row in needed if row["state"] != "kept"}
     for link in (HOME / "instances").iterdir():
@@ -580,7 +642,7 @@ def tidy(keep: int, limit: int) -> list[str]:
     in_use = {
         "releases": {row["release"] for row in needed},
         "static": {row["release"] for row in needed},
-        "venvs": {(HOME / "generations" / row["generation"] / "venv").readlink().name for row in needed},
+        "venvs": {link.readlink().name for row in needed if (link := home_of(row) / "venv").is_symlink()},
     }
     for folder, used in in_use.items():
         for entry in (HOME / folder).iterdir():
@@ -588,6 +650,29 @@ def tidy(keep: int, limit: int) -> list[str]:
                 shutil.rmtree(entry)
                 gone.append(f"{folder}/{entry.name}")
     return gone
+
+
+def home_of(described: dict[str, Any]) -> Path:
+    """Return the folder of a generation."""
+    return HOME / "generations" / described["generation"]
+
+
+def discard(generation: str) -> None:
+    """End what runs of a generation, and remove it: also where what it says of itself cannot be read."""
+    folder = HOME / "generations" / generation
+    if not generation or not folder.is_dir():
+        raise Refused(f"{APP} has no generation {generation} here")
+    if generation == live():
+        raise Refused(f"{generation} serves: deploy it again, which writes its files anew, or go back to another one")
+    instances = [link.name for link in (HOME / "instances").glob(f"{generation}-*")]
+    for manage in MANAGERS.values():
+        tool = manage(APP, HOME)
+        tool.end(drain_name(generation))
+        tool.stop([{"unit": unit, "generation": generation, "instances": instances} for unit in tool.kinds(generation)])
+    for name in instances:
+        (HOME / "instances" / name).unlink(missing_ok=True)
+    shutil.rmtree(folder)
+    print(f"{generation} is gone; what only it needed goes with the next deploy")
 
 
 def remove(spread: float, dry: bool) -> list[str]:
@@ -669,13 +754,18 @@ def owner(path: Path) -> int:
 def note(event: str) -> None:
     """Append an event to the history, with the time; one line each."""
     at = time.strftime(MOMENT, time.gmtime())
-    with HISTORY.open("a") as file:
-        file.write(json.dumps({"at": at, **json.loads(event)}) + "\n")
+    with HISTORY.open("a+b") as file:
+        file.seek(max(0, file.seek(0, os.SEEK_END) - 1))
+        cut = file.read(1) not in (b"", b"\n")  # a line that was cut off must not take this one with it
+        line = json.dumps({"at": at, **json.loads(event)})
+        file.write((b"\n" if cut else b"") + line.encode() + b"\n")
 
 
 def judge(generation: str, since: float | None, as_json: bool) -> int:
     """Print which processes of a generation are unsteady; return the exit code."""
     row = next((row for row in overview() if row["generation"] == generation), None)
+    if row and "fault" in row:
+        raise Refused(row["fault"])
     if row is None:
         raise Refused(f"{APP} has no generation {generation} here" if generation else f"{APP} serves nothing here")
     found = unsteady(row, since)
@@ -685,7 +775,7 @@ def judge(generation: str, since: float | None, as_json: bool) -> int:
         for one in found:
             print("\n".join([f"{one['what']}. Its last lines:", *(f"    {line}" for line in one["log"] or ["(none)"])]))
         print("\n".join(one["what"] for one in found), end="\n" if found else "", file=sys.stderr)
-    return 4 if found else 0
+    return 5 if found else 0
 
 
 def main() -> int:
@@ -693,7 +783,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("list").add_argument("--json", action="store_true")
-    for name in ("start", "stop", "work"):
+    for name in ("start", "stop", "work", "discard"):
         commands.add_parser(name).add_argument("generation")
     commands.add_parser("protect")
     judging = commands.add_parser("unsteady")
@@ -750,6 +840,8 @@ def main() -> int:
             work(describe(arguments.generation))
         elif arguments.command == "stop":
             stop(describe(arguments.generation))
+        elif arguments.command == "discard":
+            discard(arguments.generation)
         elif arguments.command == "tidy":
             if arguments.event:
                 note(arguments.event)

@@ -206,6 +206,11 @@ class Systemd:
     def remove_logs(self, groups: list[Group]) -> None:
         """Remove the logs of processes that nobody will ask for any more; the journal does so itself."""
 
+    def kinds(self, generation: str) -> list[str]:
+        """Return the units that a generation may have, where nothing else tells."""
+        files = [*self.UNITS.glob(f"{self.app}-*@{generation}-*.service"), *self.UNITS.glob(f"{self.app}-*@.service")]
+        return sorted({path.name.split("@")[0] for path in files})
+
     def log_command(self, units: list[str], generation: str, lines: int, follow: bool, plain: bool) -> list[str]:
         """Return the command that shows the last lines that some kinds of processes of a generation ("*": any) said."""
         patterns = [*(f"{unit}@{generation}-*" for unit in units), f"{self.app}-drain-{generation}"]
@@ -387,6 +392,11 @@ class Supervisor:
         ended = {path.stem for path in self.FLEETING.glob(f"{self.app}-drain-*.conf")} & set(names)
         for name in ended - self.begun(list(ended)):
             self.end(name)
+
+    def kinds(self, generation: str) -> list[str]:
+        """Return the programs that a generation has, where nothing else tells."""
+        files = [path for folder in (self.LASTING, self.FLEETING) for path in folder.glob(f"{self.app}-*@*.conf")]
+        return sorted({path.stem.split("@")[0] for path in files if path.stem.endswith(f"@{generation}")})
 
     def log_command(self, units: list[str], generation: str, lines: int, follow: bool, plain: bool) -> list[str]:
         """Return the command that shows the last lines that some kinds of processes of a generation ("*": any) said."""
