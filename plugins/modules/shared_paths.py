@@ -50,12 +50,15 @@ notices:
   returned: always
 """
 
-import filecmp
 import grp
+import json
 import os
 import pwd
 import shutil
+import stat
 import subprocess
+from collections.abc import Callable
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -145,18 +148,22 @@ class SharedPath:
 
     def as_user(self, *words: str | Path, check: bool = True) -> int:
         """Run a command as the shared folder's user, whose links must not lead root anywhere; return its status."""
-        account = pwd.getpwnam(self.user)
-        groups = [group.gr_gid for group in grp.getgrall() if self.user in group.gr_mem]
-        identity: dict[str, Any] = (
-            {} if account.pw_uid == os.geteuid()
-            else {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": groups}
-        )  # fmt: skip
         done = subprocess.run(
-            [str(word) for word in words], cwd="/", umask=0o027, capture_output=True, text=True, check=False, **identity
-        )
+            [str(word) for word in words], cwd="/", umask=0o027, capture_output=True, text=True, check=False,
+            **self.identity,
+        )  # fmt: skip
         if check and done.returncode:
             raise PathError(f"{self.name} cannot be shared: {done.stderr.strip()}")
         return done.returncode
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """The shared folder's user, as subprocess takes it; nothing where that is who calls."""
+        account = pwd.getpwnam(self.user)
+        if account.pw_uid == os.geteuid():
+            return {}
+        groups = [group.gr_gid for group in grp.getgrall() if self.user in group.gr_mem]
+        return {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": groups}
 
     def clear(self, gone: Path) -> None:
         """Take away what the release ships: for good where the shared one has all of it, else to a name beside it."""
@@ -168,7 +175,14 @@ class SharedPath:
             self.here.rename(self.aside)
 
     def lacking(self, shipped: Path) -> list[str]:
-        """Return which shipped files the shared path has not, or has with another content."""
+        """Return which shipped files the shared path has not, or has with another content.
+
+        The user looks: root would open whatever a link or a pipe there leads to.
+        """
+        return in_process_of(self.identity, lambda: self._lacking(shipped))
+
+    def _lacking(self, shipped: Path) -> list[str]:
+        """Do what `lacking` says, as whoever calls."""
         if not shipped.is_dir():
             return [] if alike(shipped, self.there) else [self.name]
         names = [Path(folder, name).relative_to(shipped) for folder, _, files in os.walk(shipped) for name in files]
@@ -187,9 +201,40 @@ class SharedPath:
         return f"The release ships another {self.name} than the one that releases share. {kept}{which}."
 
 
+def in_process_of(identity: dict[str, Any], look: Callable[[], list[str]]) -> list[str]:
+    """Return what a function returns in a process of a user; raise PathError where it comes to no end."""
+    if not identity:
+        return look()
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            os.setgroups(identity["extra_groups"])
+            os.setgid(identity["group"])
+            os.setuid(identity["user"])
+            with os.fdopen(writing, "w") as answer:
+                json.dump(look(), answer)
+            os._exit(0)
+        finally:
+            os._exit(1)
+    os.close(writing)
+    with os.fdopen(reading) as answer:
+        text = answer.read()
+    if os.waitpid(child, 0)[1]:
+        raise PathError("what the release ships cannot be compared with what is shared")
+    return [str(name) for name in json.loads(text)]
+
+
 def alike(one: Path, other: Path) -> bool:
-    """Whether two files have the same content."""
-    return one.is_file() and other.is_file() and filecmp.cmp(one, other, shallow=False)
+    """Whether two files can be seen to have the same content. A pipe in place of a shared one is not waited for."""
+    try:
+        with open(one, "rb") as first, open(os.open(other, os.O_RDONLY | os.O_NONBLOCK), "rb") as second:
+            if not all(stat.S_ISREG(os.fstat(file.fileno()).st_mode) for file in (first, second)):
+                return False
+            chunks = zip_longest(*(iter(lambda file=file: file.read(1 << 20), b"") for file in (first, second)))
+            return all(left == right for left, right in chunks)
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError):
+        return False
 
 
 def remove(path: Path) -> None:

@@ -7,8 +7,10 @@ import getpass
 import importlib.util
 import json
 import os
+import shutil
 import sqlite3
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -182,6 +184,30 @@ def test_link_of_an_operator_is_followed(share: Share, tmp_path: Path) -> None:
     share("a", "media/", ships={"media/x": "x"})
     assert not list((tmp_path / "disk").iterdir())
     assert (tmp_path / "a" / "media.shipped" / "x").exists()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+@pytest.mark.parametrize("kind", ["closed to the user", "pipe", "another", "the same"])
+def test_what_is_shared_is_looked_at_as_its_user(tmp_path: Path, kind: str) -> None:
+    """A link or a pipe that the project has put there would have root read what it may not, or wait for ever."""
+    tmp_path = Path(tempfile.mkdtemp())  # one that the other user reaches
+    tmp_path.chmod(0o755)
+    (tmp_path / "code").mkdir()
+    (tmp_path / "shared").mkdir()
+    write(tmp_path / "code" / "file", "secret")
+    write(tmp_path / "secret", "secret")
+    (tmp_path / "secret").chmod(0o600 if kind == "closed to the user" else 0o644)
+    there = tmp_path / "shared" / "file"
+    if kind == "pipe":
+        os.mkfifo(there)
+        there.chmod(0o666)
+    elif kind == "another":
+        there.write_text("SECRET")
+    else:
+        there.symlink_to(tmp_path / "secret")
+    path = shared_paths.SharedPath(tmp_path / "code", tmp_path / "shared", "file", "nobody")
+    assert path.lacking(path.here) == ([] if kind == "the same" else ["file"])
+    shutil.rmtree(tmp_path)
 
 
 def test_check_mode_tells_and_makes_nothing(share: Share, tmp_path: Path) -> None:
