@@ -17,6 +17,7 @@ import uuid
 from pathlib import Path
 
 import ansible.module_utils
+from ansible.errors import AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
 
 # ansible.cfg's module_utils is searched for modules only; an action runs in the controller's own Python.
@@ -125,7 +126,10 @@ class ActionModule(ActionBase):
             "run": str(uuid.uuid4()), "who": args.get("who", ""), "controller": controller(),
             "controller_name": platform.node(), "run_pid": parent, "run_started": started(parent),
         }  # fmt: skip
-        answer = module(record=record)
+        try:
+            answer = module(record=record)
+        except AnsibleConnectionFailure as error:  # as unreachable, it would end the run without a word of the way on
+            return {"failed": True, "msg": str(error)}
         if "held" in answer and is_dead(answer):
             answer = module(record=record, dead=name_of(answer["held"]))
         if answer.get("failed") or answer.get("unreachable"):

@@ -55,7 +55,10 @@ while "ASGI_INSTANCE" in os.environ and not os.path.exists("{GO}"):
 
 
 def test_second_deploy_at_once_is_told_who_holds_the_lock(lab: Pair, copy: Callable, clients: Callable) -> None:
-    """The first goes on as if there had been no other, also on hosts that do not hold the lock."""
+    """The first goes on as if there had been no other, also on hosts that do not hold the lock.
+
+    The second is for the last host alone: it could migrate the same database from there.
+    """
     lab.settle()
     before, slow = lab.live(), copy("slow")
     slow.append("core/asgi.py", SLOW)
@@ -65,7 +68,8 @@ def test_second_deploy_at_once_is_told_who_holds_the_lock(lab: Pair, copy: Calla
     first = deploy(slow.folder, "-e", "release_who=first@desk", "-e", "asgi_start_seconds=150", drain=180)
     first.until("Each process answers HTTP and completes a handshake")
     since = time.strftime("since %Y-%m-%d", time.gmtime())
-    deploy(copy("other").folder, drain=180).failed("Nothing was changed: another deploy", "first@desk", since)
+    told = ("Nothing was changed: another deploy", "first@desk", since, "dashboard-generations unlock --force")
+    deploy(copy("other").folder, "--limit", lab.hosts[-1].name, drain=180).failed(*told)
     for host in lab:
         assert "new" in host.states().values(), f"the second deploy took the first one's generation from {host.name}"
         host.run("touch %s", GO)
@@ -74,6 +78,13 @@ def test_second_deploy_at_once_is_told_who_holds_the_lock(lab: Pair, copy: Calla
     assert lab.live() != before
     lab.settle()
     lab.assert_settled()
+
+
+def test_host_that_keeps_the_lock_is_told_when_it_is_gone(lab: Pair, copy: Callable) -> None:
+    before = lab.snapshot()
+    gone = ("-e", "asgi_lock_host=gone.invalid", "--limit", lab.hosts[-1].name)
+    deploy(copy("gone").folder, *gone).failed("is on gone.invalid", f"-e asgi_lock_host={lab.hosts[-1].name}")
+    assert lab.snapshot() == before
 
 
 MIGRATION = """
