@@ -444,3 +444,33 @@ def test_names_of_hosts_are_looked_at_before_anything_is_done(
 def test_daemons_run_on_for_others(evaluate: Render, found: list[str], stopped: list[str]) -> None:
     known = {"__remove_others": {"stdout": "\n".join(found)}, "_preflight_host": {"manager": "supervisor"}}
     assert evaluate("_remove_shared", **known) == str(stopped)
+
+
+def rejected(render: Render, failure: dict[str, Any], log: str = "") -> str:
+    """What is told of a release that a failure has rejected."""
+    return render("asgi/rejected.j2", ansible_failed_result=failure, ansible_failed_task={"name": "A task succeeds"},
+                  __asgi_log={"stdout": log, "stdout_lines": log.splitlines()})  # fmt: skip
+
+
+def test_rejection_tells_the_failure_the_log_and_what_changes_it(render: Render) -> None:
+    """The reason may be above the last lines that are shown, or in the log alone; systemd's lines are no reason."""
+    above = {"msg": "non-zero return code", "stderr": "ModuleNotFoundError: No module named 'yaml'\n" + "line\n" * 40}
+    told = rejected(render, above)
+    assert told.startswith("Release v1 (0123456789ab) was rejected on host; nothing was switched")
+    assert "At: A task succeeds\nnon-zero return code\n" in told and told.count("line\n") == 15
+    assert "log" not in told.partition("What changes it:")[0]
+    assert (
+        "What changes it:\n  Nothing that was installed brings the module yaml. Write release_packages: [PyYAML]"
+        in told
+    )
+    items = {"results": [{"item": "a", "failed": False}, {"item": "b", "failed": True, "msg": "it broke"}]}
+    told = rejected(
+        render, items, "Started x.\nValueError: No application configured for scope type 'http'\nStopped x."
+    )
+    assert "it broke\nOf: b" in told and "Started" not in told
+    assert "processes:\nValueError: No application" in told and told.rstrip().endswith(
+        "asgi_wsgi_application: core.wsgi:application"
+    )
+    silent = rejected(render, {"msg": "it hangs before it listens"}, "Started x.")
+    assert "logged nothing. They were given 60 s (asgi_start_seconds)" in silent
+    assert "What changes it" not in rejected(render, {"msg": "nobody knows this one"})

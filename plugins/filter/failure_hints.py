@@ -1,0 +1,57 @@
+"""What to change in the inventory after a failure, for messages: variables by name, with what to write."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import ansible.module_utils
+
+# ansible.cfg's module_utils is searched for modules only; a filter runs in the controller's own Python.
+_SHARED = str(Path(__file__).resolve().parents[1] / "module_utils")
+if _SHARED not in ansible.module_utils.__path__:
+    ansible.module_utils.__path__.append(_SHARED)
+
+from ansible.module_utils import failure_hints  # noqa: E402
+
+DOCUMENTATION = """
+name: failure_hints
+author: ansible-channels-stack
+short_description: What to change in the inventory after a failure
+description:
+  - Tells by the text of a failure and by the last log lines which variables would change it, and what to write.
+  - C(install_hints) does so of what uv said.
+positional: log, given
+options:
+  _input: {description: Text of the failure., type: str, required: true}
+  log: {description: The last log lines of the processes., type: str}
+  given: {description: 'Values of variables by their names, and C(python), the version of the host''s own.', type: dict}
+"""
+
+EXAMPLES = """
+- ansible.builtin.fail:
+    msg: "{{ result.stderr }}\n{{ result.stderr | failure_hints(log.stdout, {'release_app': release_app}) }}"
+"""
+
+RETURN = """
+_value: {description: Lines for a person; empty where nothing is known., type: str}
+"""
+
+
+class FilterModule:
+    """The filters."""
+
+    def filters(self) -> dict[str, Callable[..., str]]:
+        """Return them by their names."""
+        return {"install_hints": install_hints, "failure_hints": run_hints}
+
+
+def install_hints(said: Any, given: Mapping[str, Any] | None = None) -> str:
+    """Lines that say what to change when uv said this."""
+    return failure_hints.told(failure_hints.install_hints(str(said), given))
+
+
+def run_hints(failure: Any, log: Any = "", given: Mapping[str, Any] | None = None) -> str:
+    """Lines that say what to change when a release was rejected with this failure, and its processes logged this."""
+    return failure_hints.told(failure_hints.run_hints(str(failure), str(log), given))
