@@ -208,7 +208,7 @@ def websockets_only(matches: Matches, given: Given) -> str:
     package = str(given.get("asgi_application") or "").partition(":")[0].rpartition(".")[0]
     wsgi = f"{package}.wsgi:application" if package else "wsgi:application"
     return (
-        "The ASGI application takes WebSockets only (it has no \"http\"). Have gunicorn answer plain HTTP: asgi_http: "
+        'The ASGI application takes WebSockets only (it has no "http"). Have gunicorn answer plain HTTP: asgi_http: '
         f"wsgi, and asgi_wsgi_application: {wsgi}"
     )
 

@@ -135,8 +135,17 @@ options:
       - How long to try again, in seconds, for a process that is starting. V(0) is one try.
       - A handshake that is refused with the same 4xx for three seconds is not tried any longer. What starts answers so
         for a moment at most, and what it says then it will say for good.
+      - A 500 that comes again and again from the same process is not waited for either, where O(log_command) shows
+        another reason than something that is still to come.
     type: float
     default: 0
+  log_command:
+    description:
+      - Command on the host that prints the last log lines of what is tried, to tell an error that stays from one that
+        passes, such as a database that is starting.
+    type: list
+    elements: str
+    default: []
   delay:
     description:
       - Seconds between two tries.
@@ -273,7 +282,10 @@ handshakes:
 """
 
 import re
+import socket
 import ssl
+import struct
+import subprocess
 import time
 import urllib.parse
 from collections.abc import Callable, Iterable, Mapping
@@ -304,6 +316,22 @@ from ansible.module_utils.channels_websocket import (
 SETTLE_SECONDS = 0.1
 REFUSALS = frozenset({400, 401, 403, 404, 405, 410, 426})  # of an application that is there, and has looked at it
 REFUSED_SECONDS = 3
+REFUSING_CODES = frozenset({1000, 1008, *range(3000, 5000)})  # of a consumer that accepts, and then turns away
+FAILED_SECONDS = 6  # of the same failure, with a reason in the log that does not pass
+UNKNOWN_SECONDS = 12  # of the same failure without a reason: Django logs none for a page, unless it is told to
+FAILED_TRIES = 4
+REASON = re.compile(
+    r"(?:[A-Za-z_]\w*\.)*[A-Z]\w*"
+    r"(?:Error|Exception|Configured|DoesNotExist|NotReady|Refused|Timeout|Mismatch|Operation|Denied)\b"
+)
+#: Reasons that are another service's, which may be starting.
+PASSING = re.compile(
+    r"refused|timed? ?out|Errno (?:11[0-3]|-[2-5])\b|Error (?:11[0-3]|-[2-5]) connecting|reset by peer|Broken pipe|"
+    r"Name or service not known|name resolution|No route to host|\bLOADING\b|MASTERDOWN|READONLY|starting up|"
+    r"shutting down|not yet accepting|too many (?:clients|connections)|database is locked",
+    re.IGNORECASE,
+)
+LOG_SECONDS = 1  # between two looks at the log
 PROBE_HEADERS = {"X-Channels-Probe": "upstream"}  # templates/nginx/site.conf.j2 answers it
 UNIX_SOCKETS = Path("/proc/net/unix")
 IPV6_ADDRESSES = Path("/proc/net/if_inet6")
@@ -337,6 +365,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "idle_seconds": {"type": "float", "default": 0},
     "timeout": {"type": "float", "default": 10},
     "wait_seconds": {"type": "float", "default": 0},
+    "log_command": {"type": "list", "elements": "str", "default": []},
     "delay": {"type": "float", "default": 0.5},
     "validate_certs": {"type": "bool", "default": True},
     "ca_path": {"type": "path"},
@@ -455,24 +484,72 @@ Try = Callable[[Plan, "str | None"], dict[str, Any]]
 def check(plan: Plan, unix_socket: str | None, attempt: Try) -> dict[str, Any]:
     """Try one target until it is right, has made up its mind, or the time to wait is over."""
     give_up = time.monotonic() + plan.options["wait_seconds"]
-    attempts, refusal, since = 0, None, 0.0
+    attempts, answer, since, first, look_at = 0, (), 0.0, 0, 0.0
     while True:
         attempts += 1
         result = attempt(plan, unix_socket)
-        if result["ok"] or time.monotonic() + plan.options["delay"] > give_up:
+        now = time.monotonic()
+        if result["ok"] or now + plan.options["delay"] > give_up:
             return {**result, "attempts": attempts}
-        if result["status"] != refusal:
-            refusal, since = result["status"], time.monotonic()
-        if refusal in REFUSALS and time.monotonic() > since + REFUSED_SECONDS:
+        kind, *codes = kind_of(result)
+        said = (kind, *codes, process_behind(unix_socket) if kind else 0)
+        if said != answer:
+            answer, since, first = said, now, attempts
+        if kind == "refused" and now > since + REFUSED_SECONDS:
             return {**result, "attempts": attempts}
+        if kind == "failed" and now > max(since + FAILED_SECONDS, look_at) and attempts >= first + FAILED_TRIES:
+            look_at, passes = now + LOG_SECONDS, may_pass(plan)
+            if passes is False or (passes is None and now > since + UNKNOWN_SECONDS):
+                result["problem"]["what"] += f" So it did for {now - since:.0f} s, and its process runs on."
+                return {**result, "attempts": attempts}
         time.sleep(plan.options["delay"])
+
+
+def kind_of(result: Mapping[str, Any]) -> tuple[str, int | None, int | None, int | None]:
+    """Return whether an answer is the application's word (refused), its error (failed) or neither, and its codes.
+
+    502 to 504 are neither: they say that something is not there yet.
+    """
+    http = result["http"] or {"ok": True, "status": None}
+    statuses = {result["status"], None if http["ok"] else http["status"]}
+    code = result["close_code"]
+    kind = "refused" if statuses & REFUSALS or code in REFUSING_CODES else ""
+    return kind or ("failed" if 500 in statuses or code == 1011 else ""), result["status"], http["status"], code
+
+
+def process_behind(unix_socket: str | None) -> int:
+    """Return the process that has made a unix socket (unix(7), SO_PEERCRED); 0 where that cannot be told."""
+    if unix_socket is None:
+        return 0
+    try:
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(1)
+            connection.connect(unix_socket)
+            found = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    except OSError:
+        return 0
+    return int(struct.unpack("3i", found)[0])
+
+
+def may_pass(plan: Plan) -> bool | None:
+    """Tell by the log whether an error is of something that may still come; None where it does not say."""
+    if not plan.options["log_command"]:
+        return None
+    try:
+        done = subprocess.run(plan.options["log_command"], capture_output=True, timeout=10, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    reasons = [line for line in done.stdout.decode(errors="replace").splitlines() if REASON.match(line)]
+    return any(PASSING.search(line) for line in reasons) if reasons else None
 
 
 def attempt(plan: Plan, unix_socket: str | None) -> dict[str, Any]:
     """One try on one target: the GET first, which a process can answer before its sockets work, then the handshake."""
     result = empty_result(unix_socket or tcp_target(plan))
     http_problem = None if plan.options["http_sockets"] else attempt_http(plan, unix_socket, result)
-    problem = attempt_handshake(plan, unix_socket, result) or http_problem
+    # A try that has failed already need not watch the socket as well.
+    hurried = replace(plan, options={**plan.options, "idle_seconds": 0}) if http_problem else plan
+    problem = attempt_handshake(hurried, unix_socket, result) or http_problem
     return settled(plan, result, problem)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import socket
@@ -443,6 +444,87 @@ def test_it_takes_no_for_an_answer(
     sick = serve(stay, process_request=lambda connection, request: connection.respond(500, "")).url
     (entry,) = check(url=sick, wait_seconds=1, delay=0.1)
     assert entry["attempts"] > 7
+
+
+def failing(serve: Serve, **options: Any) -> Any:
+    """A server in this process that answers a handshake with 500."""
+    return serve(stay, process_request=lambda connection, request: connection.respond(500, ""), **options)
+
+
+@pytest.fixture
+def hasty(handshake_module: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the module believe at once what it believes."""
+    for name in ("FAILED_SECONDS", "UNKNOWN_SECONDS", "REFUSED_SECONDS", "LOG_SECONDS"):
+        monkeypatch.setattr(handshake_module, name, 0.1)
+
+
+@pytest.mark.usefixtures("hasty")
+@pytest.mark.parametrize(
+    ("log", "believed"),
+    [
+        ("Traceback (most recent call last):\n…\nValueError: No route found for path 'ws/x/'.", True),
+        ("django.core.exceptions.ImproperlyConfigured: …", True),
+        ("nothing that says why", True),
+        ("redis.exceptions.ConnectionError: Error 111 connecting to 127.0.0.1:6379. Connection refused.", False),
+        ("psycopg.OperationalError: connection failed: FATAL:  the database system is starting up", False),
+        ("redis.exceptions.BusyLoadingError: LOADING Redis is loading the dataset in memory", False),
+    ],
+)
+def test_an_error_that_stays_is_told_and_one_that_may_pass_is_waited_for(
+    check: Check, serve: Serve, log: str, believed: bool
+) -> None:
+    given = {"url": "ws://localhost/", "unix_sockets": [failing(serve, unix=True).path], "delay": 0.1}
+    (entry,) = check(**given, wait_seconds=60 if believed else 1.5, log_command=["echo", log])
+    assert not entry["ok"] and entry["status"] == 500
+    assert ("its process runs on" in entry["problem"]["what"]) == believed
+
+
+@pytest.mark.usefixtures("hasty")
+def test_error_without_a_reason_is_believed_later(
+    check: Check, serve: Serve, handshake_module: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(handshake_module, "UNKNOWN_SECONDS", 60)
+    sick = failing(serve, unix=True).path
+    for command in ([], ["echo", "no reason"], ["false"], ["/nowhere/at/all"]):
+        (entry,) = check(url="ws://h/", unix_sockets=[sick], wait_seconds=1, delay=0.1, log_command=command)
+        assert "runs on" not in entry["problem"]["what"]
+
+
+@pytest.mark.usefixtures("hasty")
+def test_error_of_processes_that_die_is_not_their_last_word(
+    check: Check, serve: Serve, handshake_module: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each time another process answers; and what answers 503 says itself that it is not ready."""
+    common = {"url": "ws://localhost/", "wait_seconds": 1.5, "delay": 0.1, "log_command": ["echo", "ValueError: x"]}
+    sick, count = failing(serve, unix=True).path, itertools.count()
+    assert handshake_module.process_behind(sick) == os.getpid()
+    monkeypatch.setattr(handshake_module, "process_behind", lambda _: next(count))
+    (entry,) = check(unix_sockets=[sick], **common)
+    assert "runs on" not in entry["problem"]["what"]
+    busy = serve(stay, process_request=lambda connection, request: connection.respond(503, "")).url
+    (entry,) = check(**{**common, "url": busy})
+    assert "runs on" not in entry["problem"]["what"]
+
+
+@pytest.mark.usefixtures("hasty")
+@pytest.mark.parametrize("code", [1000, 1011, 4401])
+def test_consumer_that_ends_each_socket_is_believed(check: Check, serve: Serve, code: int) -> None:
+    """It has accepted before, so that there is no status."""
+    url = serve(lambda connection: connection.close(code)).url
+    started = time.monotonic()
+    (entry,) = check(url=url, wait_seconds=300, delay=0.1, log_command=["echo", "ValueError: x"])
+    assert entry["close_code"] == code and time.monotonic() < started + 200
+
+
+@pytest.mark.usefixtures("hasty")
+def test_page_that_fails_is_believed_too(check: Check, serve: Serve) -> None:
+    def page(connection: Any, request: Any) -> Any:
+        return None if "Upgrade" in request.headers else connection.respond(500, "")
+
+    (entry,) = check(url=serve(stay, process_request=page).url, http_path="/", wait_seconds=60, delay=0.1,
+                     log_command=["echo", "ValueError: No application configured for scope type 'http'"])  # fmt: skip
+    assert entry["status"] == 101
+    assert "GET / was answered with 500" in entry["problem"]["what"] and "runs on" in entry["problem"]["what"]
 
 
 # --- secrets

@@ -27,10 +27,10 @@ DashboardConsumer.connect = refuse
 """
 BAD: dict[str, dict[str, Any]] = {
     "syntax error": {"files": {"dashboard/routing.py": "def broken(:"}, "told": ["SyntaxError"]},
-    "missing dependency": {"files": {"dashboard/routing.py": "import yaml"}, "told": ["No module named 'yaml'"]},
+    "missing dependency": {"files": {"dashboard/routing.py": "import yaml"}, "told": ["No module named 'yaml'", "release_packages: [PyYAML]"]},
     "requirement that does not exist": {
         "files": {"requirements/base.txt": "nosuchpackage-xyz==1"},
-        "told": ["nosuchpackage-xyz", "Requirements are installed"],
+        "told": ["nosuchpackage-xyz", "Requirements are installed", "release_extra_indexes"],
     },
     "ASGI path seen to be wrong": {
         "given": ["-e", "asgi_application=core.asgi:nope"],
@@ -65,8 +65,18 @@ BAD: dict[str, dict[str, Any]] = {
     },
     "refuses every WebSocket": {
         "files": {"dashboard/consumers.py": REFUSING},
-        "told": ["403"],
+        "told": ["403", "handshake_token_command"],
         "everywhere": True,
+    },
+    "name of the environment that is not there": {
+        "files": {"core/settings.py": 'os.environ["PAYMENT_TOKEN"]'},
+        "told": ['release_secrets: {PAYMENT_TOKEN: "{{ vault_payment_token }}"}'],
+    },
+    "answers no plain HTTP": {
+        "files": {"core/asgi.py": 'application.application_mapping.pop("http")'},
+        # Longer than the test may take, so that it is seen not to be waited for.
+        "given": ["-e", "asgi_start_seconds=900"],
+        "told": ["scope type 'http'", "its process runs on", "asgi_wsgi_application: core.wsgi:application"],
     },
     "hangs when it is imported": {
         "files": {"dashboard/routing.py": "import time\ntime.sleep(600)"},
