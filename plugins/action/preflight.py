@@ -1,8 +1,8 @@
 """Action that finds every problem of an inventory and its hosts at once, before anything changes.
 
 It runs once, on the controller, after a raw probe has registered `__preflight_probe` on every host, and touches none
-of them. To add a check of values that must fit together, write a function decorated with `@check("<role>")`: it is
-called for each host that the role applies to, and yields `Problem`s.
+of them. Checks of values that must fit together are here and, by topic, in `module_utils/preflight_*.py`;
+`preflight_hosts` says how to add one.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import ast
 import base64
 import binascii
 import contextlib
-import difflib
 import fnmatch
 import functools
 import ipaddress
@@ -19,16 +18,13 @@ import os
 import re
 import textwrap
 import typing as t
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import ansible.module_utils
-import jinja2
-from ansible.errors import AnsibleAction, AnsibleError, AnsibleUndefinedVariable, AnsibleValueOmittedError
-from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+from ansible.errors import AnsibleAction
 from ansible.plugins.action import ActionBase
-from ansible.template import trust_as_template
 from packaging.requirements import InvalidRequirement, Requirement
 
 # ansible.cfg's module_utils is searched for modules only; an action runs in the controller's own Python.
@@ -37,252 +33,39 @@ if _SHARED not in ansible.module_utils.__path__:
     ansible.module_utils.__path__.append(_SHARED)
 
 from ansible.module_utils import project_requirements  # noqa: E402
+from ansible.module_utils.preflight_hosts import (  # noqa: E402
+    CHECKS,
+    MASK,
+    PLACEHOLDER,
+    SECRET_LENGTH,
+    SHORTEST_MASKED,
+    HostView,
+    Problem,
+    Role,
+    check,
+    counted,
+    is_mapping,
+    is_secret,
+    last_line,
+    listed,
+    nearest,
+    origin,
+    probe_facts,
+    shown,
+    strings,
+)
+from ansible.module_utils.preflight_values import (  # noqa: E402
+    option_problems,
+    placeholder_problems,
+    unknown_problems,
+)
 from ansible.module_utils.project_source import SKIPPED  # noqa: E402
 
-try:  # where a value was written; an internal of ansible-core, so its absence must only cost the line in the report
-    from ansible._internal._datatag._tags import Origin
-except ImportError:  # pragma: no cover
-    Origin = None
-
-PROBE = "__preflight_probe"
-PLACEHOLDER = "!!!SET"
-MASK = "********"
-SECRET_NAME = re.compile(r"pass(word|wd|phrase)?(_|$)|password|secret|token|key|^vault_", re.IGNORECASE)
-NOT_SECRET = {"ansible_ssh_private_key_file"}  # the path of a key, which the ssh command to try by hand needs
-MAGIC = {"hostvars", "groups", "vars", PROBE}  # what Ansible itself puts among a host's variables
-SHORTEST_MASKED = 6  # characters: masking shorter values would garble the message more than it would hide
-SECRET_LENGTH = 12  # characters
 SEARCH_DEPTH = 3  # folders below the one searched
 WIDTH = 100  # columns of the report
 
 
-@dataclass(frozen=True)
-class Problem:
-    """One thing that is wrong: with which variable (if any), what, and what to do about it."""
-
-    variable: str
-    fault: str
-    fix: str
-
-
-@dataclass
-class Role:
-    """What a role's files say about its variables."""
-
-    name: str
-    options: dict[str, dict[str, t.Any]]
-    defaults: dict[str, t.Any]
-    computed: dict[str, t.Any]
-    groups: list[str] = field(default_factory=list)
-
-
-class Untemplatable(Exception):
-    """A value that cannot be known: `problem` says why, or is None where only the host's facts can tell."""
-
-    def __init__(self, problem: Problem | None) -> None:
-        """Take the problem to report, if there is one."""
-        super().__init__(problem)
-        self.problem = problem
-
-
-def is_secret(name: str, spec: Mapping[str, t.Any] | None = None) -> bool:
-    """Whether the value of a variable or of a key must never be shown."""
-    return name not in NOT_SECRET and (bool((spec or {}).get("no_log")) or bool(SECRET_NAME.search(name)))
-
-
-def strings(value: t.Any) -> Iterator[str]:
-    """Yield every string in a value, however deep. An encrypted value that cannot be read yields nothing."""
-    if isinstance(value, Mapping):
-        for item in value.values():
-            yield from strings(item)
-    elif isinstance(value, list | tuple):
-        for item in value:
-            yield from strings(item)
-    elif value is not None and not isinstance(value, bool | int | float):
-        try:
-            yield str(value)
-        except AnsibleError:
-            return
-
-
-def names_read(value: t.Any) -> set[str]:
-    """Names of the variables that the templates in a value read directly."""
-    return set().union(*(names_in(text) for text in strings(value) if "{{" in text or "{%" in text))
-
-
-@functools.cache  # the same template is looked at for every host
-def names_in(text: str) -> frozenset[str]:
-    """Names in one template; none where it does not parse, for which templating it gives the reason."""
-    try:
-        return frozenset(node.name for node in jinja2.Environment().parse(text).find_all(jinja2.nodes.Name))
-    except jinja2.TemplateError:
-        return frozenset()
-
-
-def nearest(name: str, known: Iterable[str]) -> str:
-    """The known name that is most like `name`, or nothing."""
-    return next(iter(difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.7)), "")
-
-
-def origin(value: t.Any) -> str:
-    """The file and line where a value was written, as `file:line`, or nothing."""
-    tag = Origin.get_tag(value) if Origin else None
-    if not tag or not tag.path:
-        return ""
-    return shown(tag.path) + (f":{tag.line_num}" if tag.line_num else "")
-
-
-def shown(path: str | Path) -> str:
-    """A path as short as it can be typed from here."""
-    relative = os.path.relpath(path)
-    return str(path) if relative.startswith("..") else relative
-
-
-def last_line(text: t.Any) -> str:
-    """The last line of a text that is not blank."""
-    return next((line.strip() for line in reversed(str(text or "").splitlines()) if line.strip()), "")
-
-
-def listed(items: Iterable[str], limit: int = 6) -> str:
-    """`a, b and c`, cut off with the number of those left out."""
-    names = list(items)
-    if len(names) > limit:
-        return f"{', '.join(names[:limit])} and {len(names) - limit} more"
-    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
-
-
-# --- one host -------------------------------------------------------------------------------------------------------
-
-
-class HostView:
-    """A host as checks see it: its groups and roles, and its variables as the inventory or the roles' defaults say."""
-
-    def __init__(
-        self,
-        name: str,
-        variables: Mapping[str, t.Any],
-        roles: Mapping[str, Role],
-        templar: t.Any,
-    ) -> None:
-        """Take `variables` untemplated; `templar` makes copies of itself for other variables."""
-        self.name = name
-        self.groups = set(variables.get("group_names") or ())
-        self.roles = [role for role in roles.values() if self.groups.intersection(role.groups)]
-        self.inventory = variables
-        self.probe: Mapping[str, t.Any] = variables.get(PROBE) or {}
-        self.faulty: set[str] = set()
-        self._known = {name for role in roles.values() for name in role.options}
-        # Where no play has loaded a role, its defaults are unknown to the inventory's templates, which may read them.
-        self._all: dict[str, t.Any] = {}
-        for role in roles.values():
-            self._all |= role.defaults | role.computed
-        self._all |= variables
-        self._templar = templar.copy_with_new_env(available_variables=self._all)
-
-    def raw(self, variable: str) -> t.Any:
-        """The value as it is written, with its templates."""
-        return self._all.get(variable)
-
-    def get(self, variable: str) -> t.Any:
-        """The inventory's value or the role's default; None where there is none, or none that can be relied on."""
-        if variable in self.faulty or variable not in self._all:
-            return None
-        try:
-            return self.render(variable)
-        except Untemplatable:
-            return None
-
-    def items(self, variable: str) -> list[t.Any]:
-        """A list's items (or a text's words), without those that only facts can tell."""
-        raw = self.raw(variable)
-        if variable in self.faulty or not isinstance(raw, list):
-            value = self.get(variable)
-            return value.split() if isinstance(value, str) else list(value or [])
-        known = []
-        for item in raw:
-            with contextlib.suppress(AnsibleError, AnsibleValueOmittedError):
-                known.append(self._templar.template(item))
-        return known
-
-    def path(self, variable: str) -> Path | None:
-        """The value as a path on the controller."""
-        value = self.get(variable)
-        return Path(str(value)).expanduser() if value else None
-
-    def render(self, variable: str) -> t.Any:
-        """The value with its templates filled in, or raise `Untemplatable`."""
-        try:
-            return self._templar.template(self._all[variable])
-        except AnsibleValueOmittedError:
-            return None
-        except Exception as error:  # templates run any plugin, and these raise what they like
-            if isinstance(error, AnsibleUndefinedVariable) and self._needs_facts(variable):
-                raise Untemplatable(None) from error
-            raise Untemplatable(self._explain(variable, error)) from error
-
-    def file_fault(self, path: str) -> str:
-        """Why a template on the controller cannot be filled in; nothing where it can, or where only the host tells."""
-        try:
-            text = Path(path).read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            return f"cannot be read: {error}"
-        if re.search(r"\{%-?\s*(include|import|from|extends)\b", text):
-            return ""  # files that are found when it is filled in
-        try:
-            self._templar.template(trust_as_template(text))
-        except Exception as error:  # templates run any plugin, and these raise what they like
-            message = str(error).splitlines()[0] if str(error) else ""
-            undefined = re.search(r"'([^']+)' is undefined", message)
-            if undefined:  # names that roles compute are known later
-                later = undefined[1].startswith(("_", "ansible_"))
-                return "" if later else f"reads {undefined[1]}, which is set nowhere"
-            syntax = re.search(r"[Ss]yntax error in template: (.*)", message)
-            return f"cannot be filled in: {syntax[1] if syntax else type(error).__name__}"
-        return ""
-
-    def sources(self, variable: str) -> list[str]:
-        """The variable and, through any number of templates, all others that it is built from."""
-        found: list[str] = []
-        waiting = [variable]
-        while waiting:
-            name = waiting.pop(0)
-            if name in found or name in MAGIC or name not in self._all:
-                continue
-            found.append(name)
-            waiting.extend(sorted(names_read(self._all[name])))
-        return found
-
-    def names_read_by_inventory(self) -> set[str]:
-        """Names that any value of the inventory reads."""
-        return set().union(*(names_read(self.inventory[name]) for name in self.inventory if name not in MAGIC))
-
-    def _needs_facts(self, variable: str) -> bool:
-        """Whether a value is read from facts, which are not gathered yet."""
-        texts = (text for name in self.sources(variable) for text in strings(self._all[name]))
-        words = {word for text in texts for word in re.findall(r"\bansible_\w+", text)}
-        return any(word == "ansible_facts" or word not in self._all for word in words)
-
-    def _explain(self, variable: str, error: Exception) -> Problem:
-        """Why a value does not template, without a word of the value."""
-        message = str(error).splitlines()[0] if str(error) else type(error).__name__
-        undefined = re.search(r"'([^']+)' is undefined", message)
-        if isinstance(error, AnsibleUndefinedVariable) and undefined:
-            missing = undefined[1]
-            match = nearest(missing, set(self._all) | self._known)
-            fix = f"Write {match} instead of {missing}" if match else f"Set {missing} in the inventory"
-            return Problem(variable, f"refers to {missing}, which is set nowhere", f"{fix}, or correct {variable}.")
-        if any(is_secret(name) for name in self.sources(variable)):
-            message = f"{type(error).__name__} (not shown: it is built from a secret)"
-        return Problem(variable, f"cannot be templated: {message}", f"Correct the template in {variable}.")
-
-
 # --- hosts: what the probe found ------------------------------------------------------------------------------------
-
-
-def probe_facts(result: Mapping[str, t.Any]) -> dict[str, str]:
-    """The `key=value` lines that the probe printed."""
-    lines = str(result.get("stdout") or "").splitlines()
-    return {key: value.strip() for key, found, value in (line.strip().partition("=") for line in lines) if found}
 
 
 def version_tuple(version: str) -> tuple[int, ...]:
@@ -355,107 +138,12 @@ def machine_problems(facts: Mapping[str, str], versions: list[str], minimum: str
         yield Problem("", f"has Python {python}, older than {minimum}", fix)
 
 
-# --- variables: against the roles' specs ----------------------------------------------------------------------------
-
-
-def unknown_problems(host: HostView, roles: Mapping[str, Role]) -> Iterator[Problem]:
-    """Variables that begin like a role's and are none of it: nearly always a typo, and silently without effect."""
-    known = {name for role in roles.values() for name in role.options}
-    helpers = host.names_read_by_inventory()
-    for name in sorted(set(host.inventory) - known - helpers):
-        role = next((role for role in roles if name.startswith(f"{role}_")), None)
-        if role is None:
-            continue
-        match = nearest(name, known)
-        fix = f"Write {match}." if match else "Take it out, or give it a name that begins with no role's name."
-        yield Problem(name, f"is no variable of role {role} or of another, and has no effect", fix)
-
-
-def option_problems(host: HostView, role: Role) -> Iterator[Problem]:
-    """What is wrong with each variable of a role, taken by itself."""
-    for name, spec in sorted(role.options.items()):
-        for problem in value_problems(host, name, spec):
-            host.faulty.add(name)
-            yield problem
-
-
-def value_problems(host: HostView, name: str, spec: Mapping[str, t.Any]) -> Iterator[Problem]:
-    """What is wrong with one value of the inventory, or with its absence."""
-    if name not in host.inventory:
-        if spec.get("required"):
-            yield Problem(name, "is required and not set", f"{first_sentence(spec)}\n  {name}: {sample(spec)}")
-        return
-    try:
-        value = host.render(name)
-    except Untemplatable as error:
-        if error.problem:
-            yield error.problem
-        return
-    if value is None:
-        if spec.get("required") or spec.get("default") is not None:
-            yield Problem(name, "is set to nothing", "Write a value, or delete the line.")
-        return
-    bare = {key: item for key, item in spec.items() if key not in ("required", "default", "aliases")}
-    for message in ArgumentSpecValidator({name: bare}).validate({name: value}).error_messages:
-        fix = f"Write {sample(spec)}. {first_sentence(spec)}"
-        hidden = f"is not a valid {spec.get('type', 'str')} (value not shown: it is a secret)"
-        secret = is_secret(name, spec) or any(is_secret(source) for source in host.sources(name))
-        readable = re.sub(r"<class '[\w.]*?(?:_AnsibleTagged)?(\w+)'>", lambda match: match[1].lower(), message)
-        yield Problem(name, hidden if secret else f"is not valid: {readable}", fix)
-
-
-def first_sentence(spec: Mapping[str, t.Any]) -> str:
-    """What a variable is, in one sentence."""
-    description = spec.get("description") or ""
-    text = description if isinstance(description, str) else str(next(iter(description), ""))
-    return re.split(r"(?<=[.!?])\s", " ".join(text.split()), maxsplit=1)[0]
-
-
-def sample(spec: Mapping[str, t.Any]) -> str:
-    """What may be written as a value."""
-    if spec.get("choices"):
-        return "one of " + ", ".join(str(choice) for choice in spec["choices"])
-    return f"<{spec.get('type', 'str')}>"
-
-
-def placeholder_problems(host: HostView, vault: str) -> Iterator[Problem]:
-    """Placeholders of a template inventory that nobody has replaced: each once, by the variable that holds it."""
-    readers: dict[str, list[str]] = {}
-    for option in sorted({name for role in host.roles for name in role.options}):
-        holders = [name for name in host.sources(option) if PLACEHOLDER in "\n".join(strings(host.raw(name)))]
-        if not holders and PLACEHOLDER in "\n".join(strings(host.get(option))):
-            holders = [option]
-        for holder in holders:
-            host.faulty.add(option)
-            readers.setdefault(holder, []).append(option)
-    for holder, options in readers.items():
-        reader = "" if holder in options else f" (read by {listed(options)})"
-        if is_secret(holder):
-            fix = f"Put a value of your own into the inventory's vault:\n  ansible-vault edit {vault}"
-        else:
-            hints = re.findall(f"{PLACEHOLDER}\\s*(.*?)!!!", "\n".join(strings(host.raw(holder))))
-            fix = "Write a value of your own there" + (f": {'; '.join(hints)}" if hints else ".")
-        yield Problem(holder, f"still holds a placeholder, {PLACEHOLDER} …{reader}", fix)
-
-
 # --- values that must fit together ----------------------------------------------------------------------------------
 
 CRON_FIELD = r"(?:\*|[0-9a-zA-Z]+(?:-[0-9a-zA-Z]+)?)(?:/\d+)?"
 CRON_TIMES = (
     rf"(?:{CRON_FIELD}(?:,{CRON_FIELD})*[ \t]+){{4}}{CRON_FIELD}(?:,{CRON_FIELD})*|@(?:hourly|daily|weekly|monthly)"
 )
-Check = Callable[[HostView], Iterator[Problem]]
-CHECKS: list[tuple[str, Check]] = []
-
-
-def check(role: str) -> Callable[[Check], Check]:
-    """Register a check that is made for each host to which `role` applies."""
-
-    def register(function: Check) -> Check:
-        CHECKS.append((role, function))
-        return function
-
-    return register
 
 
 @check("release")
@@ -950,11 +638,6 @@ def asgi_memory(host: HostView) -> Iterator[Problem]:
     for name, value in given:
         if value and not re.fullmatch(r"[1-9]\d*[KMGT]?", str(value)):
             yield Problem(name, f'has the memory limit "{value}"', "Write a whole number and K, M or G: 512M")
-
-
-def is_mapping(value: t.Any) -> bool:
-    """Whether a value has keys."""
-    return isinstance(value, Mapping)
 
 
 @check("asgi")
@@ -1589,11 +1272,6 @@ def labelled(label: str, text: str) -> list[str]:
         whole = line.startswith(" ")
         lines += [line] if whole else textwrap.wrap(line, WIDTH, break_long_words=False, break_on_hyphens=False)
     return [f"    {label if index == 0 else '':<10}{line}" for index, line in enumerate(lines)]
-
-
-def counted(number: int, noun: str) -> str:
-    """`1 host`, `2 hosts`."""
-    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 # --- the action -----------------------------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 import yaml
+from ansible.module_utils.preflight_hosts import PROBE
 from ansible.template import Templar, trust_as_template
 from hypothesis import given
 from hypothesis import strategies as st
@@ -285,7 +286,7 @@ EXPECTED = [
     ("every host of group app", "release_folder", "is set, and so is release_repository"),
     ("every host of group app", "release_backend", "has no manage.py"),
     ("every host of group app", "asgi_application", "has no colon"),
-    ("every host of group app", "asgi_processes", "is not valid: "),
+    ("every host of group app", "asgi_processes", 'is the text "many", and a whole number is meant'),
     ("every host of group app", "asgi_bell", "refers to asgi_chime, which is set nowhere"),
     ("every host of group app", "asgi_note", "refers to missing_thing, which is set nowhere"),
     ("every host of group app", "asgi_code", "is not a valid int (value not shown"),
@@ -368,7 +369,7 @@ def test_secret_in_another_message_is_masked(bench: Bench) -> None:
     url = {"redis_port": "redis://:{{ vault_redis_password }}@host", "asgi_processes": SECRET, "asgi_token": "x"}
     run = bench.run({"app": {"app1": machine()}, "redis": {"app1": {}}}, {**GOOD, **url})
     assert "value not shown" in run.find("host app1", "redis_port", "")["fault"]
-    assert "********" in run.find("host app1", "asgi_processes", "is not valid")["fault"]
+    assert "********" in run.find("host app1", "asgi_processes", "a whole number is meant")["fault"]
     assert SECRET not in run.output + json.dumps(run.record)
 
 
@@ -466,7 +467,7 @@ def test_one_fault_is_told_once(bench: Bench) -> None:
     """A value that is refused by itself is not looked at again by the checks of what fits together."""
     twice = {**GOOD, "redis_bind": {"address": "no list"}, "release_app": "!!!SET the name!!!"}
     run = bench.run({"app": {"app1": machine()}, "redis": {"app1": {}}}, twice)
-    run.find("host app1", "redis_bind", ": dict cannot be converted to a list")
+    run.find("host app1", "redis_bind", "is a mapping, and a list is meant")
     run.find("host app1", "release_app", "still holds a placeholder")
     assert len(run.faults()) == 2, run.output
 
@@ -577,7 +578,7 @@ def test_app_names(name: str) -> None:
 def test_unprobed_host_is_no_good_host() -> None:
     """Where the probe was skipped, by tags for one, nothing is known of a host."""
     for probe in ({}, {"skipped": True}):
-        host = preflight.HostView("app1", {preflight.PROBE: probe}, {}, Templar())
+        host = preflight.HostView("app1", {PROBE: probe}, {}, Templar())
         assert [one.fault for one in preflight.host_problems(host, ["12"], "3.11")] == ["was not probed"]
 
 
@@ -740,7 +741,7 @@ def test_missing_attribute_is_told(project: Path, text: str) -> None:
 
 def test_systemd_must_have_booted_the_host() -> None:
     """Said of a host that it did not boot; where nothing is said, such a host gets supervisor."""
-    probe = {preflight.PROBE: {"stdout": DEBIAN.replace("init=systemd", "init=init")}}
+    probe = {PROBE: {"stdout": DEBIAN.replace("init=systemd", "init=init")}}
     ((variable, fault, fix),) = problems("asgi_manager", asgi_manager="systemd", **probe)
     assert variable == "asgi_manager" and "booted by init" in fault and "asgi_manager: supervisor" in fix
     assert problems("asgi_manager", asgi_manager="supervisor", **probe) == problems("asgi_manager", **probe) == []
@@ -881,7 +882,7 @@ def test_neighbours_differ(variable: str, given: dict[str, Any], fault: str) -> 
         "nginx_http_port": 80,
         "nginx_server_names": ["scrap.test"],
     }
-    probe = {preflight.PROBE: {"stdout": DEBIAN + SITES}}
+    probe = {PROBE: {"stdout": DEBIAN + SITES}}
     ((told, text, fix),) = problems("nginx_neighbours", **mine | given, **probe)
     assert told == variable and fault in text and "scrap" in fix
     assert problems("nginx_neighbours", **mine, **probe) == []
@@ -895,7 +896,7 @@ def test_neighbours_differ(variable: str, given: dict[str, Any], fault: str) -> 
 
 def test_name_of_the_project_is_free() -> None:
     host = "project:pad=there\nproject:pad-two=there\nusers=root redis pad-two \nrun=lock pad systemd \n"
-    probe = {preflight.PROBE: {"stdout": DEBIAN + host}}
+    probe = {PROBE: {"stdout": DEBIAN + host}}
     for name, fault in (("redis", "is a user"), ("lock", "folder in /run")):
         ((variable, told, _),) = problems("release_name_is_free", release_app=name, **probe)
         assert variable == "release_app" and fault in told
@@ -1107,7 +1108,7 @@ MINE = {"redis_user": "me", "redis_prefix": "me", "redis_database": 0, "redis_pa
 )
 def test_projects_on_one_redis_are_apart(values: dict[str, Any], variables: list[str]) -> None:
     """Each clash with what the host holds already, and none where there is none."""
-    found = problems("redis_projects", **{preflight.PROBE: {"stdout": OTHER}, **MINE, **values})
+    found = problems("redis_projects", **{PROBE: {"stdout": OTHER}, **MINE, **values})
     assert [variable for variable, _, _ in found] == variables
     assert all("project shop" in fault for _, fault, _ in found)
 
@@ -1133,7 +1134,7 @@ def test_names_of_hosts_lead_to_one_address(aliases: dict[str, str], fault: str)
     there = "host_aliases=# BEGIN names of shop;10.0.0.5 db;# END names of shop;"
     there += "# BEGIN names of dashboard;10.0.0.9 mine;# END names of dashboard;"
     found = problems(
-        "base_host_aliases", base_host_aliases=aliases, release_app="dashboard", **{preflight.PROBE: {"stdout": there}}
+        "base_host_aliases", base_host_aliases=aliases, release_app="dashboard", **{PROBE: {"stdout": there}}
     )
     assert [fault in told for _, told, _ in found] == ([True] if fault else []), found
 
@@ -1253,7 +1254,7 @@ def test_projects_in_one_postgresql_are_apart(value: dict[str, Any], variables: 
         "postgresql_projects=# BEGIN project chat;host chat chat_user 127.0.0.1/32 scram-sha-256;# END project chat;"
     )
     mine = {"release_app": "shop", "postgresql_database": "shop", "postgresql_user": "shop", **value}
-    found = problems("postgresql_projects", **mine, **{preflight.PROBE: {"stdout": there}})
+    found = problems("postgresql_projects", **mine, **{PROBE: {"stdout": there}})
     assert [variable for variable, _, _ in found] == variables
     assert all("project chat" in fault for _, fault, _ in found)
 
