@@ -32,7 +32,10 @@ _SHARED = str(Path(__file__).resolve().parents[1] / "module_utils")
 if _SHARED not in ansible.module_utils.__path__:
     ansible.module_utils.__path__.append(_SHARED)
 
-from ansible.module_utils import project_requirements  # noqa: E402
+from ansible.module_utils import (  # noqa: E402
+    preflight_nginx,  # noqa: F401 - by its import its checks are made
+    project_requirements,
+)
 from ansible.module_utils.preflight_hosts import (  # noqa: E402
     CHECKS,
     MASK,
@@ -54,6 +57,7 @@ from ansible.module_utils.preflight_hosts import (  # noqa: E402
     shown,
     strings,
 )
+from ansible.module_utils.preflight_ports import facts_for_roles  # noqa: E402
 from ansible.module_utils.preflight_values import (  # noqa: E402
     option_problems,
     placeholder_problems,
@@ -1283,7 +1287,7 @@ class ActionModule(ActionBase):
     TRANSFERS_FILES = False
     _requires_connection = False
     _VALID_ARGS = frozenset(
-        ("report", "roles", "roles_path", "debian_versions", "minimum_python", "allow_placeholders")
+        ("report", "roles", "roles_path", "debian_versions", "minimum_python", "allow_placeholders", "installs")
     )
 
     def run(self, tmp: str | None = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
@@ -1299,17 +1303,22 @@ class ActionModule(ActionBase):
                 "debian_versions": {"type": "list", "elements": "str", "required": True},
                 "minimum_python": {"type": "str", "required": True},
                 "allow_placeholders": {"type": "bool", "default": False},
+                "installs": {"type": "bool", "default": True},
             }
         )
         roles = self._load_roles(Path(args["roles_path"]), args["roles"])
-        hosts = self._host_views(variables, roles)
+        hosts = self._host_views(variables, roles, args["installs"])
         report = Report(variables["groups"], [host.name for host in hosts])
         self._collect(report, hosts, roles, args, variables)
         if report:
             problems = report.data(self._secrets(hosts, roles))
             return {**result, "failed": True, "msg": laid_out(problems), "problems": problems}
         facts = {
-            host.name: {**probe_facts(host.probe), "groups": sorted(host.groups), "manager": manager_of(host)}
+            host.name: {
+                **facts_for_roles(probe_facts(host.probe)),
+                "groups": sorted(host.groups),
+                "manager": manager_of(host),
+            }
             for host in hosts
         }
         applied = {role.name: role for host in hosts for role in host.roles}
@@ -1363,14 +1372,14 @@ class ActionModule(ActionBase):
             return {}
         return self._loader.load_from_file(str(path), trusted_as_template=True) or {}
 
-    def _host_views(self, variables: Mapping[str, t.Any], roles: Mapping[str, Role]) -> list[HostView]:
+    def _host_views(self, variables: Mapping[str, t.Any], roles: Mapping[str, Role], installs: bool) -> list[HostView]:
         """The hosts of this run that are in any group; the implicit localhost is in none."""
         hostvars = variables["hostvars"]
         views = []
         for name in variables["ansible_play_hosts_all"]:
             # Untemplated, and with hostvars, which Ansible leaves out of a host's own view of its variables.
             raw = {**hostvars.raw_get(name), "hostvars": hostvars}
-            view = HostView(name, raw, roles, self._templar)
+            view = HostView(name, raw, roles, self._templar, installs)
             if view.groups - {"ungrouped"}:
                 views.append(view)
         return views

@@ -66,7 +66,9 @@ class Untemplatable(Exception):
 
 def is_secret(name: str, spec: Mapping[str, t.Any] | None = None) -> bool:
     """Whether the value of a variable or of a key must never be shown."""
-    return name not in NOT_SECRET and (bool((spec or {}).get("no_log")) or bool(SECRET_NAME.search(name)))
+    if name in NOT_SECRET or name.endswith("_token_command"):  # whose words, python for one, would garble every message
+        return False
+    return bool((spec or {}).get("no_log")) or bool(SECRET_NAME.search(name))
 
 
 def strings(value: t.Any) -> Iterator[str]:
@@ -169,9 +171,14 @@ class HostView:
         variables: Mapping[str, t.Any],
         roles: Mapping[str, Role],
         templar: t.Any,
+        installs: bool = True,
     ) -> None:
-        """Take `variables` untemplated; `templar` makes copies of itself for other variables."""
+        """Take `variables` untemplated; `templar` makes copies of itself for other variables.
+
+        `installs` says whether this run sets up daemons, so that what stands in their way matters.
+        """
         self.name = name
+        self.installs = installs
         self.groups = set(variables.get("group_names") or ())
         self.roles = [role for role in roles.values() if self.groups.intersection(role.groups)]
         self.inventory = variables

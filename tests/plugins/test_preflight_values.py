@@ -64,7 +64,7 @@ def test_quoted_numbers_and_truths_are_let_through(name: str) -> None:
 @pytest.mark.parametrize(
     ("variable", "value", "fault", "fix"),
     [
-        ("nginx_server_names", "a.org, b.org", 'is the text "a.org, b.org", and a list', "nginx_server_names: [a.org, b.org]"),
+        ("nginx_server_names", "a.org, b.org", "a list is meant", "nginx_server_names: [a.org, b.org]"),
         ("release_drain_command", "python x.py 'two words'", "", 'release_drain_command: [python, x.py, "two words"]'),
         ("release_hooks_before_switch", "python manage.py warm, all", "", '["python manage.py warm, all"]'),
         ("release_environment", "A=b C=d", "a mapping is meant", "release_environment: {A: b, C: d}"),

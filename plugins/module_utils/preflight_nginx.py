@@ -1,0 +1,47 @@
+"""What a host's nginx has beside this bundle's sites, and would lose by its configuration. Controller only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ansible.module_utils.preflight_hosts import HostView, Problem, check, listed, probe_facts
+
+ENABLED = "/etc/nginx/sites-enabled"
+
+
+def replaces(host: HostView) -> bool:
+    """Whether this run brings the bundle's own nginx.conf: what one of the user's includes is theirs to say."""
+    return host.installs and host.get("nginx_conf_template") in (None, "nginx.conf.j2")
+
+
+@check("nginx")
+def nginx_sites_aside(host: HostView) -> Iterator[Problem]:
+    """No site is left out for its name: Debian's nginx.conf includes every file there, this bundle's only *.conf."""
+    facts = probe_facts(host.probe)
+    untouched = facts.get("nginx_packaged", "").split()
+    sites = {
+        key.removeprefix("nginx_aside:"): digest for key, digest in facts.items() if key.startswith("nginx_aside:")
+    }
+    names = sorted(name for name, digest in sites.items() if digest not in untouched)
+    if names and replaces(host):
+        moves = "".join(f"\n  mv {ENABLED}/{name} {ENABLED}/{name}.conf" for name in names)
+        fault = f"{ENABLED} has {listed(names)}, and nginx would read only files there that end in .conf"
+        yield Problem("", fault, f"Rename what is to be served, and remove what is not:{moves}")
+
+
+@check("nginx")
+def nginx_conf_of_others(host: HostView) -> Iterator[Problem]:
+    """An nginx.conf that somebody has written is not replaced."""
+    facts = probe_facts(host.probe)
+    digest = facts.get("nginx_conf", "")
+    if not digest or digest == "ours" or digest in facts.get("nginx_packaged", "").split() or not replaces(host):
+        return
+    blocks = facts.get("nginx_blocks", "").split()
+    has = f" (it has blocks {listed(blocks)})" if blocks else ""
+    fix = (
+        "Put what must stay where this bundle's nginx.conf includes it: conf.d/*.conf for what belongs into http, "
+        "modules-enabled/*.conf for all else, such as stream. Then move it away:\n"
+        "  mv /etc/nginx/nginx.conf /etc/nginx/nginx.conf.before\n"
+        "or let your own be the one that hosts get:\n  nginx_conf_template: /path/to/nginx.conf.j2"
+    )
+    yield Problem("", f"/etc/nginx/nginx.conf is neither Debian's nor this bundle's{has}, and would be replaced", fix)

@@ -1,0 +1,57 @@
+# What a host is, as lines `key=value`. Only reads. Comes to the host as the text of one command, behind python=….
+version=$("$python" -c 'import platform; print(platform.python_version())' 2>/dev/null)
+printf 'python=%s\n' "$version"
+printf 'id=%s\n' "$(. /etc/os-release 2>/dev/null && printf %s "$ID")"
+printf 'version=%s\n' "$(. /etc/os-release 2>/dev/null && printf %s "$VERSION_ID")"
+printf 'init=%s\n' "$(cat /proc/1/comm 2>/dev/null)"
+printf 'user=%s\n' "$(id -un 2>/dev/null)"
+printf 'umask=%s\n' "$(umask)"
+printf 'cores=%s\n' "$(getconf _NPROCESSORS_ONLN 2>/dev/null)"
+printf 'memory_mb=%s\n' "$(awk '/^MemTotal:/ {print int($2 / 1024)}' /proc/meminfo 2>/dev/null)"
+for site in /etc/nginx/sites-enabled/*.conf; do
+  [ -f "$site" ] || continue
+  printf 'site:%s=' "$(basename "$site" .conf)"
+  sed -nE 's/^ *(listen|server_name) +([^;]*);.*/\1 \2;/p' "$site" | tr -d '\n'
+  echo
+done
+for home in /srv/*/generations; do
+  [ -d "$home" ] && printf 'project:%s=there\n' "$(basename "$(dirname "$home")")"
+done
+printf 'users=%s\n' "$(awk -F: '$6 != "/srv/" $1 { printf "%s ", $1 }' /etc/passwd 2>/dev/null)"
+printf 'run=%s\n' "$(cd /run 2>/dev/null && ls -d -- */ 2>/dev/null | tr -d '/' | tr '\n' ' ')"
+printf 'redis_projects=%s\n' "$(sed -n 's/^# //;/^project=/p' /etc/redis/users.d/*.acl 2>&- | tr '\n' ';')"
+printf 'host_aliases=%s\n' "$(sed -n '/^# BEGIN names of /,/^# END names/p' /etc/hosts 2>&- | tr '\n' ';')"
+printf 'postgresql_projects=%s\n' "$(sed -n '/^# BEGIN project /,/^# END project/p' \
+  /etc/postgresql/*/main/pg_hba.conf 2>&- | tr '\n' ';')"
+if command -v ss >/dev/null 2>&1; then
+  ss -Hltnp 2>/dev/null | sed = | sed 'N;s/^/ss:/;s/\n/=/'
+else
+  {
+    awk 'FNR > 1 && $4 == "0A" { print "listens", $2, $10 }' /proc/net/tcp /proc/net/tcp6
+    ls -l /proc/[0-9]*/fd
+  } 2>/dev/null | awk '
+    $1 == "listens" { address[$3] = $2 }
+    /^\/proc\// { split($1, path, "/") }
+    match($0, /socket:\[[0-9]+\]/) && (inode = substr($0, RSTART + 8, RLENGTH - 9)) in address {
+      getline name < ("/proc/" path[3] "/comm"); close("/proc/" path[3] "/comm")
+      print "kernel:" ++count "=" address[inode], path[3], name; named[inode] = 1
+    }
+    END { for (inode in address) if (!(inode in named)) print "kernel:" ++count "=" address[inode] }'
+fi
+printf 'pid:nginx=%s\npid:redis=%s\npid:postgresql=%s\n' "$(cat /run/nginx.pid 2>&-)" \
+  "$(cat /run/redis/redis-server.pid 2>&-)" "$(head -qn1 /run/postgresql/*.pid 2>&- | tr '\n' ' ')"
+for site in /etc/nginx/sites-enabled/*; do
+  case $site in *.conf) continue ;; esac
+  [ -f "$site" ] && printf 'nginx_aside:%s=%s\n' "$(basename "$site")" "$(md5sum <"$site" | cut -c-32)"
+done
+if [ -f /etc/nginx/nginx.conf ]; then
+  if head -n3 /etc/nginx/nginx.conf | grep -qxF '# What all sites on this host share.'; then
+    echo nginx_conf=ours
+  else
+    printf 'nginx_conf=%s\n' "$(md5sum </etc/nginx/nginx.conf | cut -c-32)"
+    printf 'nginx_blocks=%s\n' "$(sed -nE 's/^(stream|mail)[ {].*/\1/p' /etc/nginx/nginx.conf | tr '\n' ' ')"
+  fi
+  printf 'nginx_packaged=%s\n' "$(dpkg-query -W -f '${Conffiles}\n' nginx-common nginx 2>&- |
+    awk '$1 ~ "/nginx.conf$|/sites-available/default$" { printf "%s ", $2 }')"
+fi
+if command -v apt-get >/dev/null 2>&1; then echo apt=yes; else echo apt=no; fi

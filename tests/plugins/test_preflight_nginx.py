@@ -1,0 +1,46 @@
+"""Sites and settings that a host's nginx has already are not dropped without a word."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from ansible.module_utils.preflight_hosts import PROBE, HostView
+from ansible.module_utils.preflight_nginx import nginx_conf_of_others, nginx_sites_aside
+from ansible.template import Templar
+
+PACKAGED = "nginx_packaged=aaa bbb \n"
+
+
+def told(answer: str, installs: bool = True, **variables: Any) -> list[tuple[str, str]]:
+    """What both checks say of a host that gave this answer."""
+    host = HostView("app1", {PROBE: {"stdout": answer}, **variables}, {}, Templar(), installs)
+    return [(one.fault, one.fix) for look in (nginx_sites_aside, nginx_conf_of_others) for one in look(host)]
+
+
+@pytest.mark.parametrize("conf", ["nginx_conf=ours\n", "nginx_conf=aaa\n", ""])
+def test_what_debian_brings_is_replaced(conf: str) -> None:
+    """Its own nginx.conf and its example site, as long as nobody has touched them."""
+    assert told(PACKAGED + conf + "nginx_aside:default=bbb\n") == []
+
+
+def test_sites_without_conf_are_named() -> None:
+    """Debian's own, too, once somebody has made something of it; with what to type."""
+    sites = "nginx_aside:default=ccc\nnginx_aside:example.org=ddd\n"
+    ((fault, fix),) = told(PACKAGED + "nginx_conf=ours\n" + sites)
+    assert "default and example.org" in fault and "end in .conf" in fault
+    assert "mv /etc/nginx/sites-enabled/example.org /etc/nginx/sites-enabled/example.org.conf" in fix
+
+
+def test_somebodys_nginx_conf_is_kept() -> None:
+    """With what is in it that this bundle's has not, and both ways on."""
+    ((fault, fix),) = told(PACKAGED + "nginx_conf=eee\nnginx_blocks=stream mail \n")
+    assert "neither Debian's nor this bundle's (it has blocks stream and mail)" in fault
+    assert "nginx_conf_template" in fix and "nginx.conf.before" in fix
+
+
+@pytest.mark.parametrize("given", [{"installs": False}, {"nginx_conf_template": "/my/nginx.conf.j2"}])
+def test_who_says_otherwise_is_let_through(given: dict[str, Any]) -> None:
+    """A run that sets up nothing, and a user whose own template says what is included."""
+    assert told(PACKAGED + "nginx_conf=eee\nnginx_aside:x=ddd\n", **given) == []
+    assert told(PACKAGED + "nginx_conf=eee\nnginx_aside:x=ddd\n", nginx_conf_template="nginx.conf.j2")
