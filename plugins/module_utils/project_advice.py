@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 
 from ansible.module_utils import project_dependencies
+from ansible.module_utils.project_commands import command_lines
 from ansible.module_utils.project_environment import installed_apps
 from ansible.module_utils.project_findings import Database, Inspection
 from ansible.module_utils.project_flags import on_by_default
-from ansible.module_utils.project_routes import command_lines
 from ansible.module_utils.project_scope import Scope
 from ansible.module_utils.project_source import Sources
 
@@ -24,9 +24,7 @@ def advise(sources: Sources, found: Inspection, scope: Scope | None) -> None:
     if found.early:
         chain = " → ".join(found.early)
         text = f"models are imported before Django is set up ({chain}): AppRegistryNotReady under daphne alone"
-        found.note(
-            "warning", found.asgi_place or found.asgi, text, "The inventory has a comment on it, at asgi_application."
-        )
+        found.note("warning", found.asgi_place or found.asgi, text, "asgi_application in the inventory goes round it.")
     if found.sockets and not found.token.origin:
         text = "no OriginValidator is around the routes: pages of any site may open sockets in a visitor's name"
         found.note(
@@ -138,17 +136,22 @@ def advise_settings(sources: Sources, found: Inspection, scope: Scope | None) ->
     }
     for name, (text, level) in known_fixes.items():
         if name in found.fixed:
-            found.note(
-                level, found.fixed[name], text, "The inventory has a settings module that changes it, as a comment."
-            )
+            found.note(level, found.fixed[name], text, "deployed_settings.py in the inventory changes it.")
     debug = found.debug
     if debug and on_by_default(debug) is not False:
         place = found.names[debug.name].places[0] if debug.name in found.names else found.debug_place
         found.note("warning", place, f"DEBUG is on unless {debug.name} says otherwise; the inventory turns it off", "")
-    if found.files_read:
-        where = found.files_read[0]
-        text = f"a file is read: {where[0] or 'its path does not show'}"
-        found.note("warning", where[1], text, "Give it to the host by release_files.")
+    for file in found.files_read:
+        text = f"a file is read that is not shipped: {file.path or 'its path does not show'}"
+        keys = ", ".join(".".join(one) for one in file.keys)
+        needed = f" It needs {keys}." if keys else ""
+        if file.optional:
+            found.note("notice", file.place, f"{text}, if it is there", "")
+        elif file.placed:
+            found.note("warning", file.place, text, f"release_files brings it to the host.{needed}")
+        else:
+            where = "Put it onto the host yourself" if file.path else "Give it to the host by release_files"
+            found.note("warning", file.place, text, f"{where}.{needed}")
     for path in [sources.backend / ".env", sources.folder / ".env"]:
         if path.is_file():
             text = "is in the folder; what the inventory says comes first, and git may carry it to the host"
@@ -215,6 +218,5 @@ def advise_files(sources: Sources, found: Inspection) -> None:
         found.note("notice", found.media, "holds uploads, beside the code (MEDIA_ROOT)", fix)
     if not found.static_root:
         text = "there is no STATIC_ROOT, so no static files are collected, and nginx serves none"
-        found.note(
-            "notice", found.settings_place, text, "The inventory has a settings module that sets it, as a comment."
-        )
+        fix = "deployed_settings.py in the inventory sets one." if "django.contrib.staticfiles" in found.apps else ""
+        found.note("notice", found.settings_place, text, fix)

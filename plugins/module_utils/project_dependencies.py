@@ -104,6 +104,8 @@ class Dependencies:
     windows: list[Requirement] = field(default_factory=list)
     system: list[str] = field(default_factory=list)
     others: list[str] = field(default_factory=list)
+    #: Packages that are used and that no list brings, by their bare names.
+    missing: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass

@@ -8,12 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from ansible.module_utils import project_reads
-from ansible.module_utils.project_findings import Inspection, Name, Worker, slashed
-from ansible.module_utils.project_routes import command_lines
+from ansible.module_utils.project_findings import Inspection, Name, slashed
 from ansible.module_utils.project_scope import Scope
-from ansible.module_utils.project_settings import inside, role_of
+from ansible.module_utils.project_settings import role_of
 from ansible.module_utils.project_source import Sources
-from ansible.module_utils.project_values import NEEDED, Call, Place, Protocols, Route, known, names_of
+from ansible.module_utils.project_values import NEEDED, Route, known, names_of
 
 SECRET = re.compile(
     r"pass(word|wd|phrase)?(_|$)|secret|token|(^|_)key(_|$)|credential|private|dsn|(^|_)auth(_|$)", re.IGNORECASE
@@ -122,99 +121,10 @@ def set_purposes(found: Inspection, scope: Scope | None) -> None:
             one.secret = True
 
 
-def find_read_files(sources: Sources, found: Inspection, settings_files: list[Path]) -> None:
-    """Files that the settings read: YAML, JSON and INI ones, which the host will need."""
-    for path in settings_files:
-        tree = sources.tree(path) if path.suffix == ".py" else None
-        scope = sources.scope(path)
-        for node in ast.walk(tree) if tree else ():
-            if not isinstance(node, ast.Call):
-                continue
-            name = scope.name_of(node.func)
-            first = known(scope.evaluate(node.args[0])) if node.args else None
-            if name in ("yaml.safe_load", "yaml.load", "yaml.full_load", "json.load", "tomllib.load", "toml.load"):
-                found.files_read.append(("", sources.place(path, node)))
-            elif (
-                name == "open"
-                and isinstance(first, str | Path)
-                and re.search(r"\.(ya?ml|json|toml|ini|cfg|env)$", str(first))
-            ):
-                found.files_read.append((inside(sources, first), sources.place(path, node)))
-            elif name.endswith("load_dotenv") and any(
-                one.arg == "override" and isinstance(one.value, ast.Constant) and one.value.value
-                for one in node.keywords
-            ):
-                text = "load_dotenv(override=True): a .env file in the folder would replace what the inventory says"
-                found.note(
-                    "warning",
-                    sources.place(path, node),
-                    text,
-                    "See that none is deployed, or write it by release_files.",
-                )
-    named = [one for one in found.files_read if one[0]]
-    found.files_read = named or found.files_read[:1]
-
-
-INSTALLED_WORKERS = {
-    "huey.contrib.djhuey": ("huey", "python manage.py run_huey"),
-    "django_rq": ("rq", "python manage.py rqworker default"),
-    "django_dramatiq": ("dramatiq", "python manage.py rundramatiq"),
-    "django_q": ("django-q", "python manage.py qcluster"),
-    "background_task": ("background", "python manage.py process_tasks"),
-    "procrastinate.contrib.django": ("procrastinate", "python manage.py procrastinate worker"),
-}
-
-
 def installed_apps(scope: Scope | None) -> list[str]:
     """INSTALLED_APPS, as far as its entries show."""
     value = scope.values.get("INSTALLED_APPS") if scope else None
     return [one for one in value if isinstance(one, str)] if isinstance(value, list | tuple) else []
-
-
-def find_workers(sources: Sources, found: Inspection, scope: Scope | None) -> None:
-    """Celery, runworker and other task queues, by their code and by the commands that start them."""
-    apps = installed_apps(scope)
-    for path in sources.python():
-        if "Celery(" not in sources.text(path):
-            continue
-        tree = sources.tree(path)
-        calls = [one for one in ast.walk(tree) if isinstance(one, ast.Call)] if tree else []
-        made = [one for one in calls if sources.scope(path).name_of(one.func).rpartition(".")[2] == "Celery"]
-        if not made or any(worker.name == "celery" for worker in found.workers):
-            continue
-        module = sources.dotted(path)
-        name = module.rpartition(".")[0] if path.stem == "celery" and "." in module else module
-        place = sources.place(path, made[0])
-        if not re.fullmatch(r"[\w.]+", name):
-            continue  # what no command can name
-        found.workers.append(Worker("celery", f"celery -A {name} worker -l INFO -n $ASGI_INSTANCE", place))
-        values = scope.values if scope else {}
-        if "beat_schedule" in sources.text(path) or "CELERY_BEAT_SCHEDULE" in values or "django_celery_beat" in apps:
-            kept = " -s /srv/{{ release_app }}/shared/celerybeat-schedule"
-            if "django_celery_beat" in apps:
-                kept = " --scheduler django_celery_beat.schedulers:DatabaseScheduler"
-            found.workers.append(Worker("beat", f"celery -A {name} beat -l INFO{kept}", place, singleton=True))
-    for app, (name, command) in INSTALLED_WORKERS.items():
-        if any(one == app or one.startswith(f"{app}.") for one in apps):
-            place = scope.places.get("INSTALLED_APPS") if scope else None
-            found.workers.append(Worker(name, command, place or Place(found.backend)))
-    channels: list[str] = []
-    where: Place | None = None
-    for place, line in command_lines(sources):
-        if match := re.search(r"manage\.py\s+runworker((?:\s+[\w.-]+)*)", line):
-            channels += [word for word in match[1].split() if not word.startswith("-")]
-            where = where or place
-    module, _, attribute = found.asgi.partition(":")
-    file = sources.module(module) if module else None
-    value = sources.scope(file).values.get(attribute) if file and file.suffix == ".py" else None
-    if isinstance(value, Protocols) and isinstance(value.routers, dict):
-        router = value.routers.get("channel")
-        if isinstance(router, Call) and router.arguments and isinstance(router.arguments[0], dict):
-            channels += [str(name) for name in router.arguments[0]]
-            where = where or found.asgi_place
-    if where:
-        names = " ".join(name for name in dict.fromkeys(channels) if re.fullmatch(r"[\w.-]+", name))
-        found.workers.append(Worker("channels", f"python manage.py runworker {names}".strip(), where))
 
 
 def find_token(sources: Sources, found: Inspection) -> None:
@@ -222,8 +132,6 @@ def find_token(sources: Sources, found: Inspection) -> None:
     token = found.token
     for path in sources.python():
         text = sources.text(path)
-        if re.search(r"OriginValidator|Origin\w*Middleware", text):
-            token.origin = True
         if re.search(r"AuthMiddlewareStack|SessionMiddlewareStack", text):
             token.session = True
         if "query_string" in text and not token.key:
@@ -277,6 +185,7 @@ def find_health(sources: Sources, found: Inspection, scope: Scope | None) -> Non
     """A path of plain HTTP that answers below 400: a health check, else the page or the admin's login."""
     conf = known(scope.values.get("ROOT_URLCONF")) if scope else None
     file = sources.module(conf) if isinstance(conf, str) else None
+    found.urlconf = conf if isinstance(conf, str) and file and re.fullmatch(r"[\w.]+", conf) else ""
     routes = sources.scope(file).values.get("urlpatterns") if file and file.suffix == ".py" else None
     patterns = [one.pattern for one in routes if isinstance(one, Route)] if isinstance(routes, list | tuple) else []
     for pattern in patterns:

@@ -255,8 +255,10 @@ class Expressions(Branches):
             return keywords or first
         # AuthMiddlewareStack(URLRouter(…)) and all the others: what is inside is what matters.
         for value in (*arguments, *keywords.values()):
-            if isinstance(value, Router):
+            if isinstance(value, Protocols):
                 return value
+            if isinstance(value, Router):
+                return replace(value, wrappers=(last, *value.wrappers))
         return Call(name, arguments, keywords)
 
     def _included(self, target: Any) -> Any:

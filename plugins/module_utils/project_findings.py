@@ -52,6 +52,7 @@ class Layer:
 
     kind: str = "none"
     backend: str = ""
+    prefix: str = ""
     place: Place | None = None
     addresses: list[Address] = field(default_factory=list)
 
@@ -72,6 +73,51 @@ class Database:
     def beside(self) -> bool:
         """Whether it is a file below the backend."""
         return bool(self.file) and not self.file.startswith(("/", "..", ":"))
+
+
+@dataclass
+class ReadFile:
+    """A file that settings read: relative to the backend, whole where it is outside the project, "" if unknown."""
+
+    path: str
+    place: Place
+    optional: bool = False
+    #: What must be in it, by the keys that lead there.
+    keys: dict[tuple[str, ...], Place] = field(default_factory=dict)
+
+    @property
+    def placed(self) -> bool:
+        """Whether release_files can bring it."""
+        return bool(self.path) and not self.path.startswith("/")
+
+
+@dataclass(frozen=True)
+class PythonAsked:
+    """A Python that something asks for: as packaging understands it, and as it is written."""
+
+    specifier: str
+    text: str
+    place: Place
+
+
+@dataclass
+class Tasks:
+    """Redis for tasks and caches, where its address is in the code: the places, and names that rights are for."""
+
+    celery: bool = False
+    broker: Place | None = None
+    results: Place | None = None
+    #: Caches by their aliases.
+    caches: dict[str, Place | None] = field(default_factory=dict)
+    prefixes: list[str] = field(default_factory=list)
+    queues: list[str] = field(default_factory=list)
+    #: Whether there are queues of other kinds than Celery's.
+    others: bool = False
+
+    @property
+    def fixed(self) -> bool:
+        """Whether any address is in the code."""
+        return bool(self.broker or self.results or self.caches)
 
 
 @dataclass
@@ -123,6 +169,8 @@ class Inspection:
     settings_needed: bool = False
     asgi: str = ""
     asgi_place: Place | None = None
+    http: bool = True
+    wsgi: str = ""
     early: list[str] = field(default_factory=list)
     sockets: list[Socket] = field(default_factory=list)
     layer: Layer = field(default_factory=Layer)
@@ -148,7 +196,16 @@ class Inspection:
     token: Token = field(default_factory=Token)
     fixed: dict[str, Place] = field(default_factory=dict)
     brokers: list[str] = field(default_factory=list)
-    files_read: list[tuple[str, Place]] = field(default_factory=list)
+    tasks: Tasks = field(default_factory=Tasks)
+    python: list[PythonAsked] = field(default_factory=list)
+    postgis: bool = False
+    apps: list[str] = field(default_factory=list)
+    urlconf: str = ""
+    #: ALLOWED_HOSTS as the code has them.
+    hosts_fixed: list[str] = field(default_factory=list)
+    #: Whether the ASGI module assigns DJANGO_SETTINGS_MODULE whatever the environment says.
+    settings_assigned: bool = False
+    files_read: list[ReadFile] = field(default_factory=list)
     notes: list[Note] = field(default_factory=list)
 
     def note(self, level: str, place: Any, text: str, fix: str = "") -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from ansible.module_utils.project_deployed import Deployed
 from ansible.module_utils.project_document import inert
 from ansible.module_utils.project_findings import Database, Inspection, Name
 from ansible.module_utils.project_flags import off, on_by_default
@@ -21,18 +22,23 @@ class Given:
         self.found = found
         self.vault: dict[str, str] = {}
         self.environment: list[tuple[Name, str]] = []
-        self.secrets: list[tuple[Name, str]] = []
+        self.secrets: list[tuple[str, str]] = []
         self.left: list[Name] = []
         self.redis_password = False
         self.anonymous = False
         self.tasks_user = False
         self.single_host = ""
         self._sort()
+        if found.tasks.broker:  # which Celery asks its environment for first
+            self.add_secret("CELERY_BROKER_URL", self.tasks_url(1))
+        if found.tasks.results:
+            self.add_secret("CELERY_RESULT_BACKEND", self.tasks_url(1))
+        self.deployed = Deployed(self)
 
     @property
     def uses_redis(self) -> bool:
         """Whether the host needs Redis."""
-        return self.found.layer.kind in ("core", "pubsub") or bool(self.found.brokers)
+        return self.found.layer.kind in ("core", "pubsub") or bool(self.found.brokers) or self.found.tasks.fixed
 
     @property
     def uses_postgresql(self) -> bool:
@@ -44,6 +50,17 @@ class Given:
         variable = f"vault_{name.lower()}"
         self.vault.setdefault(variable, hint)
         return f"{{{{ {variable} }}}}"
+
+    def add_secret(self, name: str, value: str) -> None:
+        """A secret that the project reads only by what is put beside it, unless it reads that name anyway."""
+        if name not in (one for one, _ in self.secrets):
+            self.secrets.append((name, value))
+
+    def tasks_url(self, database: int) -> str:
+        """The address of Redis for tasks and caches, whose user may do more than the channel layer's."""
+        self.tasks_user = True
+        word = self.secret("tasks_password", HINTS["redis"]).replace(" }}", " | urlencode }}")
+        return f"redis://tasks:{word}@127.0.0.1:6379/{database}"
 
     # The environment
 
@@ -60,7 +77,7 @@ class Given:
             if value is None:
                 self.left.append(name)
             elif name.secret and "!!!SET" not in value:
-                self.secrets.append((name, value))
+                self.secrets.append((name.name, value))
             else:
                 self.environment.append((name, value))
         # A name that holds a secret but that nobody can know is for the vault as well.
@@ -114,9 +131,7 @@ class Given:
         shared = name.name in self.found.brokers
         role = purpose.partition("_")[2]
         if role == "url" and shared:
-            self.tasks_user = True
-            word = self.secret("tasks_password", HINTS["redis"]).replace(" }}", " | urlencode }}")
-            return f"redis://tasks:{word}@127.0.0.1:6379/{0 if purpose.startswith('redis_') else 1}"
+            return self.tasks_url(0 if purpose.startswith("redis_") else 1)
         if role == "url":
             self.redis_password = True
             return "redis://channels:{{ redis_password | urlencode }}@127.0.0.1:6379/0"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ansible.module_utils.project_deployed import HEALTH
 from ansible.module_utils.project_document import Document, flow_quoted, foreign, plain, scalar
 from ansible.module_utils.project_findings import Inspection
 
@@ -25,12 +26,15 @@ def write_handshake(writer: Given, out: Document) -> None:
         out.set("handshake_path", scalar(path + query) if "{" not in query else plain(path + query))
     else:
         out.set("handshake_path", '"!!!SET such as /ws/chat/?token={token}!!!"')
-    if found.health:
+    if writer.deployed.urls:
+        out.set("handshake_health_path", f"/{HEALTH}")
+    elif found.health:
         if found.health != "/":
             out.set("handshake_health_path", foreign(found.health))
     else:
-        out.comment("A page that answers below 400 to anybody; / was not seen among the project's.")
-        out.comment("handshake_health_path: /health/")
+        out.comment(
+            "handshake_health_path names a page that answers below 400 to anybody; / was not seen among the project's."
+        )
     out.set("handshake_url", "ws://{{ site_name }}")
     out.set("handshake_origin", "http://{{ site_name }}")
     if writer.single_host:
@@ -41,10 +45,10 @@ def write_handshake(writer: Given, out: Document) -> None:
         out.set("handshake_foreign_origin", '""')
     write_token(found, out)
     out.comment(
-        "A message that your consumer answers, and one that it passes on to everybody, each with {nonce} in it. "
-        "Without them it is only proven that sockets open and stay open."
+        "handshake_send is a message that your consumer answers, handshake_broadcast one that it passes on, "
+        'each with {nonce} in it, such as {"message": "{nonce}"}. Without them it is only proven that sockets open and '
+        "stay open."
     )
-    out.raw('# handshake_send: \'{"message": "{nonce}"}\'', '# handshake_broadcast: \'{"message": "{nonce}"}\'')
 
 
 def write_token(found: Inspection, out: Document) -> None:
@@ -56,21 +60,25 @@ def write_token(found: Inspection, out: Document) -> None:
             out.set("handshake_expired_token_command", flow_quoted(token.expired))
         return
     if token.simplejwt and token.key:
-        out.comment("One of djangorestframework-simplejwt, for a user that is there:")
+        out.comment("One of djangorestframework-simplejwt, for a user `proof` without a password, whom this makes:")
         out.raw(
             "# handshake_token_command:",
             "#   - python",
             "#   - manage.py",
             "#   - shell",
-            "#   - -c",
-            "#   - >-",
-            "#     from rest_framework_simplejwt.tokens import AccessToken;",
-            "#     from django.contrib.auth import get_user_model;",
-            "#     print(AccessToken.for_user(get_user_model().objects.get(username='proof')))",
+            "#   - --command",
+            "#   - |",
+            "#     from django.contrib.auth import get_user_model",
+            "#     from rest_framework_simplejwt.tokens import AccessToken",
+            "#     users = get_user_model()",
+            '#     user, _ = users.objects.get_or_create(**{users.USERNAME_FIELD: "proof"})',
+            "#     print(AccessToken.for_user(user))",
         )
     elif token.key:
-        out.comment(f"The token is read from the query ({token.place}); write the command that prints a good one.")
-        out.comment("handshake_token_command: [python, manage.py, mint_token]")
+        out.comment(
+            f"The token is read from the query ({token.place}); handshake_token_command, such as "
+            "[python, manage.py, mint_token], has to print a good one for a user that is there."
+        )
     elif token.session:
         out.comment(
             "The routes know users by their session's cookie; what a consumer refuses without one is not proven."

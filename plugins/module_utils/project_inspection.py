@@ -8,12 +8,18 @@ from pathlib import Path
 
 from ansible.module_utils import project_dependencies
 from ansible.module_utils.project_advice import advise
+from ansible.module_utils.project_apps import find_apps
+from ansible.module_utils.project_asgi import find_asgi
 from ansible.module_utils.project_databases import find_database
-from ansible.module_utils.project_environment import find_health, find_names, find_read_files, find_token, find_workers
+from ansible.module_utils.project_environment import find_health, find_names, find_token
 from ansible.module_utils.project_findings import Inspection
-from ansible.module_utils.project_routes import find_asgi, find_sockets
+from ansible.module_utils.project_python import find_python
+from ansible.module_utils.project_read_files import find_read_files
+from ansible.module_utils.project_routes import find_sockets
 from ansible.module_utils.project_settings import find_files, find_fixed, find_layer, find_settings
 from ansible.module_utils.project_source import Sources
+from ansible.module_utils.project_tasks import find_tasks
+from ansible.module_utils.project_workers import find_workers
 
 
 def inspect(folder: Path) -> Inspection:
@@ -38,10 +44,15 @@ def inspect(folder: Path) -> Inspection:
         find_files(sources, found, scope)
         find_fixed(found, scope)
     find_names(sources, found, settings_files, scope)
+    find_tasks(sources, found, scope)
     find_workers(sources, found, scope)
     find_token(sources, found)
     find_health(sources, found, scope)
     find_read_files(sources, found, settings_files)
+    find_apps(sources, found, scope)
+    for path in sources.python():
+        sources.tree(path)
+    find_python(sources, found)
     advise(sources, found, scope)
     for path, reason in sorted(sources.unreadable.items()):
         found.note("warning", path, f"could not be read: {reason}", "What is in it is not in the inventory.")

@@ -7,14 +7,16 @@ import os
 import re
 import shutil
 import tempfile
+import textwrap
 from pathlib import Path
 
 from ansible.module_utils.project_advice import lets_redis_8_in
-from ansible.module_utils.project_deployed import write_deployed
 from ansible.module_utils.project_document import Document, clean, flow, foreign, inert, quoted, scalar, slash
 from ansible.module_utils.project_findings import Inspection, Name
 from ansible.module_utils.project_given import HINTS, SHARED, Given
 from ansible.module_utils.project_handshake import write_handshake
+from ansible.module_utils.project_python import DEBIAN, fitting
+from ansible.module_utils.project_tasks import rules
 from ansible.module_utils.project_values import known
 
 
@@ -38,7 +40,7 @@ class Writer(Given):
         self._services(out)
         self._site(out)
         write_handshake(self, out)
-        write_deployed(found, out)
+        self.deployed.write(out)
         return out.text()
 
     def _release(self, out: Document) -> None:
@@ -46,10 +48,11 @@ class Writer(Given):
         out.comment("The project's name on the host: its user, folders (/srv/NAME), units and site are called so.")
         out.set("release_app", scalar(found.app))
         out.gap()
-        out.comment("Where it comes from: this folder, or a git repository and a version instead.")
+        out.comment(
+            "Where it comes from: this folder. A git repository takes its place by release_repository, such as "
+            f"{found.repository or 'https://git.example.org/team/project.git'}, and release_version."
+        )
         out.set("release_folder", foreign(found.folder))
-        out.comment(f"release_repository: {found.repository or 'https://git.example.org/team/project.git'}")
-        out.comment("release_version: main")
         manager = f"{found.backend}/manage.py".removeprefix("./")
         out.comment(
             f"The folder in it that holds manage.py ({manager}), and what lists its packages, relative to that."
@@ -59,51 +62,56 @@ class Writer(Given):
         if needs.packages:
             out.comment("By its Pipfile, which is not resolved." if needs.kind == "Pipfile" else
                         "Guessed from what it imports: add versions, and what is missing.")  # fmt: skip
-            out.set("release_packages", flow(needs.packages))
+        if needs.missing:
+            out.comment("Used by the project, and in none of its lists.")
+        if packages := [*needs.packages, *needs.missing.values()]:
+            out.set("release_packages", flow(packages))
         if needs.unknown and not needs.files:
             out.comment(f"Imported too, from packages that are not known here: {', '.join(needs.unknown)}")
         if lets_redis_8_in(found):
             out.comment("redis-py 8 closes idle consumers of the core channel layer after 5 s.")
             out.set("release_constraints", '["redis<8"]')
         if needs.system:
-            out.comment("Packages of Debian for those that have to be built.")
+            out.comment("Packages of Debian for those that have to be built, or that load libraries of it.")
             out.set("release_system_packages", flow(needs.system))
         self._python(out)
-        if found.settings_needed and found.settings:
+        if self.deployed.settings:
+            out.comment(f"Settings: {found.settings} ({found.settings_place}), changed by release_files below.")
+            out.set("release_settings_module", self.deployed.settings)
+        elif found.settings_needed and found.settings:
             out.comment(f"Settings: {found.settings_place}.")
             out.set("release_settings_module", foreign(found.settings))
         elif found.settings:
             out.comment(f"Settings: {found.settings}, as manage.py says ({found.settings_place}).")
+        if found.database.kind == "none" or found.database.file == ":memory:":
+            what = "in memory" if found.database.kind == "sqlite" else "none"
+            out.comment(f"Nothing to migrate: the database is {what} ({found.database.place or found.settings_place}).")
+            out.set("release_migrate", "false")
+        if found.static_root and found.apps and "django.contrib.staticfiles" not in found.apps:
+            out.comment("Nothing collects static files: django.contrib.staticfiles is not among INSTALLED_APPS.")
+            out.set("release_collectstatic", "false")
         if paths := self.shared_paths():
             out.comment("Files that the project writes beside its code, and that outlive a release.")
             out.set("release_shared_paths", flow(paths))
-        for path, place in found.files_read:
-            out.comment(
-                f"The settings read {path or 'a file whose path does not show'} ({place}); release_files brings it."
-            )
 
     def _python(self, out: Document) -> None:
-        needs = self.found.dependencies
-        if not needs.python:
+        fits = fitting(self.found)
+        good = [debian for debian, minor in DEBIAN.items() if fits[minor]]
+        if len(good) == len(DEBIAN):
             return
-        try:
-            from packaging.specifiers import SpecifierSet
-
-            allowed = SpecifierSet(needs.python)
-            fits = {minor: allowed.contains(f"3.{minor}.9") for minor in range(8, 15)}
-        except ValueError:
-            return
-        if fits[11] and fits[13]:
-            return
+        asked = ", ".join(f"{one.text} ({one.place})" for one in self.found.python)
+        out.comment(f"It asks for Python {asked}; Debian 12 has 3.11, Debian 13 has 3.13.")
         best = next((minor for minor in (12, 13, 11, 14, 10, 9, 8) if fits[minor]), 0)
-        text = f"It asks for Python {needs.python} ({needs.python_place}); Debian 12 has 3.11, Debian 13 has 3.13."
-        out.comment(text)
-        if best and not fits[11] and not fits[13]:
-            out.set("release_python", f'"3.{best}"')
-        elif best:
+        if good:
             out.comment(
-                f'On {"Debian 12" if fits[13] else "Debian 13"}: release_python: "3.{best if not fits[13] else 13}"'
+                f"Debian {good[0]} will do. For another, put release_python and release_python_download in place of "
+                "this line (docs/projects.md)."
             )
+            out.set("preflight_debian_versions", f'["{good[0]}"]')
+        elif best:
+            out.set("release_python", f'"3.{best}"')
+            out.comment("It is fetched from its makers' releases.")
+            out.set("release_python_download", "true")
 
     def shared_paths(self) -> list[str]:
         """What is beside the code and must survive."""
@@ -124,29 +132,31 @@ class Writer(Given):
         out.comment("The environment, under the names that the project reads.")
         if self.environment:
             out.raw("release_environment:")
-            for name, value in self.environment:
-                if found.purposes.get(name.name) == "debug":
-                    out.comment(f"Turns DEBUG off ({found.debug_place or name.places[0]}).", indent=2)
-                elif name.name in found.choices:
-                    out.comment(f"As the code compares it for hosts ({name.places[0]}).", indent=2)
-                out.set(scalar(name.name), quoted(value), indent=2)
+            for read, value in self.environment:
+                if found.purposes.get(read.name) == "debug":
+                    out.comment(f"Turns DEBUG off ({found.debug_place or read.places[0]}).", indent=2)
+                elif read.name in found.choices:
+                    out.comment(f"As the code compares it for hosts ({read.places[0]}).", indent=2)
+                out.set(scalar(read.name), quoted(value), indent=2)
         else:
             out.set("release_environment", "{}")
         if self.left:
             out.comment("Read too, and left at what the project does without them:", indent=2)
             for name in self.left[:60]:
-                out.comment(f"{name.name}: {told(name)}  ({name.places[0]})", indent=2)
+                out.comment(told(name, line=bool(self.environment)), indent=2)
         if self.secrets:
             out.comment("Secrets are in vault.yml beside this file.")
             out.raw("release_secrets:")
-            for name, value in self.secrets:
-                out.set(scalar(name.name), quoted(value), indent=2)
+            for name, value in sorted(self.secrets):
+                out.set(scalar(name), quoted(value), indent=2)
 
     def _services(self, out: Document) -> None:
         found = self.found
         out.gap()
         if found.layer.kind in ("core", "pubsub"):
             out.comment(f"The channel layer: {found.layer.backend} ({found.layer.place}).")
+        if found.layer.prefix and re.fullmatch(r"[\w.:-]+", found.layer.prefix):
+            out.set("redis_prefix", scalar(found.layer.prefix))
         if self.redis_password:
             self.vault.setdefault("vault_redis_password", HINTS["redis"])
             out.set("redis_password", '"{{ vault_redis_password }}"')
@@ -158,8 +168,13 @@ class Writer(Given):
             out.comment(
                 "The channel layer's user may use nothing but the channel layer; this one is for tasks and caches."
             )
-            out.raw("redis_extra_users:")
-            out.raw("  - \"user tasks on #{{ vault_tasks_password | hash('sha256') }} ~* &* +@all -@admin\"")
+            out.comment("Without FLUSHDB, which empties what is others' too.")
+            out.raw("redis_extra_users:", "  - >-")
+            shared = any(found.purposes.get(one, "").startswith("redis_") for one in found.brokers)
+            hashed = "{{ vault_tasks_password | hash('sha256') }}"
+            words = f"user tasks on #{hashed} {rules(found.tasks, layer=shared)}"
+            lines = textwrap.wrap(words, 110, break_long_words=False, break_on_hyphens=False)
+            out.raw(*(f"    {line}" for line in lines))
         elif found.brokers and not any(purpose == "amqp" for purpose in found.purposes.values()):
             out.comment("A task queue or cache on the same Redis needs a user of its own: redis_extra_users.")
         aliases = self.aliases()
@@ -172,6 +187,11 @@ class Writer(Given):
                 "PostgreSQL, on the host of group database; take the host out of that group where you have your own."
             )
             out.set("postgresql_password", '"{{ vault_postgresql_password }}"')
+            if found.postgis:
+                out.comment(
+                    "PostGIS is its administrator's to make: run playbooks/provision.yml, then on the host "
+                    f"runuser -u postgres -- psql -d {found.app.replace('-', '_')} -c 'CREATE EXTENSION postgis'"
+                )
             fixed = {role: text for role, text in found.database.literals.items() if role in ("name", "user")}
             if fixed:
                 what = ", ".join(f"{role} {text}" for role, text in fixed.items())
@@ -190,7 +210,16 @@ class Writer(Given):
         found = self.found
         out.gap()
         out.comment(f"module.path:attribute, as you would give it to daphne ({found.asgi_place or 'not found'}).")
-        out.set("asgi_application", foreign(found.asgi) if found.asgi else '"!!!SET such as core.asgi:application!!!"')
+        if self.deployed.asgi:
+            out.comment("Reached by a module of release_files below, which says why.")
+            out.set("asgi_application", "deployed_asgi:application")
+        else:
+            missing = '"!!!SET such as core.asgi:application!!!"'
+            out.set("asgi_application", foreign(found.asgi) if found.asgi else missing)
+        if not found.http and found.wsgi:
+            out.comment("It answers no plain HTTP, which gunicorn does beside it.")
+            out.set("asgi_http", "wsgi")
+            out.set("asgi_wsgi_application", foreign(found.wsgi))
         if found.workers:
             out.comment("Other processes; docs/managers.md says what can be set for each.")
             out.raw("asgi_workers:")
@@ -269,16 +298,17 @@ class Writer(Given):
         return out.text()
 
 
-def told(name: Name) -> str:
-    """The default of a name, for people."""
+def told(name: Name, *, line: bool) -> str:
+    """A name and its default: as a line to take the mark from, where there is a default that a line can hold."""
     default = known(name.value.default)
-    if default is None:
-        return "unset"
-    if name.secret:
-        return "********"
-    if isinstance(default, str | int | float | bool):
-        return clean(default)[:60] if default != "" else "empty"
-    return "computed"
+    if isinstance(default, bool):
+        default = str(default)
+    if line and not name.secret and isinstance(default, str | int | float) and default != "" and len(str(default)) < 60:
+        return f"{scalar(name.name)}: {foreign(clean(default))} # {name.places[0]}"
+    if not name.secret and isinstance(default, str | int | float) and default != "" and len(str(default)) < 60:
+        return f"{name.name} ({name.places[0]}), which is {clean(default)}"
+    state = "unset" if default is None else "secret" if name.secret else "empty" if default == "" else "computed"
+    return f"{name.name} ({name.places[0]}), which is {state}"
 
 
 def write(found: Inspection, inventory: Path) -> list[Path]:

@@ -110,6 +110,8 @@ def find_layer(sources: Sources, found: Inspection, scope: Scope) -> None:
     else:
         layer.kind = "other"
     config = default.get("CONFIG")
+    prefix = known(config.get("prefix")) if isinstance(config, dict) else None
+    layer.prefix = prefix if isinstance(prefix, str) else ""
     hosts = config.get("hosts", UNKNOWN) if isinstance(config, dict) else config
     if hosts is None and layer.kind in ("core", "pubsub"):
         hosts = [("127.0.0.1", 6379)]
@@ -209,12 +211,16 @@ def find_files(sources: Sources, found: Inspection, scope: Scope) -> None:
 def find_fixed(found: Inspection, scope: Scope) -> None:
     """What the code fixes and the environment cannot change; of DEBUG, what it reads, if that can turn it off."""
     values = scope.values
+    apps = values.get("INSTALLED_APPS")
+    found.apps = [one for one in apps if isinstance(one, str)] if isinstance(apps, list | tuple) else []
     hosts, debug = values.get("ALLOWED_HOSTS"), values.get("DEBUG", False)
     fixed = {
         "ALLOWED_HOSTS": not isinstance(hosts, list | tuple) or "*" not in hosts,
         "SECRET_KEY": isinstance(values.get("SECRET_KEY"), str) and values["SECRET_KEY"] != "",
         "STATIC_ROOT": not found.static_root,
     }
+    if isinstance(hosts, list | tuple):
+        found.hosts_fixed = [one for one in hosts if isinstance(one, str)]
     if isinstance(debug, Environment) and off(debug) is not None:
         found.debug = debug
         found.debug_place = scope.places.get("DEBUG")

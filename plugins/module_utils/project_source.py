@@ -10,6 +10,7 @@ import warnings
 from pathlib import Path, PurePosixPath
 
 from ansible.module_utils.project_scope import Scope
+from ansible.module_utils.project_syntax import GENERIC, FStrings, newer_syntax
 from ansible.module_utils.project_values import LARGEST, Place
 
 SKIPPED = {"node_modules", "venv", "env", "virtualenv", "site-packages", "__pycache__", "bower_components"}
@@ -45,6 +46,8 @@ class Sources:
         self.files: list[Path] = []
         self.environments: list[str] = []
         self.unreadable: dict[str, str] = {}
+        #: Files that only Python 3.12 or newer reads, each with the first such line.
+        self.newer: dict[str, int] = {}
         self._trees: dict[Path, ast.Module | None] = {}
         self._scopes: dict[Path, Scope] = {}
         self._modules: dict[tuple[Path, str], Path | None] = {}
@@ -112,10 +115,18 @@ class Sources:
     def _parse(self, path: Path) -> ast.Module | None:
         content = self.content(path)
         try:
+            text = decode(content)[0]
+            strings = FStrings(text) if re.search(r"(?i)\bf['\"]|\b(rf|fr)['\"]", text) else None
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # of strings with odd escapes
-                return ast.parse(content if content.startswith(codecs.BOM_UTF8) else decode(content)[0])
+                # What Python 3.12 brought is read by the controller's own Python, whichever that is.
+                tree = ast.parse(strings.older if strings and strings.line else text)
+            if line := newer_syntax(tree) or (strings.line if strings else 0):
+                self.newer[self.relative(path)] = line
+            return tree
         except SyntaxError as error:
+            if error.lineno and GENERIC.search(text.splitlines()[error.lineno - 1]):
+                self.newer[self.relative(path)] = error.lineno
             self.unreadable[self.relative(path)] = f"line {error.lineno}: {error.msg}" if error.lineno else error.msg
         except (ValueError, RecursionError, MemoryError) as error:
             self.unreadable[self.relative(path)] = str(error) or type(error).__name__

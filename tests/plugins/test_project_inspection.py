@@ -96,8 +96,8 @@ def test_tutorial(tmp_path: Path) -> None:
         'SECRET_KEY = os.environ["SECRET_KEY"]',
         "STATIC_ROOT =",
     ):
-        assert f"#       {line}" in main
-    assert yaml.safe_load(files["group_vars/all/vault.yml"]) == {}
+        assert f"\n      {line}" in main
+    assert set(yaml.safe_load(files["group_vars/all/vault.yml"])) == {"vault_secret_key"}
 
 
 def test_compose_names(tmp_path: Path) -> None:
@@ -234,7 +234,7 @@ def test_environment_by_django_environ_and_split_settings(tmp_path: Path) -> Non
         "requirements/production.txt": "-r base.txt\ngunicorn\n",
     }  # fmt: skip
     found, mine, _ = look(make(tmp_path / "chat", files_given))
-    assert mine["release_settings_module"] == "site_.settings.production"
+    assert "from site_.settings.production import *" in mine["release_files"][0]["content"]
     assert mine["release_requirements"] == ["requirements/production.txt"]
     assert {"gunicorn", "channels", "psycopg"} <= set(found.dependencies.asked)
     assert "ONLY_LOCAL" not in found.names
@@ -329,7 +329,7 @@ def test_serious_project(tmp_path: Path) -> None:
     found, mine, _ = look(make(tmp_path / "shop", files_given, backend="backend"))
     assert mine["release_backend"] == "backend" and mine["release_requirements"] == ["../requirements.txt"]
     assert mine["asgi_application"] == "site_.routing:application"
-    assert mine["release_settings_module"] == "site_.settings"  # routing.py names none
+    assert mine["release_settings_module"] == "deployed_settings" and found.settings == "site_.settings"
     assert mine["nginx_websocket_paths"] == ["/sockjs/", "/websocket", "/ws/"]
     assert mine["handshake_path"] == "/websocket?token={token}"
     samples = {one.pattern: one.sample for one in found.sockets}
@@ -502,7 +502,7 @@ def test_routes_that_asgi_does_not_lead_to(tmp_path: Path) -> None:
     asgi = "from somewhere import build\napplication = build()\n"
     found, mine, _ = look(make(tmp_path / "chat", {"site_/asgi.py": asgi}))
     assert mine["handshake_path"] == "/ws/chat/" and "not by way of the ASGI object" in levels(found)["notice"]
-    assert mine["release_settings_module"] == "site_.settings"
+    assert found.settings_needed
 
 
 def test_models_before_django_is_set_up(tmp_path: Path) -> None:
@@ -512,11 +512,12 @@ def test_models_before_django_is_set_up(tmp_path: Path) -> None:
         "URLRouter(websocket_urlpatterns)", "URLRouter(chat.routing.websocket_urlpatterns)")  # fmt: skip
     files = {"site_/asgi.py": asgi, "chat/models.py": "from django.db import models\n",
              "chat/consumers.py": CONSUMERS + "from .models import Room\n"}  # fmt: skip
-    found, mine, written = look(make(tmp_path / "chat", files))
+    found, mine, _ = look(make(tmp_path / "chat", files))
     assert found.early == ["site_/asgi.py:3", "chat/routing.py:3", "chat/consumers.py:5", "chat/models.py"]
     assert "AppRegistryNotReady" in levels(found)["warning"]
-    assert "# asgi_application: deployed_asgi:application" in written["group_vars/all/main.yml"]
-    assert mine["release_settings_module"] == "site_.settings"
+    assert mine["asgi_application"] == "deployed_asgi:application"
+    (deployed,) = (one["content"] for one in mine["release_files"] if one["path"] == "deployed_asgi.py")
+    assert deployed.index("django.setup()") < deployed.index("from site_.asgi import application")
     files["chat/consumers.py"] = CONSUMERS
     assert not look(make(tmp_path / "chat", files))[0].early
     late = ASGI.format(settings="site_.settings")
@@ -550,7 +551,7 @@ def test_default_application(tmp_path: Path) -> None:
     text = changed(SETTINGS, "site_.asgi.application", "site_.routing.application")
     files = {"site_/asgi.py": asgi, "site_/routing.py": routing, "site_/settings.py": text}
     found, mine, _ = look(make(tmp_path / "chat", files))
-    assert mine["asgi_application"] == "site_.asgi:application" and mine["handshake_path"] == "/ws/a/"
+    assert found.asgi == "site_.asgi:application" and mine["handshake_path"] == "/ws/a/"
     assert "as_asgi()" in levels(found)["warning"]
 
 
@@ -580,9 +581,9 @@ def test_files_that_the_settings_read(tmp_path: Path) -> None:
         SETTINGS + 'import json\nwith open(BASE_DIR / "config/secrets.json") as file:\n    SECRETS = json.load(file)\n'
     )
     found, _, files = look(make(tmp_path / "chat", {"site_/settings.py": text}))
-    assert [path for path, _ in found.files_read] == ["config/secrets.json"]
+    assert [one.path for one in found.files_read] == ["config/secrets.json"]
     assert "config/secrets.json" in files["group_vars/all/main.yml"]
-    assert "by release_files" in levels(found)["warning"]
+    assert "release_files brings it" in levels(found)["warning"]
 
 
 def test_tokens(tmp_path: Path) -> None:

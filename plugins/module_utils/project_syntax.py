@@ -1,0 +1,84 @@
+"""Syntax that came into Python with 3.12: found, and f-strings written as older Pythons read them."""
+
+from __future__ import annotations
+
+import ast
+import re
+
+START = re.compile(r"(?i)(?<![\w])([rbuf]{0,2})('''|\"\"\"|'|\")")
+GENERIC = re.compile(r"^\s*(type\s+\w+(\[.*\])?\s*=|(async\s+)?(def|class)\s+\w+\[)")
+
+
+class FStrings:
+    """Looks through a text for f-strings that use their own quotes, or backslashes, within their expressions."""
+
+    def __init__(self, text: str) -> None:
+        """Go through all of it."""
+        self.text = text
+        self.characters = list(text)
+        self.line = 0  # the first that only Python 3.12 reads
+        at = 0
+        while at < len(text):
+            at = self._code(at)
+
+    @property
+    def older(self) -> str:
+        """The text with other quotes inside, of the same length."""
+        return "".join(self.characters)
+
+    def _found(self, at: int) -> None:
+        self.line = self.line or self.text.count("\n", 0, at) + 1
+
+    def _code(self, at: int, outer: str = "") -> int:
+        """Go on by one thing: a comment, a string or a character."""
+        if self.text[at] == "#":
+            return (self.text.find("\n", at) + 1 or len(self.text)) if not outer else at + 1
+        if not (start := START.match(self.text, at)):
+            word = re.compile(r"\w+").match(self.text, at)
+            return word.end() if word else at + 1
+        quote = start[2]
+        end = self._string(start.end(), quote, "f" in start[1].lower())
+        if outer and "\\" in self.text[at:end]:
+            self._found(at)
+        if outer and quote[0] == outer[0] and (len(outer) == 1 or quote == outer):
+            self._found(at)
+            other = '"' if quote[0] == "'" else "'"
+            if len(quote) == 1 and other not in self.text[start.end() : end - 1]:
+                self.characters[start.end() - 1] = self.characters[end - 1] = other
+        return end
+
+    def _string(self, at: int, quote: str, formatted: bool) -> int:
+        """The end of a string whose text begins here."""
+        while at < len(self.text):
+            if self.text.startswith(quote, at):
+                return at + len(quote)
+            if self.text[at] == "\n" and len(quote) == 1:
+                return at
+            if self.text[at] == "\\" or (formatted and self.text.startswith("{{", at)):
+                at += 2
+            elif formatted and self.text[at] == "{":
+                at = self._expression(at + 1, quote)
+            else:
+                at += 1
+        return len(self.text)
+
+    def _expression(self, at: int, quote: str) -> int:
+        """The end of an expression in an f-string."""
+        depth = 1
+        while at < len(self.text) and depth:
+            here = self.text[at]
+            if here == "\\":
+                self._found(at)
+            if here in "{[(":
+                depth += 1
+            elif here in "}])":
+                depth -= 1
+            at = self._code(at, quote) if here in "'\"" or START.match(self.text, at) else at + 1
+        return at
+
+
+def newer_syntax(tree: ast.Module) -> int:
+    """The first line of a parsed file that only Python 3.12 or newer reads; 0 for none."""
+    kinds = tuple(one for one in (getattr(ast, "TypeAlias", None),) if one)
+    nodes = (one for one in ast.walk(tree) if isinstance(one, kinds) or getattr(one, "type_params", None))
+    return min((getattr(one, "lineno", 0) for one in nodes), default=0)
