@@ -153,6 +153,17 @@ _ENTRIES = (
           "A path of release_shared_paths is not what a deploy has made it: it is no link, or leads to nothing, or the "
           "project may not write there. What is written is refused, or lost with the release.",
           "On the host: {mend}"),
+    Entry("E121_PROCESS_UNSTEADY", "process", "A process does not stay alive",
+          "It does not run, ended while it was looked at, or was started again three times or more, last within a "
+          "minute: {what}. {likely}",
+          "{fix} All that it said: {logs}"),
+    Entry("E122_WORKER_UNSTEADY", "process", "A worker does not stay alive",
+          "Sockets open all the same, and what it should do is not done. It does not run, ended while it was looked "
+          "at, or was started again three times or more, last within a minute: {what}. {likely}",
+          "{fix} All that it said: {logs}"),
+    Entry("W123_STARTED_AGAIN", "process", "A process was started again",
+          "It ended within the last hour, and runs since: {what}.",
+          "See what it said before: {logs}"),
     # --- import
     Entry("E201_ASGI_MODULE", "import", "The ASGI module is not found",
           "The module of the ASGI path cannot be imported: it is misspelt, or the working directory is not the folder "
@@ -371,6 +382,9 @@ _ENTRIES = (
           "{what} {likely}",
           "{fix}"),
 )  # fmt: skip
+
+#: What is broken beside the way of a handshake, and does not keep one from opening.
+BESIDE = frozenset(["E122_WORKER_UNSTEADY"])
 
 CATALOGUE: dict[str, Entry] = {entry.code: entry for entry in _ENTRIES}
 

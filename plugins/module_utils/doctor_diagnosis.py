@@ -16,8 +16,10 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ansible.module_utils.channels_websocket import HandshakeFailed, HandshakeRefused, explain
-from ansible.module_utils.doctor_catalogue import CATALOGUE, HOPS, MENDS, Mend
+from ansible.module_utils.doctor_catalogue import BESIDE, CATALOGUE, HOPS, MENDS, Mend
 from ansible.module_utils.doctor_host import is_to_listen
+from ansible.module_utils.doctor_steady import of_kind
+from ansible.module_utils.websocket_symptoms import of_log, telling_line
 
 Finding = dict[str, Any]
 
@@ -425,6 +427,32 @@ def process(case: Case) -> Iterator[Finding]:
     if version and _version(version) < (4, 2, 2) and any(each["server"] == "daphne" for each in case.processes):
         yield case.find("W116_DAPHNE_OLD", f"daphne {version}")
     yield from _beside(case)
+    yield from _unsteady(case, dead)
+
+
+def _unsteady(case: Case, dead: list[dict[str, Any]]) -> Iterator[Finding]:
+    """What this bundle has started and does not stay alive; why nobody listens at a socket is told already."""
+    steady = case.host.get("steady") or {}
+    for worker, code in ((False, "E121_PROCESS_UNSTEADY"), (True, "E122_WORKER_UNSTEADY")):
+        told = [each for each in of_kind(steady, worker) if each["what"]]
+        if told and told[0]["unsteady"] and (worker or not dead):
+            yield case.find(code, unsteady_lines(told), **unsteady_values(told[0], case.bundle))
+        elif told and not told[0]["unsteady"]:
+            yield case.find("W123_STARTED_AGAIN", unsteady_lines(told), **unsteady_values(told[0], case.bundle))
+
+
+def unsteady_values(each: dict[str, Any], bundle: dict[str, Any]) -> dict[str, str]:
+    """What fills the texts of a process that does not stay alive: what it is, why, and what to do."""
+    symptom = of_log(each.get("log", []))
+    line = telling_line(each.get("log", []), symptom)
+    logs = f"{bundle['app']}-generations logs {bundle['generation']}"
+    said = f" Its last words: {line[:300]}" if line else ""
+    return {"what": each["what"], "likely": symptom.likely + said, "fix": symptom.fix, "logs": logs}
+
+
+def unsteady_lines(told: list[dict[str, Any]]) -> list[str]:
+    """What is wrong with some processes, and what the first of them said last."""
+    return [*(each["what"] for each in told), *(f"it said: {line[:300]}" for line in told[0].get("log", [])[-4:])]
 
 
 def _beside(case: Case) -> Iterator[Finding]:
@@ -872,7 +900,10 @@ def diagnose(evidence: dict[str, Any]) -> dict[str, Any]:
     order = list(HOPS)
     errors = [each for each in found if each["severity"] == "error"]
     # That the host could not be asked explains nothing where the way to it is broken, or all is well from outside.
-    errors.sort(key=lambda each: (each["code"].startswith("E9"), order.index(each["hop"])))
+    # What is beside the way is no reason why a handshake fails.
+    errors.sort(
+        key=lambda each: (each["code"].startswith("E9"), each["code"] in BESIDE, order.index(each["hop"]))
+    )  # fmt: skip
     first = errors[0] if errors else None
     noticed = _once([each for each in [*errors, *found] if each is not first], first)
     return {
@@ -898,10 +929,11 @@ def hops(case: Case, first: Finding | None) -> list[dict[str, Any]]:
     details = _details(case)
     order = list(HOPS)
     broken = order.index(first["hop"]) if first else len(order)
+    beside = first is not None and first["code"] in BESIDE
     made = []
     for index, hop in enumerate(order):
         seen, milliseconds, detail = details[hop]
-        state = "broken" if index == broken else "ok" if seen and index < broken else "unknown"
+        state = "broken" if index == broken else "ok" if seen and (index < broken or beside) else "unknown"
         made.append({"id": hop, "title": HOPS[hop], "state": state, "ms": milliseconds, "detail": detail})
     return made
 

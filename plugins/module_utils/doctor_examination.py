@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from ansible.module_utils import doctor_host, doctor_probe
 from ansible.module_utils.channels_secrets import header_secrets, redact, scrub, secrets_of
 from ansible.module_utils.doctor_project import Project, stale
+from ansible.module_utils.doctor_steady import Watch
 
 #: No more processes than these are spoken to: they are alike.
 MOST_SERVERS = 4
@@ -284,11 +285,14 @@ class Examination:
     def examine(self) -> None:
         """Do all of it. A fault of the examination itself must not hide what was seen until then."""
         try:
-            with ThreadPoolExecutor(2) as pool:
+            with ThreadPoolExecutor(3) as pool:
                 # A project whose name is known need not be found first, and takes the longest to answer.
                 named = doctor_host.bundle(self.params["app"]) if self.params["app"] else {}
                 asked = pool.submit(self.ask, Project(named, None, {}), named["application"]) if named else None
+                watching = pool.submit(Watch, named)
                 self.look()
+                if self.bundle and not named:
+                    watching = pool.submit(Watch, self.bundle)
                 alive = [each["pid"] for each in self.servers if each["pid"]]
                 files = doctor_host.file_logs(alive or [each["pid"] for each in self.processes if each["server"]])
                 files |= doctor_host.supervisor_logs()
@@ -297,6 +301,7 @@ class Examination:
                     asked = pool.submit(self.ask, Project(self.bundle, None, {}), self.bundle["application"])
                 self.ask_project(asked)
                 self.try_all()
+            self.evidence["steady"] = watching.result().end() if self.bundle else {}
             self.evidence["units"] = self._own(units.result())
             self.read_logs(files)
         except Exception:

@@ -11,7 +11,8 @@ from ansible.module_utils.doctor_page import mending
 
 #: The hop that each result is about, by its id; those of processes are `handshake_<n>`.
 PROVEN = {
-    "process": "process", "environment": "process", "application": "import", "channel_layer": "layer",
+    "process": "process", "environment": "process", "steady": "process", "workers": "process",
+    "application": "import", "channel_layer": "layer",
     "redis_py": "idle", "http": "process", "handshake_nginx": "proxy", "token": "token", "refused_no": "token",
     "refused_bad": "token", "refused_expired": "token", "idle": "idle", "broadcast": "layer", "outside": "edge",
     "foreign_origin": "origin", "logs": "token", "refusals": "token", "echo": "origin",

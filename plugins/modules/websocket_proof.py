@@ -97,9 +97,11 @@ from ansible.module_utils.channels_websocket import (
     open_websocket,
     watch,
 )
+from ansible.module_utils.doctor_diagnosis import unsteady_values
 from ansible.module_utils.doctor_examination import Examination, spoiled
 from ansible.module_utils.doctor_probe import carries_token, filled, offered, opened_exchange
 from ansible.module_utils.doctor_project import Project, stale
+from ansible.module_utils.doctor_steady import Watch, of_kind
 from ansible.module_utils.proof_sockets import ACCEPTED, await_nonce, echo, refusal, unwelcome
 
 ARGUMENTS: dict[str, dict[str, Any]] = {
@@ -174,6 +176,9 @@ class Host:
         self.exchanges: list[dict[str, Any]] = []
         #: How silent sockets were closed, by where they led to.
         self.closed: dict[str, dict[str, Any]] = {}
+        #: What was started, seen when the proof began; and at its end, what became of it.
+        self.watch = Watch({})
+        self.steady: dict[str, Any] = {}
 
     def gather(self) -> None:
         """Ask the project for its import, its layer, its environment and its tokens, and find its processes."""
@@ -181,11 +186,12 @@ class Host:
         if self.tokens["good"]:
             del commands["good"]
         project = Project(self.bundle, None, {})
-        with ThreadPoolExecutor(1) as pool:
+        with ThreadPoolExecutor(2) as pool:
             disk = pool.submit(project.disk_environment)
+            watching = pool.submit(Watch, self.bundle)
             wanted = {name: line for name, line in commands.items() if line}
             self.project = project.ask(self.bundle["application"], wanted)
-        self.environment = disk.result()
+        self.environment, self.watch = disk.result(), watching.result()
         self.find_processes()
         minted = self.project.pop("minted")
         self.tokens |= minted
@@ -271,6 +277,29 @@ def check_environment(host: Host, proof: Proof) -> None:
                      code="E114_ENVIRONMENT_STALE", values={"names": changed})  # fmt: skip
     else:
         proof.passed("environment", title, f"{len(host.environment)} values are the same in {len(running)} processes")
+
+
+def check_steady(host: Host, proof: Proof) -> None:
+    """1c: what was started is alive at the end of the proof as it was at its beginning, workers too."""
+    host.steady = host.watch.end()
+    for worker, name, who, code in (
+        (False, "steady", "Processes", "E121_PROCESS_UNSTEADY"),
+        (True, "workers", "Workers", "E122_WORKER_UNSTEADY"),
+    ):
+        found, title = of_kind(host.steady, worker), f"{who} stay alive"
+        told = [each for each in found if each["what"]]
+        seen = "; ".join(each["what"] for each in told)
+        if not host.steady and not worker:
+            proof.skipped(name, title, "the host's tool does not say; it is of an older bundle, and a deploy renews it")
+        elif not told and found:
+            proof.passed(name, title, f"{len(found)} × the same for {host.steady['seconds']:.0f} s")
+        elif told and told[0]["unsteady"]:
+            # Why a server does not run may be known better; a worker is no hop of the way.
+            hints = {"code" if worker else "guess": code, "values": unsteady_values(told[0], host.bundle)}
+            proof.failed(name, title, seen, **hints)
+        elif told:
+            values = unsteady_values(told[0], host.bundle)
+            proof.add(name, title, "warned", seen, code="W123_STARTED_AGAIN", values=values)
 
 
 # --- 2. application and channel layer -------------------------------------------------------------------------------
@@ -412,8 +441,8 @@ def check_good(host: Host, proof: Proof) -> list[tuple[str, WebSocket]]:
     return opened
 
 
-def check_refused(host: Host, proof: Proof) -> None:
-    """4: no token, a bad one and an expired one are refused."""
+def check_refused(host: Host, proof: Proof, opened: list[tuple[str, WebSocket]]) -> None:
+    """4 and 5: no token, a bad one and an expired one are refused, wherever a good one opens a socket."""
     title = "Who has no good token is refused"
     if host.token_errors.get("good"):
         return  # told already
@@ -425,6 +454,12 @@ def check_refused(host: Host, proof: Proof) -> None:
         seen = "{token} is in none of handshake_path, handshake_headers and handshake_subprotocols"
         proof.skipped("refusals", title, seen)
         return
+    paths = dict(zip(host.instances, host.sockets, strict=True))
+    # Processes are alike; nginx is another way.
+    ways = [paths[name] for name, _ in opened if name in paths][:1] + [None for name, _ in opened if name not in paths]
+    if not ways:
+        proof.skipped("refusals", title, "a good token opens no socket, so that a refusal shows nothing")
+        return
     for kind, token in (("no", ""), ("a bad", spoiled(host.tokens["good"])), ("an expired", host.tokens["expired"])):
         title = f"Handshake with {kind} token is refused"
         identity = f"refused_{kind.split()[-1]}"
@@ -434,21 +469,23 @@ def check_refused(host: Host, proof: Proof) -> None:
             else:
                 proof.skipped(identity, title, "handshake_expired_token_command is empty")
         else:
-            check_one_refused(host, proof, identity, title, token, kind)
+            check_one_refused(host, proof, ways, identity, title, token, kind)
 
 
-def check_one_refused(host: Host, proof: Proof, identity: str, title: str, token: str, kind: str) -> None:
-    """4 and 5: a process refuses a token, and so it does through nginx."""
+def check_one_refused(
+    host: Host, proof: Proof, ways: list[str | None], identity: str, title: str, token: str, kind: str
+) -> None:
+    """A token is refused by a process, and through nginx, which is None among `ways`."""
     told = []
-    for way, socket in (("", host.sockets[0]), (", and so through nginx", None)):
-        attempt = try_open(host, token, socket)
+    for socket in ways:
+        attempt, where = try_open(host, token, socket), "through nginx: " if socket is None else ""
         if not (refused := refusal(attempt)):
-            seen, where = unwelcome(attempt), "through nginx: " if socket is None else ""
+            seen = unwelcome(attempt)
             unchecked = {"code": "W412_TOKEN_UNCHECKED", "values": {"kind": kind}}
             proof.failed(identity, title, where + seen, **(unchecked if seen == ACCEPTED else hints_of(attempt)))
             return
-        told.append(refused if not way else way if refused == told[0] else f"{way}: {refused}")
-    proof.passed(identity, title, "".join(told))
+        told.append(where + refused)
+    proof.passed(identity, title, ", ".join(told))
 
 
 # --- 6 and 7. silence, and a message from one process to another ------------------------------------------------------
@@ -581,7 +618,7 @@ def prove(host: Host, proof: Proof) -> None:
     aside = Proof()
     # Beside the silence, which begins at once: how long after its handshake a socket was closed is to be told.
     with ThreadPoolExecutor(1) as pool:
-        refusing = pool.submit(check_refused, host, aside) if host.sockets else None
+        refusing = pool.submit(check_refused, host, aside, opened) if host.sockets else None
         still_open = check_silence(host, proof, opened) if opened else []
     if refusing:
         refusing.result()
@@ -594,6 +631,7 @@ def prove(host: Host, proof: Proof) -> None:
     for _, websocket in opened:
         websocket.close()
     check_logs(host, proof, offsets, begun)
+    check_steady(host, proof)
 
 
 def why(host: Host) -> dict[str, Any]:
@@ -615,6 +653,8 @@ def why(host: Host) -> dict[str, Any]:
     examination = Examination({**asked, "token": host.tokens["good"], "idle_seconds": 0})
     examination.secrets += host.secrets
     examination.examine()
+    # What the proof saw took longer, and is what it has told.
+    examination.evidence["steady"] = host.steady
     evidence = examination.shown()
     for each in evidence["exchanges"]:
         place = each["to"] if each["via"] == "process" else "nginx"

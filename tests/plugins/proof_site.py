@@ -113,6 +113,7 @@ class Site:
             "instances": self.instances, "sockets": self.sockets,
         }  # fmt: skip
         self.disk = {"SECRET": SECRET}
+        self.tool = Tool(self.rows())
         self.project: dict[str, Any] = {
             "versions": {"python": "3.11", "daphne": "4.2.3", "redis": "7.4.1"}, "import_ms": 5.0, "layer_ms": 2.0,
             "layer": "channels_redis.pubsub.RedisPubSubChannelLayer", "minted": {"good": GOOD, "expired": EXPIRED},
@@ -140,6 +141,18 @@ class Site:
                 return process
             time.sleep(0.02)
         raise AssertionError("the server did not start")
+
+    def rows(self, **changes: Any) -> list[dict[str, Any]]:
+        """What the host's tool lists: two servers and a worker, all of which have run for long; `changes` are its."""
+        made = [
+            {"unit": unit, "instance": instance, "kind": kind, "pid": pid, "restarts": 0, "age": 7200.0, "word": "up"}
+            for unit, instance, kind, pid in (
+                ("site-daphne", self.instances[0], "server", 101), ("site-daphne", self.instances[1], "server", 102),
+                ("site-celery", f"{GENERATION}-celery-1", "worker", 103),
+            )
+        ]  # fmt: skip
+        made[-1] |= changes
+        return [{"generation": "r0-000000", "processes": []}, {"generation": GENERATION, "processes": made}]
 
     @staticmethod
     def end(process: subprocess.Popen[bytes]) -> None:
@@ -189,7 +202,32 @@ class FakeProject:
         return dict(self.site.disk)
 
 
-def journal_of(text: str) -> Any:
-    """A stand-in for the host's commands, of which journalctl says something."""
+class Tool:
+    """The host's own tool, as far as it is asked: what it lists first, what from then on, and the last lines it has."""
+
+    def __init__(self, first: Any, then: Any = None, log: list[str] | None = None) -> None:
+        self.first, self.then, self.log = first, first if then is None else then, log or []
+        self.asked: list[tuple[str, ...]] = []
+
+    def __call__(self, *command: str) -> str:
+        """What it prints."""
+        self.asked.append(command)
+        if command[0] == "list":
+            rows = self.first if len(self.asked) == 1 else self.then
+            return rows if isinstance(rows, str) else json.dumps(rows)
+        (row,) = [row for row in self.then if row["generation"] == command[-1]]
+        return json.dumps([{**each, "what": "is unsteady", "log": self.log} for each in row["processes"]])
+
+
+def commands_of(site: Site, journal: str = "") -> Any:
+    """A stand-in for the commands of a host: its tool, and a journal."""
     said = doctor_host.output
-    return lambda *command, **options: text if command[0] == "journalctl" else said(*command, **options)
+
+    def output(*command: str, **options: Any) -> str:
+        if command[0] == "/usr/local/sbin/site-generations":
+            return site.tool(*command[1:])
+        if command[0] == "journalctl" and journal:
+            return journal
+        return str(said(*command, **options))
+
+    return output
