@@ -34,8 +34,8 @@ class Watch:
 
     def _look(self) -> dict[str, dict[str, Any]] | None:
         """The processes of the generation by their names; None where the tool does not say."""
-        rows = self._ask("list", "--json")
-        for row in rows if isinstance(rows, list) else ():
+        listed = self._ask("list", "--json") or {}
+        for row in listed.get("generations", []):
             if row.get("generation") == self.bundle["generation"] and "processes" in row:
                 return {f"{each['unit']}@{each['instance']}": each for each in row["processes"]}
         return None
@@ -63,8 +63,7 @@ def _judged(name: str, before: dict[str, Any] | None, after: dict[str, Any]) -> 
     restarts, age = after["restarts"], after["age"] or 0.0
     times = f"{restarts} time{'' if restarts == 1 else 's'}"
     if not after["pid"]:
-        state = after.get("word") or after.get("state") or "no state"
-        return {"what": f"{name} does not run ({state}); it was started again {times}", "unsteady": True}
+        return {"what": f"{name} does not run ({after['word']}); it was started again {times}", "unsteady": True}
     if before is not None and before["pid"] != after["pid"]:
         return {"what": f"{name} ended while it was looked at; it was started again {times}", "unsteady": True}
     if restarts >= OFTEN and age < LATELY:

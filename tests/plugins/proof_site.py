@@ -214,7 +214,7 @@ class Tool:
         self.asked.append(command)
         if command[0] == "list":
             rows = self.first if len(self.asked) == 1 else self.then
-            return rows if isinstance(rows, str) else json.dumps(rows)
+            return rows if isinstance(rows, str) else json.dumps({"generations": rows, "history": []})
         (row,) = [row for row in self.then if row["generation"] == command[-1]]
         return json.dumps([{**each, "what": "is unsteady", "log": self.log} for each in row["processes"]])
 

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+from typing import Any
+
 import pytest
+from ansible.module_utils import doctor_host
 from ansible.module_utils.doctor_diagnosis import diagnose
+from ansible.module_utils.doctor_steady import Watch, of_kind
 from ansible.module_utils.websocket_symptoms import of_log, telling_line
 from test_doctor import BUNDLE, came, everywhere, healthy, judged
+from test_generations import make, tool
+
+State = sys.modules["managers"].State  # the tool has imported it
 
 WORKER = {
     "unit": "app-celery", "instance": "r1-abc-celery-1", "kind": "worker", "pid": 0, "restarts": 23, "age": None,
@@ -16,6 +25,50 @@ WORKER = {
 SERVER = {**WORKER, "unit": "app-daphne", "instance": "r1-abc-1", "kind": "server", "pid": 7, "age": 2.0,
           "what": "app-daphne@r1-abc-1 was started again 3 times, last 2 s ago"}  # fmt: skip
 FINE = {**WORKER, "pid": 8, "restarts": 0, "what": "", "unsteady": False, "log": []}
+
+
+class Manager:
+    """A service manager that has one server, whose age is all that changes."""
+
+    age = 100.0
+
+    def __init__(self, *_about: Any) -> None:
+        pass
+
+    def states(self, groups: list[Any]) -> list[Any]:
+        """The state of each process."""
+        return [State(pid=7, memory=1, restarts=4, age=self.age, word="running") for each in groups[:1]]
+
+    def begun(self, _names: list[str]) -> set[str]:
+        """No drain."""
+        return set()
+
+    def last_lines(self, _group: Any, instance: str, _number: int) -> list[str]:
+        """What a process said last."""
+        return [f"NOPERM said {instance}"]
+
+
+def test_the_tool_is_understood(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    """What it really prints, of a server that is well at first and was started again by the end."""
+    (tmp_path / "generations").mkdir()
+    for folder in ("releases", "static", "venvs", "instances"):
+        (tmp_path / folder).mkdir()
+    for name, value in (("HOME", tmp_path), ("HISTORY", tmp_path / "history"), ("MANAGERS", {"systemd": Manager})):
+        monkeypatch.setattr(tool, name, value)
+    row = make(tmp_path, "release", "aaaaaa")
+
+    def output(path: str, *command: str) -> str:
+        assert path == "/usr/local/sbin/app-generations"
+        monkeypatch.setattr(sys, "argv", ["generations", *command])
+        tool.main()
+        return str(capsys.readouterr().out)
+
+    monkeypatch.setattr(doctor_host, "output", output)
+    watch = Watch({"app": "app", "generation": row["generation"]})
+    monkeypatch.setattr(Manager, "age", 9.0)
+    (found,) = of_kind(watch.end(), worker=False)
+    assert found["what"] == "dashboard-daphne@release-aaaaaa-1 was started again 4 times, last 9 s ago"
+    assert found["unsteady"] and found["log"] == ["NOPERM said release-aaaaaa-1"]
 
 
 @pytest.mark.parametrize(("lines", "fix"), [

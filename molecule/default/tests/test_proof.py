@@ -155,6 +155,18 @@ def test_stopped_process(lab: LabHost, repair: ExitStack) -> None:
         assert verdict.results[name]["state"] == "passed", f"{name} is blamed for another process"
 
 
+def test_process_that_keeps_dying(lab: LabHost, repair: ExitStack) -> None:
+    """A process that was started again three times within a minute is named, although each handshake finds it well."""
+    repair.callback(lab.restart_processes)
+    for _ in range(3):
+        lab.run(f"systemctl kill --signal=KILL {lab.units[0]}")
+        lab.await_serving()
+    verdict = Verdict(lab)
+    seen = rf"{lab.units[0].removesuffix('.service')} was started again 3 times"
+    verdict.blames("steady", seen, "E121_PROCESS_UNSTEADY", "dashboard-generations logs")
+    assert verdict.failed == {"steady"}, "something that works is blamed too"
+
+
 def test_healed_host_passes(lab: LabHost) -> None:
     """After all of this, the proof finds nothing, and every result is told."""
     verdict = Verdict(lab)
