@@ -59,10 +59,15 @@ def render() -> Callable[..., str]:
 
 @pytest.fixture
 def evaluate() -> Callable[..., str]:
-    """Return a function that fills in a role's variable as an inventory that reads it would."""
+    """Return a function that fills in a role's variable as an inventory that reads it would.
 
-    def evaluated(name: str, **variables: Any) -> str:
+    Templates that it looks up are in the folder `templates`.
+    """
+
+    def evaluated(name: str, templates: Path = ROOT, **variables: Any) -> str:
         values = {**role_variables(), **INVENTORY, **variables}
-        return str(Templar(loader=DataLoader(), variables=values).template(values[name]))
+        loader = DataLoader()
+        loader.set_basedir(str(templates))
+        return str(Templar(loader=loader, variables=values).template(values[name]))
 
     return evaluated

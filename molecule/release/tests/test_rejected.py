@@ -27,7 +27,10 @@ DashboardConsumer.connect = refuse
 """
 BAD: dict[str, dict[str, Any]] = {
     "syntax error": {"files": {"dashboard/routing.py": "def broken(:"}, "told": ["SyntaxError"]},
-    "missing dependency": {"files": {"dashboard/routing.py": "import yaml"}, "told": ["No module named 'yaml'", "release_packages: [PyYAML]"]},
+    "missing dependency": {
+        "files": {"dashboard/routing.py": "import yaml"},
+        "told": ["No module named 'yaml'", "release_packages: [PyYAML]"],
+    },
     "requirement that does not exist": {
         "files": {"requirements/base.txt": "nosuchpackage-xyz==1"},
         "told": ["nosuchpackage-xyz", "Requirements are installed", "release_extra_indexes"],
