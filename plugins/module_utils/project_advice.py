@@ -218,5 +218,5 @@ def advise_files(sources: Sources, found: Inspection) -> None:
         found.note("notice", found.media, "holds uploads, beside the code (MEDIA_ROOT)", fix)
     if not found.static_root:
         text = "there is no STATIC_ROOT, so no static files are collected, and nginx serves none"
-        fix = "deployed_settings.py in the inventory sets one." if "django.contrib.staticfiles" in found.apps else ""
+        fix = "deployed_settings.py in the inventory sets one." if found.collects else ""
         found.note("notice", found.settings_place, text, fix)

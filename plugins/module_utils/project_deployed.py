@@ -48,7 +48,7 @@ class Deployed:
             lines.append('SECRET_KEY = os.environ["SECRET_KEY"]')
             hint = "a random string of 50 characters or more"
             self.given.add_secret("SECRET_KEY", self.given.secret("secret_key", hint))
-        if "STATIC_ROOT" in found.fixed and "django.contrib.staticfiles" in found.apps:
+        if "STATIC_ROOT" in found.fixed and found.collects:
             lines.append('STATIC_ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "deployed_static")')
         if self.urls:
             lines.append('ROOT_URLCONF = "deployed_urls"')

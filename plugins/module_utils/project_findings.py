@@ -201,6 +201,8 @@ class Inspection:
     postgis: bool = False
     apps: list[str] = field(default_factory=list)
     urlconf: str = ""
+    #: Whether static files can be collected, which takes their application and STATIC_URL.
+    collects: bool = False
     #: ALLOWED_HOSTS as the code has them.
     hosts_fixed: list[str] = field(default_factory=list)
     #: Whether the ASGI module assigns DJANGO_SETTINGS_MODULE whatever the environment says.

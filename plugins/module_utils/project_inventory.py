@@ -87,8 +87,8 @@ class Writer(Given):
             what = "in memory" if found.database.kind == "sqlite" else "none"
             out.comment(f"Nothing to migrate: the database is {what} ({found.database.place or found.settings_place}).")
             out.set("release_migrate", "false")
-        if found.static_root and found.apps and "django.contrib.staticfiles" not in found.apps:
-            out.comment("Nothing collects static files: django.contrib.staticfiles is not among INSTALLED_APPS.")
+        if found.static_root and found.apps and not found.collects:
+            out.comment("Nothing collects static files: that takes django.contrib.staticfiles, and STATIC_URL.")
             out.set("release_collectstatic", "false")
         if paths := self.shared_paths():
             out.comment("Files that the project writes beside its code, and that outlive a release.")

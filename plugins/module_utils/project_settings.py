@@ -213,6 +213,7 @@ def find_fixed(found: Inspection, scope: Scope) -> None:
     values = scope.values
     apps = values.get("INSTALLED_APPS")
     found.apps = [one for one in apps if isinstance(one, str)] if isinstance(apps, list | tuple) else []
+    found.collects = "django.contrib.staticfiles" in found.apps and values.get("STATIC_URL") is not None
     hosts, debug = values.get("ALLOWED_HOSTS"), values.get("DEBUG", False)
     fixed = {
         "ALLOWED_HOSTS": not isinstance(hosts, list | tuple) or "*" not in hosts,

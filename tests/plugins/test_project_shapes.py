@@ -364,6 +364,9 @@ def test_what_the_code_fixes(tmp_path: Path) -> None:
     assert "STATIC_ROOT" not in content(mine, "deployed_settings.py")
     _, mine, _ = look(make(tmp_path / "four", {"site_/settings.py": bare + "STATIC_ROOT = BASE_DIR / 'static'\n"}))
     assert mine["release_collectstatic"] is False
+    nowhere = changed(SETTINGS, 'STATIC_URL = "static/"\n', "")
+    _, mine, _ = look(make(tmp_path / "six", {"site_/settings.py": nowhere}))
+    assert "STATIC_ROOT" not in content(mine, "deployed_settings.py"), "collectstatic asks for STATIC_URL"
     clean = changed(SETTINGS, '"django-insecure-0123456789"', 'os.environ["KEY"]', "DEBUG = True", "DEBUG = False",
                     "ALLOWED_HOSTS = []", 'ALLOWED_HOSTS = ["*"]') + "STATIC_ROOT = BASE_DIR / 'static'\n"  # fmt: skip
     _, mine, _ = look(make(tmp_path / "five", {"site_/settings.py": "import os\n" + clean}))
