@@ -24,10 +24,11 @@ class Deployed:
     def __init__(self, given: Given) -> None:
         """Decide by what was found; secrets that it takes are added to those of the inventory."""
         self.given, self.found = given, given.found
-        self.urls = bool(self.found.settings and self.found.urlconf and not self.found.health)
-        self.lines = self._settings() if self.found.settings else []
+        named = re.fullmatch(r"[\w.]+", self.found.settings)  # by what may stand in a template
+        self.urls = bool(named and self.found.urlconf and not self.found.health)
+        self.lines = self._settings() if named else []
         self.asgi = bool(
-            self.found.asgi
+            re.fullmatch(r"[\w.]+:\w+", self.found.asgi)
             and (self.found.early or (not self.found.http and not self.found.wsgi) or self.found.settings_assigned)
         )
 
@@ -54,12 +55,14 @@ class Deployed:
             lines.append('ROOT_URLCONF = "deployed_urls"')
         for alias, database in {"default": found.database, **found.further}.items():
             lines += self._database(alias, database)
-        for alias in found.tasks.caches:
+        for alias in filter(re.compile(r"[\w.-]+").fullmatch, found.tasks.caches):
             lines.append(f'CACHES[{json.dumps(alias)}]["LOCATION"] = os.environ["DEPLOYED_CACHE_URL"]')
             self.given.add_secret("DEPLOYED_CACHE_URL", self.given.tasks_url(1))
         return lines
 
     def _database(self, alias: str, database: Database) -> list[str]:
+        if not re.fullmatch(r"[\w.-]+", alias):
+            return []
         entry = f"DATABASES[{json.dumps(alias)}]"
         if database.kind == "sqlite" and not database.beside and database.file not in ("", ":memory:"):
             if {"name", "url", "folder"} & set(database.names):

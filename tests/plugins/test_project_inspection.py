@@ -640,6 +640,14 @@ if os.environ.get("STAGE") == "production {evil}":
 MEDIA_URL = "/media/"
 MEDIA_ROOT = os.path.join(os.environ["FILES"], "{evil}")
 """, 'BASE_DIR / "db.sqlite3"', f'os.environ.get("SQLITE", "{evil}.sqlite3")')  # fmt: skip
+    text += f"""
+import yaml
+CACHES = {{"{evil}": {{"BACKEND": "redis", "LOCATION": "redis://localhost"}}}}
+DATABASES["{evil}"] = {{"ENGINE": "django.db.backends.sqlite3", "NAME": "/data/{evil}.sqlite3"}}
+with open(BASE_DIR / "{evil}.yaml") as file:
+    config = yaml.safe_load(file)
+X = config["{evil}"], config["SECRET_{evil}"], config["a"]["{evil}"]
+"""
     command = f"class Command:\n    def f(self, parser):\n        parser.add_argument('--{evil}', required=True)\n"
     celery = "from celery import Celery\napp = Celery('x')\nimport os\nos.environ['PASSWORD'], os.environ['OTHER']\n"
     asgi = ASGI.format(settings="site_.settings").replace(
