@@ -8,6 +8,7 @@ import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from ansible.module_utils.project_findings import Inspection, ReadFile
 from ansible.module_utils.project_scope import Scope
@@ -95,8 +96,7 @@ class FileReads:
         if shipped(self.sources, file) or any(one.path == read.path for one in self.found.files_read):
             return
         read.optional = self._optional(node)
-        for name in self._holders(node):
-            self._keys(name, read)
+        self._keys(node, read)
         self.found.files_read.append(read)
 
     def _optional(self, node: ast.AST) -> bool:
@@ -122,15 +122,16 @@ class FileReads:
                     found.append(one.targets[0].id)
         return found
 
-    def _keys(self, name: str, read: ReadFile) -> None:
-        """The keys that the module takes out of what it has loaded: those by `[…]` must be there."""
+    def _keys(self, opened: ast.Call, read: ReadFile) -> None:
+        """The keys that the module takes out of what it has loaded, by `[…]`, so that they must be there."""
+        names = self._holders(opened)
         for node in ast.walk(self.tree):
-            chain, required = key_chain(node)
-            if not chain or chain[0] != name or isinstance(self.parents.get(node), ast.Subscript):
+            base, keys = key_chain(node)
+            if not keys or isinstance(self.parents.get(node), ast.Subscript):
                 continue
-            keys = tuple(chain[1:])
-            if required and keys not in read.keys:
-                read.keys[keys] = self.sources.place(self.path, node)
+            direct = isinstance(base, ast.Call) and self.scope.name_of(base.func) in LOADS
+            if (isinstance(base, ast.Name) and base.id in names) or (direct and opened in self._opened(base)):
+                read.keys.setdefault(keys, self.sources.place(self.path, node))
 
     def _dotenv(self, node: ast.Call) -> None:
         if any(one.arg == "override" and isinstance(one.value, ast.Constant) and one.value.value
@@ -140,15 +141,15 @@ class FileReads:
             self.found.note("warning", self.sources.place(self.path, node), text, fix)
 
 
-def key_chain(node: ast.AST) -> tuple[list[str], bool]:
-    """`name["a"]["b"]` as its parts; nothing for all else."""
-    keys: list[str] = []
+def key_chain(node: ast.AST) -> tuple[Any, tuple[str, ...]]:
+    """`base["a"]["b"]` as its parts; no keys for all else."""
+    keys: tuple[str, ...] = ()
     while isinstance(node, ast.Subscript):
         if not isinstance(node.slice, ast.Constant) or not isinstance(node.slice.value, str):
-            return [], False
-        keys.insert(0, node.slice.value)
+            return node, ()
+        keys = (node.slice.value, *keys)
         node = node.value
-    return ([node.id, *keys], True) if keys and isinstance(node, ast.Name) else ([], False)
+    return node, keys
 
 
 def shipped(sources: Sources, file: Path) -> bool:

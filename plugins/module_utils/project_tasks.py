@@ -51,7 +51,6 @@ def find_tasks(sources: Sources, found: Inspection, scope: Scope | None) -> None
         text = sources.text(path)
         if "queue" in text or "Celery(" in text or "Queue(" in text or "broker" in text:
             find_in_code(sources, found, path)
-    tasks.queues = sorted({one for one in tasks.queues if re.fullmatch(r"[\w.-]+", one)})
 
 
 def find_in_code(sources: Sources, found: Inspection, path: Any) -> None:
@@ -104,7 +103,8 @@ def rules(tasks: Tasks, *, layer: bool) -> str:
         return "~* &* +@all -@admin"
     keys, commands = [], []
     if tasks.celery:
-        keys += ["~celery*", "~_kombu.*", "~unacked*", "~*.celery.pidbox*", *(f"~{one}*" for one in tasks.queues)]
+        queues = sorted({one for one in tasks.queues if re.fullmatch(r"[\w.-]+", one) and not one.startswith("celery")})
+        keys += ["~celery*", "~_kombu.*", "~unacked*", "~*.celery.pidbox*", *(f"~{one}*" for one in queues)]
         channels = ["celeryev/*", "celeryev/worker.*", "celery.pidbox"]
         keys += ["&celery-task*", *(f"&/{number}.{one}" for number in ([0, 1] if layer else [1]) for one in channels)]
         commands += CELERY.split()

@@ -150,6 +150,10 @@ def add_celery(sources: Sources, found: Inspection, line: Line, rest: str, kind:
     app = re.search(r"(?:-A|--app)[\s=]*([\w.]+)", " ".join(kept))
     if kind not in kept or (app and not any(sources.module(name) for name in (app[1], app[1].rpartition(".")[0]))):
         return  # a part of a sentence, or the command of another project
+    for number, word in enumerate(kept):
+        match = re.match(r"(?:-Q|--queues)=?(.*)", word)
+        if match:
+            found.tasks.queues += (match[1] or "".join(kept[number + 1 : number + 2])).split(",")
     beats = kind == "beat" or "-B" in kept or "--beat" in kept
     if (
         kind == "worker"

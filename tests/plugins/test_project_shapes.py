@@ -122,7 +122,9 @@ with open(BASE_DIR.parent / "config.yaml") as file:
 with open(BASE_DIR.parent / "pyproject.toml", "rb") as file:
     VERSION = tomllib.load(file)
 local = json.loads((BASE_DIR / "local.json").read_text())
-EXTRA = yaml.safe_load(open("/etc/chat/extra.yml"))
+EXTRA = yaml.safe_load(open("/etc/chat/extra.yml"))["extra"]
+with open(BASE_DIR / "direct.json") as file:
+    DIRECT = json.load(file)["a"]["b"]
 if (BASE_DIR / "optional.yml").exists():
     OPTIONAL = yaml.safe_load(open(BASE_DIR / "optional.yml"))
 SECRET_KEY = config["SECRET_KEY"]
@@ -137,9 +139,9 @@ REGION = local["region"]
         ".gitignore": "local.json\n",
     }  # fmt: skip
     found, mine, _ = look(make(tmp_path / "chat", files, backend="src"))
-    assert [one.path for one in found.files_read] == [
-        "../config.yaml", "local.json", "/etc/chat/extra.yml", "optional.yml"
-    ]  # fmt: skip
+    assert {one.path for one in found.files_read} == {
+        "../config.yaml", "direct.json", "local.json", "/etc/chat/extra.yml", "optional.yml"
+    }  # fmt: skip
     told = levels(found)
     assert "src/site_/settings.py:6: a file is read that is not shipped: ../config.yaml" in told["warning"]
     assert "It needs SECRET_KEY, DEBUG, web.allowed_hosts, web.name." in told["warning"]
@@ -150,6 +152,7 @@ REGION = local["region"]
     assert config["web"]["allowed_hosts"] == ["{{ site_name }}", "localhost", "127.0.0.1"]
     assert config["web"]["name"].startswith("!!!SET what the settings read at src/site_/settings.py:")
     assert json.loads(content(mine, "local.json"))["region"].startswith("!!!SET")
+    assert list(json.loads(content(mine, "direct.json"))["a"]) == ["b"]
     assert content(mine, "optional.yml") == "" and all(not one["path"].startswith("/") for one in mine["release_files"])
 
 
@@ -245,7 +248,8 @@ services:
         "README.md": "Run celery -A site_ worker --pool=solo\n",
     }
     asgi = changed(ASGI.format(settings="site_.settings"), "})", '    "channel": ChannelNameRouter({}),\n})')
-    _, mine, _ = look(make(tmp_path / "chat", {**files, "site_/asgi.py": asgi}))
+    found, mine, _ = look(make(tmp_path / "chat", {**files, "site_/asgi.py": asgi}))
+    assert {"mail", "slow"} <= set(found.tasks.queues), "its user may not read them"
     workers = {one["name"]: one["command"] for one in mine["asgi_workers"]}
     assert workers == {
         "mail-out": "celery -A site_ worker -Q mail,slow -c 2 -l info -n $ASGI_INSTANCE",

@@ -186,6 +186,35 @@ def compose(folder: Path) -> None:
 
 
 @shape
+def guesses(folder: Path) -> None:
+    """What inspect has to find out: names, files above the code, a second database, no plain HTTP, a fixed broker."""
+    layer = REDIS_LAYER.format(host='os.environ.get("LAYER_HOST", "redis://redis:6379")', more=', "prefix": "guesses"')
+    settings = """
+import os
+import yaml
+with open(BASE_DIR.parent / "config.yaml") as file:
+    SECRET_KEY = yaml.safe_load(file)["SECRET_KEY"]
+DEBUG = os.environ.get("APP_DEBUG", "") != "False"
+if os.environ.get("LOGIN_MODE", "local") not in ("ldap", "local"):
+    raise ValueError("no such mode")
+DATABASES["logs"] = {"ENGINE": "django.db.backends.sqlite3", "NAME": BASE_DIR / "logs.sqlite3"}
+CELERY_BROKER_URL = "redis://localhost:6379"
+"""
+    base(folder / "src", settings + layer)
+    celery = 'app = Celery("mysite")\napp.config_from_object("django.conf:settings", namespace="CELERY")\n'
+    asgi = (folder / "src" / "mysite" / "asgi.py").read_text()
+    write(
+        folder,
+        {
+            "Procfile": "web: daphne mysite.asgi:application\nmailer: celery -A mysite worker -Q celery,mail -c 1\n",
+            "src/requirements.txt": CHANNELS + "daphne>=4.2.2\nchannels-redis>=4.3\ncelery==5.4.0\n",
+            "src/mysite/celery.py": f"from celery import Celery\n\n{celery}",
+            "src/mysite/asgi.py": asgi.replace('"http": django, ', ""),
+        },
+    )
+
+
+@shape
 def letters(folder: Path) -> None:
     """Poetry's lock, settings of a .env, and the ASGI object in routing.py."""
     layer = REDIS_LAYER.format(host='os.environ["REDIS_URL"]', more=', "prefix": "letters"')

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import itertools
 import json
 import os
 import re
@@ -25,10 +26,12 @@ from websockets.sync.client import ClientConnection, connect
 INVENTORIES = Path(__file__).resolve().parents[1] / "inventory"
 # In the order in which they come.
 HOSTS = {
-    "projects-1": ("compose", "tutorial", "letters", "bare", "tagged"),
+    "projects-1": ("compose", "tutorial", "letters", "bare", "tagged", "guesses"),
     "projects-2": ("quick", "split", "shop", "tokens", "members"),
 }
-PROJECTS = [name for pair in zip(*HOSTS.values(), strict=True) for name in pair]
+PROJECTS = [name for pair in itertools.zip_longest(*HOSTS.values()) for name in pair if name]
+# By what inspect writes, and beside it the ports that are free.
+INSPECTED = {"compose": {}, "guesses": {"nginx_http_port": 8105, "nginx_local_port": 8005}}
 RUN_SECONDS = 300  # a run that takes longer hangs
 
 
@@ -170,19 +173,23 @@ class Inspected(Site):
         filled = {"hosts.yml": self.host.name, "main.yml": self.address, "vault.yml": "0123456789" * 5}
         for path in written.rglob("*.yml"):
             text, number = re.subn('!!!SET [^"]*!!!', filled[path.name], path.read_text())
-            assert number == 1, f"{path.name} has {number} placeholders:\n{text}"
+            assert number, f"{path.name} has no placeholders:\n{text}"
             path.write_text(text)
         authorities = [str(path) for path in Path("/usr/local/share/ca-certificates").glob("*.crt")]
         lab = {
             "ansible_ssh_common_args": f"-F {ROOT}/.lab/ssh_config", "ansible_host_key_checking": False,
-            "base_ca_certificates": authorities, "handshake_idle_seconds": 0,
+            "base_ca_certificates": authorities, "handshake_idle_seconds": 0, **INSPECTED[self.name],
         }  # fmt: skip
+        if port := INSPECTED[self.name].get("nginx_http_port"):
+            lab |= {f"handshake_{key}": f"{scheme}://{self.address}:{port}" for key, scheme in
+                    (("url", "ws"), ("origin", "http"))}  # fmt: skip
         return ["--inventory", str(written), "--extra-vars", json.dumps(lab)]
 
     @cached_property
     def variables(self) -> dict[str, Any]:
         """What was written for it."""
-        return yaml.load((Path(self.inventory[1]) / "group_vars/all/main.yml").read_text(), UnsafeLoader)
+        written = yaml.load((Path(self.inventory[1]) / "group_vars/all/main.yml").read_text(), UnsafeLoader)
+        return {**written, **INSPECTED[self.name]}
 
 
 class Kept(Site):
@@ -220,7 +227,7 @@ class Sites:
         for name, projects in HOSTS.items():
             self.workers.append(ThreadPoolExecutor(1))
             for project in projects:
-                kind = {"compose": Inspected, "tagged": Kept}.get(project, Site)
+                kind = Inspected if project in INSPECTED else Kept if project == "tagged" else Site
                 self.found[project] = kind(project, folder / project, self.hosts[name], addresses, index)
                 self.coming[project] = self.workers[-1].submit(self.found[project].make)
 

@@ -1,4 +1,4 @@
-"""Projects of ten shapes are deployed by an inventory alone, and their sockets work from outside."""
+"""Projects of eleven shapes are deployed by an inventory alone, and their sockets work from outside."""
 
 from __future__ import annotations
 
@@ -81,6 +81,16 @@ def test_inventory_by_inspection(sites: Sites) -> None:
     status, _, body = site.request("/static/chat/chat.js")
     assert (status, body) == (200, "// found by whitenoise\n")
     assert site.changed(site.play())[0] == 0, "a second run changes something"
+
+
+def test_what_inspection_finds_out(sites: Sites) -> None:
+    """Of files above the code, databases, plain HTTP, and a worker whose broker is in the code."""
+    site = sites["guesses"]
+    assert site.about()["asgi"] is False, "not by gunicorn"
+    assert site.variables["release_shared_paths"] == ["db.sqlite3", "logs.sqlite3"]
+    assert site.host.run("stat --format=%a /srv/guesses/live/code/../config.yaml").strip() == "640"
+    said = site.manage("shell", "--command", "from mysite.celery import app; print(app.control.ping(timeout=5))")
+    assert "pong" in said, site.host.run("guesses-generations logs mailer || true")
 
 
 def test_settings_of_a_file(sites: Sites) -> None:
