@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Collection
 
-from ansible.module_utils.project_dependencies import package_of
+from ansible.module_utils.project_dependencies import imported, package_of
 from ansible.module_utils.project_findings import Inspection
+from ansible.module_utils.project_locks import RequirementsError
+from ansible.module_utils.project_requirements import Reader
 from ansible.module_utils.project_scope import Scope
 from ansible.module_utils.project_source import Sources
 from ansible.module_utils.project_values import Place
@@ -49,6 +52,15 @@ def find_missing(sources: Sources, found: Inspection, scope: Scope | None) -> No
             for name in names:
                 wanted.setdefault(name.partition(".")[0], sources.place(path, node))
     asked = {canonicalize_name(name) for name in needs.asked}
+    brought = installed(sources, found)
+    if brought is not None and (idle := asked - brought) and needs.resolved:
+        # A lock that holds more than pyproject.toml asks for: what nobody asks for is not installed.
+        asked = asked & brought
+        for name, where in imported(sources).items():
+            if canonicalize_name(package_of(name).partition("[")[0]) in idle:
+                wanted.setdefault(name, where)
+        if found.layer.kind in ("core", "pubsub"):
+            wanted.setdefault("channels_redis", found.layer.place)
     for name, where in wanted.items():
         package = package_of(name)
         if not package or sources.module(name):
@@ -56,10 +68,27 @@ def find_missing(sources: Sources, found: Inspection, scope: Scope | None) -> No
         bare = canonicalize_name(package.partition("[")[0])
         if {bare, f"{bare}-binary", TOGETHER.get(name, bare)} & asked or bare in needs.missing:
             continue
-        needs.missing[bare] = package
+        locked = needs.asked.get(bare)
+        needs.missing[bare] = package = f"{package}{locked.specifier if locked and needs.resolved else ''}"
         text = f"{name} is used, and {needs.files[0]} does not bring {package}"
+        if locked and needs.resolved:
+            text = f"{name} is used, and {needs.files[0]} has {package}, for which pyproject.toml does not ask"
         found.note("warning", where, text, "release_packages in the inventory does.")
     find_drivers(found, asked)
+
+
+def installed(sources: Sources, found: Inspection) -> set[str] | None:
+    """The packages that a deploy takes from the lists, by their bare names; None where it could not read them."""
+    near = {path for path in sources.files if path.suffix in (".txt", ".toml", ".lock", ".in", ".pip")}
+    contents = {sources.relative(path): sources.content(path) for path in near}
+    reader = Reader(contents, found.backend)
+    try:
+        for entry in found.dependencies.files:
+            reader.read(entry)
+    except RequirementsError:
+        return None
+    names = (re.match(r"[A-Za-z0-9][\w.-]*", line) for line in reader.needs.lines)
+    return {canonicalize_name(one[0]) for one in names if one}
 
 
 def find_drivers(found: Inspection, asked: Collection[str]) -> None:

@@ -161,9 +161,8 @@ class Deployed:
             return '["{{ site_name }}", "localhost", "127.0.0.1"]'
         if SECRET.search(last):
             name = re.sub(r"\W+", "_", "_".join(keys))
-            return self.given.secret(
-                name, f"what the settings read at {inert(place)}; for a key, a random string"
-            ).replace(" }}", " | to_json }}")
+            hint = f"what the settings read at {inert(place)}; for a key, a random string"
+            return self.given.secret(name, hint).replace(" }}", " | to_json }}")
         return json.dumps(f"!!!SET what the settings read at {inert(place)}!!!")
 
 

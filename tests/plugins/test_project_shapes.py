@@ -324,6 +324,28 @@ def test_packages_that_no_list_brings(tmp_path: Path) -> None:
     assert mine["release_packages"] == ["psycopg[binary]"]
 
 
+def test_locks_that_hold_more_than_is_asked_for(tmp_path: Path) -> None:
+    """What pyproject.toml does not ask for is not installed, whatever poetry.lock holds."""
+    lock = "".join(
+        PACKAGE.format(*one)
+        for one in (
+            ("django", "5.2.4"),
+            ("channels", "4.3.2"),
+            ("daphne", "4.2.2"),
+            ("channels-redis", "4.3.0"),
+            ("six", "1.0"),
+        )
+    )
+    asked = '[tool.poetry]\nname = "b"\nversion = "1"\n[tool.poetry.dependencies]\npython = "^3.11"\n'
+    files: Files = {"requirements.txt": None, "poetry.lock": lock, "pyproject.toml": asked}  # fmt: skip
+    _, mine, _ = look(make(tmp_path / "one", files))
+    assert set(mine["release_packages"]) == {
+        "Django==5.2.4", "channels==4.3.2", "daphne==4.2.2", "channels-redis==4.3.0"
+    }  # fmt: skip
+    files["pyproject.toml"] = asked + 'django = "*"\nchannels = "*"\ndaphne = "*"\nchannels-redis = "*"\n'
+    assert "release_packages" not in look(make(tmp_path / "two", files))[1]
+
+
 def test_geodjango(tmp_path: Path) -> None:
     text = changed(
         SETTINGS, '"ENGINE": "django.db.backends.sqlite3", "NAME": BASE_DIR / "db.sqlite3"',
