@@ -106,9 +106,11 @@ def advise_dependencies(sources: Sources, found: Inspection, scope: Scope | None
 def lets_redis_8_in(found: Inspection) -> bool:
     """Whether an installation may bring redis-py 8, whose timeout closes idle consumers of the core layer."""
     redis, layer = found.dependencies.asked.get("redis"), found.dependencies.asked.get("channels-redis")
-    if found.layer.kind != "core" or (not redis and found.dependencies.resolved):
+    if found.layer.kind != "core" or (not redis and found.dependencies.resolved and not found.dependencies.missing):
         return False
-    return (redis.allows("8.0.0") if redis else True) and (layer is not None or not found.dependencies.files)
+    return (redis.allows("8.0.0") if redis else True) and bool(
+        layer or not found.dependencies.files or "channels-redis" in found.dependencies.missing
+    )
 
 
 def advise_settings(sources: Sources, found: Inspection, scope: Scope | None) -> None:

@@ -13,20 +13,13 @@ from ansible.module_utils.project_values import Call, known, names_of
 
 BROKERS = re.compile(r"(^|_)BROKER(_URL)?$")
 RESULTS = re.compile(r"RESULT_BACKEND$")
-#: Commands of Celery (kombu's transport, results, chords, events), as seen with Celery 5.4 and kombu 5.6.
-CELERY = (
-    "+ping +select +multi +exec +watch +unwatch +get +set +setex +del +mget +exists +incr +expire +ttl +llen +lpush "
-    "+rpush +rpop +brpop +lrange +sadd +srem +smembers +hset +hget +hdel +zadd +zrem +zcard +zcount +zrange "
-    "+zrangebyscore +zrevrangebyscore +publish +subscribe +unsubscribe +psubscribe +punsubscribe +eval +evalsha "
-    "+script|load"
+#: What Celery (5.4, with kombu 5.6 and 5.7) and Django's caches were seen to need, and their likes, which change from
+#: release to release: what reads and writes keys of their own, and nothing that empties a database, tells names of keys
+#: or is an administrator's.
+RIGHTS = (
+    "-@all +@read +@write +@transaction +@pubsub +@scripting +@connection +time -@admin -@dangerous -scan -randomkey "
+    "-dbsize -function -script|flush -script|kill"
 )
-#: Those of Django's cache and django-redis, but for FLUSHDB, which would empty what is others' too.
-CACHE = (
-    "+ping +select +get +set +setex +psetex +mget +mset +del +unlink +exists +incr +incrby +decr +decrby +expire "
-    "+pexpire +persist +ttl +pttl +multi +exec"
-)
-#: Those of channels_redis, for a project that has one address for all.
-LAYER = "+zpopmin +bzpopmin +zremrangebyscore +keys +script"
 
 
 def find_tasks(sources: Sources, found: Inspection, scope: Scope | None) -> None:
@@ -101,17 +94,14 @@ def rules(tasks: Tasks, *, layer: bool) -> str:
     """The keys, channels and commands that the user for tasks and caches may have."""
     if tasks.others or not (tasks.celery or tasks.prefixes):  # of a queue that is not known here
         return "~* &* +@all -@admin"
-    keys, commands = [], []
+    keys = []
     if tasks.celery:
-        queues = sorted({one for one in tasks.queues if re.fullmatch(r"[\w.-]+", one) and not one.startswith("celery")})
-        keys += ["~celery*", "~_kombu.*", "~unacked*", "~*.celery.pidbox*", *(f"~{one}*" for one in queues)]
+        names = {one for one in tasks.queues if re.fullmatch(r"[\w.-]+", one) and not one.startswith("celery")}
+        keys += ["~celery*", "~_kombu.*", "~unacked*", "~*.celery.pidbox*", *(f"~{one}*" for one in sorted(names))]
+        # Patterns that a client subscribes to have to be rules themselves.
         channels = ["celeryev/*", "celeryev/worker.*", "celery.pidbox"]
         keys += ["&celery-task*", *(f"&/{number}.{one}" for number in ([0, 1] if layer else [1]) for one in channels)]
-        commands += CELERY.split()
-    if tasks.prefixes:
-        keys += [f"~{prefix}:*" for prefix in dict.fromkeys(tasks.prefixes) if re.fullmatch(r"[\w.:-]*", prefix)]
-        commands += CACHE.split()
+    keys += [f"~{prefix}:*" for prefix in dict.fromkeys(tasks.prefixes) if re.fullmatch(r"[\w.:-]*", prefix)]
     if layer:
         keys += ["~{{ redis_prefix }}*", "&{{ redis_prefix }}*"]
-        commands += [*CELERY.split(), *LAYER.split()]
-    return " ".join([*keys, "-@all", *dict.fromkeys(commands)])
+    return " ".join([*keys, RIGHTS, *(["+keys"] if layer else [])])
