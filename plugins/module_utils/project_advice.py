@@ -133,7 +133,12 @@ def advise_settings(sources: Sources, found: Inspection, scope: Scope | None) ->
             else "whether DEBUG is off does not show, and no name of the environment is sure to turn it off",
             "warning",
         ),
-        "ALLOWED_HOSTS": ("ALLOWED_HOSTS is fixed in the code, and does not name your site", "warning"),
+        "ALLOWED_HOSTS": (
+            "ALLOWED_HOSTS lets every host in, so AllowedHostsOriginValidator lets in pages of any site"
+            if found.token.by_hosts and "*" in found.hosts_fixed
+            else "ALLOWED_HOSTS is fixed in the code, and does not name your site",
+            "warning",
+        ),
         "SECRET_KEY": ("SECRET_KEY is in the code: whoever reads it can sign sessions", "warning"),
     }
     for name, (text, level) in known_fixes.items():

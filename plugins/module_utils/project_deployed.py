@@ -43,7 +43,7 @@ class Deployed:
         if "DEBUG" in found.fixed:
             lines.append("DEBUG = False")
         if "ALLOWED_HOSTS" in found.fixed:
-            own = "*ALLOWED_HOSTS, " if found.hosts_fixed else ""
+            own = "*ALLOWED_HOSTS, " if found.hosts_fixed and "*" not in found.hosts_fixed else ""
             lines.append(f'ALLOWED_HOSTS = [{own}"{{{{ site_name }}}}", "localhost", "127.0.0.1"]')
         if "SECRET_KEY" in found.fixed:
             lines.append('SECRET_KEY = os.environ["SECRET_KEY"]')

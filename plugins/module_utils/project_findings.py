@@ -153,6 +153,8 @@ class Token:
     simplejwt: bool = False
     session: bool = False
     origin: bool = False
+    #: Whether it is ALLOWED_HOSTS that say which Origins are let in.
+    by_hosts: bool = False
 
 
 @dataclass

@@ -20,6 +20,7 @@ def find_origin(sources: Sources, found: Inspection, value: Any) -> None:
         file = sources.module(found.asgi.partition(":")[0])
         values = sources.scope(file).values if file and file.suffix == ".py" else {}
         found.token.origin = any(checks(sources, name, values.get(name)) for name in router.wrappers)
+        found.token.by_hosts = "AllowedHostsOriginValidator" in router.wrappers
     else:
         trees = (sources.tree(path) for path in sources.python())
         calls = (one for tree in trees if tree for one in ast.walk(tree) if isinstance(one, ast.Call))

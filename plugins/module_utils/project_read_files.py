@@ -45,6 +45,8 @@ class FileReads:
     def find(self, unnamed: list[ReadFile]) -> None:
         """Add what is read here to what was found."""
         for node in ast.walk(self.tree):
+            if isinstance(node, ast.ImportFrom) and node.level and node.module:
+                self._module(node)
             if not isinstance(node, ast.Call):
                 continue
             name, place = self.scope.name_of(node.func), self.sources.place(self.path, node)
@@ -54,6 +56,13 @@ class FileReads:
                 self._add(file, node)
             elif name in LOADS and not any(self._file(one) is not None for one in self._opened(node)):
                 unnamed.append(ReadFile("", place))
+
+    def _module(self, node: ast.ImportFrom) -> None:
+        """A module of settings that is not there, such as one that git leaves out."""
+        name = node.module or ""
+        if not self.sources.module(name, self.path, node.level):
+            folder = self.path.parents[node.level - 1]
+            self._add(folder.joinpath(*name.split(".")).with_suffix(".py"), node)
 
     def _file(self, node: ast.AST) -> Path | None:
         """The file that a call opens; None where it opens none, or none that shows."""
@@ -89,14 +98,15 @@ class FileReads:
             node = self.parents[node]
             yield node
 
-    def _add(self, file: Path, node: ast.Call) -> None:
+    def _add(self, file: Path, node: ast.Call | ast.ImportFrom) -> None:
         read = ReadFile(os.path.relpath(file, self.sources.backend), self.sources.place(self.path, node))
         if not file.is_relative_to(self.sources.folder):
             read.path = str(file)
         if shipped(self.sources, file) or any(one.path == read.path for one in self.found.files_read):
             return
         read.optional = self._optional(node)
-        self._keys(node, read)
+        if isinstance(node, ast.Call):
+            self._keys(node, read)
         self.found.files_read.append(read)
 
     def _optional(self, node: ast.AST) -> bool:

@@ -216,12 +216,13 @@ def find_fixed(found: Inspection, scope: Scope) -> None:
     found.collects = "django.contrib.staticfiles" in found.apps and values.get("STATIC_URL") is not None
     hosts, debug = values.get("ALLOWED_HOSTS"), values.get("DEBUG", False)
     fixed = {
-        "ALLOWED_HOSTS": not isinstance(hosts, list | tuple) or "*" not in hosts,
+        "ALLOWED_HOSTS": not isinstance(hosts, list | tuple) or "*" not in hosts or found.token.by_hosts,
         "SECRET_KEY": isinstance(values.get("SECRET_KEY"), str) and values["SECRET_KEY"] != "",
         "STATIC_ROOT": not found.static_root,
     }
     if isinstance(hosts, list | tuple):
         found.hosts_fixed = [one for one in hosts if isinstance(one, str)]
+        found.token.by_hosts = found.token.by_hosts and "*" in hosts
     if isinstance(debug, Environment) and off(debug) is not None:
         found.debug = debug
         found.debug_place = scope.places.get("DEBUG")

@@ -64,6 +64,17 @@ def test_origin_is_checked_by_what_is_wrapped(tmp_path: Path, inside: str, more:
     assert mine.get("handshake_foreign_origin") == (None if checked else "")
 
 
+def test_origins_by_hosts_that_are_all(tmp_path: Path) -> None:
+    """A validator that goes by ALLOWED_HOSTS is none where these are everybody's."""
+    text = changed(SETTINGS, "ALLOWED_HOSTS = []", 'ALLOWED_HOSTS = ["*"]')
+    found, mine, _ = look(make(tmp_path / "one", {"site_/settings.py": text}))
+    assert 'ALLOWED_HOSTS = ["{{ site_name }}", "localhost", "127.0.0.1"]' in content(mine, "deployed_settings.py")
+    assert "so AllowedHostsOriginValidator lets in pages of any site" in levels(found)["warning"]
+    asgi = changed(ASGI.format(settings="site_.settings"), GUARD, "URLRouter(websocket_urlpatterns)")
+    _, mine, _ = look(make(tmp_path / "two", {"site_/settings.py": text, "site_/asgi.py": asgi}))
+    assert "ALLOWED_HOSTS" not in content(mine, "deployed_settings.py") and mine["handshake_foreign_origin"] == ""
+
+
 # --- the ASGI object ------------------------------------------------------------------------------------------------
 
 
@@ -154,6 +165,13 @@ REGION = local["region"]
     assert json.loads(content(mine, "local.json"))["region"].startswith("!!!SET")
     assert list(json.loads(content(mine, "direct.json"))["a"]) == ["b"]
     assert content(mine, "optional.yml") == "" and all(not one["path"].startswith("/") for one in mine["release_files"])
+
+
+def test_modules_that_git_leaves_out(tmp_path: Path) -> None:
+    text = SETTINGS + "from .secret import KEY\ntry:\n    from .local import *\nexcept ImportError:\n    pass\n"
+    found, mine, _ = look(make(tmp_path / "chat", {"site_/settings.py": text}))
+    assert {one.path: one.optional for one in found.files_read} == {"site_/secret.py": False, "site_/local.py": True}
+    assert content(mine, "site_/secret.py").startswith("!!!SET") and not content(mine, "site_/local.py")
 
 
 # --- Python ---------------------------------------------------------------------------------------------------------
@@ -394,8 +412,10 @@ def test_what_the_code_fixes(tmp_path: Path) -> None:
     nowhere = changed(SETTINGS, 'STATIC_URL = "static/"\n', "")
     _, mine, _ = look(make(tmp_path / "six", {"site_/settings.py": nowhere}))
     assert "STATIC_ROOT" not in content(mine, "deployed_settings.py"), "collectstatic asks for STATIC_URL"
-    clean = changed(SETTINGS, '"django-insecure-0123456789"', 'os.environ["KEY"]', "DEBUG = True", "DEBUG = False",
-                    "ALLOWED_HOSTS = []", 'ALLOWED_HOSTS = ["*"]') + "STATIC_ROOT = BASE_DIR / 'static'\n"  # fmt: skip
+    clean = changed(
+        SETTINGS, '"django-insecure-0123456789"', 'os.environ["KEY"]', "DEBUG = True", "DEBUG = False",
+        "ALLOWED_HOSTS = []", 'ALLOWED_HOSTS = os.environ["HOSTS"].split()',
+    ) + "STATIC_ROOT = BASE_DIR / 'static'\n"  # fmt: skip
     _, mine, _ = look(make(tmp_path / "five", {"site_/settings.py": "import os\n" + clean}))
     assert "release_files" not in mine and "release_settings_module" not in mine
 
