@@ -10,7 +10,7 @@ import warnings
 from pathlib import Path, PurePosixPath
 
 from ansible.module_utils.project_scope import Scope
-from ansible.module_utils.project_syntax import GENERIC, FStrings, newer_syntax
+from ansible.module_utils.project_syntax import GENERIC, parsed
 from ansible.module_utils.project_values import LARGEST, Place
 
 SKIPPED = {"node_modules", "venv", "env", "virtualenv", "site-packages", "__pycache__", "bower_components"}
@@ -116,16 +116,14 @@ class Sources:
         content = self.content(path)
         try:
             text = decode(content)[0]
-            strings = FStrings(text) if re.search(r"(?i)\bf['\"]|\b(rf|fr)['\"]", text) else None
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # of strings with odd escapes
-                # What Python 3.12 brought is read by the controller's own Python, whichever that is.
-                tree = ast.parse(strings.older if strings and strings.line else text)
-            if line := newer_syntax(tree) or (strings.line if strings else 0):
+                tree, line = parsed(text)
+            if line:
                 self.newer[self.relative(path)] = line
             return tree
         except SyntaxError as error:
-            if error.lineno and GENERIC.search(text.splitlines()[error.lineno - 1]):
+            if error.lineno and any(map(GENERIC.search, text.splitlines()[error.lineno - 1 : error.lineno])):
                 self.newer[self.relative(path)] = error.lineno
             self.unreadable[self.relative(path)] = f"line {error.lineno}: {error.msg}" if error.lineno else error.msg
         except (ValueError, RecursionError, MemoryError) as error:

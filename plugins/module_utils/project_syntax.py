@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import sys
 
 START = re.compile(r"(?i)(?<![\w])([rbuf]{0,2})('''|\"\"\"|'|\")")
 GENERIC = re.compile(r"^\s*(type\s+\w+(\[.*\])?\s*=|(async\s+)?(def|class)\s+\w+\[)")
@@ -62,11 +63,22 @@ class FStrings:
                 at += 1
         return len(self.text)
 
+    def _format(self, at: int, quote: str) -> int:
+        """The end of an expression's format, in which quotes are characters like all others."""
+        while at < len(self.text):
+            here = self.text[at]
+            if here == "}" or self.text.startswith(quote, at):
+                return at + (here == "}")
+            at = self._expression(at + 1, quote) if here == "{" else at + 1
+        return at
+
     def _expression(self, at: int, quote: str) -> int:
         """The end of an expression in an f-string."""
         depth = 1
         while at < len(self.text) and depth:
             here = self.text[at]
+            if here == ":" and depth == 1:
+                return self._format(at + 1, quote)
             if here == "\\":
                 self._found(at)
             if here in "{[(":
@@ -75,6 +87,25 @@ class FStrings:
                 depth -= 1
             at = self._code(at, quote) if here in "'\"" or START.match(self.text, at) else at + 1
         return at
+
+
+def parsed(text: str) -> tuple[ast.Module, int]:
+    """A text as a tree, whichever Python the controller has, and the first line that needs 3.12 or newer, 0 for none.
+
+    Raises SyntaxError where it is no Python, or has what only a newer one than the controller's reads.
+    """
+    quoted = re.search(r"(?i)\b(f|rf|fr)['\"]", text)
+    try:
+        tree = ast.parse(text)
+    except SyntaxError:
+        strings = FStrings(text) if quoted else None
+        if not strings or not strings.line:
+            raise
+        tree = ast.parse(strings.older)
+        return tree, strings.line
+    if sys.version_info < (3, 12):
+        return tree, 0
+    return tree, newer_syntax(tree) or (FStrings(text).line if quoted else 0)
 
 
 def newer_syntax(tree: ast.Module) -> int:

@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 import yaml
 from ansible.module_utils import project_inspection, project_inventory, project_python, project_syntax
+from hypothesis import given
+from hypothesis import strategies as st
 from strangers import (
     ASGI,
     CONSUMERS,
@@ -230,12 +232,19 @@ def test_code_for_a_newer_python_is_read_all_the_same(tmp_path: Path) -> None:
         ('f"{a[\'b\']}" "{a["', 'f"{a[\'b\']}" "{a["', 0),
         ('"f{" f"{{" \'{\'', '"f{" f"{{" \'{\'', 0),
         ("f'{a!r:{w}}' if b else 'c'", "f'{a!r:{w}}' if b else 'c'", 0),
+        ("f\"{a:'>4}\" f\"{b['c']:\\\"<{d['e']}}\"", "f\"{a:'>4}\" f\"{b['c']:\\\"<{d['e']}}\"", 0),
+        ("f\"{a[1:2]} {(lambda: {'b': 'c'})()!r:>{4}}\"", "f\"{a[1:2]} {(lambda: {'b': 'c'})()!r:>{4}}\"", 0),
         ("f'{chr(10)}{\"\\n\"}'", "f'{chr(10)}{\"\\n\"}'", 1),
     ],
 )
 def test_fstrings_as_older_pythons_read_them(text: str, older: str, line: int) -> None:
     strings = project_syntax.FStrings(text)
     assert (strings.older, strings.line) == (older, line)
+
+
+@given(st.text(max_size=60) | st.text("f'\"{}[]:!\\\n a#", max_size=60))
+def test_any_text_ends(text: str) -> None:
+    assert len(project_syntax.FStrings(text).older) == len(text)
 
 
 def test_specifiers() -> None:
