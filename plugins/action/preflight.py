@@ -34,6 +34,7 @@ if _SHARED not in ansible.module_utils.__path__:
 
 from ansible.module_utils import (  # noqa: E402
     preflight_nginx,  # noqa: F401 - by its import its checks are made
+    preflight_pythons,  # noqa: F401 - the same
     project_requirements,
 )
 from ansible.module_utils.preflight_hosts import (  # noqa: E402

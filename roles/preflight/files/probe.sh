@@ -1,6 +1,9 @@
 # What a host is, as lines `key=value`. Only reads. Comes to the host as the text of one command, behind python=….
 version=$("$python" -c 'import platform; print(platform.python_version())' 2>/dev/null)
 printf 'python=%s\n' "$version"
+# Where uv looks: on the path of a daemon, and where it has put those that it fetched.
+printf 'pythons=%s\n' "$(ls -d /usr/bin/python3.* /usr/local/bin/python3.* /opt/uv/python/*/bin/python3.* 2>&- |
+  tr '\n' ' ')"
 printf 'id=%s\n' "$(. /etc/os-release 2>/dev/null && printf %s "$ID")"
 printf 'version=%s\n' "$(. /etc/os-release 2>/dev/null && printf %s "$VERSION_ID")"
 printf 'init=%s\n' "$(cat /proc/1/comm 2>/dev/null)"
