@@ -71,7 +71,7 @@ class Front:
             inner.sendall(head)
             begun = time.monotonic()
             while self._pass_on(way, inner):
-                if "idle" in self.wrong and time.monotonic() - begun > 0.3:
+                if "idle" in self.wrong and time.monotonic() - begun > 1:
                     break
         if "silent" not in self.wrong:
             request, _, rest = head.decode().partition("\r\n")
@@ -179,7 +179,7 @@ class Site:
             "origin": "http://localhost", "foreign_origin": "https://foreign.invalid",
             "token_command": ["mint"], "expired_token_command": ["mint", "old"],
             "send": '{"type": "echo", "text": "{nonce}"}', "broadcast": '{"type": "all", "text": "{nonce}"}',
-            "idle_seconds": 0.5, "timeout": 0.7, "access_log": str(self.access), "logs": [str(self.error)],
+            "idle_seconds": 0.2, "timeout": 2, "access_log": str(self.access), "logs": [str(self.error)],
         } | given  # fmt: skip
 
 

@@ -153,14 +153,12 @@ def test_a_worker_that_does_not_stay_alive(
     """And why, by its last lines."""
     log = ["Traceback (most recent call last):", "redis.exceptions.NoPermissionError: NOPERM no permissions for 'info'"]
     site.tool = Tool(site.rows(**first), site.rows(**then), log)
-    for examined in (False, True):
-        site.tool.asked.clear()
-        results = prove(examined=examined)
-        assert failed(results) == {"workers"} and results["workers"]["code"] == "E122_WORKER_UNSTEADY"
-        assert re.search("^site-celery@r1-123456-celery-1 " + seen, results["workers"]["seen"]), results["workers"]
-        assert "NOPERM no permissions for 'info'" in results["workers"]["cause"]
-        assert "redis_extra_users" in results["workers"]["fix"]
-        assert "site-generations logs r1-123456" in results["workers"]["fix"]
+    results = prove(examined=bool(first))
+    assert failed(results) == {"workers"} and results["workers"]["code"] == "E122_WORKER_UNSTEADY"
+    assert re.search("^site-celery@r1-123456-celery-1 " + seen, results["workers"]["seen"]), results["workers"]
+    assert "NOPERM no permissions for 'info'" in results["workers"]["cause"]
+    assert "redis_extra_users" in results["workers"]["fix"]
+    assert "site-generations logs r1-123456" in results["workers"]["fix"]
 
 
 def test_a_server_that_keeps_dying_between_handshakes(prove: Proved, site: Site) -> None:
@@ -320,7 +318,7 @@ def test_a_socket_that_loses_the_echo(prove: Proved, site: Site) -> None:
     results = prove()
     assert {"handshake_2"} <= failed(results) <= {"handshake_2", "handshake_nginx"}
     assert results["handshake_2"]["code"] == "E416_NO_ECHO"
-    assert "the echo did not come back: nothing came within 0.7 s" in results["handshake_2"]["seen"]
+    assert "the echo did not come back: nothing came within 2 s" in results["handshake_2"]["seen"]
 
 
 def test_a_subprotocol_that_is_not_taken(prove: Proved) -> None:
@@ -346,15 +344,25 @@ def test_a_consumer_that_closes_every_socket_after_a_while(prove: Proved, site: 
     site.wrong(close_after=2, code=code, turns_away=4401)
     results = prove(examined=True, idle_seconds=3)
     assert failed(results) == {"idle"}
-    assert re.fullmatch(rf"3 of 3 were closed, \S+ with {seen} 2\.[0-4] s after its handshake", results["idle"]["seen"])
+    assert re.fullmatch(rf"3 of 3 were closed, \S+ with {seen} [23]\.\d s after its handshake", results["idle"]["seen"])
     assert results["idle"]["code"] == "E604_IDLE_SERVER"
-    assert re.search(rf"closed with {seen} after 2\.\d s", results["idle"]["cause"]), results["idle"]
+    assert re.search(rf"closed with {seen} after [23]\.\d s", results["idle"]["cause"]), results["idle"]
     assert results["broadcast"]["state"] == "skipped"
+
+
+def test_silent_sockets_that_redis_py_closes(prove: Proved, site: Site) -> None:
+    """The doctor, which was not silent itself, takes over how the proof's own sockets ended."""
+    site.project |= {"layer": "channels_redis.core.RedisChannelLayer"}
+    site.project["versions"]["redis"] = "8.0.1"
+    site.wrong(close_after=3, code=1011)
+    results = prove(examined=True, idle_seconds=4)
+    assert failed(results) == {"idle"} and results["idle"]["code"] == "E603_REDIS_PY_8"
+    assert re.search(r"closed with 1011 after [34]\.\d s", results["idle"]["cause"]), results["idle"]
 
 
 def test_a_proxy_that_cuts_silent_sockets(prove: Proved, site: Site) -> None:
     site.front.wrong.add("idle")
-    results = prove()
+    results = prove(idle_seconds=2)
     assert failed(results) == {"idle"} and results["idle"]["code"] == "E601_IDLE_PROXY"
     assert "1 of 3 were closed, nginx with 1006" in results["idle"]["seen"]
 
@@ -362,11 +370,11 @@ def test_a_proxy_that_cuts_silent_sockets(prove: Proved, site: Site) -> None:
 @pytest.mark.parametrize("broadcast", ["", '{"type": "all", "text": "{nonce}"}'])
 def test_a_socket_that_is_deaf_after_the_silence(prove: Proved, site: Site, broadcast: str) -> None:
     """It is open, and that is not enough."""
-    site.wrong(deaf_after=0.4)
-    results = prove(broadcast=broadcast)
+    site.wrong(deaf_after=1)
+    results = prove(broadcast=broadcast, idle_seconds=1.5, timeout=1)
     (name,) = failed(results)
     assert name == ("broadcast" if broadcast else "idle") and results[name]["code"] == "E609_DEAF"
-    assert "nothing came within 0.7 s" in results[name]["cause"]
+    assert "nothing came within 1 s" in results[name]["cause"]
 
 
 def test_a_broadcast_that_stays_in_one_process(prove: Proved, site: Site) -> None:
@@ -394,7 +402,7 @@ def test_an_access_log_without_the_attempt(prove: Proved, site: Site) -> None:
 def test_an_access_log_with_the_query(prove: Proved, site: Site) -> None:
     """The token's own signs are escaped in it, so it does not stand there as it is."""
     site.front.wrong.add("query")
-    results = prove()
+    results = prove(expired_token_command=[])
     assert GOOD not in site.access.read_text()
     assert failed(results) == {"logs"} and results["logs"]["code"] == "E414_TOKEN_LOGGED"
     assert str(site.access) in results["logs"]["seen"]
@@ -451,7 +459,7 @@ def outside(site: Site, action: ModuleType, tmp_path: Path) -> Callable[..., dic
         report = tmp_path / "app-1.json"
         args = {
             "name": "app-1", "collected": {"results": [], "token": GOOD, "versions": {}, "evidence": {"exchanges": []}},
-            "url": site.url, "query": "token={token}", "origin": "http://localhost", "timeout": 0.7,
+            "url": site.url, "query": "token={token}", "origin": "http://localhost", "timeout": 2,
             "foreign_origin": "https://foreign.invalid", "send": '{"type": "echo", "text": "{nonce}"}',
             "report": str(report), **given,
         }  # fmt: skip
