@@ -11,6 +11,8 @@ description:
     module itself logs in as. Its password is made on the host, and only root can read it.
   - A Redis that runs is told of users that differ, so that nobody else's connection is cut by a restart. It is asked
     each time, and so a run that was killed is mended by the next.
+  - Passwords and users that the project has had are kept beside those that it is to have, until O(used) or O(forget)
+    says otherwise. A release that serves needs them, whatever becomes of the one that is to come.
   - Where it cannot be told, RV(applied) is false, and Redis has to be restarted if it is older than the file.
 options:
   project: {description: Name of the project., type: str, required: true}
@@ -27,6 +29,11 @@ options:
   address: {description: Address that Redis listens on., type: str, default: 127.0.0.1}
   port: {description: Port that Redis listens on., type: int, default: 6379}
   owner: {description: Owner and group of the files., type: str, default: redis}
+  forget: {description: Keeps nothing that the project has had., type: bool, default: false}
+  used:
+    description: Hashes of passwords that are in use still, in hexadecimal digits. If given, no others are kept.
+    type: list
+    elements: str
   state: {description: Whether the project has users., type: str, choices: [present, absent], default: present}
 attributes:
   check_mode: {description: Tells whether files would change., support: full}
@@ -45,6 +52,11 @@ RETURN = r"""
 applied:
   description: Whether the Redis that runs has the users of the file.
   type: bool
+  returned: always
+kept:
+  description: Names of users that have passwords of before, or that are not declared any more.
+  type: list
+  elements: str
   returned: always
 users:
   description: Names of users that were changed in the Redis that runs.
@@ -128,6 +140,34 @@ def user_lines(text: str) -> dict[str, str]:
     return found
 
 
+def with_former(declared: str, former: str, used: set[str] | None) -> tuple[str, list[str]]:
+    """Return the text of a project's users with passwords that it has had, and the names of users that have such.
+
+    `used` holds hashes; if it is None, all are kept. A user without a password has none to keep, before or after.
+    """
+    lines, kept = declared.splitlines(), []
+    try:
+        before = user_lines(former)
+    except UsersError:  # it was edited, and is written anew
+        return declared, []
+    for number, line in enumerate(lines):
+        for name, rules in user_lines(line).items():
+            words, had = rules.split(), before.pop(name, "").split()
+            hashes = [word for word in words if word.startswith("#")]
+            more = [word for word in had if word.startswith("#") and word not in hashes]
+            more = [word for word in more if used is None or word[1:] in used]
+            if more and hashes:
+                last = max(place for place, word in enumerate(words) if word in hashes) + 1
+                lines[number] = " ".join(["user", name, *words[:last], *more, *words[last:]])
+                kept.append(name)
+    for name, rules in before.items():
+        words = [word for word in rules.split() if not word.startswith("#") or used is None or word[1:] in used]
+        if any(word.startswith("#") for word in words):
+            lines.append(" ".join(["user", name, *words]))
+            kept.append(name)
+    return "".join(f"{line}\n" for line in lines) if kept else declared, sorted(kept)
+
+
 def assembled(texts: dict[str, str], operator: str) -> dict[str, str]:
     """Return all users of Redis, from the texts of all projects; raise UsersError where two have the same."""
     users, owners = {"default": "off", OPERATOR: operator}, {OPERATOR: "the bundle itself"}
@@ -177,6 +217,11 @@ class Users:
         self.folder, self.file = Path(module.params["folder"]), Path(module.params["file"])
         self.password_file = Path(module.params["password_file"])
         self.changed: list[str] = []
+        self.mine = self.folder / f"{module.params['project']}.acl"
+        self.users, self.kept = module.params["users"], []
+        if module.params["state"] == "present" and not module.params["forget"] and self.mine.is_file():
+            used = module.params["used"]
+            self.users, self.kept = with_former(self.users, self.mine.read_text(), None if used is None else set(used))
 
     def password(self) -> str:
         """Return the password of the module's own user, made where there is none."""
@@ -196,7 +241,7 @@ class Users:
         texts = {path.stem: path.read_text() for path in there}
         texts.pop(self.module.params["project"], None)
         if self.module.params["state"] == "present":
-            texts[self.module.params["project"]] = self.module.params["users"]
+            texts[self.module.params["project"]] = self.users
         return texts
 
     def write(self, path: Path, text: str, *, private: bool = False) -> None:
@@ -243,13 +288,12 @@ class Users:
         users = assembled(texts, operator)
         applied, told = (False, []) if self.module.check_mode else self.tell(password, users)
         self.write(self.password_file.with_suffix(".acl"), f"user {OPERATOR} {operator}\n")
-        mine = self.folder / f"{self.module.params['project']}.acl"
         if self.module.params["state"] == "present":
-            self.write(mine, self.module.params["users"])
-        elif mine.exists():
-            self.changed.append(str(mine))
+            self.write(self.mine, self.users)
+        elif self.mine.exists():
+            self.changed.append(str(self.mine))
             if not self.module.check_mode:
-                mine.unlink()
+                self.mine.unlink()
         self.write(self.file, "".join(f"user {name} {rules}\n" for name, rules in users.items()))
         return applied, told
 
@@ -279,17 +323,20 @@ def main() -> None:
             "address": {"type": "str", "default": "127.0.0.1"},
             "port": {"type": "int", "default": 6379},
             "owner": {"type": "str", "default": "redis"},
+            "forget": {"type": "bool", "default": False},
+            "used": {"type": "list", "elements": "str", "no_log": True},
             "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
         },
         supports_check_mode=True,
         no_log=True,
     )
-    users = Users(module)
     try:
+        users = Users(module)
         applied, told = users.settle()
     except (UsersError, OSError) as error:
         module.fail_json(msg=f"Users of Redis were left as they are: {error}")
-    module.exit_json(changed=bool(users.changed or told), paths=users.changed, applied=applied, users=told)
+    changed = bool(users.changed or told)
+    module.exit_json(changed=changed, paths=users.changed, applied=applied, users=told, kept=users.kept)
 
 
 if __name__ == "__main__":

@@ -229,3 +229,114 @@ def test_redis_that_does_not_run_is_not_told(declare: Declare, redis: Redis) -> 
     redis.server_close()
     told = declare("shop", SHOP)
     assert told["changed"] and not told["applied"]
+
+
+A, B, C = "a" * 64, "b" * 64, "c" * 64
+RULES = "~shop* &shop* -@all +get"
+
+
+def shop(*hashes: str, rules: str = RULES) -> str:
+    """Return a project's text with one user."""
+    return f"# project=shop\nuser shop on {' '.join(f'#{known}' for known in hashes)} {rules}\n"
+
+
+def test_password_of_before_stays_beside_the_new_one(declare: Declare, redis: Redis, tmp_path: Path) -> None:
+    """A release that serves logs in with it, whatever becomes of the one that is to come."""
+    declare("shop", shop(A))
+    restart(redis, tmp_path)
+    told = declare("shop", shop(B))
+    assert (told["changed"], told["users"], told["kept"]) == (True, ["shop"], ["shop"])
+    assert redis.users["shop"] == f"on #{B} #{A} {RULES}"
+    assert (tmp_path / "users.d/shop.acl").read_text() == shop(B, A)
+    assert f"user shop on #{B} #{A} {RULES}\n" in (tmp_path / "users.acl").read_text()
+    again = declare("shop", shop(B))
+    assert (again["changed"], again["kept"]) == (False, ["shop"])
+    third = declare("shop", shop(C))
+    assert redis.users["shop"] == f"on #{C} #{B} #{A} {RULES}" and third["kept"] == ["shop"]
+
+
+def test_passwords_that_nobody_uses_go(declare: Declare, redis: Redis, tmp_path: Path) -> None:
+    declare("shop", shop(A))
+    restart(redis, tmp_path)
+    declare("shop", shop(B))
+    declare("shop", shop(C))
+    assert not declare("shop", shop(C), used=[A, B, C])["changed"]
+    told = declare("shop", shop(C), used=[A])
+    assert told["changed"] and told["kept"] == ["shop"] and redis.users["shop"] == f"on #{C} #{A} {RULES}"
+    told = declare("shop", shop(C), used=[])
+    assert told["changed"] and told["kept"] == [] and redis.users["shop"] == f"on #{C} {RULES}"
+    assert (tmp_path / "users.d/shop.acl").read_text() == shop(C)
+    assert A not in (tmp_path / "users.acl").read_text()
+    assert not declare("shop", shop(C))["changed"]
+
+
+def test_passwords_are_forgotten_at_once(declare: Declare, redis: Redis, tmp_path: Path) -> None:
+    """As one that has leaked."""
+    declare("shop", shop(A))
+    restart(redis, tmp_path)
+    declare("shop", shop(B))
+    told = declare("shop", shop(B), forget=True)
+    assert told["changed"] and told["kept"] == [] and redis.users["shop"] == f"on #{B} {RULES}"
+
+
+def test_user_that_is_not_declared_any_more_stays_while_it_is_used(
+    declare: Declare, redis: Redis, tmp_path: Path
+) -> None:
+    """Redis ends all connections of a user that it loses."""
+    declare("shop", shop(A))
+    restart(redis, tmp_path)
+    other = f"# project=shop\nuser other on #{B} {RULES}\n"
+    told = declare("shop", other)
+    assert told["kept"] == ["shop"] and {"shop", "other"} <= set(redis.users)
+    assert not declare("shop", other)["changed"]
+    assert not declare("shop", other, used=[A])["changed"]
+    assert declare("shop", other, used=[])["users"] == ["shop"] and "shop" not in redis.users
+    assert (tmp_path / "users.d/shop.acl").read_text() == other
+
+
+def test_what_has_no_password_keeps_none(declare: Declare, redis: Redis, tmp_path: Path) -> None:
+    """A hash behind nopass would ask for a password again; a user that was anonymous has nothing to keep."""
+    declare("shop", shop(A) + "user default on nopass ~shop*\n")
+    restart(redis, tmp_path)
+    told = declare("shop", "user shop on nopass ~shop*\n")
+    assert told["kept"] == [] and redis.users["shop"] == "on nopass ~shop*" and redis.users["default"] == "off"
+
+
+def test_rules_are_those_that_are_declared(declare: Declare, redis: Redis, tmp_path: Path) -> None:
+    declare("shop", shop(A))
+    restart(redis, tmp_path)
+    declare("shop", shop(B, rules="~new* +set"))
+    assert redis.users["shop"] == f"on #{B} #{A} ~new* +set"
+
+
+def test_run_that_was_killed_keeps_the_password_of_before(
+    declare: Declare, redis: Redis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    declare("shop", shop(A))
+    restart(redis, tmp_path)
+
+    def killed(*_: Any, **__: Any) -> None:
+        raise SystemExit
+
+    with monkeypatch.context() as patch:
+        patch.setattr(redis_users.Users, "write", killed)
+        with pytest.raises(json.JSONDecodeError):
+            declare("shop", shop(B))
+    declare("shop", shop(B))
+    assert redis.users["shop"] == f"on #{B} #{A} {RULES}"
+
+
+def test_check_mode_tells_what_would_be_kept(declare: Declare, redis: Redis, tmp_path: Path) -> None:
+    declare("shop", shop(A))
+    restart(redis, tmp_path)
+    foretold = declare("shop", shop(B), _ansible_check_mode=True)
+    assert foretold["changed"] and foretold["kept"] == ["shop"]
+    assert (tmp_path / "users.d/shop.acl").read_text() == shop(A)
+
+
+def test_file_of_users_that_was_damaged_is_written_anew(declare: Declare, redis: Redis, tmp_path: Path) -> None:
+    declare("shop", shop(A))
+    restart(redis, tmp_path)
+    (tmp_path / "users.d/shop.acl").write_text("nonsense\n")
+    told = declare("shop", shop(B))
+    assert told["changed"] and (tmp_path / "users.d/shop.acl").read_text() == shop(B)

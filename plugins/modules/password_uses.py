@@ -1,0 +1,106 @@
+#!/usr/bin/python
+"""Ansible module: which of some passwords the generations of a project use."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: password_uses
+short_description: Which of some passwords the generations on a host use
+description:
+  - Looks for passwords in the environment files of all generations, by their hashes. Passwords are found as values, in
+    addresses (percent-encoded or not), and as parts of values, such as in JSON.
+  - Nothing is changed, and no hash and no value is returned.
+options:
+  folder: {description: Folder with the generations., type: path, required: true}
+  hashes: {description: SHA-256 of each password, in hexadecimal digits., type: list, elements: str, required: true}
+attributes:
+  check_mode: {description: Is the same, since nothing is changed., support: full}
+author:
+  - the authors of ansible-channels-stack
+"""
+
+EXAMPLES = r"""
+- name: Ask which passwords are used
+  password_uses:
+    folder: /srv/dashboard/generations
+    hashes: "{{ hashes }}"
+"""
+
+RETURN = r"""
+used:
+  description: Places in O(hashes), from 0, of the passwords that a generation uses.
+  type: list
+  elements: int
+  returned: always
+unknown:
+  description: Generations in whose environment none of the passwords is found. What they use is somewhere else.
+  type: list
+  elements: str
+  returned: always
+"""
+
+import hashlib
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import unquote
+
+from ansible.module_utils.basic import AnsibleModule
+
+# The part of an address between the scheme and the host: USER:PASSWORD. Clients take the last @ for its end.
+LOGIN = re.compile(r"://([^/?#\s\"']*)@")
+
+
+def candidates(value: str) -> Iterator[str]:
+    """Give all that may be a password in the value of a variable."""
+    yield value
+    for login in LOGIN.findall(value):
+        password = login.partition(":")[2]
+        yield from (password, unquote(password))
+    for part in re.split(r"[\s,;=]+", value):
+        yield part.strip("\"'{}[]()")
+    for double, single in re.findall(r'"((?:[^"\\]|\\.)*)"|\'((?:[^\'\\]|\\.)*)\'', value):
+        yield re.sub(r"\\(.)", r"\1", double or single)
+
+
+def values(text: str) -> list[str]:
+    """Return the values that an environment file sets, which is read by sh."""
+    return [word.partition("=")[2] for word in shlex.split(text, comments=True)]
+
+
+def uses(folder: Path, hashes: list[str]) -> tuple[list[int], list[str]]:
+    """Return the places of the hashes that are used, and the generations that use none of them."""
+    used: set[int] = set()
+    unknown: list[str] = []
+    for path in sorted(folder.glob("*/env")):
+        found = {
+            hashlib.sha256(candidate.encode()).hexdigest()
+            for value in values(path.read_text())
+            for candidate in candidates(value)
+        }
+        here = {place for place, known in enumerate(hashes) if known in found}
+        used |= here
+        if not here:
+            unknown.append(path.parent.name)
+    return sorted(used), unknown
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleModule(
+        argument_spec={
+            "folder": {"type": "path", "required": True},
+            "hashes": {"type": "list", "elements": "str", "required": True, "no_log": True},
+        },
+        supports_check_mode=True,
+    )
+    try:
+        used, unknown = uses(Path(module.params["folder"]), module.params["hashes"])
+    except (OSError, ValueError) as error:
+        module.fail_json(msg=f"Environments of generations cannot be read: {type(error).__name__}")
+    module.exit_json(changed=False, used=used, unknown=unknown)
+
+
+if __name__ == "__main__":
+    main()
