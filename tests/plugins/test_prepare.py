@@ -81,10 +81,10 @@ def prepare(home: Path) -> Prepare:
     code = home / "releases" / RELEASE / "backend"
     me = pwd.getpwuid(os.geteuid()).pw_name
 
-    def prepared(settings: str = "", served: str = "", **wanted: Any) -> dict[str, Any]:
+    def prepared(settings: str = "", served: str = "", shared_paths: Any = (), **wanted: Any) -> dict[str, Any]:
         (code / "settings.py").write_text(SETTINGS + settings)
         (code / "served.py").write_text(f"import atexit, json, os, sys\n{served}\napplication = 1\n")
-        described = {"user": me, "generation": GENERATION, "release": RELEASE}
+        described = {"user": me, "generation": GENERATION, "release": RELEASE, "shared_paths": list(shared_paths)}
         with working(home, "a deploy", 0) as (lock, _):
             told: dict[str, Any] = project.Project(home, described).prepare({**WANTED, **wanted}, lock)
         return told
@@ -266,3 +266,56 @@ with working(home, "dashboard-generations prepare", 0) as (lock, _):
     with working(home, "the next", 30) as (_, note):
         assert (tmp_path / "done").exists(), "it did not wait"
     assert "waited" in note and "dashboard-generations prepare, since 2" in note and "sleep 3" in note
+
+
+@pytest.mark.parametrize(
+    ("place", "target"),
+    [
+        ("assets/leak.css", "{victim}/precious"),
+        ("assets/leak", "{victim}"),  # a folder
+        ("assets/leak.css", "{home}/shared/db"),  # what the project writes, and the inventory did not name
+        ("assets", "{victim}"),  # the folder of static files itself
+        ("collected/leak.css", "{victim}/precious"),  # shipped at STATIC_ROOT
+    ],
+)
+def test_no_static_file_leads_out_of_the_release(
+    home: Path, prepare: Prepare, victim: Path, capfd: Any, place: str, target: str
+) -> None:
+    """The release is rejected: served, it would show what nobody meant to; left out, pages would miss it."""
+    link = home / "releases" / RELEASE / "backend" / place
+    link.parent.mkdir(exist_ok=True)
+    if link.is_dir():
+        link.rename(link.with_name("elsewhere"))
+    link.symlink_to(target.format(victim=victim, home=home))
+    with pytest.raises(project.Failed):
+        prepare(shared_paths=["media"])
+    assert str(link) in capfd.readouterr().err and not list((home / "static" / RELEASE).iterdir())
+
+
+def test_static_file_may_lead_to_another_of_the_release(home: Path, prepare: Prepare, victim: Path) -> None:
+    """Or to a shared path. Files are collected in place of links, which nginx does not follow."""
+    code, served = home / "releases" / RELEASE / "backend", home / "static" / RELEASE
+    (code / "collected").mkdir()
+    (home / "shared" / "media" / "a.png").write_text("png")
+    for name, target in (
+        ("assets/inner.css", "site.css"), ("assets/served.txt", "../served.py"), ("assets/.left", str(victim)),
+        ("assets/uploads", str(home / "shared" / "media")), ("collected/shipped.css", "../assets/site.css"),
+    ):  # fmt: skip
+        (code / name).symlink_to(target)
+    prepare(shared_paths=["media"])
+    found = {str(path.relative_to(served)): path.is_symlink() for path in served.rglob("*") if not path.is_dir()}
+    names = ("inner.css", "served.txt", "site.css", "uploads/a.png", "shipped.css")
+    assert found == dict.fromkeys(names, False)
+
+
+def test_folder_that_the_settings_name_is_meant_to_be_served(home: Path, prepare: Prepare, tmp_path: Path) -> None:
+    """Such as one of a package of the system; yet what leads out of that is not."""
+    named = tmp_path / "javascript"
+    named.mkdir()
+    (named / "lib.js").write_text("js")
+    (named / "lib.min.js").symlink_to("lib.js")
+    prepare(settings=f"\nSTATICFILES_DIRS = ['{named}']\n")
+    assert (home / "static" / RELEASE / "lib.min.js").read_text() == "js"
+    (named / "leak.js").symlink_to(home / "shared")
+    with pytest.raises(project.Failed):
+        prepare(settings=f"\nSTATICFILES_DIRS = ['{named}']\n")

@@ -80,6 +80,46 @@ def hashed_fault(root, wanted, settings):
     )
 
 
+def static_files(root, release):
+    """Yield what will be served, as pairs of a path and the folder that the settings name for it, if any."""
+    from django.apps import apps
+    from django.contrib.staticfiles.finders import get_finders
+
+    ignored = getattr(apps.get_app_config("staticfiles"), "ignore_patterns", [])
+    for finder in get_finders():
+        for name, storage in finder.list(ignored):
+            try:
+                yield storage.path(name), getattr(storage, "location", "")
+            except NotImplementedError:  # it is no file of this host
+                continue
+    if is_in(os.path.realpath(root), os.path.realpath(release)):  # files that the release ships there
+        for folder, folders, files in os.walk(root):
+            for name in folders + files:
+                yield os.path.join(folder, name), ""
+
+
+def link_fault(root, wanted):
+    """Return which static file is a link that leads out of the release, or a folder of links; mostly nothing.
+
+    What it leads to would be copied and served to everybody. The environment's packages may lie in a cache, and a
+    folder elsewhere that the settings name is meant to be served: what is in it may lead to where that folder is.
+    """
+    release = os.path.realpath(wanted["release"])
+    # Each of the shared paths is the inventory's own will; what else is in that folder is not.
+    shared = [os.path.realpath(os.path.join(wanted["shared"], path)) for path in wanted["shared_paths"]]
+    real = functools.lru_cache(maxsize=None)(os.path.realpath)
+    for path, location in static_files(root, wanted["release"]):
+        led = os.path.join(real(os.path.dirname(path)), os.path.basename(path))
+        led = os.path.realpath(led) if os.path.islink(led) else led
+        own = is_in(path, release) or is_in(path, wanted["release"])
+        if not any(is_in(led, folder) for folder in ([release, *shared] if own else [real(location)])):
+            return (
+                f"{path} is among the static files and leads to {led}, which is not in the release: it would be served "
+                "to everybody. Have the file itself there, or name the folder that it is in in STATICFILES_DIRS"
+            )
+    return ""
+
+
 def main(wanted, lock):
     """Do what is wanted, and return the answer. Exits with a text where the project is at fault."""
     from django.conf import settings
@@ -92,7 +132,7 @@ def main(wanted, lock):
     collected = ""
     if root and wanted["collect"]:
         fault = static_fault(root, wanted["release"], wanted["code"], wanted["shared"])
-        fault = fault or hashed_fault(root, wanted, settings)
+        fault = fault or hashed_fault(root, wanted, settings) or link_fault(root, wanted)
         if fault:
             sys.exit(fault)
         # Where the files go is not the project's to say, because the release belongs to root.

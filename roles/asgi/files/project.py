@@ -37,7 +37,7 @@ class Project:
 
     def __init__(self, home: Path, described: dict[str, Any]) -> None:
         """Take the project's folder, and what the generation says of itself."""
-        self.home, self.user = home, described["user"]
+        self.home, self.user, self.shared_paths = home, described["user"], described.get("shared_paths", [])
         self.within = home / "generations" / described["generation"] / "within"
         self.code = Path(os.readlink(self.within.with_name("code")))
         self.release = home / "releases" / described["release"]
@@ -88,7 +88,7 @@ class Project:
             self.make_static()
         wanted = {
             **wanted, "release": str(self.release), "code": str(self.code), "static": str(self.static),
-            "shared": str(self.home / "shared"),
+            "shared": str(self.home / "shared"), "shared_paths": self.shared_paths,
         }  # fmt: skip
         given, answer = os.memfd_create("wanted"), os.memfd_create("answer")
         os.write(given, json.dumps(wanted).encode())
@@ -160,8 +160,18 @@ class Project:
             if kind and not stat.S_ISLNK(kind.st_mode):
                 if not stat.S_ISDIR(kind.st_mode):
                     raise Refused(f"STATIC_ROOT of the project's settings is {root}, which is a file of the project")
-                # As the user: what was collected is the user's, and a link in it could lead root anywhere.
-                copy = ["cp", "--recursive", "--no-clobber", "--no-target-directory", "--", place, str(self.static)]
+                # As the user: what was collected is the user's, and a link in it could lead root anywhere. nginx
+                # follows no link among static files; those that the release ships were seen to stay in it.
+                copy = [
+                    "cp",
+                    "--recursive",
+                    "--dereference",
+                    "--no-clobber",
+                    "--no-target-directory",
+                    "--",
+                    place,
+                    str(self.static),
+                ]
                 done = subprocess.run(copy, check=False, cwd="/", stderr=subprocess.PIPE, text=True, **self.identity)
                 if done.returncode:
                     raise Refused(
