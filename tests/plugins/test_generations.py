@@ -171,6 +171,41 @@ def test_switch_is_told_only_by_a_later_line_of_history(home: Path) -> None:
     assert not tool.told("release0-aaaaaa")
 
 
+def test_clock_that_is_set_back_repeats_nothing(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Commands after a switch would be run again by each deploy until the clock has come so far again."""
+    monkeypatch.setattr(tool, "ETC", home / "etc")
+    monkeypatch.setattr(tool, "retire", lambda *_: None)
+    first, second = (make(home, f"release{number}", "aaaaaa")["generation"] for number in range(2))
+    event = {"what": "deploy", "generation": first, "result": "serves"}
+    (home / "etc").mkdir()
+    tool.serve(first, 0, 0, [])
+    later = time.time() + 3600
+    os.utime(home / "generations" / first / "served", (later, later))
+    assert not tool.told(first)
+    tool.note(json.dumps(event))
+    assert tool.told(first)
+    tool.serve(second, 0, 0, [])
+    assert not tool.told(second) and tool.switch(second) > tool.switch(first)
+    tool.serve(first, 0, 0, [])
+    assert not tool.told(first), "the line is that of another switch"
+    tool.note(json.dumps(event))
+    assert tool.told(first) and not tool.told(second)
+
+
+def test_generation_that_served_later_is_the_younger_whatever_the_clock_says(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is kept longest is what served last."""
+    names = [make(home, f"release{number}", "aaaaaa")["generation"] for number in range(3)]
+    for number, name in enumerate(names):
+        tool.count_switch(name)
+        os.utime(home / "generations" / name / "served", (1e9 - number, 1e9 - number))
+    stopped = sys.modules["managers"].State(0, 0)
+    monkeypatch.setattr(Recorder, "states", lambda self, groups: [stopped] * len(groups), raising=False)
+    monkeypatch.setattr(tool, "drains", lambda found: {})
+    assert [row["generation"] for row in tool.overview()] == names[::-1]
+
+
 def test_singleton_of_the_old_release_ends_before_any_of_the_new_begins(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

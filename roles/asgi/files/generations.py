@@ -137,6 +137,25 @@ def served(generation: str) -> float:
         return 0.0
 
 
+def switch(generation: str) -> int:
+    """Return the number of the switch by which a generation came to serve last; 0 where none was counted.
+
+    Clocks are set back: what came later, and which switch a line of history is about, is told by numbers.
+    """
+    try:
+        return int((HOME / "generations" / generation / "served").read_text())
+    except (OSError, ValueError):
+        return 0
+
+
+def count_switch(generation: str) -> None:
+    """Note that a generation comes to serve, as the last of all."""
+    path = HOME / "generations" / generation / "served"
+    part = path.with_name(".served.part")
+    part.write_text(f"{1 + max(map(switch, generations()), default=0)}\n")
+    part.replace(path)
+
+
 def manager(described: dict[str, Any]) -> Systemd | Supervisor:
     """Return the service manager that a generation was made for."""
     return MANAGERS[described["manager"]](APP, HOME)
@@ -200,10 +219,11 @@ def deadline(generation: str) -> float:
 
 def told(generation: str) -> bool:
     """Tell whether the run that switched to a generation came to its end: the line of history is the last it does."""
-    since = time.strftime(MOMENT, time.gmtime(served(generation)))
+    number, since = switch(generation), time.strftime(MOMENT, time.gmtime(served(generation)))
     return any(
-        event.get("generation") == generation and event["at"] >= since and event.get("result") == DONE
+        (event.get("switch") == number if number else event["at"] >= since)
         for event in history(sys.maxsize)
+        if event.get("generation") == generation and event.get("result") == DONE
     )
 
 
@@ -247,7 +267,8 @@ def overview() -> list[dict[str, Any]]:
                 "installed": name != serving or manager(described).installed([*servers, *helpers]),
             }
         )  # fmt: skip
-    return sorted(rows, key=lambda row: (row["state"] != "live", -row["served"])) + broken()
+    order = sorted(rows, key=lambda row: (row["state"] != "live", -switch(row["generation"]), -row["served"]))
+    return order + broken()
 
 
 def exposed(described: dict[str, Any]) -> bool:
@@ -307,7 +328,7 @@ def ago(moment: float) -> str:
 
 def span(seconds: float) -> str:
     """Return a time in two figures at the most."""
-    seconds = int(seconds)
+    seconds = max(0, int(seconds))  # where the clock was set back
     for size, letter, lesser, small in ((86400, "d", 3600, "h"), (3600, "h", 60, "m"), (60, "m", 1, "s")):
         if seconds >= size:
             return f"{seconds // size}{letter} {seconds % size // lesser}{small}"
@@ -438,7 +459,7 @@ def serve(generation: str, seconds: float, spread: float, command: list[str]) ->
     """Note that a generation serves, now that nginx passes connections to it, and retire the one that did before."""
     before = live()
     link(ETC / APP / "env", str(HOME / "live" / "env"))
-    (HOME / "generations" / generation / "served").touch()
+    count_switch(generation)
     if before not in ("", generation):
         link(HOME / "before", f"generations/{before}")
     # A run that was killed before this line is repeated from the start by the next; after it, what is left is done.
@@ -752,12 +773,12 @@ def owner(path: Path) -> int:
 
 
 def note(event: str) -> None:
-    """Append an event to the history, with the time; one line each."""
-    at = time.strftime(MOMENT, time.gmtime())
+    """Append an event to the history, with the time and the switch that it is about; one line each."""
+    at, told = time.strftime(MOMENT, time.gmtime()), json.loads(event)
     with HISTORY.open("a+b") as file:
         file.seek(max(0, file.seek(0, os.SEEK_END) - 1))
         cut = file.read(1) not in (b"", b"\n")  # a line that was cut off must not take this one with it
-        line = json.dumps({"at": at, **json.loads(event)})
+        line = json.dumps({"at": at, **told, "switch": switch(told.get("generation", ""))})
         file.write((b"\n" if cut else b"") + line.encode() + b"\n")
 
 
