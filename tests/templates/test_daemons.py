@@ -1,0 +1,87 @@
+"""All that Redis and PostgreSQL are told, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+Render = Callable[..., str]
+
+
+def settings(text: str, separator: str) -> dict[str, str]:
+    """Return what a file sets, by name; what it sets twice is an error."""
+    lines = [line.partition(separator) for line in text.splitlines() if line.strip() and not line.startswith("#")]
+    assert len({name for name, _, _ in lines}) == len(lines)
+    return {name.strip(): value.strip() for name, _, value in lines}
+
+
+def test_redis_settings(render: Render) -> None:
+    given = {"redis_bind": ["127.0.0.1", "-10.0.0.4"], "redis_port": 6380, "redis_maxclients": 500}
+    assert settings(render("redis/redis.conf.j2", redis_maxmemory="64mb", **given), " ") == {
+        "bind": "127.0.0.1 -10.0.0.4",
+        "port": "6380",
+        "protected-mode": "yes",
+        "tcp-keepalive": "60",
+        "timeout": "0",  # a consumer waits on an idle connection
+        "maxclients": "500",
+        "maxmemory": "64mb",
+        "maxmemory-policy": "noeviction",  # no message is dropped without a word
+        "client-output-buffer-limit": "pubsub 64mb 16mb 60",
+        "aclfile": "/etc/redis/users.acl",
+        "save": '""',
+        "appendonly": "no",
+        "dir": "/var/lib/redis",
+        "supervised": "auto",
+        "daemonize": "yes",
+        "pidfile": "/run/redis/redis-server.pid",
+        "loglevel": "notice",
+        "logfile": "/var/log/redis/redis-server.log",
+    }
+
+
+@pytest.mark.parametrize(
+    ("given", "first"),
+    [
+        ({}, "# project=dash-board user=channels prefix=asgi database=0 anonymous=no"),
+        (
+            {"redis_anonymous": True, "redis_password": "", "redis_prefix": "chat", "redis_database": 3},
+            "# project=dash-board user=- prefix=chat database=3 anonymous=yes",
+        ),
+    ],
+)
+def test_redis_users_say_whose_they_are(render: Render, given: dict[str, object], first: str) -> None:
+    """The preflight of another project reads it before anything is changed."""
+    text = render("redis/project.acl.j2", **given)
+    assert text.splitlines()[1] == first
+    assert ("user channels " in text, "user default " in text) == ("redis_password" not in given, bool(given))
+
+
+def test_postgresql_settings(render: Render) -> None:
+    memory = {"_preflight_host": {"memory_mb": "8000", "version": "12"}, "group_names": ["database"]}
+    start = settings(render("postgresql/start.conf.j2", postgresql_port=5433, **memory), " = ")
+    assert start == {
+        "listen_addresses": "'127.0.0.1'",
+        "port": "5433",
+        "max_connections": "100",
+        "shared_buffers": "1920MB",  # three tenths of what is PostgreSQL's; the system's cache holds the rest
+    }
+    assert settings(render("postgresql/reload.conf.j2", **memory), " = ") == {
+        "password_encryption": "'scram-sha-256'",
+        "effective_cache_size": "6400MB",
+        "work_mem": "16MB",  # a quarter of it, if all connections sorted at once
+        "maintenance_work_mem": "400MB",
+    }
+
+
+@pytest.mark.parametrize(
+    ("memory", "connections", "work", "maintenance", "shared"),
+    [(256, 100, 4, 16, 22), (40, 100, 4, 16, 16), (64000, 50, 64, 1024, 5760), (4000, 50, 6, 75, 360)],
+)
+def test_postgresql_settings_have_a_least_and_a_most(
+    render: Render, memory: int, connections: int, work: int, maintenance: int, shared: int
+) -> None:
+    machine = {"_preflight_host": {"memory_mb": str(memory)}, "postgresql_max_connections": connections}
+    again = settings(render("postgresql/reload.conf.j2", **machine), " = ")
+    assert (again["work_mem"], again["maintenance_work_mem"]) == (f"{work}MB", f"{maintenance}MB")
+    assert settings(render("postgresql/start.conf.j2", **machine), " = ")["shared_buffers"] == f"{shared}MB"
