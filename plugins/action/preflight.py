@@ -64,6 +64,7 @@ from ansible.module_utils.preflight_values import (  # noqa: E402
     placeholder_problems,
     unknown_problems,
 )
+from ansible.module_utils.preflight_workers import processes_of  # noqa: E402
 from ansible.module_utils.project_source import SKIPPED  # noqa: E402
 
 SEARCH_DEPTH = 3  # folders below the one searched
@@ -144,11 +145,6 @@ def machine_problems(facts: Mapping[str, str], versions: list[str], minimum: str
 
 
 # --- values that must fit together ----------------------------------------------------------------------------------
-
-CRON_FIELD = r"(?:\*|[0-9a-zA-Z]+(?:-[0-9a-zA-Z]+)?)(?:/\d+)?"
-CRON_TIMES = (
-    rf"(?:{CRON_FIELD}(?:,{CRON_FIELD})*[ \t]+){{4}}{CRON_FIELD}(?:,{CRON_FIELD})*|@(?:hourly|daily|weekly|monthly)"
-)
 
 
 @check("release")
@@ -632,42 +628,6 @@ def asgi_pings(host: HostView) -> Iterator[Problem]:
     if isinstance(interval, int) and isinstance(cut, int) and interval >= cut:
         fix = f"Write a number below nginx_websocket_timeout ({cut}), such as 20"
         yield Problem("asgi_ping_interval", f"is {interval}, so nginx cuts idle sockets before they are pinged", fix)
-
-
-@check("asgi")
-def asgi_memory(host: HostView) -> Iterator[Problem]:
-    """A memory limit is a size that a process can start with."""
-    workers = host.get("asgi_workers")
-    given = [("asgi_memory_max", host.get("asgi_memory_max"))]
-    given += [(f"asgi_workers ({one.get('name')})", one.get("memory_max")) for one in workers or [] if is_mapping(one)]
-    for name, value in given:
-        if value and not re.fullmatch(r"[1-9]\d*[KMGT]?", str(value)):
-            yield Problem(name, f'has the memory limit "{value}"', "Write a whole number and K, M or G: 512M")
-
-
-@check("asgi")
-def asgi_workers(host: HostView) -> Iterator[Problem]:
-    """Workers have names of their own, and times that cron understands."""
-    workers = [one for one in host.get("asgi_workers") or [] if is_mapping(one)]
-    names = [str(one.get("name")) for one in workers]
-    for name in dict.fromkeys(names):
-        if not re.fullmatch(r"[a-z][a-z0-9-]{0,30}", name) or name in ("daphne", "uvicorn", "wsgi", "drain", "manage"):
-            fix = "Write lower-case letters, digits and hyphens, and not daphne, uvicorn, wsgi, drain or manage: celery"
-            yield Problem("asgi_workers", f'"{name}" cannot be the name of a worker', fix)
-        if names.count(name) > 1:
-            yield Problem("asgi_workers", f"has {names.count(name)} workers named {name}", "Give each its own name.")
-    for one in workers:
-        if not str(one.get("command") or "").strip():
-            yield Problem("asgi_workers", f"has no command for {one.get('name')}", "Write the command to be run.")
-        when = str(one.get("schedule") or "")
-        if when and not re.fullmatch(CRON_TIMES, when):
-            fix = 'Write minute, hour, day of month, month and day of week (crontab(5)): "15 3 * * *"'
-            yield Problem("asgi_workers", f'"{when}" of {one.get("name")} are no times of cron', fix)
-        if when and one.get("number") not in (None, 1):
-            yield Problem("asgi_workers", f"{one.get('name')} has a schedule and a number", "Delete its number.")
-        for key, least in (("number", 1), ("stop_seconds", 1)):
-            if isinstance(one.get(key), int) and one[key] < least:
-                yield Problem("asgi_workers", f"{one.get('name')} has {key} {one[key]}", f"Write {least} or more.")
 
 
 def backend_folder(host: HostView) -> Path | None:
@@ -1319,6 +1279,7 @@ class ActionModule(ActionBase):
                 **facts_for_roles(probe_facts(host.probe)),
                 "groups": sorted(host.groups),
                 "manager": manager_of(host),
+                **(processes_of(host) if any(role.name == "asgi" for role in host.roles) else {}),
             }
             for host in hosts
         }

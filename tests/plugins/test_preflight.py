@@ -358,7 +358,9 @@ def test_correct_inventory_passes(good: Run) -> None:
     assert good.record["msg"] == "No problems: 3 hosts, 4 roles, 21 variables."
     assert good.output.count("THE DEPLOY BEGAN") == 3
     facts = {"python": "3.11.2", "id": "debian", "version": "12", "init": "systemd", "user": "root", "apt": "yes"}
-    assert good.record["hosts"]["app1"] == {**facts, "groups": ["app", "redis"], "manager": "systemd"}
+    assert good.record["hosts"]["app1"] == {**facts, "groups": ["app", "redis"], "manager": "systemd"} | {
+        "processes": 2, "all_processes": 2,
+    }  # fmt: skip
     assert set(good.record["hosts"]) == {"app1", "app2", "away"}, "the implicit localhost is no host of the inventory"
     probed = good.output.partition("All problems")[0].replace("skipping: [localhost]", "")
     assert "[localhost]" not in probed, "the implicit localhost was probed"
@@ -758,38 +760,6 @@ def test_what_uvicorn_cannot_do_is_refused(name: str) -> None:
 def test_pings_come_before_the_proxy_cuts() -> None:
     assert problems("asgi_pings", asgi_ping_interval=60, nginx_websocket_timeout=60)[0][0] == "asgi_ping_interval"
     assert problems("asgi_pings", asgi_ping_interval=20, nginx_websocket_timeout=60) == []
-
-
-@pytest.mark.parametrize("limit", ["512", "512M", "2G", ""])
-def test_memory_limits(limit: str) -> None:
-    assert problems("asgi_memory", asgi_memory_max=limit) == []
-    ((variable, fault, _),) = problems("asgi_memory", asgi_workers=[{"name": "celery", "memory_max": f"{limit} MB"}])
-    assert "celery" in variable and f"{limit} MB" in fault
-
-
-@pytest.mark.parametrize(
-    ("worker", "fault"),
-    [
-        ({"name": "Celery", "command": "celery"}, '"Celery" cannot be the name'),
-        ({"name": "daphne", "command": "celery"}, '"daphne" cannot be the name'),
-        ({"name": "beat", "command": " "}, "has no command for beat"),
-        ({"name": "night", "command": "x", "schedule": "at night"}, '"at night" of night are no times of cron'),
-        ({"name": "night", "command": "x", "schedule": "0 3 * * *\n* * * * * root sh"}, "are no times of cron"),
-        ({"name": "night", "command": "x", "schedule": "0 3 * * *", "number": 2}, "has a schedule and a number"),
-        ({"name": "queue", "command": "x", "number": 0}, "queue has number 0"),
-    ],
-)
-def test_workers_that_cannot_run_are_told(worker: dict[str, Any], fault: str) -> None:
-    ((variable, told, _),) = problems("asgi_workers", asgi_workers=[worker])
-    assert variable == "asgi_workers" and fault in told
-
-
-def test_workers_have_names_of_their_own() -> None:
-    queue = {"name": "queue", "command": "celery -A core worker"}
-    assert "2 workers named queue" in problems("asgi_workers", asgi_workers=[queue, queue])[0][1]
-    times = ["*/5 * * * *", "0 3 * * mon-fri", "15,45 0-6/2 1 jan *", "@daily"]
-    workers = [{"name": f"w{number}", "command": "x", "schedule": when} for number, when in enumerate(times)]
-    assert problems("asgi_workers", asgi_workers=[queue, *workers]) == []
 
 
 @pytest.mark.parametrize(

@@ -7,11 +7,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import ansible.module_utils
 import pytest
 from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar, trust_as_template
 
 ROOT = Path(__file__).resolve().parents[2]
+# The same thing that ansible.cfg's module_utils does for a run.
+ansible.module_utils.__path__.append(str(ROOT / "plugins" / "module_utils"))
+
+from ansible.module_utils.preflight_hosts import PROBE, HostView  # noqa: E402
+from ansible.module_utils.preflight_workers import processes_of  # noqa: E402
+
 INVENTORY = {
     "ansible_managed": "Ansible managed",
     "inventory_hostname": "host",
@@ -42,13 +49,21 @@ def role_variables() -> dict[str, Any]:
     return found
 
 
+def with_counts(values: dict[str, Any]) -> dict[str, Any]:
+    """Return variables with the facts that preflight computes from a host's cores and memory."""
+    facts = values["_preflight_host"]
+    answer = "".join(f"{name}={value}\n" for name, value in facts.items())
+    host = HostView(values["inventory_hostname"], {**values, PROBE: {"stdout": answer}}, {}, Templar())
+    return {**values, "_preflight_host": {**processes_of(host), **facts}}
+
+
 @pytest.fixture
 def render() -> Callable[..., str]:
     """Return a function that renders templates/PATH with some variables set as an inventory would."""
 
     def rendered(path: str, **variables: Any) -> str:
         source = ROOT / "templates" / path
-        values = {**role_variables(), **INVENTORY, **variables}
+        values = with_counts({**role_variables(), **INVENTORY, **variables})
         loader = DataLoader()
         loader.set_basedir(str(source.parent))
         text = Templar(loader=loader, variables=values).template(trust_as_template(source.read_text()))
@@ -65,7 +80,7 @@ def evaluate() -> Callable[..., str]:
     """
 
     def evaluated(name: str, templates: Path = ROOT, **variables: Any) -> str:
-        values = {**role_variables(), **INVENTORY, **variables}
+        values = with_counts({**role_variables(), **INVENTORY, **variables})
         loader = DataLoader()
         loader.set_basedir(str(templates))
         return str(Templar(loader=loader, variables=values).template(values[name]))

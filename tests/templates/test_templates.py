@@ -372,11 +372,31 @@ def test_postgresql_fits_into_the_memory(render: Render, memory: int, groups: li
 
 def test_postgresql_has_connections_for_all_processes(render: Render) -> None:
     """Ten for each process and worker, of the generation that serves and of the one before it."""
-    small = {"_preflight_host": {"cores": "2", "memory_mb": "2000"}}
-    large = {"asgi_processes": 8, "asgi_workers": [{"name": "celery", "number": 3}, {"name": "beat"}]}
-    for hosts, wanted in (({"a": small}, 100), ({"a": small, "b": large}, 20 + 20 * (2 + 8 + 3 + 1))):
+    small, large = ({"_preflight_host": {"processes": 2, "all_processes": number}} for number in (2, 12))
+    for hosts, wanted in (({"a": small}, 100), ({"a": small, "b": large}, 20 + 20 * (2 + 12))):
         text = render("postgresql/start.conf.j2", groups={"app": list(hosts), "database": ["host"]}, hostvars=hosts)
         assert setting(text, "max_connections") == wanted
+
+
+@pytest.mark.parametrize(
+    ("asked", "has", "wanted"),
+    [
+        ("a b", "900", 20 + 20 * (2 + 12)),  # all were asked: fewer than before are right
+        ("b", "900", 900),
+        ("b", "", 20 + 20 * (2 + 12)),
+        ("", "260", 260),
+        ("", "", 100),
+    ],
+)
+def test_postgresql_keeps_connections_for_hosts_that_were_not_asked(
+    render: Render, asked: str, has: str, wanted: int
+) -> None:
+    """A run with a limit knows nothing of the others, and must not restart the database with too few."""
+    counts = {"a": 2, "b": 12}
+    hosts = {name: {"_preflight_host": {"all_processes": counts[name]}} if name in asked else {} for name in counts}
+    machine = {"cores": "2", "memory_mb": "2000", "postgresql_connections": has}
+    given = {"groups": {"app": list(hosts), "database": ["host"]}, "hostvars": hosts, "_preflight_host": machine}
+    assert setting(render("postgresql/start.conf.j2", **given), "max_connections") == wanted
 
 
 def test_postgresql_is_open_to_the_app_hosts_alone(render: Render) -> None:

@@ -26,6 +26,8 @@ printf 'redis_projects=%s\n' "$(sed -n 's/^# //;/^project=/p' /etc/redis/users.d
 printf 'host_aliases=%s\n' "$(sed -n '/^# BEGIN names of /,/^# END names/p' /etc/hosts 2>&- | tr '\n' ';')"
 printf 'postgresql_projects=%s\n' "$(sed -n '/^# BEGIN project /,/^# END project/p' \
   /etc/postgresql/*/main/pg_hba.conf 2>&- | tr '\n' ';')"
+printf 'postgresql_connections=%s\n' "$(sed -n 's/^max_connections = //p' \
+  /etc/postgresql/*/main/conf.d/channels-start.conf 2>&-)"
 if command -v ss >/dev/null 2>&1; then
   ss -Hltnp 2>/dev/null | sed = | sed 'N;s/^/ss:/;s/\n/=/'
 else
