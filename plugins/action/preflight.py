@@ -32,9 +32,12 @@ _SHARED = str(Path(__file__).resolve().parents[1] / "module_utils")
 if _SHARED not in ansible.module_utils.__path__:
     ansible.module_utils.__path__.append(_SHARED)
 
+# By their import, their checks are made.
 from ansible.module_utils import (  # noqa: E402
-    preflight_nginx,  # noqa: F401 - by its import its checks are made
-    preflight_pythons,  # noqa: F401 - the same
+    preflight_handshake,  # noqa: F401
+    preflight_nginx,  # noqa: F401
+    preflight_pythons,  # noqa: F401
+    preflight_stores,  # noqa: F401
     project_requirements,
 )
 from ansible.module_utils.preflight_hosts import (  # noqa: E402
@@ -796,42 +799,6 @@ def nginx_static_hashed(host: HostView) -> Iterator[Problem]:
             yield Problem("nginx_static_hashed", f'"{pattern}" {fault}', fix)
 
 
-@check("handshake")
-def handshake_token(host: HostView) -> Iterator[Problem]:
-    """Where a token is to stand, there is one."""
-    if {"handshake_token", "handshake_token_command"} & host.faulty:
-        return
-    asked = {name: host.raw(name) for name in ("handshake_path", "handshake_headers", "handshake_subprotocols")}
-    places = [name for name, value in asked.items() if any("{token}" in text for text in strings(value))]
-    if places and not host.get("handshake_token") and not host.get("handshake_token_command"):
-        fix = (
-            "Say how one is made, or leave it out where everybody may connect:\n"
-            "  handshake_token_command: [python, manage.py, mint_token]\n  handshake_path: /ws/"
-        )
-        yield Problem(places[0], "has {token} in it, and nothing says how a token is made", fix)
-
-
-# What a handshake has of its own.
-OWN_HEADERS = {"host", "origin", "connection", "upgrade", "user-agent"}
-
-
-@check("handshake")
-def handshake_offers(host: HostView) -> Iterator[Problem]:
-    """Headers and subprotocols are such as can be sent."""
-    headers = host.get("handshake_headers")
-    for name, value in headers.items() if is_mapping(headers) else ():
-        fix = 'Write a header\'s name and its text:\n  handshake_headers: {Cookie: "sessionid={token}"}'
-        if not re.fullmatch(r"[A-Za-z0-9-]+", str(name)) or re.search(r"[\r\n\0]", str(value)):
-            yield Problem("handshake_headers", f'"{name}" is no header that can be sent', fix)
-        elif str(name).lower() in OWN_HEADERS or str(name).lower().startswith("sec-websocket-"):
-            fix = "Leave it out; there are handshake_host, handshake_origin and handshake_subprotocols."
-            yield Problem("handshake_headers", f"has {name}, which each handshake has already", fix)
-    for protocol in host.items("handshake_subprotocols"):
-        if not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", str(protocol).replace("{token}", "x")):
-            fix = "Write names without spaces, commas and slashes:\n  handshake_subprotocols: [graphql-transport-ws]"
-            yield Problem("handshake_subprotocols", f'"{protocol}" is no name of a subprotocol', fix)
-
-
 @check("remove")
 def remove_data(host: HostView) -> Iterator[Problem]:
     """What becomes of the data is said clearly, or not at all."""
@@ -1078,9 +1045,6 @@ def redis_names(host: HostView) -> Iterator[Problem]:
         if value is not None and not re.fullmatch(pattern, str(value)):
             fix = f"Write letters, digits, dots and hyphens:\n  {variable}: {example}"
             yield Problem(variable, f'"{value}" has characters that mean something to Redis, or none at all', fix)
-    limit = host.get("redis_maxmemory")
-    if limit is not None and not re.fullmatch(r"\d+([kmg]b?|b)?", str(limit), re.IGNORECASE):
-        yield Problem("redis_maxmemory", f'"{limit}" is no size', "Write a whole number and mb or gb: 256mb")
 
 
 @check("redis")

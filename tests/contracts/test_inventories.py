@@ -49,6 +49,20 @@ def test_filled_in_it_is_sound(name: str, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+def test_hosts_of_production_share_a_database(tmp_path: Path) -> None:
+    """With an SQLite each, as staging's one host has it, the preflight would stop it; and it is no SQLite."""
+    copy = tmp_path / "production"
+    shutil.copytree(ROOT / "inventories" / "production", copy)
+    main = copy / "group_vars" / "all" / "main.yml"
+    assert 'DATABASE_URL: "{{ postgresql_url }}"' in main.read_text() and "sqlite" not in main.read_text().lower()
+    for path in copy.rglob("*.yml"):
+        text = re.sub(r"(?<=release_repository: ).*", "git@host:team/project.git", path.read_text())
+        text = text.replace('DATABASE_URL: "{{ postgresql_url }}"', "DATABASE_URL: sqlite:////srv/dashboard/shared/db")
+        path.write_text(PLACEHOLDER.sub("filled-in-with-a-value-of-its-own", text))
+    done = run(ROOT / "playbooks" / "preflight.yml", copy)
+    assert done.returncode and "DATABASE_URL names an SQLite, and there are 2 app hosts" in done.stdout, done.stdout
+
+
 @pytest.mark.parametrize("name", ["lab", "local", "staging", "production"])
 @pytest.mark.parametrize("playbook", PLAYBOOKS, ids=lambda path: path.name)
 def test_playbook_parses(name: str, playbook: Path) -> None:

@@ -123,7 +123,7 @@ def test_signal_reaches_a_command_that_has_come_after_others() -> None:
     """What the fix says is right: of `sh -c 'a && exec b'`, b is the process that is told to stop."""
     last = "sh -c 'trap \"echo asked; exit\" TERM; echo ready; while :; do sleep 0.05; done'"
     started = subprocess.Popen(
-        ["sh", "-euc", "exec " + f"sh -c {shlex.quote(f'true && exec {last}')}"], stdout=subprocess.PIPE, text=True
+        ["sh", "-euc", f"exec sh -c {shlex.quote(f'true && exec {last}')}"], stdout=subprocess.PIPE, text=True
     )
     assert started.stdout and started.stdout.readline() == "ready\n"
     started.terminate()
@@ -133,7 +133,7 @@ def test_signal_reaches_a_command_that_has_come_after_others() -> None:
 @pytest.mark.parametrize(
     "command",
     [
-        "celery -A core worker -n $ASGI_INSTANCE", "python manage.py x '; &&'", 'echo "a | b"', "a 2>&1", "a >/dev/null",
+        "celery -A core worker -n $ASGI_INSTANCE", "python x.py '; &&'", 'echo "a | b"', "a 2>&1", "a >/dev/null",
         "a >>log 2>&1 </dev/null", "sh -c 'cd x && exec y'", "env FOO=1 celery", "a $(b; c) `d; e`", "a \\\n  b", "a\n",
         "a $(b $(c; d))", "celery -A x#y",
     ],

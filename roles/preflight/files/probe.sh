@@ -28,6 +28,7 @@ printf 'postgresql_projects=%s\n' "$(sed -n '/^# BEGIN project /,/^# END project
   /etc/postgresql/*/main/pg_hba.conf 2>&- | tr '\n' ';')"
 printf 'postgresql_connections=%s\n' "$(sed -n 's/^max_connections = //p' \
   /etc/postgresql/*/main/conf.d/channels-start.conf 2>&-)"
+echo listeners=asked
 if command -v ss >/dev/null 2>&1; then
   ss -Hltnp 2>/dev/null | sed = | sed 'N;s/^/ss:/;s/\n/=/'
 else

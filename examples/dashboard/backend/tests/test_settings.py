@@ -55,6 +55,11 @@ def test_secret_is_required(name: str, empty: bool) -> None:
             "redis://r/1",
         ),
         ("settings.DATABASES['default']['NAME']", {"SQLITE_PATH": "/srv/db"}, "/srv/db"),
+        (
+            "*(settings.DATABASES['default'][key] for key in ('ENGINE', 'HOST', 'PORT', 'NAME', 'USER', 'PASSWORD'))",
+            {"DATABASE_URL": "postgresql://dash:p%40ss%2F@10.0.0.20:5433/dash"},
+            "django.db.backends.postgresql 10.0.0.20 5433 dash dash p@ss/",
+        ),
         ("settings.STATIC_ROOT", {"STATIC_ROOT": "/srv/static"}, "/srv/static"),
     ],
 )
