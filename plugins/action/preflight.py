@@ -948,6 +948,8 @@ LIMITS = {
     "asgi_open_files": (64, 2**30),
     "asgi_backlog": (1, 2**31 - 1),
     "asgi_start_seconds": (1, 86400),
+    "asgi_wait_seconds": (0, 86400),
+    "asgi_watch_seconds": (0, 3600),
     "asgi_stop_seconds": (1, 86400),
     "nginx_http_port": (1, 65535),
     "nginx_local_port": (1, 65535),
