@@ -344,9 +344,9 @@ def test_a_consumer_that_closes_every_socket_after_a_while(prove: Proved, site: 
     site.wrong(close_after=2, code=code, turns_away=4401)
     results = prove(examined=True, idle_seconds=3)
     assert failed(results) == {"idle"}
-    assert re.fullmatch(rf"3 of 3 were closed, \S+ with {seen} [23]\.\d s after its handshake", results["idle"]["seen"])
+    assert re.fullmatch(rf"3 of 3 were closed, \S+ with {seen} [1-3].\d s after its handshake", results["idle"]["seen"])
     assert results["idle"]["code"] == "E604_IDLE_SERVER"
-    assert re.search(rf"closed with {seen} after [23]\.\d s", results["idle"]["cause"]), results["idle"]
+    assert re.search(rf"closed with {seen} after [1-3]\.\d s", results["idle"]["cause"]), results["idle"]
     assert results["broadcast"]["state"] == "skipped"
 
 

@@ -27,7 +27,8 @@ def test_release_needs_are_one_list(render: Render) -> None:
 
 
 def test_release_settings_of_uv(render: Render) -> None:
-    assert uv(render) == {"constraint-dependencies": [], "override-dependencies": []}
+    nothing = ("constraint-dependencies", "build-constraint-dependencies", "override-dependencies")
+    assert uv(render) == {name: [] for name in nothing}
     found = uv(
         render,
         _release_needs={**NEEDS, "prerelease": True, "overrides": ["redis<8"]},
@@ -37,6 +38,7 @@ def test_release_settings_of_uv(render: Render) -> None:
     assert found == {
         "prerelease": "allow",
         "constraint-dependencies": ['six==1.17; python_version < "3"', "django==5.2", "daphne==4.2.3"],
+        "build-constraint-dependencies": [],
         "override-dependencies": ["redis<8"],
     }
 

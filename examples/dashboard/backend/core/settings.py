@@ -2,12 +2,13 @@
 
 import os
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff
 from redis.exceptions import ConnectionError
+
+from core.database_url import use_database_url
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -69,17 +70,7 @@ DATABASES = {
         "NAME": os.environ.get("SQLITE_PATH") or BASE_DIR / "db.sqlite3",
     }
 }
-# A PostgreSQL, as several hosts need it; its driver is not among the requirements.
-if database := os.environ.get("DATABASE_URL"):
-    url = urlsplit(database)
-    DATABASES["default"] = {
-        "ENGINE": "django.db.backends.postgresql",
-        "HOST": url.hostname,
-        "PORT": url.port or 5432,
-        "NAME": url.path.lstrip("/"),
-        "USER": unquote(url.username or ""),
-        "PASSWORD": unquote(url.password or ""),
-    }
+use_database_url(DATABASES)
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 REDIS_URL = os.environ.get("REDIS_URL") or "redis://127.0.0.1:6379/0"

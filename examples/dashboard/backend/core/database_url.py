@@ -1,0 +1,20 @@
+"""A PostgreSQL, as several hosts need it; its driver is not among the requirements."""
+
+import os
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+
+def use_database_url(databases: dict[str, Any]) -> None:
+    """Have the default database be the one that DATABASE_URL names, where it is set."""
+    if not (database := os.environ.get("DATABASE_URL")):
+        return
+    url = urlsplit(database)
+    databases["default"] = {
+        "ENGINE": "django.db.backends.postgresql",
+        "HOST": url.hostname,
+        "PORT": url.port or 5432,
+        "NAME": url.path.lstrip("/"),
+        "USER": unquote(url.username or ""),
+        "PASSWORD": unquote(url.password or ""),
+    }
