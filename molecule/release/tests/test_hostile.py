@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import pytest
-from pair import Pair, ReleaseHost, deploy, differences
+from pair import Pair, Playbook, ReleaseHost, deploy, differences
 
 SHOWN = "find /opt/victim -printf '%p %U %m %l\\n' | sort; cat /opt/victim/precious"
 # Prints what once was taken for an answer, and answers before anything was done; see roles/asgi/files/prepare.py.
@@ -30,6 +30,7 @@ STATIC_ROOT = BASE_DIR / "shipped"
 @pytest.fixture
 def victim(lab: Pair) -> Iterator[ReleaseHost]:
     """The first host, with a folder of root's that is untouched at the end."""
+    lab.settle()
     host = lab.hosts[0]
     host.run("install -d -m 0750 /opt/victim && echo precious >/opt/victim/precious")
     before = host.run(SHOWN)
@@ -45,6 +46,7 @@ def test_lies_of_a_project_lead_root_nowhere(lab: Pair, victim: ReleaseHost, cop
     made.append("core/asgi.py", LIES)
     deploy(made.folder, "--limit", victim.name).succeeded()
     assert victim.run("readlink /srv/dashboard/live/code/staticfiles || true") == "", "it lied, so nothing leads there"
+    Playbook("rollback", "--limit", victim.name, "-e", "release_drain_seconds=5").succeeded()  # as the other hosts
 
 
 def test_links_of_a_project_lead_root_nowhere(lab: Pair, victim: ReleaseHost, copy: Callable) -> None:

@@ -78,7 +78,9 @@ def test_new_unit_is_no_other_release_s(host: ReleaseHost, copy: Callable, tmp_p
         pytest.skip("supervisor has a file for each generation anyway")
     shown = "systemctl show --property=MemoryMax,NRestarts,NeedDaemonReload " + " ".join(host.units)
     before = host.run(shown)
-    taken_back(host, copy("limit").folder, ["nothing was switched"], "-e", "asgi_memory_max=24M")
+    made = copy("limit")
+    made.append("core/asgi.py", 'if "ASGI_INSTANCE" in os.environ:\n    ballast = b"x" * 2**27')
+    taken_back(host, made.folder, ["nothing was switched"], "-e", "asgi_memory_max=80M")
     assert host.run(shown) == before
     template = tmp_path / "unit.j2"
     shipped = (Path(__file__).resolve().parents[3] / "templates" / "asgi" / "process.service.j2").read_text()
