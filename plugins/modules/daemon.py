@@ -150,6 +150,22 @@ def workers(pid: int) -> set[str]:
     return found - {""}
 
 
+def orphans(name: str) -> list[int]:
+    """Return ids of a daemon's workers, by nginx's way of naming them, whose main process was killed."""
+    titles: dict[int, bytes] = {}
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            titles[int(path.parent.name)] = path.read_bytes()
+    return [
+        pid
+        for pid, title in titles.items()
+        if title.startswith(f"{name}: worker process".encode())
+        # Others have one, such as those in a container that this machine runs.
+        and (stat := process_stat(pid))
+        and not titles.get(int(stat[1]), b"").startswith(f"{name}: master process".encode())
+    ]
+
+
 class State(NamedTuple):
     """What is below a path; links count as themselves."""
 
@@ -354,6 +370,8 @@ class InitScript:
             self.service("stop")
             self.wait(lambda: not process_stat(old), SCRIPT_SECONDS, f"{self.name} did not end (process {old})")
         if action in ("start", "restart"):
+            for pid in orphans(self.name):  # they hold its ports; now they only serve until their sockets have ended
+                os.kill(pid, signal.SIGQUIT)
             self.pid_file.unlink(missing_ok=True)  # some scripts take any process that has the old id for the daemon
             said = self.service("start")
             fault = f"{self.name} started no process that {self.pid_file} names"

@@ -384,6 +384,22 @@ def test_an_id_that_another_process_has_by_now_is_not_taken_for_the_daemon(toy: 
         assert other.poll() is None
 
 
+def test_workers_of_a_daemon_that_was_killed_give_its_ports_back(toy: Toy) -> None:
+    """They would serve on with the old configuration, and keep the new one from its ports."""
+    worker = 'exec -a "toyd: worker process" sleep 20'
+    master = f"exec -a 'toyd: master process' bash -c '{worker} & wait'"
+    with subprocess.Popen(["bash", "-c", worker]) as orphan, subprocess.Popen(["bash", "-c", master]) as other:
+        deadline = time.monotonic() + 5
+        while not daemon.workers(other.pid) or daemon.orphans("toyd") != [orphan.pid]:
+            assert time.monotonic() < deadline, daemon.orphans("toyd")
+            time.sleep(0.02)
+        toy.run()
+        assert orphan.wait(5) == -signal.SIGQUIT
+        kept = daemon.workers(other.pid)
+        assert len(kept) == 1, "a worker with a main process of its own was ended"
+        os.kill(int(str(*kept).split()[0]), signal.SIGKILL)
+
+
 def test_a_process_that_nobody_has_looked_after_is_gone() -> None:
     with subprocess.Popen(["sleep", "60"]) as other:
         assert 0 <= time.time() - daemon.process_start(other.pid) < 5
