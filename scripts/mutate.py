@@ -21,6 +21,7 @@ import contextlib
 import fnmatch
 import hashlib
 import importlib
+import itertools
 import json
 import os
 import random
@@ -33,6 +34,7 @@ import tempfile
 import time
 import tomllib
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -46,14 +48,21 @@ NOTHING_COLLECTED = 5  # pytest's exit code
 PATIENCE = 30.0  # seconds beside five times what the tests take, after which they hang
 
 
+class Rule(NamedTuple):
+    """Which tests judge a change; `late` where they read the file when they run and not when they are loaded."""
+
+    tests: tuple[str, ...]
+    select: str
+    late: bool
+
+
 class Mutant(NamedTuple):
     """A change of a file, what that file says without it, and the tests that are to notice it."""
 
     path: str
     change: Change
     text: str
-    tests: tuple[str, ...]
-    select: str
+    rule: Rule
 
     def __str__(self) -> str:
         return f"{self.path}:{self.change.line}: {self.change.what}"
@@ -92,6 +101,7 @@ def mutants(root: Path, said: dict[str, Any], only: str = "") -> tuple[list[Muta
         if not rule or only not in path or not (root / path).is_file():
             continue
         text = (root / path).read_text()
+        judges = Rule(tuple(rule["tests"]), rule.get("select", ""), rule.get("late", False))
         lines = text.splitlines()
         for change in changes(path, text):
             line = lines[change.line - 1]
@@ -99,7 +109,7 @@ def mutants(root: Path, said: dict[str, Any], only: str = "") -> tuple[list[Muta
             if reason:
                 left[reason] += 1
             else:
-                found.append(Mutant(path, change, text, tuple(rule["tests"]), rule.get("select", "")))
+                found.append(Mutant(path, change, text, judges))
     return found, left
 
 
@@ -133,9 +143,10 @@ class Memory:
         """Return what a change is known by: the file as it would be, and the tests."""
         if mutant in self.keys:
             return self.keys[mutant]
-        if mutant.tests not in self.tests:
-            self.tests[mutant.tests] = digest(self.root, mutant.tests)
-        said = "\0".join((mutant.path, mutant.change.applied(mutant.text), mutant.select, self.tests[mutant.tests]))
+        tests = mutant.rule.tests
+        if tests not in self.tests:
+            self.tests[tests] = digest(self.root, tests)
+        said = "\0".join((mutant.path, mutant.change.applied(mutant.text), mutant.rule.select, self.tests[tests]))
         return self.keys.setdefault(mutant, hashlib.sha256(said.encode()).hexdigest()[:24])
 
     def note(self, mutant: Mutant, caught: bool) -> None:
@@ -146,94 +157,167 @@ class Memory:
             file.write(json.dumps({self.key(mutant): caught}) + "\n")
 
 
+class Collected:
+    """A plugin of pytest: tests are collected and run once, and again in a new process whenever that is asked."""
+
+    def __init__(self, serve: Callable[[Callable[[], int]], None]) -> None:
+        self.serve = serve
+
+    def pytest_runtestloop(self, session: Any) -> bool:
+        """Stand in for pytest's own loop. The first run warms up what all others then have."""
+        self.run(session)
+        self.serve(lambda: self.run(session))
+        return True
+
+    @staticmethod
+    def run(session: Any) -> int:
+        """Run tests until one fails, and return pytest's exit code."""
+        if not session.items:
+            return NOTHING_COLLECTED
+        session.testsfailed, session.shouldfail = 0, False
+        for item, following in itertools.zip_longest(session.items, session.items[1:]):
+            item._initrequest()  # its fixtures are made anew
+            item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
+            if session.testsfailed:
+                break
+        return int(session.testsfailed > 0)
+
+
 class Bench:
-    """A copy of the tree, in which one change at a time is made and judged."""
+    """A copy of the tree, in which one change at a time is made and judged, by a process that has the tests loaded."""
 
     def __init__(self, root: Path, folder: Path) -> None:
         copied(root, folder)
-        self.folder, self.pid, self.begun = folder, 0, 0.0
+        self.folder, self.server, self.child, self.begun = folder, 0, 0, 0.0
         self.mutant: Mutant | None = None
+        self.busy = False
 
-    def begin(self, tests: tuple[str, ...], select: str, mutant: Mutant | None = None) -> None:
-        """Make a change, and have tests run in a process of their own."""
-        self.mutant, self.begun = mutant, time.monotonic()
+    def prepare(self, rule: Rule) -> None:
+        """Start the process that judges by some tests."""
+        self.close()
+        commands, self.ask = os.pipe()
+        self.answer, answers = os.pipe()
+        self.server, self.said = os.fork(), b""
+        if not self.server:
+            code = 70
+            try:
+                for end in (self.ask, self.answer):
+                    os.close(end)
+                self.judge(rule, commands, answers)
+                code = 0
+            finally:
+                os._exit(code)
+        for end in (commands, answers):
+            os.close(end)
+        os.set_blocking(self.answer, False)
+
+    def judge(self, rule: Rule, commands: int, answers: int) -> None:
+        """Have a child run tests for each byte that comes; say its number, and then its exit code."""
+        os.chdir(self.folder)
+        log = os.open("mutate.log", os.O_CREAT | os.O_WRONLY | os.O_TRUNC)
+        for stream in (1, 2):
+            os.dup2(log, stream)
+        pytest = importlib.import_module("pytest")
+        options = ["-q", "-p", "no:cacheprovider", "-o", "tmp_path_retention_policy=none", "-k", rule.select]
+        options += ["--rootdir", str(self.folder), "--basetemp", str(self.folder / "mutate.tmp"), *rule.tests]
+
+        def serve(judge: Callable[[], int]) -> None:
+            while os.read(commands, 1):
+                child = os.fork()
+                if not child:
+                    os.setsid()
+                    code = 70
+                    try:
+                        code = judge()
+                    finally:
+                        sys.stdout.flush()
+                        os._exit(code)
+                os.write(answers, f"{child}\n".encode())
+                _, status = os.waitpid(child, 0)
+                os.write(answers, f"{os.waitstatus_to_exitcode(status)}\n".encode())
+
+        if rule.late:
+            pytest.main(options, plugins=[Collected(serve)])
+        else:
+            serve(lambda: int(pytest.main(["-x", *options])))
+
+    def begin(self, mutant: Mutant | None = None) -> None:
+        """Make a change, and have the tests run."""
+        self.mutant, self.busy, self.child, self.begun = mutant, True, 0, time.monotonic()
         if mutant:
             (self.folder / mutant.path).write_text(mutant.change.applied(mutant.text))
-        self.pid = os.fork()
-        if not self.pid:
-            self.judge(tests, select)
-
-    def judge(self, tests: tuple[str, ...], select: str) -> None:
-        """Run tests, and end with pytest's exit code."""
-        code = 70
-        try:
-            os.setsid()
-            os.chdir(self.folder)
-            log = os.open("mutate.log", os.O_CREAT | os.O_WRONLY | os.O_TRUNC)
-            for stream in (1, 2):
-                os.dup2(log, stream)
-            options = ["-qx", "-p", "no:cacheprovider", "--rootdir", str(self.folder)]
-            code = int(importlib.import_module("pytest").main([*options, "-k", select, *tests]))
-        finally:
-            sys.stdout.flush()
-            os._exit(code)
+        with contextlib.suppress(BrokenPipeError):  # it has ended, which is found in a moment
+            os.write(self.ask, b".")
 
     def ended(self, patience: float) -> int | None:
         """Return the exit code of the tests that ran, or None while they do; what takes too long is ended."""
-        pid, status = os.waitpid(self.pid, os.WNOHANG)
-        if not pid and time.monotonic() - self.begun > patience:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self.pid, signal.SIGKILL)
-            pid, status = os.waitpid(self.pid, 0)
-        if not pid:
+        with contextlib.suppress(BlockingIOError):
+            if not (came := os.read(self.answer, 100)):
+                came = b"0\n70\n"
+            self.said += came
+        number, _, code = self.said.decode().partition("\n")
+        if not code.endswith("\n"):
+            if number and time.monotonic() - self.begun > patience:
+                self.kill(int(number))
             return None
-        with contextlib.suppress(ProcessLookupError):  # what the tests left running
-            os.killpg(self.pid, signal.SIGKILL)
+        self.kill(int(number))  # what the tests left running
         if self.mutant:
             (self.folder / self.mutant.path).write_text(self.mutant.text)
-        self.pid = 0
-        return os.waitstatus_to_exitcode(status)
+        self.busy, self.said = False, b""
+        return int(code)
+
+    @staticmethod
+    def kill(group: int) -> None:
+        """End the tests with all that they have started."""
+        with contextlib.suppress(ProcessLookupError):
+            if group:
+                os.killpg(group, signal.SIGKILL)
+
+    def close(self) -> None:
+        """End the process that judges."""
+        if self.server:
+            self.kill(int(self.said.decode().partition("\n")[0] or 0))
+            os.close(self.ask)
+            os.close(self.answer)
+            os.waitpid(self.server, 0)
+        self.server = 0
 
     def last_lines(self) -> str:
         """Return what the tests said last."""
         return "\n".join((self.folder / "mutate.log").read_text().splitlines()[-15:])
 
 
-def run(wanted: list[Mutant], memory: Memory, jobs: int, until: float) -> int:
-    """Try changes, and return how many; raise Unusable where the tests fail without any."""
+def run(wanted: list[Mutant], memory: Memory, jobs: int, until: float) -> None:
+    """Try changes; raise Unusable where the tests fail without any."""
     for name in HEAVY:
         with contextlib.suppress(ImportError):
             importlib.import_module(name)
     os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
-    with tempfile.TemporaryDirectory(prefix="mutate-") as folder:
+    tried = 0
+    with tempfile.TemporaryDirectory(prefix="mutate-") as folder, contextlib.ExitStack() as stack:
         benches = [Bench(memory.root, Path(folder) / str(number)) for number in range(jobs)]
-        patience = 0.0
-        for tests, select in sorted({(mutant.tests, mutant.select) for mutant in wanted}):
-            benches[0].begin(tests, select)
-            while (code := benches[0].ended(3600)) is None:
-                time.sleep(0.05)
-            patience = max(patience, PATIENCE + 5 * (time.monotonic() - benches[0].begun))
-            if code:
-                raise Unusable(f"{' '.join(tests)} fail by themselves ({code}):\n{benches[0].last_lines()}")
-        waiting, tried = list(reversed(wanted)), 0
-        try:
-            while (waiting and time.monotonic() < until) or any(bench.pid for bench in benches):
+        for bench in benches:
+            stack.callback(bench.close)
+        for rule in dict.fromkeys(mutant.rule for mutant in wanted):
+            waiting = [mutant for mutant in reversed(wanted) if mutant.rule == rule]
+            patience = 0.0
+            for bench in benches[: len(waiting)]:
+                bench.prepare(rule)
+                bench.begin()
+                while (code := bench.ended(3600)) is None:
+                    time.sleep(0.02)
+                patience = max(patience, PATIENCE + 5 * (time.monotonic() - bench.begun))
+                if code:
+                    raise Unusable(f"{' '.join(rule.tests)} fail by themselves ({code}):\n{bench.last_lines()}")
+            while (waiting and time.monotonic() < until) or any(bench.busy for bench in benches):
                 for bench in benches:
-                    if bench.pid and bench.mutant and (code := bench.ended(patience)) is not None:
-                        if code == NOTHING_COLLECTED:
-                            raise Unusable(f"{' '.join(bench.mutant.tests)} hold no test")
+                    if bench.busy and bench.mutant and (code := bench.ended(patience)) is not None:
                         memory.note(bench.mutant, code != 0)
                         tried += 1
                         show(f"{tried} of {len(wanted)}" + ("" if code else f"  survived: {bench.mutant}"), bool(code))
-                    if not bench.pid and waiting and time.monotonic() < until:
-                        mutant = waiting.pop()
-                        bench.begin(mutant.tests, mutant.select, mutant)
-                time.sleep(0.02)
-        finally:
-            for bench in benches:
-                if bench.pid:
-                    bench.ended(0)
-        return tried
+                    if not bench.busy and bench.server and waiting and time.monotonic() < until:
+                        bench.begin(waiting.pop())
+                time.sleep(0.01)
 
 
 def show(text: str, passing: bool) -> None:

@@ -90,6 +90,7 @@ def project(tmp_path: Path) -> Path:
         "tests/conftest.py": "",
         "tests/test_settings.py": "def test_it():\n    assert 'size 5\\nsecret yes' in open('settings.conf').read()\n",
         "scripts/mutate.toml": "[[files]]\npaths = ['*.conf']\ntests = ['tests/test_settings.py']\n"
+        "late = true\n"
         "[[equal]]\npath = '*'\nline = 'nothing'\nreason = 'a text'\n",
     }.items():
         (root / path).parent.mkdir(parents=True, exist_ok=True)
@@ -153,6 +154,8 @@ def test_pattern_without_a_file_is_an_error(project: Path) -> None:
 def test_hanging_tests_have_noticed(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     text = "import time\ndef test_it():\n    'size 5' in open('settings.conf').read() or time.sleep(600)\n"
     (project / "tests" / "test_settings.py").write_text(text)
+    rules = project / "scripts" / "mutate.toml"
+    rules.write_text(rules.read_text().replace("true", "false"))
     monkeypatch.setattr(mutate, "PATIENCE", 1.0)  # the change of this seed takes the size away
     assert run(project, "--sample", "1", "--seed", "2", "--least", "100") == 0
 
