@@ -704,7 +704,7 @@ def nginx_values(host: HostView) -> Iterator[Problem]:
     """What stands in nginx's files is such as nginx reads: with a wrong one, it would reload for no project at all."""
     patterns = (
         ("nginx_server_names", r"[^\s;{}'\"#$\\]+|~[^\s;{}'\"]+", "names of the site: [www.example.org]"),
-        ("nginx_header_buffers", r"[1-9]\d* [1-9]\d*[kKmM]?", "a number and a size: 8 32k"),
+        ("nginx_header_buffers", r"[1-9]\d* [1-9]\d*[kKmM]?", "a number and a size: 1 12k"),
         ("nginx_body_size", r"\d+[kKmMgG]?", "a size, 0 for none: 10m"),
     )
     for variable, pattern, example in patterns:

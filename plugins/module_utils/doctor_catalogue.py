@@ -421,7 +421,7 @@ MENDS: dict[str, Mend] = {
     "E906_NO_LIBRARY": Mend(),
     "E302_CONNECTION_LOST": Mend(),
     "E303_HTTP10": Mend(),
-    "E304_HEADER_BUFFERS": Mend({"nginx_header_buffers": "8 32k"}),
+    "E304_HEADER_BUFFERS": Mend({"nginx_header_buffers": "1 12k"}),
     "E307_UPSTREAM_ELSEWHERE": Mend(),
     "E308_PROXY_DOWN": Mend(),
     "E309_PROXY_CONFIG": Mend(),

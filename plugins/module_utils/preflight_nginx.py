@@ -2,16 +2,35 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from ansible.module_utils.preflight_hosts import HostView, Problem, check, listed, probe_facts
 
+# Bytes that a server takes before a request's body, in all or in one line, less what nginx adds to it.
+SERVERS = {"daphne": ("in all", 15 * 1024 + 512), "uvicorn": ("in one line", 15 * 1024 + 512)}
+FIRST_BUFFER = 3 * 1024  # what nginx reads into before it takes a large buffer, as templates/nginx/site.conf.j2 has it
 ENABLED = "/etc/nginx/sites-enabled"
 
 
 def replaces(host: HostView) -> bool:
     """Whether this run brings the bundle's own nginx.conf: what one of the user's includes is theirs to say."""
     return host.installs and host.get("nginx_conf_template") in (None, "nginx.conf.j2")
+
+
+@check("nginx")
+def nginx_header_buffers(host: HostView) -> Iterator[Problem]:
+    """nginx lets no more in than the server takes, which would refuse it with less of a reason."""
+    value, server = str(host.get("nginx_header_buffers") or ""), str(host.get("asgi_server") or "daphne")
+    found = re.fullmatch(r"([1-9]\d*) ([1-9]\d*)([kKmM]?)", value)
+    if not found or server not in SERVERS:
+        return
+    number, size = int(found[1]), int(found[2]) * {"": 1, "k": 2**10, "m": 2**20}[found[3].lower()]
+    where, most = SERVERS[server]
+    let_in = size if where == "in one line" else FIRST_BUFFER + number * size
+    if let_in > most:
+        fault = f'"{value}" lets {round(let_in / 1024)} kB in, and {server} takes no more than {most // 1024} {where}'
+        yield Problem("nginx_header_buffers", fault, "Write less, or delete the line: 1 12k")
 
 
 @check("nginx")

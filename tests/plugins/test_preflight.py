@@ -1290,7 +1290,7 @@ def test_what_nginx_reads_is_such(variable: str, value: Any) -> None:
     assert [told for told, _, _ in problems("nginx_values", **{variable: value})] == [variable]
     right: dict[str, Any] = {
         "nginx_server_names": ["_", "*.example.org", "~^(www\\.)?x\\.org$", "xn--bcher-kva.example", "127.0.0.1"],
-        "nginx_header_buffers": "8 32k", "nginx_body_size": 0, "nginx_maintenance_allow": ["127.0.0.1", "fd00::/8"],
+        "nginx_header_buffers": "1 12k", "nginx_body_size": 0, "nginx_maintenance_allow": ["127.0.0.1", "fd00::/8"],
     }  # fmt: skip
     assert problems("nginx_values", **right) == []
 

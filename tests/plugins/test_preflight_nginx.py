@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from ansible.module_utils.preflight_hosts import PROBE, HostView
-from ansible.module_utils.preflight_nginx import nginx_conf_of_others, nginx_sites_aside
+from ansible.module_utils.preflight_nginx import nginx_conf_of_others, nginx_header_buffers, nginx_sites_aside
 from ansible.template import Templar
 
 PACKAGED = "nginx_packaged=aaa bbb \n"
@@ -44,3 +44,17 @@ def test_who_says_otherwise_is_let_through(given: dict[str, Any]) -> None:
     """A run that sets up nothing, and a user whose own template says what is included."""
     assert told(PACKAGED + "nginx_conf=eee\nnginx_aside:x=ddd\n", **given) == []
     assert told(PACKAGED + "nginx_conf=eee\nnginx_aside:x=ddd\n", nginx_conf_template="nginx.conf.j2")
+
+
+@pytest.mark.parametrize(
+    ("server", "value", "right"),
+    [
+        ("daphne", "1 12k", True), ("daphne", "2 6k", True), ("daphne", "4 1k", True), ("daphne", "8 32k", False),
+        ("daphne", "4 16k", False), ("daphne", "1 13k", False), ("daphne", "2 8192", False), ("daphne", "1 1m", False),
+        ("uvicorn", "4 12k", True), ("uvicorn", "1 16k", False), ("uvicorn", "8 32k", False), ("daphne", "x", True),
+    ],
+)  # fmt: skip
+def test_no_more_is_let_in_than_the_server_takes(server: str, value: str, right: bool) -> None:
+    """What it refuses, it refuses without a reason, or does not answer. What is no size is told elsewhere."""
+    host = HostView("app1", {"asgi_server": server, "nginx_header_buffers": value}, {}, Templar())
+    assert (list(nginx_header_buffers(host)) == []) is right

@@ -59,12 +59,21 @@ def test_foreign_pages_open_none(lab: LabHost, origin: str) -> None:
     assert status == 403, f"a handshake with a good token and Origin {origin} got {status}"
 
 
-def test_long_token_works(lab: LabHost) -> None:
-    """A token of 8 kB, as one with many claims is, passes nginx and the server."""
-    token = lab.token("u" * 5900)
-    assert len(token) > 8000, "the token is too short to prove anything"
-    with lab.connect(token) as websocket:
-        assert echoes(websocket)
+def test_long_tokens_work_up_to_an_edge(lab: LabHost) -> None:
+    """A token of 11 kB passes, as one of 8 kB does with 3 kB of cookies; of longer ones, nginx says 414 or 431."""
+    longest, long = lab.token("u" * 8150), lab.token("u" * 5900)
+    assert 11_000 < len(longest) < 11_500 and 8000 < len(long) < 8200, "the tokens prove something else"
+    cookies = {size: {"additional_headers": {"Cookie": "c" * size}} for size in (3000, 5000)}
+    for token, options in ((longest, {}), (long, cookies[3000])):
+        with lab.connect(token, **options) as websocket:
+            assert echoes(websocket)
+    assert lab.refusal(longest + "u" * 1500) == 414
+    assert lab.refusal(long, **cookies[5000]) == 431
+    # The most that nginx lets in is not too much for the server.
+    most = {f"X_{number}": "c" * 990 for number in range(14)}
+    assert lab.get("/health/", **most)[0] == 200
+    status, _, body = lab.get("/health/", **most, X_Last="c" * 1500)
+    assert status == 431 and "large_client_header_buffers 1 12k" in body
 
 
 def test_message_reaches_another_process(lab: LabHost) -> None:

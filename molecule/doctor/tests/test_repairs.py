@@ -123,7 +123,7 @@ def test_settings(lab: LabHost, inventory: Inventory, repair: ExitStack) -> None
     crowd(lab)
     second = Diagnosis(lab, doctor_timeout=3)
     expected = {
-        "E304_HEADER_BUFFERS": (first, {"nginx_header_buffers": "8 32k"}),
+        "E304_HEADER_BUFFERS": (first, {"nginx_header_buffers": "1 12k"}),
         "E405_ORIGIN": (first, {"release_environment": {"ALLOWED_HOSTS": "localhost,127.0.0.1,shop.example.org"}}),
         "W605_READ_TIMEOUT": (first, {"nginx_websocket_timeout": 3600}),
         "W608_WEBSOCKET_TIMEOUT": (first, {"asgi_websocket_timeout": -1}),
@@ -133,7 +133,7 @@ def test_settings(lab: LabHost, inventory: Inventory, repair: ExitStack) -> None
     findings = [diagnosis.finding(code) for code, (diagnosis, _settings) in expected.items()]
     assert [each["settings"] for each in findings] == [settings for _diagnosis, settings in expected.values()]
     first.blames("E304_HEADER_BUFFERS", "nginx_header_buffers", "414")
-    assert '    set:   nginx_header_buffers: "8 32k"\n    run:   ansible-playbook site.yml\n' in first.run.output
+    assert '    set:   nginx_header_buffers: "1 12k"\n    run:   ansible-playbook site.yml\n' in first.run.output
     second.blames("E110_OPEN_FILES", "LimitNOFILE=65536", "files open")
     inventory.apply(*findings)
     crowd(lab)

@@ -84,6 +84,13 @@ def protocol(lab: LabHost) -> ClientConnection:
     return opened(lab, "scrap", "/ws/protocol/", subprotocols=["pad.v1"])
 
 
+def test_long_addresses_reach_gunicorn_and_uvicorn(lab: LabHost) -> None:
+    """Their own limits are 4 kB and 8 kB, and uvicorn does not answer beyond its own."""
+    long = "?token=" + "t" * 11_000
+    assert request(lab, "scrap", f"/talk/{long}")[0] == 200
+    opened(lab, "scrap", f"/ws/protocol/{long}", subprotocols=["pad.v1"]).close()
+
+
 def test_second_run_changes_nothing() -> None:
     for project in PROJECTS:
         assert changes(play(project, "playbooks/deploy.yml")) == 0, f"{project} is changed again"
