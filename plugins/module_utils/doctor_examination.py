@@ -157,7 +157,7 @@ class Examination:
         with ThreadPoolExecutor(1) as pool:
             disk = pool.submit(project.disk_environment)
             found = project.ask(application, {name: line for name, line in commands.items() if line})
-        return found, disk.result()
+        return found, disk.result() or {}
 
     def ask_project(self, asked: Future[Any] | None) -> None:
         """Take what the project has said, or ask it, where it had to be found first."""

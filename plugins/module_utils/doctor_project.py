@@ -233,15 +233,15 @@ class Project:
             return "", (done.stderr.strip().splitlines() or ["it printed nothing"])[-1]
         return done.stdout.strip().splitlines()[-1], ""
 
-    def disk_environment(self) -> dict[str, str]:
-        """What the project's environment file sets, for the bundle's own; empty elsewhere."""
+    def disk_environment(self) -> dict[str, str] | None:
+        """What the project's environment file sets, which may be nothing; None where it cannot be read."""
         if not self.bundle:
-            return {}
+            return None
         try:
             shown = self.run(["env", "-0"]).stdout
             text = Path(self.bundle["home"], "env").read_text(encoding="utf-8")
         except (OSError, subprocess.SubprocessError):
-            return {}
+            return None
         names = re.findall(r"^([A-Za-z_]\w*)=", text, re.MULTILINE)
         values = dict(entry.split("=", 1) for entry in shown.split("\0") if "=" in entry)
         return {name: values[name] for name in names if name in values}

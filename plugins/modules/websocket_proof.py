@@ -164,11 +164,12 @@ class Host:
         self.generation: str = self.bundle.get("generation", "")
         self.instances: list[str] = self.bundle.get("instances", [])
         self.sockets: list[str] = self.bundle.get("sockets", [])
-        self.nonce = uuid.uuid4().hex
+        #: By which the log shows a handshake with a good token: nginx writes its line last, when the socket has ended.
+        self.mark = uuid.uuid4().hex
         self.tokens = {"good": params["token"], "expired": ""}
         self.token_errors: dict[str, str] = {}
         self.project: dict[str, Any] = {}
-        self.environment: dict[str, str] = {}
+        self.environment: dict[str, str] | None = None
         self.secrets: list[str] = [params["token"], *header_secrets(params["headers"])]
         #: The processes that listen on the generation's sockets, by the socket.
         self.serving: dict[str, dict[str, Any]] = {}
@@ -226,7 +227,8 @@ class Host:
         if not socket:
             host, options["connect_to"] = f"{host}:{port}", f"127.0.0.1:{port}"
         more = offered(self.params, token)
-        headers = {"User-Agent": f"websocket-proof/{self.nonce}", **more["headers"]}
+        mark = self.mark if token == self.tokens["good"] else "refused"
+        headers = {"User-Agent": f"websocket-proof/{mark}", **more["headers"]}
         return open_websocket(
             f"ws://{host}{filled(self.path, token)}", unix_socket=socket, headers=headers,
             subprotocols=more["subprotocols"], timeout=self.params["timeout"], **options,
@@ -267,16 +269,17 @@ def check_environment(host: Host, proof: Proof) -> None:
     """1b: the processes run with the environment that is on the disk, so that a token of one is good for the other."""
     title = "Processes have the environment that is on the disk"
     running = [doctor_host.environment_of(each["pid"]) for each in host.serving.values()]
-    changed = ", ".join(sorted({name for each in running for name in stale(host.environment, each)}))
+    changed = ", ".join(sorted({name for each in running for name in stale(host.environment or {}, each)}))
     if not running:
         proof.skipped("environment", title, "no process runs")
-    elif not host.environment:
-        proof.failed("environment", title, f"{host.home}/live/env names no value that could be compared")
+    elif host.environment is None:
+        proof.failed("environment", title, f"{host.home}/live/env cannot be read, so nothing could be compared")
     elif changed:
         proof.failed("environment", title, f"{changed} changed on the disk after the processes had started",
                      code="E114_ENVIRONMENT_STALE", values={"names": changed})  # fmt: skip
     else:
-        proof.passed("environment", title, f"{len(host.environment)} values are the same in {len(running)} processes")
+        values = len(host.environment) or "no"
+        proof.passed("environment", title, f"{values} values are the same in {len(running)} processes")
 
 
 def check_steady(host: Host, proof: Proof) -> None:
@@ -582,7 +585,7 @@ def check_logs(host: Host, proof: Proof, offsets: dict[str, int], begun: float) 
         proof.skipped("logs", title, "there was no token to try a handshake with")
         return
     deadline = time.monotonic() + 3
-    while host.nonce not in (lines := read_new(access, offsets)) and time.monotonic() < deadline:
+    while host.mark not in (lines := read_new(access, offsets)) and time.monotonic() < deadline:
         time.sleep(0.1)
     journal = doctor_host.output("journalctl", "--no-pager", "--output=cat", f"--since=@{int(begun)}")
     texts = {"journal": journal, access: lines}
@@ -593,7 +596,7 @@ def check_logs(host: Host, proof: Proof, offsets: dict[str, int], begun: float) 
     if leaking:
         proof.failed("logs", title, f"the token stands in {', '.join(leaking)}",
                      code="E414_TOKEN_LOGGED", values={"logs": ", ".join(leaking)})  # fmt: skip
-    elif host.nonce not in lines:
+    elif host.mark not in lines:
         proof.failed("logs", title, f"{access} does not show the handshake through nginx",
                      guess="E415_NOT_LOGGED", hop="proxy", values={"logs": access})  # fmt: skip
     else:

@@ -112,7 +112,7 @@ class Site:
             "application": "core.asgi:application", "user": "site", "home": "/srv/site/live",
             "instances": self.instances, "sockets": self.sockets,
         }  # fmt: skip
-        self.disk = {"SECRET": SECRET}
+        self.disk: dict[str, str] | None = {"SECRET": SECRET}
         self.tool = Tool(self.rows())
         self.project: dict[str, Any] = {
             "versions": {"python": "3.11", "daphne": "4.2.3", "redis": "7.4.1"}, "import_ms": 5.0, "layer_ms": 2.0,
@@ -197,9 +197,9 @@ class FakeProject:
         project["minted"] = {name: token for name, token in project["minted"].items() if name in commands}
         return project
 
-    def disk_environment(self) -> dict[str, str]:
+    def disk_environment(self) -> dict[str, str] | None:
         """What is on the disk."""
-        return dict(self.site.disk)
+        return self.site.disk
 
 
 class Tool:

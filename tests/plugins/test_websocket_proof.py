@@ -126,15 +126,21 @@ def test_a_server_that_is_not_in_the_environment(prove: Proved, site: Site) -> N
 @pytest.mark.parametrize(("disk", "seen", "code"), [
     ({"SECRET": "another"}, "^SECRET changed", "E114_ENVIRONMENT_STALE"),
     ({"SECRET": SECRET, "NEW": "x"}, "^NEW changed", "E114_ENVIRONMENT_STALE"),
-    ({}, "no value that could be compared", "E905_UNEXPLAINED"),
+    (None, "cannot be read", "E905_UNEXPLAINED"),
 ])  # fmt: skip
 def test_an_environment_that_is_not_the_one_on_the_disk(
-    prove: Proved, site: Site, disk: dict[str, str], seen: str, code: str
+    prove: Proved, site: Site, disk: dict[str, str] | None, seen: str, code: str
 ) -> None:
     site.disk = disk
     results = prove()
     assert failed(results) == {"environment"} and results["environment"]["code"] == code
     assert re.search(seen, results["environment"]["seen"]), results["environment"]
+
+
+def test_a_project_without_an_environment_of_its_own(prove: Proved, site: Site) -> None:
+    """It needs none: then there is nothing that could differ."""
+    site.disk = {}
+    assert "environment" not in failed(prove())
 
 
 # --- 1: what was started stays alive
