@@ -237,6 +237,10 @@ RUN = (
         "The project does not know the host name {1}. Add it under the name that its settings read, such as "
         "release_environment: {{ALLOWED_HOSTS: \"www.example.org,localhost\"}}; or have handshake_host name one that "
         "it knows", "hosts"),
+    row(r"Requested setting INSTALLED_APPS, but settings are not configured", "asgi_application",
+        "The ASGI module imports models before Django has settings. In it, set DJANGO_SETTINGS_MODULE and call "
+        "get_asgi_application() before the routing is imported; or bring a module that does so by release_files, and "
+        "name it in asgi_application", "settings"),
     row(r"but settings are not configured\. You must either define the environment variable DJANGO_SETTINGS_MODULE",
         "release_settings_module",
         "Nothing names the project's settings. Write release_settings_module: mysite.settings", "settings"),

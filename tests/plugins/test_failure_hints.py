@@ -122,6 +122,8 @@ RUNTIME: list[tuple[str, str, str]] = [
     ("ValueError: No route found for path 'ws/x/'.", "handshake_path", "no WebSocket route /ws/x/"),
     ("AttributeError: module 'shop.asgi' has no attribute 'app'", "asgi_application", "asgi_application: shop.asgi:"),
     ("django.core.exceptions.AppRegistryNotReady: Apps aren't loaded yet.", "asgi_application", "get_asgi_application"),
+    ("Requested setting INSTALLED_APPS, but settings are not configured. You must either define the environment "
+     "variable DJANGO_SETTINGS_MODULE or call settings.configure().", "asgi_application", "before the routing"),
     ("TypeError: __call__() missing 2 required positional arguments: 'receive' and 'send'", "release_constraints",
      '["channels<3"]'),
     ("TimeoutError: importing shop.asgi took longer than asgi_start_seconds (60)", "asgi_start_seconds", "seconds"),
