@@ -149,7 +149,18 @@ def differences(before: dict[str, dict[str, Any]], after: dict[str, dict[str, An
 
 
 class ReleaseHost(LabHost):
-    """One of the hosts, and what it says of its generations."""
+    """One of the hosts, and what it says of its generations. What is live is asked each time: here, it changes."""
+
+    @property
+    def live(self) -> dict[str, Any]:
+        """What the live generation is now."""
+        return json.loads(self.run("cat /srv/dashboard/live/generation.json"))
+
+    @property
+    def units(self) -> list[str]:
+        """The units of its processes."""
+        live = self.live
+        return [f"{live['unit']}@{instance}.service" for instance in live["instances"]]
 
     def overview(self) -> list[dict[str, Any]]:
         """Return all generations of the host, the one that serves first."""
