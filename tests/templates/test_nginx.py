@@ -97,8 +97,8 @@ def test_site_settings(tmp_path: Path, render: Render) -> None:
         "error_log": [f"{LOGS}/{APP}.error.log emerg"],
         "client_max_body_size": ["3m"],
         "large_client_header_buffers": ["4 64k"],
-        "client_header_buffer_size": ["4k"],
-        "error_page": [f"503 @{APP}_maintenance"],
+        "client_header_buffer_size": ["3k"],
+        "error_page": [f"494 =431 @{APP}_headers", f"503 @{APP}_maintenance"],
         "add_header": ["X-Channels-Upstream $dash_board_answered always"],
         "proxy_http_version": ["1.1"],
         "proxy_redirect": ["off"],
@@ -138,6 +138,10 @@ def test_locations(tmp_path: Path, render: Render) -> None:
     site = {" ".join(entry["args"]): settings(entry["block"]) for entry in found(server(parsed), "location")}
     cache = {"add_header": ["Cache-Control $dash_board_static_cache"]}
     assert site == {
+        "@dash-board_headers": {
+            "default_type": ["text/plain"],
+            "return": [r"431 Request line and headers are too long (large_client_header_buffers 1 12k)\n"],
+        },
         "@dash-board_maintenance": {
             "root": ["/srv/dash-board"],
             "default_type": ["text/plain"],

@@ -97,7 +97,7 @@ def test_nginx_has_the_project_below_a_path(tmp_path: Path, render: Render) -> N
     parsed = parsed_nginx(tmp_path, render, nginx_path_prefix="/chat", nginx_media_url="/media/")
     paths = {" ".join(entry["args"]) for entry in found(parsed, "location")}
     below = {"/chat/", "/chat/ws/", "/chat/static/", "/static/", "/chat/media/", "/media/", "= /chat", "/"}
-    assert paths == {*below, "@dash-board_before", "@dash-board_maintenance"}
+    assert paths == {*below, "@dash-board_before", "@dash-board_headers", "@dash-board_maintenance"}
     assert [entry["args"] for entry in found(location(parsed, "/"), "return")] == [["404"]]
 
 

@@ -244,18 +244,25 @@ def test_starts_are_counted_beside_supervisor(tmp_path: Path, render: Render) ->
 
 
 @pytest.mark.parametrize(
-    ("server", "endpoint"),
+    ("server", "environment", "endpoint"),
     [
-        ("daphne", ["--endpoint", "unix:{socket}:mode=660:backlog=99"]),
-        ("uvicorn", ["--uds", "{socket}", "--backlog", "99"]),
+        ("daphne", [], ["--endpoint", "unix:{socket}:mode=660:backlog=99"]),
+        (
+            "uvicorn",
+            ["env", "WEBSOCKETS_MAX_LINE_LENGTH=16384", "WEBSOCKETS_MAX_NUM_HEADERS=500"],  # what nginx lets through
+            ["--uds", "{socket}", "--backlog", "99"],
+        ),
     ],
 )
-def test_server_is_started_on_its_own_socket(tmp_path: Path, script: Script, server: str, endpoint: list[str]) -> None:
+def test_server_is_started_on_its_own_socket(
+    tmp_path: Path, script: Script, server: str, environment: list[str], endpoint: list[str]
+) -> None:
     socket = tmp_path / "run" / f"{GENERATION}-2.sock"
     for stale in (socket, Path(f"{socket}.lock")):
         stale.touch()
     (started,) = told(script("serve", f"{GENERATION}-2", asgi_server=server, asgi_backlog=99))
-    assert started["given"][1] == f"/srv/x/venv/bin/{server}"
+    command = [*environment, f"/srv/x/venv/bin/{server}"]
+    assert started["given"][1 : len(command) + 1] == command
     assert started["given"][-len(endpoint) - 1 :] == [
         *(part.format(socket=socket) for part in endpoint), "core.asgi:application",
     ]  # fmt: skip
@@ -317,6 +324,7 @@ def test_settings_of_gunicorn(render: Render) -> None:
     assert settings == {
         "workers": 1, "worker_class": "gthread", "threads": 5, "backlog": 99, "forwarded_allow_ips": "*",
         "graceful_timeout": 8, "loglevel": "warning", "raw_env": ["SCRIPT_NAME=/chat"], "umask": 0,
+        "limit_request_line": 0, "limit_request_field_size": 0, "limit_request_fields": 500,  # what nginx lets through
     }  # fmt: skip
     alone: dict[str, Any] = {}
     exec(render("asgi/gunicorn.conf.py.j2", asgi_stop_seconds=1), alone)
