@@ -51,8 +51,9 @@ def test_proxy(lab: LabHost, repair: ExitStack) -> None:
         "connection": lambda text: re.sub(r".*Connection .*\n", "", text),
         "https": lambda text: text.replace("    client_max", "return 301 https://$host$request_uri; client_max"),
         "slash": lambda text: websocket.sub(r"\g<0> rewrite ^/ws/dashboard/$ /ws/dashboard permanent;", text),
-        "buffers": lambda text: re.sub(r"(header_buffers|header_buffer_size) .*;", r"\1 1k;", text).replace(
-            "buffers 1k", "buffers 4 1k"),
+        "buffers": lambda text: re.sub(
+            r"(?m)^(    (?:client_header_buffer_size|large_client_header_buffers \d+)) .*;", r"\1 1k;", text
+        ),
         "refused": lambda text: websocket.sub(r"\g<0> deny all;", text),
         "limit": lambda text: websocket.sub(r"\g<0> return 429;", text),
         "elsewhere": lambda text: text.replace("http://dashboard;", f"http://unix:{NO_SOCKET};"),
