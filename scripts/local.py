@@ -24,10 +24,10 @@ APP = "dashboard"
 LISTENING = "0A"  # a socket's state in /proc/net/tcp
 DAEMONS = {"nginx_http_port": "nginx", "nginx_local_port": "nginx", "redis_port": "redis-server"}
 WRITES = {
-    "/srv/dashboard": "the project: code, environments, database",
+    "/srv/dashboard": "the project: code, environments, packages that were fetched, database",
     "/etc/dashboard": "a link to the environment that it runs with",
     "/run/dashboard": "its sockets",
-    "/opt/uv, /var/cache/uv": "uv, and what it fetched",
+    "/opt/uv, /var/cache/uv": "uv, and what it knows of Pythons",
     "/usr/local/bin, sbin, lib": "dashboard-manage, dashboard-generations, and what they read",
     "/etc/nginx": "nginx.conf, sites-enabled/dashboard.conf, conf.d/dashboard-*.conf",
     "/etc/redis": "redis.conf, users.acl, users.d, operator.*",
@@ -218,7 +218,7 @@ def plan(machine: Path) -> str:
         ("installs", f"from Debian, with what they depend on: {', '.join(absent + tools) or 'nothing'}"),
         ("", "from Python's package index: the tools (into .venv here), uv, and what the example needs"),
         *([("uses", f"what is there: {', '.join(there)}")] if there else []),
-        ("creates", f"the user {APP}"),
+        ("creates", f"the users {APP} and {APP}_build"),
         *zip(["writes", *[""] * len(writes)], (f"{path:<27}{what}" for path, what in writes.items()), strict=False),
         ("runs", f"nginx, redis-server, {APP} under {manager}{after}"),
         ("listens", f"on port {ports['nginx_http_port']}, for everybody who reaches this machine"),

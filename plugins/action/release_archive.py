@@ -22,9 +22,10 @@ Beside the source, it reads what the project needs: requirements files of any ki
 
 Returns `release` (twelve hexadecimal digits of the commit or of the folder's content), `path` of the archive,
 `requirements` (path of a JSON file with what the project needs: lines, constraints, overrides), `requirements_hash`
-(its name), `needs_git` (whether packages come from git), `notices` (for who deploys), `size` (bytes of the source,
-unpacked) and `version` (what was asked for, a version or a folder's name). An action and not a module: on the
-controller, the start of another interpreter would take longer than the work.
+(its name), `needs_git` (whether packages come from git), `needs_source` (whether some are in the source itself),
+`notices` (for who deploys), `size` (bytes of the source, unpacked) and `version` (what was asked for, a version or a
+folder's name). An action and not a module: on the controller, the start of another interpreter would take longer than
+the work.
 """
 
 from __future__ import annotations
@@ -174,6 +175,7 @@ def needs_of(contents: dict[str, bytes], wanted: t.Mapping[str, t.Any], release:
         "requirements_hash": name,
         "requirements": str(path),
         "needs_git": any("git+" in line for line in [*needs.lines, *needs.constraints, *needs.overrides]),
+        "needs_source": project_requirements.local(needs),
         "notices": notices + project_requirements.python_notice(needs.python, wanted["python"]),
     }
 

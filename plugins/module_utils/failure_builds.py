@@ -188,7 +188,8 @@ INSTALL = (
     row(r"could not read Username|Permission denied \(publickey|Authentication failed for|Repository not found|"
         r"Host key verification failed", "release_packages",
         "A package comes from a git repository that does not let the host in. Write its address with a token from the "
-        "vault, https://user:TOKEN@…, into the project's list or into release_packages", "network"),
+        "vault, https://user:TOKEN@…, into the project's list or into release_packages; over ssh, keys and "
+        "known_hosts are those in /srv/APP/build/.ssh on the host", "network"),
     row(r"the current Python version \((\d[\d.]*)\) does not satisfy Python>=(\d+\.\d+[\d.]*)", "release_python",
         newer_python),
     row(r"we only found wheels for `([\w.-]+)` \([^)]*\) with the following Python (?:ABI )?tags?: (.*)",

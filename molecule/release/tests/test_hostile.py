@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -24,6 +25,16 @@ place = "/srv/dashboard/static/" + str(BASE_DIR).split("/")[4]
 if os.access(place, os.W_OK) and not os.path.lexists(place + "/evil"):
     os.symlink("/opt/victim", place + "/evil")
 STATIC_ROOT = BASE_DIR / "shipped"
+"""
+
+# Tells in the package who has built it, and leaves something at work that could change the environment later.
+BUILDS = """
+import os, pathlib, subprocess
+from setuptools import setup
+may = [path for path in ("/opt/victim", "/srv/dashboard/venvs", "/srv/dashboard/shared") if os.access(path, os.W_OK)]
+pathlib.Path("told.py").write_text(f"SAID = {os.getuid()}, {may}")
+subprocess.Popen(["sh", "-c", "exec >&- 2>&- <&-; sleep 3600"], start_new_session=True)
+setup(name="tool", version="1", py_modules=["told"])
 """
 
 
@@ -66,3 +77,17 @@ def test_project_that_ends_its_process_is_rejected(lab: Pair, victim: ReleaseHos
     before = lab.snapshot()
     deploy(made.folder, "--limit", victim.name).failed("ended before all was done")
     assert differences(before, lab.snapshot()) == []
+
+
+def test_packages_are_built_by_nobody_who_could_do_harm(lab: Pair, victim: ReleaseHost, copy: Callable) -> None:
+    """A setup script is neither root's nor the project's, and when it is over the environment is root's alone."""
+    made = copy("builds")
+    made.append("tool/setup.py", BUILDS)
+    given = {"release_packages": ["./tool", "setuptools"]}
+    deploy(made.folder, "--limit", victim.name, "-e", json.dumps(given)).succeeded()
+    said = victim.run("dashboard-manage shell -c 'import told; print(told.SAID)' | tail -1").strip()
+    assert said == str((int(victim.run("id -u dashboard_build")), []))
+    code = victim.run("realpath /srv/dashboard/live/code/tool").strip()
+    assert victim.run(f"find {code} /srv/dashboard/venvs ! -user root").split() == []
+    assert victim.run("pgrep --count --uid dashboard_build || true").strip() == "0"
+    Playbook("rollback", "--limit", victim.name, "-e", "release_drain_seconds=5").succeeded()  # as the other hosts
