@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -230,6 +231,16 @@ def test_removal_under_the_other_manager(lab: LabHost) -> None:
         programs = lab.run("ls /etc/supervisor/conf.d").split()
         assert len(programs) == 2 and {name.partition("@")[0] for name in programs} == {"scrap-uvicorn", "scrap-wsgi"}
         assert not json.loads(request(lab, "scrap", "/")[2])["asgi"]
+        supervisord = lab.run("systemctl show --property=MainPID --value supervisor").strip()
+        lab.run(f"kill -KILL {supervisord}")
+        deadline = time.monotonic() + 60
+        while request(lab, "scrap", "/")[0] != 200:
+            assert time.monotonic() < deadline, "the project does not serve 60 s after supervisord was killed"
+            time.sleep(0.5)
+        running = lab.run("pgrep --full /srv/scrap/.*/bin/uvicorn").split()
+        owner = lab.run("systemctl show --property=MainPID --value supervisor").strip()
+        parents = {lab.run(f"ps -o ppid= {pid}").strip() for pid in running}
+        assert parents == {owner} != {supervisord}, "processes of the one that was killed run on"
         with protocol(lab) as own:
             changes(play("scrap", "playbooks/remove.yml", *other, "--extra-vars", "remove_data=true"))
             with pytest.raises(ConnectionClosed):

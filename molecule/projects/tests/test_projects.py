@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import time
 from typing import Any
 
 import pytest
@@ -182,6 +183,19 @@ def test_postgresql_of_another_host_gunicorn_and_uploads(sites: Sites) -> None:
     assert site.about()["asgi"] is False
     upload(site)
     assert site.changed(site.play())[0] == 0, "a second run changes something"
+
+
+def test_database_that_is_killed_comes_back(sites: Sites) -> None:
+    """Debian's unit would leave it down."""
+    site, database = sites.settled("shop"), sites.hosts["projects-1"]
+    postmaster = "cat /run/postgresql/*-main.pid"
+    before = database.run(postmaster)
+    database.run(f"kill -KILL $({postmaster})")
+    deadline = time.monotonic() + 60
+    while database.host.run(postmaster).stdout in ("", before) or site.request("/")[0] != 200:
+        assert time.monotonic() < deadline, "the database is not there 60 s after it was killed"
+        time.sleep(0.5)
+    assert talk(site, "after it was killed")["kept"]
 
 
 def test_token_subprotocol_and_two_paths_below_a_path(sites: Sites) -> None:
