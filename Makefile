@@ -6,6 +6,7 @@ PYTHON ?= python3
 LAB ?= container
 LAB_DEBIAN ?= 12
 LAB_HTTP_PORT ?= 8080
+LAB_HTTPS_PORT ?= 8443
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export PYTHONDONTWRITEBYTECODE := 1
 lab := $(PYTHON) molecule/lab/lab.py
@@ -28,7 +29,8 @@ up: up-$(LAB) ## Make a lab host (LAB=local: this machine), deploy the example t
 
 .PHONY: up-container
 up-container: tools
-	@host=$$($(lab) up lab --debian $(LAB_DEBIAN) --publish $(LAB_HTTP_PORT):80); \
+	@host=$$($(lab) up lab --debian $(LAB_DEBIAN) --publish $(LAB_HTTP_PORT):80 \
+	    --publish $(LAB_HTTPS_PORT):443); \
 	  case "$$host" in *'"changed": true'*) proof= ;; *) proof='--extra-vars handshake_idle_seconds=0' ;; esac; \
 	  ansible-playbook site.yml $$proof
 	@molecule/lab/greet.sh

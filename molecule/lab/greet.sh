@@ -2,7 +2,9 @@
 # Says how to open what runs on the lab host: its page, a token, and a line that opens the socket.
 set -eu
 cd "$(dirname "$0")/../.."
-port=$(sed -n 's/.*"80": \([0-9]*\).*/\1/p' .lab/ports/lab.json)
+published() { sed -n "s/.*\"$1\": \([0-9]*\).*/\1/p" .lab/ports/lab.json; }
+port=$(published 80)
+tls=$(published 443)
 token=$(ssh -F .lab/ssh_config lab dashboard-manage mint_token --user you --ttl 86400)
 
 cat <<END
@@ -17,5 +19,20 @@ The dashboard is up, and its WebSocket is proven.
 
   .venv/bin/websockets 'ws://localhost:$port/ws/dashboard/?token=$token'
 
+END
+if [ -n "$tls" ]; then
+    cat <<END
+  With TLS, once your browser knows the lab's authority:
+
+  page    https://localhost:$tls/#token=$token
+  socket  wss://localhost:$tls/ws/dashboard/?token=$token
+
+  Firefox:  Settings, Certificates, View Certificates, Authorities, Import: .lab/authority/authority.crt
+  Chromium: certutil -d sql:$HOME/.pki/nssdb -A -t C,, -n lab -i .lab/authority/authority.crt   (of libnss3-tools)
+  curl:     curl --cacert .lab/authority/authority.crt https://localhost:$tls/
+
+END
+fi
+cat <<END
   log in  ssh -F .lab/ssh_config lab
 END

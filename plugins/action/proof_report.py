@@ -47,7 +47,7 @@ class ActionModule(ActionBase):
     _requires_connection = False
     _VALID_ARGS = frozenset(
         ("name", "collected", "url", "query", "token", "origin", "foreign_origin", "send", "validate_certs", "timeout",
-         "report", "headers", "subprotocols")
+         "report", "headers", "subprotocols", "ca_path", "connect_to")
     )  # fmt: skip
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -89,7 +89,8 @@ def opened(args: dict[str, Any], token: str, origin: str) -> WebSocket:
     query = f"?{args['query']}" if args.get("query") else ""
     return open_websocket(
         doctor_probe.filled(args["url"] + query, token), origin=origin or None, timeout=float(args["timeout"]),
-        ssl_context=doctor_controller.context(args), **doctor_probe.offered(args, token),
+        connect_to=args.get("connect_to") or None, ssl_context=doctor_controller.context(args),
+        **doctor_probe.offered(args, token),
     )  # fmt: skip
 
 

@@ -45,6 +45,7 @@ def uses_of(host: HostView) -> list[Use]:
         ("redis_port", "redis", redis, 6380),
         ("postgresql_port", "postgresql", tuple(str(one) for one in host.items("postgresql_bind")), 5433),
         ("nginx_http_port", "nginx", ANY, 8080),
+        *([("nginx_https_port", "nginx", ANY, 8443)] if host.get("certificate_source") not in (None, "none") else []),
         ("nginx_local_port", "nginx", ("127.0.0.1",), 8001),
     ]
     return [

@@ -58,6 +58,10 @@ options:
     suboptions:
       address: {description: C(HOST:PORT) to connect to., type: str, required: true}
       host: {description: Host header there. By default that of O(url)., type: str, default: ''}
+      tls:
+        description: Whether TLS is spoken there, whatever O(url) says. The certificate is not judged.
+        type: bool
+        default: false
   answered_by:
     description:
       - Unix sockets of processes, of which one has to be the one that answered. A proxy that knows says so in
@@ -351,7 +355,11 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
         "type": "list",
         "elements": "dict",
         "default": [],
-        "options": {"address": {"type": "str", "required": True}, "host": {"type": "str", "default": ""}},
+        "options": {
+            "address": {"type": "str", "required": True},
+            "host": {"type": "str", "default": ""},
+            "tls": {"type": "bool", "default": False},
+        },
     },
     "answered_by": {"type": "list", "elements": "path", "default": []},
     "origin": {"type": "str"},
@@ -421,11 +429,17 @@ def make_plan(options: Mapping[str, Any], secrets: Iterable[str]) -> Plan:
     )
 
 
-def through(plan: Plan, listener: Mapping[str, str]) -> Plan:
+def through(plan: Plan, listener: Mapping[str, Any]) -> Plan:
     """Return the plan of a check through one address that a proxy listens on."""
     host = {"Host": listener["host"]} if listener.get("host") else {}
+    parts = urllib.parse.urlsplit(plan.url)
+    tls = bool(listener.get("tls"))
+    # Its name is asked for in TLS, too.
+    url = parts._replace(scheme="wss" if tls else "ws", netloc=listener.get("host") or parts.netloc).geturl()
     return replace(
         plan,
+        url=url,
+        context=make_context({"ca_path": None, "validate_certs": False}) if tls else None,
         headers={**plan.headers, **PROBE_HEADERS, **host},
         options={**plan.options, "connect_to": listener["address"]},
     )

@@ -30,11 +30,11 @@ INVENTORY = {
     "redis_password": "correct horse battery staple",
     "release_environment": {"ALLOWED_HOSTS": "localhost"},
     "release_secrets": {"SECRET_KEY": "s3cr3t"},
-    "_preflight_host": {"cores": "4", "memory_mb": "2000", "python": "3.11.2"},
+    "_preflight_host": {"cores": "4", "memory_mb": "2000", "python": "3.11.2", "version": "12"},
     "_asgi_release": {"name": "0123456789ab", "version": "v1", "code": "/srv/x/code", "venv": "/srv/x/venv"},
     "_asgi_generation": "0123456789ab-c0ffee",
 }
-ROLES = ("base", "redis", "postgresql", "release", "asgi", "nginx", "handshake", "remove")
+ROLES = ("base", "redis", "postgresql", "release", "asgi", "certificate", "nginx", "handshake", "remove")
 
 
 @functools.cache

@@ -10,6 +10,7 @@ import crossplane
 from crossplane.analyzer import DIRECTIVES
 
 Render = Callable[..., str]
+NEWER = ("http2", "ssl_reject_handshake")  # than crossplane
 
 
 def parsed_nginx(tmp_path: Path, render: Render, **options: Any) -> list[dict[str, Any]]:
@@ -23,6 +24,8 @@ def parsed_nginx(tmp_path: Path, render: Render, **options: Any) -> list[dict[st
     (tmp_path / "conf.d" / "upstream.conf").write_text(render("asgi/upstream.conf.j2", **options))
     (tmp_path / "conf.d" / "http.conf").write_text(render("asgi/http.conf.j2", **options))
     (tmp_path / "conf.d" / "maintenance.conf").write_text(render("nginx/maintenance.conf.j2", **options))
+    if options.get("certificate_source", "none") != "none":
+        (tmp_path / "conf.d" / "channels-tls.conf").write_text(render("nginx/tls.conf.j2", **options))
     # Not its strict mode, which takes the entries of a map for directives.
     payload = crossplane.parse(str(tmp_path / "nginx.conf"), combine=True)
     assert payload["status"] == "ok", payload["errors"]
@@ -33,7 +36,7 @@ def parsed_nginx(tmp_path: Path, render: Render, **options: Any) -> list[dict[st
 
 def unknown(block: list[dict[str, Any]]) -> list[str]:
     """Return the directives that nginx does not have."""
-    names = [entry["directive"] for entry in block if entry["directive"] not in (*DIRECTIVES, "#")]
+    names = [entry["directive"] for entry in block if entry["directive"] not in (*DIRECTIVES, *NEWER, "#")]
     inner = [entry for entry in block if entry["directive"] not in ("map", "types", "geo")]
     return names + [name for entry in inner for name in unknown(entry.get("block") or [])]
 

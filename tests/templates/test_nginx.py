@@ -264,6 +264,7 @@ def test_files_of_nginx(root: Path) -> None:
     (task,) = yaml.safe_load((root / "roles/nginx/tasks/configure.yml").read_text())
     given = task["files"]["entries"]
     given.remove("{{ _nginx_restart_file }}")
+    given.remove("{{ _nginx_tls_file }}")
     entries = {entry.pop("path"): entry for entry in given}
     log = {"content": "", "force": False, "owner": "www-data", "group": "adm", "mode": "0640"}
     template = "{{{{ lookup('ansible.builtin.template', {}) }}}}".format
@@ -284,3 +285,90 @@ def test_files_of_nginx(root: Path) -> None:
             for name in ("upstream", "http", "maintenance")
         },
     }
+
+
+TLS = {"certificate_source": "provided", "nginx_server_names": ["a.example.org", "b.example.org"]}
+
+
+def sites(parsed: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
+    """Return the directives of each server."""
+    return [entry["block"] for entry in found(parsed, "server") if "block" in entry]
+
+
+def test_site_with_a_certificate(tmp_path: Path, render: Render) -> None:
+    refused, plain, own = sites(parsed_nginx(tmp_path, render, **TLS))
+    assert settings(refused) == {
+        "listen": ["443 ssl default_server", "[::]:443 ssl default_server"],
+        "ssl_reject_handshake": ["on"],
+    }
+    told = settings(plain)
+    assert (told["listen"], told["server_name"]) == (["80", "[::]:80"], ["a.example.org b.example.org"])
+    # It logs as the site does: the token of a handshake that is refused came, too.
+    assert told["access_log"] == [f"{LOGS}/{APP}.access.log channels"]
+    assert told["error_log"] == [f"{LOGS}/{APP}.error.log emerg"]
+    assert settings(location(plain, "/"))["return"] == ["308 https://$host$request_uri"]
+    told = settings(own)
+    assert told["listen"] == ["443 ssl http2", "[::]:443 ssl http2", "127.0.0.1:8000"]
+    assert told["ssl_certificate"] == ["/etc/dash-board/certificate/fullchain.pem"]
+    assert told["ssl_certificate_key"] == ["/etc/dash-board/certificate/privkey.pem"]
+
+
+def test_http2_where_listen_does_not_take_it(tmp_path: Path, render: Render) -> None:
+    host = {"cores": "4", "memory_mb": "2000", "python": "3.13.5", "version": "13"}
+    own = settings(sites(parsed_nginx(tmp_path, render, **TLS, _preflight_host=host))[-1])
+    assert own["listen"][:2] == ["443 ssl", "[::]:443 ssl"] and own["http2"] == ["on"]
+
+
+def test_ports_and_addresses_of_a_site_with_a_certificate(tmp_path: Path, render: Render) -> None:
+    """Nobody names an address in TLS: the site must be the one of who names none."""
+    options = {**TLS, "nginx_https_port": 8443, "nginx_server_names": ["a.example.org", "192.0.2.7"]}
+    plain, own = sites(parsed_nginx(tmp_path, render, **options))
+    assert settings(location(plain, "/"))["return"] == ["308 https://$host:8443$request_uri"]
+    assert settings(own)["listen"][:2] == ["8443 ssl http2 default_server", "[::]:8443 ssl http2 default_server"]
+
+
+def test_site_may_be_served_both_ways(tmp_path: Path, render: Render) -> None:
+    _, own = sites(parsed_nginx(tmp_path, render, **TLS, nginx_redirect_http=False))
+    assert settings(own)["listen"][2:] == ["80", "[::]:80", "127.0.0.1:8000"]
+
+
+@pytest.mark.parametrize(
+    ("options", "header"),
+    [
+        ({}, "max-age=31536000"),
+        ({"nginx_hsts_seconds": 60, "nginx_hsts_subdomains": True}, "max-age=60; includeSubDomains"),
+        ({"nginx_hsts_subdomains": True, "nginx_hsts_preload": True}, "max-age=31536000; includeSubDomains; preload"),
+        ({"nginx_hsts_seconds": 0}, ""),
+        ({"certificate_source": "self_signed"}, ""),  # who cannot take it would be shut out for good
+        ({"certificate_source": "none"}, ""),
+    ],
+)
+def test_browsers_are_told_to_stay_with_https(
+    tmp_path: Path, render: Render, options: dict[str, Any], header: str
+) -> None:
+    """A location with headers of its own has none of its server's."""
+    own = sites(parsed_nginx(tmp_path, render, **{**TLS, "nginx_media_url": "/media/", **options}))[-1]
+    expected = [f"Strict-Transport-Security {header} always"] if header else []
+    blocks = [own, *(entry["block"] for entry in found(own, "location") if "add_header" in settings(entry["block"]))]
+    assert len(blocks) == 5
+    for block in blocks:
+        assert [value for value in settings(block)["add_header"] if value.startswith("Strict")] == expected
+
+
+def test_settings_of_tls(tmp_path: Path, render: Render) -> None:
+    """Mozilla's guideline 6.0; of TLS 1.2 only what no later break opens."""
+    (http,) = found(parsed_nginx(tmp_path, render, **TLS), "http")
+    own = {name: value for name, value in settings(http["block"]).items() if name.startswith("ssl_")}
+    ciphers = own.pop("ssl_ciphers")[0].split(":")
+    assert own == {
+        "ssl_protocols": ["TLSv1.2 TLSv1.3"],
+        "ssl_ecdh_curve": ["X25519:prime256v1:secp384r1"],
+        "ssl_prefer_server_ciphers": ["off"],
+        "ssl_session_cache": ["shared:channels:10m"],
+        "ssl_session_timeout": ["1d"],
+        "ssl_session_tickets": ["off"],
+    }
+    assert len(ciphers) == 6 and all(re.fullmatch("ECDHE-(ECDSA|RSA)-(AES.*-GCM|CHACHA20)-.*", one) for one in ciphers)
+    (http,) = found(parsed_nginx(tmp_path, render, **TLS, nginx_tls_profile="modern"), "http")
+    own = settings(http["block"])
+    assert own["ssl_protocols"] == ["TLSv1.3"] and "ssl_ciphers" not in own

@@ -711,7 +711,14 @@ def remove(spread: float, dry: bool) -> list[str]:
     # Also of kinds that no generation has any more; the name alone might be another project's.
     mine = f"ExecStart={HOME}/instances/"
     own = [path for path in sorted(Systemd.UNITS.glob(f"{APP}-*@*.service")) if mine in path.read_text()]
-    files = [CRON, ETC / "tmpfiles.d" / f"{APP}.conf", *own, ETC / APP / "env", Path("/run") / APP]
+    files = [
+        CRON,
+        ETC / "tmpfiles.d" / f"{APP}.conf",
+        *own,
+        ETC / APP / "env",
+        ETC / APP / "certificate",
+        Path("/run") / APP,
+    ]
     files += sorted(path for path in HOME.glob("*") if path.name not in ("shared", "generations"))
     tool = Path(__file__).resolve().parent
     # Last, since a run that is killed before is gone on with by them.

@@ -1,0 +1,75 @@
+"""Whether the site's certificate can serve it, and whether what is proven goes through TLS. Controller only."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from urllib.parse import urlsplit
+
+from ansible.module_utils.certificates import Pair, as_address, faults, system_authorities
+from ansible.module_utils.preflight_hosts import HostView, Problem, check, listed
+
+SOURCES = {
+    "chain": "certificate_chain: \"{{ lookup('ansible.builtin.file', 'fullchain.pem') }}\"",
+    "key": 'certificate_key: "{{ vault_certificate_key }}"',
+}
+
+
+NAME = re.compile(r"(\*\.)?([A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?\.)*[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?")
+
+
+def source_of(host: HostView) -> str:
+    """Where the host's certificate comes from; `none` where it has none, or the value is none that is known."""
+    return str(host.get("certificate_source") or "none")
+
+
+@check("certificate")
+def certificate_names(host: HostView) -> Iterator[Problem]:
+    """A certificate is for names, and nginx serves those that it is for."""
+    names, site = host.items("certificate_names"), [str(name) for name in host.items("nginx_server_names")]
+    if source_of(host) == "none" or {"certificate_names", "nginx_server_names"} & host.faulty:
+        return
+    fix = "Name the site as browsers do:\n  nginx_server_names: [www.example.org]"
+    if "_" in site:
+        yield Problem("nginx_server_names", "has _, and no certificate is for every name", fix)
+    elif not names:
+        yield Problem("certificate_names", "is empty, and a certificate is for names", fix)
+    elif missing := [name for name in site if name not in names]:
+        fault = f"lacks {listed(missing)} of nginx_server_names"
+        yield Problem("certificate_names", fault, "Add it, or delete the line.")
+    elif strange := [str(name) for name in names if not NAME.fullmatch(str(name)) and not as_address(str(name))]:
+        yield Problem("certificate_names", f'"{strange[0]}" is no name that a certificate can be for', fix)
+
+
+@check("certificate")
+def certificate_provided(host: HostView) -> Iterator[Problem]:
+    """Chain and key belong together, are in date, complete, and for the site."""
+    if source_of(host) != "provided":
+        return
+    texts = {part: str(host.get(f"certificate_{part}") or "") for part in ("chain", "key")}
+    for part, text in texts.items():
+        if not text.strip() and f"certificate_{part}" not in host.faulty:
+            fix = f"Give its text, in PEM:\n  {SOURCES[part]}"
+            yield Problem(f"certificate_{part}", "is empty, though certificate_source is provided", fix)
+    if not all(text.strip() for text in texts.values()):
+        return
+    names = [str(name) for name in host.items("certificate_names")]
+    trusted = system_authorities(str(path) for path in host.items("base_ca_certificates"))
+    fixes = {
+        "chain": "Put the site's certificate first, and behind it each one that has issued the one before, in PEM.",
+        "key": "Give the key that the certificate was made for, in PEM and without a password.",
+    }
+    for part, fault in faults(Pair(texts["chain"], texts["key"]), names, trusted):
+        yield Problem(f"certificate_{part}", fault, fixes[part])
+
+
+@check("certificate")
+def certificate_is_proven(host: HostView) -> Iterator[Problem]:
+    """What verify tries is what browsers do: over a site with TLS, ws:// is refused."""
+    url = host.get("handshake_url")
+    if source_of(host) == "none" or not isinstance(url, str) or "handshake_url" not in host.inventory:
+        return
+    if url.startswith("ws://"):
+        at = urlsplit(url).netloc
+        fix = f"Write the site as browsers reach it, or delete the line:\n  handshake_url: wss://{at}"
+        yield Problem("handshake_url", "begins with ws://, and the site has a certificate", fix)

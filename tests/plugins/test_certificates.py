@@ -1,0 +1,174 @@
+"""Certificates that are given are judged, and those of an own authority are made, before a host is touched."""
+
+from __future__ import annotations
+
+import datetime
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible.module_utils import certificates, preflight_certificate
+from ansible.module_utils.certificates import Authority, Pair
+from ansible.module_utils.preflight_hosts import HostView
+from ansible.template import Templar
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+SITE = ["www.example.org", "192.0.2.7"]
+
+
+@pytest.fixture
+def authority(tmp_path: Path) -> Authority:
+    """An authority whose files are in the test's folder."""
+    return Authority(tmp_path / "authority")
+
+
+def faults(pair: Pair, *names: str, trusted: tuple[x509.Certificate, ...] = ()) -> list[tuple[str, str]]:
+    return list(certificates.faults(pair, names or SITE, trusted))
+
+
+def between(authority: Authority) -> tuple[Pair, str]:
+    """Return a pair that an authority between has issued, without and with that one's certificate."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Between")])
+    middle = (
+        certificates.builder(name, authority.certificate.subject, key.public_key(), 90)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .sign(authority.key, hashes.SHA256())  # type: ignore[arg-type]
+    )
+    own = Authority.__new__(Authority)
+    own.certificate, own.key = middle, key
+    return own.issue(SITE), certificates.chain_text(middle)
+
+
+def test_pair_of_an_authority_serves_its_site(authority: Authority) -> None:
+    pair = authority.issue(SITE)
+    assert faults(pair, trusted=(authority.certificate,)) == []
+    assert authority.has_issued(pair, list(reversed(SITE)))
+    assert Authority(authority.path.parent).has_issued(pair, SITE), "it is another one when it is read again"
+    assert authority.key_path.stat().st_mode & 0o777 == 0o600
+
+
+def test_hosts_that_come_at_once_have_one_authority(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(Authority, [tmp_path / "made"] * 8))
+    assert len({one.certificate.serial_number for one in found}) == 1
+
+
+def test_pair_is_made_again_where_it_has_to_be(
+    authority: Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pair = authority.issue(SITE)
+    assert not authority.has_issued(pair, SITE[:1]) and not authority.has_issued(pair, [*SITE, "example.org"])
+    assert not authority.has_issued(Pair(pair.chain, authority.issue(SITE).key), SITE)
+    assert not authority.has_issued(Pair("", ""), SITE)
+    assert not Authority(tmp_path / "another").has_issued(pair, SITE)
+    late = certificates.now() + datetime.timedelta(days=certificates.LIFETIME * 0.7)
+    monkeypatch.setattr(certificates, "now", lambda: late)
+    assert not authority.has_issued(pair, SITE)
+
+
+@pytest.mark.parametrize(
+    ("names", "name", "fits"),
+    [
+        (["a.example.org"], "A.example.org.", True),
+        (["*.example.org"], "a.example.org", True),
+        (["*.example.org"], "a.b.example.org", False),
+        (["*.example.org"], "example.org", False),
+        (["192.0.2.7"], "192.0.2.7", True),
+        (["fd00::1"], "[fd00:0::1]", True),
+        (["192.0.2.7"], "192.0.2.8", False),
+    ],
+)
+def test_names_of_a_certificate(authority: Authority, names: list[str], name: str, fits: bool) -> None:
+    (certificate,) = certificates.read_chain(authority.issue(names).chain)
+    assert certificates.is_for(certificate, name) is fits
+
+
+def test_faults_of_what_is_given(authority: Authority, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each with the part that has it, and all at once."""
+    trusted = (authority.certificate,)
+    pair, middle = between(authority)
+    whole = Pair(pair.chain + middle, pair.key)
+    assert faults(whole, trusted=trusted) == []
+    assert faults(Pair(whole.chain + authority.path.read_text(), pair.key)) == [], "the authority itself may be in it"
+    ((part, told),) = faults(pair, trusted=trusted)
+    assert part == "chain" and 'is not complete: the certificate of "Between"' in told
+    ((part, told),) = faults(Pair(middle + pair.chain, pair.key), "x")[:1]
+    assert part == "key" and "is that of certificate 2" in told
+    told = [told for _, told in faults(Pair(pair.chain + authority.path.read_text(), pair.key), trusted=trusted)]
+    assert len(told) == 1 and 'certificate 1, which "Between" has issued' in told[0]
+    assert faults(Pair("no", "no")) == [
+        ("chain", "holds no certificate in PEM (-----BEGIN CERTIFICATE-----)"),
+        ("key", "holds no private key in PEM (-----BEGIN PRIVATE KEY-----)"),
+    ]
+    other = authority.issue(["other.example.org"])
+    found = faults(Pair(whole.chain, other.key), "www.example.org", "no.example.org", trusted=trusted)
+    assert [part for part, _ in found] == ["key", "chain"]
+    assert found[1][1].endswith("and not for no.example.org")
+    for days, words in ((-1, "is valid from"), (500, "was valid until")):
+        monkeypatch.setattr(certificates, "now", lambda days=days: certificates_now() + datetime.timedelta(days=days))
+        assert any(words in told for _, told in faults(whole, trusted=trusted)), words
+
+
+def certificates_now() -> datetime.datetime:
+    return datetime.datetime.now(datetime.UTC)
+
+
+def test_key_with_a_password_is_refused(authority: Authority) -> None:
+    key = serialization.load_pem_private_key(authority.issue(SITE).key.encode(), None)
+    form = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
+    locked = key.private_bytes(*form, serialization.BestAvailableEncryption(b"word")).decode()
+    ((part, told),) = faults(Pair(authority.issue(SITE).chain, locked), trusted=(authority.certificate,))
+    assert part == "key" and "is encrypted" in told
+
+
+def problems(check: str, **variables: Any) -> list[tuple[str, str]]:
+    """Return what a check says of a host."""
+    given = {"nginx_server_names": SITE, "certificate_names": SITE, "base_ca_certificates": [], **variables}
+    host = HostView("app1", given, {}, Templar())
+    return [(one.variable, one.fault) for one in getattr(preflight_certificate, check)(host)]
+
+
+@pytest.mark.parametrize(
+    ("given", "variable", "fault"),
+    [
+        ({"nginx_server_names": ["_"]}, "nginx_server_names", "no certificate is for every name"),
+        ({"nginx_server_names": [], "certificate_names": []}, "certificate_names", "is empty"),
+        ({"certificate_names": ["www.example.org"]}, "certificate_names", "lacks 192.0.2.7"),
+        ({"certificate_names": [*SITE, "https://www"]}, "certificate_names", '"https://www" is no name'),
+        ({"certificate_names": [*SITE, "~^www"]}, "certificate_names", "is no name"),
+    ],
+)
+def test_names_must_fit(given: dict[str, Any], variable: str, fault: str) -> None:
+    ((told, why),) = problems("certificate_names", certificate_source="self_signed", **given)
+    assert told == variable and fault in why
+    assert problems("certificate_names", certificate_source="none", **given) == []
+
+
+def test_names_that_fit() -> None:
+    for more in ("*.example.org", "localhost", "fd00::1", "my_host.local"):
+        given = {"certificate_source": "self_signed", "certificate_names": [*SITE, more]}
+        assert problems("certificate_names", **given) == []
+
+
+def test_provided_certificate_is_judged(authority: Authority) -> None:
+    pair = authority.issue(SITE)
+    given = {"certificate_source": "provided", "certificate_chain": pair.chain, "certificate_key": pair.key}
+    assert problems("certificate_provided", **given, base_ca_certificates=[str(authority.path)]) == []
+    ((variable, fault),) = problems("certificate_provided", **given)
+    assert variable == "certificate_chain" and "is not complete" in fault
+    ((variable, fault),) = problems("certificate_provided", **{**given, "certificate_key": " "})
+    assert (variable, fault) == ("certificate_key", "is empty, though certificate_source is provided")
+    assert problems("certificate_provided", certificate_source="none") == []
+
+
+def test_proof_goes_through_tls() -> None:
+    given = {"handshake_url": "ws://www.example.org"}
+    ((variable, fault),) = problems("certificate_is_proven", certificate_source="provided", **given)
+    assert variable == "handshake_url" and "ws://" in fault
+    assert problems("certificate_is_proven", certificate_source="none", **given) == []
+    assert problems("certificate_is_proven", certificate_source="provided", handshake_url="wss://x") == []
