@@ -3,7 +3,8 @@
     - certificate:
         path: /etc/dashboard/certificate        # gets fullchain.pem and privkey.pem
         names: [www.example.org]
-        authority: .lab/authority               # folder on the controller, where the authority is kept and made
+        authority: .lab/authority               # folder on the controller, where the authority is kept and made;
+                                                # "" makes a pair of an authority that nobody has, where there is none
         chain: "{{ … }}"                        # with key, in place of an authority
         key: "{{ … }}"
 
@@ -13,6 +14,7 @@ An action and not a module: an authority's key never leaves the controller.
 from __future__ import annotations
 
 import base64
+import tempfile
 import typing as t
 from pathlib import Path
 
@@ -41,15 +43,17 @@ class ActionModule(ActionBase):
         if given.get("chain"):
             pair = Pair(given["chain"].strip() + "\n", given["key"].strip() + "\n")
         else:
-            folder = Path(given["authority"]).expanduser()
-            if self._task.check_mode and not all(path.exists() for path in files_of(folder)):
-                return {**result, "changed": True}
+            there = self._pair(given["path"], variables)
             try:
-                authority, there = Authority(folder), self._pair(given["path"], variables)
-                good = there and authority.has_issued(there, given["names"])
-                pair = there if there and good else authority.issue(given["names"])
+                pair = self._of_authority(given, there)
             except (OSError, CertificateError) as error:
-                return {**result, "failed": True, "msg": f"The authority in {folder} cannot be used: {error}"}
+                return {
+                    **result,
+                    "failed": True,
+                    "msg": f"The authority in {given['authority']} cannot be used: {error}",
+                }
+            if pair is None:
+                return {**result, "changed": True}
         chain, key = (f"{given['path']}/{name}" for name in FILES)
         entries: list[dict[str, t.Any]] = [
             {"path": given["path"], "directory": True},
@@ -58,6 +62,19 @@ class ActionModule(ActionBase):
         ]
         module = {"entries": entries, "secrets": {"key": pair.key}}
         return self._execute_module(module_name="files", module_args=module, task_vars=variables)
+
+    def _of_authority(self, given: dict[str, t.Any], there: Pair | None) -> Pair | None:
+        """Return the pair that is to be on the host; None in check mode, where there is no authority yet."""
+        if not given["authority"]:
+            if there:
+                return there
+            with tempfile.TemporaryDirectory() as folder:
+                return Authority(Path(folder)).issue(given["names"])
+        folder = Path(given["authority"]).expanduser()
+        if self._task.check_mode and not all(path.exists() for path in files_of(folder)):
+            return None
+        authority = Authority(folder)
+        return there if there and authority.has_issued(there, given["names"]) else authority.issue(given["names"])
 
     def _pair(self, folder: str, variables: dict[str, t.Any]) -> Pair | None:
         """Return the pair that the host has."""

@@ -42,6 +42,32 @@ def certificate_names(host: HostView) -> Iterator[Problem]:
 
 
 @check("certificate")
+def certificate_acme(host: HostView) -> Iterator[Problem]:
+    """An authority of the internet can know the names, and can come to ask."""
+    if source_of(host) != "acme" or "certificate_names" in host.faulty:
+        return
+    hook = "certificate_acme_auth_hook: /usr/local/bin/put-challenge-into-dns"
+    public = not host.get("certificate_acme_server")
+    for name in map(str, host.items("certificate_names")):
+        address = as_address(name)
+        if public and (not address.is_global if address else unknown_outside(name)):
+            fix = "Name the site as the internet knows it, or write certificate_source: self_signed"
+            yield Problem("certificate_names", f'"{name}" is no name of the internet, and nobody certifies it', fix)
+        elif name.startswith("*.") and not host.get("certificate_acme_auth_hook"):
+            fix = f"Name a command that answers over DNS, or leave the name out:\n  {hook}"
+            yield Problem("certificate_names", f'"{name}" is certified by a challenge over DNS only', fix)
+    if host.get("nginx_http_port") != 80 and not host.get("certificate_acme_auth_hook"):
+        fix = f"Let it be 80, or name a command that answers over DNS:\n  {hook}"
+        yield Problem("nginx_http_port", f"is {host.get('nginx_http_port')}, and the authority asks at 80", fix)
+
+
+def unknown_outside(name: str) -> bool:
+    """Whether a name is none of the internet's (RFC 6761 and 8375)."""
+    last = name.rstrip(".").rpartition(".")[2].lower()
+    return "." not in name.rstrip(".") or last in ("localhost", "test", "invalid", "local", "internal", "lan", "arpa")
+
+
+@check("certificate")
 def certificate_provided(host: HostView) -> Iterator[Problem]:
     """Chain and key belong together, are in date, complete, and for the site."""
     if source_of(host) != "provided":

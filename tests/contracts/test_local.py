@@ -108,6 +108,7 @@ def test_own_project_on_the_machine_itself(tmp_path: Path) -> None:
     subprocess.run(copy, shell=True, cwd=tmp_path, check=True)
     for path in (tmp_path / "inventories" / "mine").rglob("*.yml"):
         text = re.sub(r"(?<=release_repository: ).*", "git@host:team/project.git", path.read_text())
+        text = re.sub(r"(?<=site_name: ).*", "www.example.org", text)
         path.write_text(re.sub(r"!!!SET .*?!!!", "filled-in-with-a-value-of-its-own", text))
     answer = "python=3.11.2\nid=debian\nversion=12\ninit=sleep\nuser=root\napt=yes\ncores=2\nmemory_mb=2000\n"
     extra = json.dumps({"ansible_connection": "scripted", "scripted_answer": answer, "ansible_become": False})

@@ -172,3 +172,23 @@ def test_proof_goes_through_tls() -> None:
     assert variable == "handshake_url" and "ws://" in fault
     assert problems("certificate_is_proven", certificate_source="none", **given) == []
     assert problems("certificate_is_proven", certificate_source="provided", handshake_url="wss://x") == []
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({}, []),
+        ({"certificate_names": ["localhost"]}, [("certificate_names", "no name of the internet")]),
+        ({"certificate_names": ["site.test", "10.0.0.1"]}, [("certificate_names", "no name of the internet")] * 2),
+        ({"certificate_names": ["site.test"], "certificate_acme_server": "https://ca.test/dir"}, []),
+        ({"certificate_names": ["*.example.org"]}, [("certificate_names", "over DNS only")]),
+        ({"certificate_names": ["*.example.org"], "certificate_acme_auth_hook": "hook", "nginx_http_port": 81}, []),
+        ({"nginx_http_port": 8080}, [("nginx_http_port", "is 8080")]),
+    ],
+)
+def test_authority_of_the_internet_can_ask(given: dict[str, Any], told: list[tuple[str, str]]) -> None:
+    given = {"certificate_names": ["www.example.org", "9.9.9.9"], "nginx_http_port": 80, **given}
+    found = problems("certificate_acme", certificate_source="acme", **given)
+    assert [variable for variable, _ in found] == [variable for variable, _ in told]
+    assert all(words in fault for (_, fault), (_, words) in zip(found, told, strict=True))
+    assert problems("certificate_acme", certificate_source="provided", **given) == []

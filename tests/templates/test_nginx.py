@@ -372,3 +372,31 @@ def test_settings_of_tls(tmp_path: Path, render: Render) -> None:
     (http,) = found(parsed_nginx(tmp_path, render, **TLS, nginx_tls_profile="modern"), "http")
     own = settings(http["block"])
     assert own["ssl_protocols"] == ["TLSv1.3"] and "ssl_ciphers" not in own
+
+
+def test_challenge_is_answered_by_any_host_of_the_site(tmp_path: Path, render: Render) -> None:
+    acme = {**TLS, "certificate_source": "acme"}
+    _, plain, own = sites(parsed_nginx(tmp_path, render, **acme))
+    path = "/.well-known/acme-challenge/"
+    alone = {"root": ["/var/lib/channels-acme"], "default_type": ["text/plain"]}
+    assert settings(location(plain, path)) == alone
+    assert path not in [entry["args"][-1] for entry in found(own, "location")]
+    _, own = sites(parsed_nginx(tmp_path, render, **acme, nginx_redirect_http=False))
+    assert settings(location(own, path)) == alone
+    peers = {"groups": {"app": ["host", "b", "c", "d"], "database": ["host"]}, "hostvars": {
+        "host": {}, "b": {"private_address": "10.0.0.2"}, "c": {"private_address": "fd00::3"}, "d": {},
+    }}  # fmt: skip
+    parsed = parsed_nginx(tmp_path, render, **acme, **peers)
+    (upstream,) = [one for one in found(parsed, "upstream") if one["args"] == ["dash-board_acme"]]
+    assert settings(upstream["block"]) == {"server": ["10.0.0.2:80", "[fd00::3]:80"]}
+    _, plain, _ = sites(parsed)
+    assert settings(location(plain, path)) == {**alone, "try_files": ["$uri @dash-board_acme"]}
+    asked = location(plain, "@dash-board_acme")
+    assert settings(asked) == {
+        "proxy_pass": ["http://dash-board_acme"],
+        "proxy_set_header": ["Host $host", "X-Channels-Acme 1"],
+        "proxy_connect_timeout": ["2s"],
+        "proxy_next_upstream": ["error timeout http_404"],
+    }
+    (condition,) = found(asked, "if")
+    assert condition["args"] == ["$http_x_channels_acme"] and settings(condition["block"]) == {"return": ["404"]}

@@ -2,77 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
-import http.client
 import json
-import socket
 import ssl
-import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from lab_host import GOOD, ROOT, LabHost, Run, echoes
-from websockets.sync.client import ClientConnection, connect
-
-sys.path.insert(0, str(ROOT / "plugins" / "module_utils"))
-
-from certificates import Authority, Pair
-
-AUTHORITY = ROOT / ".lab" / "authority" / "authority.crt"
-NAMES = ["localhost", "site.test"]
-PARTS = ("site.yml", "--tags", "certificate,nginx", "--limit")
-
-
-def port_of(lab: LabHost) -> int:
-    """The port of this machine behind which the host's port 443 is."""
-    return int(json.loads((ROOT / ".lab" / "ports" / f"{lab.name}.json").read_text())["443"])
-
-
-def trusting(*authorities: Path) -> ssl.SSLContext:
-    """A client that knows the lab's authority, or others."""
-    context = ssl.create_default_context()
-    for path in authorities or (AUTHORITY,):
-        context.load_verify_locations(path)
-    return context
-
-
-def greet(lab: LabHost, context: ssl.SSLContext, name: str | None = "localhost") -> ssl.SSLSocket:
-    """Shake hands in TLS alone."""
-    way = socket.create_connection(("127.0.0.1", port_of(lab)), timeout=10)
-    with contextlib.ExitStack() as stack:
-        stack.callback(way.close)
-        made = context.wrap_socket(way, server_hostname=name)
-        stack.pop_all()
-    return made
-
-
-def loose(**options: Any) -> ssl.SSLContext:
-    """A client that takes any certificate."""
-    context = ssl.create_default_context()
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    for name, value in options.items():
-        setattr(context, name, value)
-    return context
-
-
-def get(lab: LabHost, path: str, context: ssl.SSLContext | None = None) -> tuple[int, dict[str, str]]:
-    """Request a path over TLS; return status and headers, their names in lower case."""
-    way = http.client.HTTPSConnection("localhost", port_of(lab), timeout=10, context=context or trusting())
-    try:
-        way.request("GET", path, headers={"Host": "localhost"})
-        answer = way.getresponse()
-        return answer.status, {name.lower(): value for name, value in answer.getheaders()}
-    finally:
-        way.close()
-
-
-def opened(lab: LabHost, token: str = GOOD, context: ssl.SSLContext | None = None) -> ClientConnection:
-    """Open a WebSocket over TLS."""
-    given = lab.token() if token == GOOD else token
-    url = f"wss://localhost:{port_of(lab)}/ws/dashboard/?token={given}"
-    return connect(url, ssl=context or trusting(), open_timeout=10, ping_interval=None, proxy=None)
+from lab_host import LabHost, Run, echoes
+from secure_site import NAMES, PARTS, Authority, Pair, get, greet, loose, opened, trusting
 
 
 def test_page_and_socket_over_tls(lab: LabHost) -> None:

@@ -1,0 +1,127 @@
+"""How certificates are ordered, renewed, and brought to where nginx reads them."""
+
+from __future__ import annotations
+
+import ast
+import configparser
+import os
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+Render = Callable[..., str]
+RENEW = "/opt/certbot/bin/certbot renew --quiet --no-random-sleep-on-renew"
+
+
+@pytest.fixture
+def deploy(tmp_path: Path, render: Render) -> Callable[[], list[str]]:
+    """Return a function that runs what certbot calls, and gives the commands that it has run."""
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    for name in ("nginx", "service"):
+        program = programs / name
+        program.write_text(f'#!/bin/sh\necho "{name} $*" >>{tmp_path}/told\n')
+        program.chmod(0o755)
+    (tmp_path / "home").mkdir()
+    (tmp_path / "lineage").mkdir()
+    script = tmp_path / "deploy"
+    script.write_text(render("certificate/deploy.sh.j2").replace("/etc/dash-board/certificate", f"{tmp_path}/home"))
+
+    def run() -> list[str]:
+        told = tmp_path / "told"
+        told.write_text("")
+        environment = {"PATH": f"{programs}:{os.environ['PATH']}", "RENEWED_LINEAGE": str(tmp_path / "lineage")}
+        subprocess.run(["sh", script], env=environment, check=True)
+        return told.read_text().splitlines()
+
+    return run
+
+
+def test_new_certificate_is_brought_to_nginx(tmp_path: Path, deploy: Callable[[], list[str]]) -> None:
+    """Also where only one of the two files is new, and nothing is done where none is."""
+    pair = {"fullchain.pem": 0o644, "privkey.pem": 0o600}
+    for name in pair:
+        (tmp_path / "lineage" / name).write_text(name)
+    for _ in range(2):
+        assert deploy() == ["nginx -t -q", "service nginx reload"]
+        for name, mode in pair.items():
+            found = tmp_path / "home" / name
+            assert (found.read_text(), found.stat().st_mode & 0o777) == (name, mode)
+        assert len(list((tmp_path / "home").iterdir())) == 2
+        assert deploy() == []
+        (tmp_path / "home" / "privkey.pem").write_text("another")
+    (tmp_path / "lineage" / "fullchain.pem").unlink()
+    with pytest.raises(subprocess.CalledProcessError):
+        deploy()
+    assert (tmp_path / "home" / "fullchain.pem").read_text() == "fullchain.pem", "what served is lost"
+
+
+def unit(text: str) -> dict[str, dict[str, str]]:
+    """Return the lines of a unit, by their sections."""
+    parser = configparser.ConfigParser(interpolation=None, strict=True)
+    parser.optionxform = str  # type: ignore[assignment,method-assign]
+    parser.read_string(text)
+    return {name: dict(parser[name]) for name in parser.sections()}
+
+
+def test_units_of_renewal(render: Render) -> None:
+    what = "Renew certificates that are due"
+    assert unit(render("certificate/renewal.service.j2")) == {
+        "Unit": {"Description": what, "After": "network-online.target", "Wants": "network-online.target"},
+        "Service": {
+            "Type": "oneshot",
+            "Environment": "REQUESTS_CA_BUNDLE=/etc/ssl/certs/ca-certificates.crt",
+            "ExecStart": RENEW,
+        },
+    }
+    # Three times a day, since certificates may live for six; missed times are made up for.
+    assert unit(render("certificate/renewal.timer.j2")) == {
+        "Unit": {"Description": what},
+        "Timer": {"OnCalendar": "*-*-* 00/8:00:00", "RandomizedDelaySec": "4h", "Persistent": "true"},
+        "Install": {"WantedBy": "timers.target"},
+    }
+
+
+def test_renewal_where_cron_does_it(render: Render) -> None:
+    lines = [line for line in render("certificate/renewal.cron.j2").splitlines() if not line.startswith("#")]
+    minute, _, rest = lines.pop().partition(" ")
+    assert 0 <= int(minute) < 60 and rest == f"*/8 * * * root {RENEW}"
+    assert lines == [
+        "SHELL=/bin/sh",
+        "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+        "REQUESTS_CA_BUNDLE=/etc/ssl/certs/ca-certificates.crt",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("given", "order"),
+    [
+        (
+            {},
+            ["--webroot", "--webroot-path=/var/lib/channels-acme", "--register-unsafely-without-email",
+             "--domain=www.example.org", "--domain=example.org"],
+        ),
+        (
+            {"certificate_acme_email": "ops@example.org", "certificate_acme_staging": "true",
+             "certificate_names": ["b.example.org", "9.9.9.9", "a.example.org", "2620:fe::9"]},
+            ["--webroot", "--webroot-path=/var/lib/channels-acme", "--email=ops@example.org", "--staging",
+             "--preferred-profile=shortlived", "--domain=b.example.org", "--domain=a.example.org",
+             "--ip-address=9.9.9.9", "--ip-address=2620:fe::9"],
+        ),
+        (
+            {"certificate_acme_server": "https://ca.test/dir", "certificate_acme_staging": True,
+             "certificate_acme_auth_hook": "/bin/put", "certificate_acme_cleanup_hook": "/bin/take",
+             "certificate_acme_profile": "tlsserver", "certificate_names": ["*.example.org"]},
+            ["--manual", "--preferred-challenges=dns", "--manual-auth-hook=/bin/put", "--manual-cleanup-hook=/bin/take",
+             "--register-unsafely-without-email", "--server=https://ca.test/dir", "--preferred-profile=tlsserver",
+             "--domain=*.example.org"],
+        ),
+    ],
+)  # fmt: skip
+def test_order(evaluate: Callable[..., Any], given: dict[str, Any], order: list[str]) -> None:
+    names = {"nginx_server_names": ["www.example.org", "example.org", "www.example.org", "_"]}
+    found = ast.literal_eval(evaluate("_certificate_order", **names, **given))
+    assert found == ["--cert-name=dash-board", "--deploy-hook=/etc/dash-board/certificate/deploy", *order]
