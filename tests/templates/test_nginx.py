@@ -400,3 +400,33 @@ def test_challenge_is_answered_by_any_host_of_the_site(tmp_path: Path, render: R
     }
     (condition,) = found(asked, "if")
     assert condition["args"] == ["$http_x_channels_acme"] and settings(condition["block"]) == {"return": ["404"]}
+
+
+def test_processes_that_serve(tmp_path: Path, render: Render) -> None:
+    """By how many sockets each holds, and one that restarts at once again."""
+    parsed = parsed_nginx(tmp_path, render, asgi_processes=2, asgi_http="wsgi")
+    upstreams = {one["args"][0]: settings(one["block"]) for one in found(parsed, "upstream")}
+    sockets = [f"/run/{APP}/0123456789ab-c0ffee-{number}" for number in (1, 2)]
+    assert upstreams == {
+        APP: {
+            "zone": [f"{APP} 128k"],
+            "least_conn": [""],
+            "server": [f"unix:{path}.sock max_fails=0" for path in sockets],
+        },
+        f"{APP}_wsgi": {
+            "zone": [f"{APP}_wsgi 128k"],
+            "least_conn": [""],
+            "server": upstreams[f"{APP}_wsgi"]["server"],
+        },
+    }
+    assert all(line.endswith(".wsgi.sock max_fails=0") for line in upstreams[f"{APP}_wsgi"]["server"])
+
+
+def test_project_that_has_sockets_everywhere(tmp_path: Path, render: Render) -> None:
+    parsed = parsed_nginx(tmp_path, render, nginx_websocket_paths=["/"], nginx_websocket_timeout=7200)
+    assert settings(location(parsed, "/")) == {
+        "proxy_pass": ["http://$dash_board_http"],
+        "proxy_read_timeout": ["7200s"],
+        "proxy_send_timeout": ["7200s"],
+        "proxy_buffering": ["off"],
+    }

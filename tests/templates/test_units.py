@@ -410,3 +410,115 @@ def test_operator_runs_commands_as_the_project(tmp_path: Path, render: Render) -
         "--user", "dash-board", "--", "/srv/dash-board/live/within", "python", "manage.py", "shell", "a b",
     ]  # fmt: skip
     assert re.match(r"#!/bin/sh\n", text)
+
+
+def test_description_of_a_generation(render: Render) -> None:
+    """All that the host's tool knows of it."""
+    given = {"asgi_http": "wsgi", "asgi_processes": 2, "release_shared_paths": ["media/"], "asgi_manager": "systemd"}
+    found = json.loads(render("asgi/generation.json.j2", asgi_workers=WORKERS, **given))
+    assert [worker["name"] for worker in found.pop("workers")] == ["queue", "nightly"]
+    assert found == {
+        "app": "dash-board",
+        "release": "0123456789ab",
+        "version": "v1",
+        "generation": GENERATION,
+        "manager": "systemd",
+        "server": "daphne",
+        "application": "core.asgi:application",
+        "user": "dash-board",
+        "unit": "dash-board-daphne",
+        "instances": [f"{GENERATION}-{number}" for number in (1, 2)],
+        "sockets": [f"/run/dash-board/{GENERATION}-{number}.sock" for number in (1, 2)],
+        "wsgi": found["wsgi"],
+        "shared_paths": ["media/"],
+    }
+    assert found["wsgi"]["unit"] == "dash-board-wsgi"
+
+
+def test_kinds_of_processes(render: Render) -> None:
+    options = {"asgi_http": "wsgi", "asgi_processes": 2, "asgi_memory_max": "1M", "asgi_stop_seconds": "9"}
+    workers = [*WORKERS, {"name": "beat", "command": "beat", "singleton": True}, {"name": "plain", "command": "plain"}]
+    elsewhere = {"groups": {"app": ["other", "host"], "database": ["host"]}}
+    server = {
+        "name": "daphne", "unit": "dash-board-daphne", "run": "serve", "stop_signal": "TERM", "stop_seconds": 9,
+        "instances": [f"{GENERATION}-1", f"{GENERATION}-2"], "memory_max": "1M", "schedule": "", "singleton": False,
+        "memory_kib": 1024,
+    }  # fmt: skip
+    usual = {"stop_signal": "TERM", "stop_seconds": 60, "memory_max": "", "schedule": "", "memory_kib": "unlimited"}
+
+    def worker(name: str, *numbers: int, **more: Any) -> dict[str, Any]:
+        instances = [f"{GENERATION}-{number}" for number in numbers]
+        own = {"name": name, "unit": f"dash-board-{name}", "run": f"work {name}", "instances": instances}
+        return {**usual, **own, "singleton": False, **more}
+
+    *found, wsgi = sorted(json.loads(render("asgi/kinds.json.j2", asgi_workers=workers, **options)), key=kind_order)
+    assert wsgi == {**server, "name": "wsgi", "unit": "dash-board-wsgi", "run": "wsgi", "instances": wsgi["instances"]}
+    assert found == [
+        server,
+        worker("queue", 1, 2, stop_signal="INT", stop_seconds=90),
+        worker("nightly", 0, schedule="0 3 * * *"),
+        worker("beat", 1, singleton=True),
+        worker("plain", 1),
+    ]
+    there = json.loads(render("asgi/kinds.json.j2", asgi_workers=workers, **options, **elsewhere))
+    assert {kind["name"]: len(kind["instances"]) for kind in there if kind["run"].startswith("work")} == {
+        "queue": 2, "nightly": 1, "beat": 0, "plain": 1,
+    }  # fmt: skip
+
+
+def kind_order(kind: dict[str, Any]) -> bool:
+    """Put gunicorn last, and leave the rest as it is."""
+    return kind["name"] == "wsgi"
+
+
+@pytest.fixture
+def within(tmp_path: Path, render: Render) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Return a function that runs a command in a generation's environment."""
+    home, code = tmp_path / "generations" / GENERATION, tmp_path / "code"
+    home.mkdir(parents=True)
+    code.mkdir()
+    (home / "env").write_text("DJANGO_SETTINGS_MODULE='core.settings'\nSECRET='a b'\n")
+    text = render("asgi/within.j2").replace(f"/srv/dash-board/generations/{GENERATION}", str(home))
+    (home / "within").write_text(text.replace("cd /srv/x/code", f"cd {code}"))
+    (home / "within").chmod(0o755)
+
+    def run(*command: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        given = {"PATH": "/usr/bin:/bin", **environment}
+        return subprocess.run([home / "within", *command], env=given, capture_output=True, text=True, check=False)
+
+    return run
+
+
+def test_environment_of_a_generation(tmp_path: Path, within: Callable[..., subprocess.CompletedProcess[str]]) -> None:
+    """What is declared, what each process has, and of who calls the terminal's kind and the process's name alone."""
+    outside = {"DJANGO_SETTINGS_MODULE": "mine", "PYTHONPATH": "/root", "TERM": "dumb", "ASGI_INSTANCE": "x-1"}
+    done = within("env", **outside)
+    assert done.returncode == 0, done
+    found = dict(line.partition("=")[::2] for line in done.stdout.splitlines())
+    found.pop("OLDPWD", None)
+    assert found == {
+        "ASGI_GENERATION": GENERATION, "ASGI_INSTANCE": "x-1", "TERM": "dumb", "HOME": "/srv/dash-board/shared",
+        "LANG": "C.UTF-8", "PYTHONUNBUFFERED": "1", "PYTHONDONTWRITEBYTECODE": "1", "VIRTUAL_ENV": "/srv/x/venv",
+        "PATH": "/srv/x/venv/bin:/usr/local/bin:/usr/bin:/bin", "DJANGO_SETTINGS_MODULE": "core.settings",
+        "SECRET": "a b", "PWD": str(tmp_path / "code"),
+    }  # fmt: skip
+    assert within("pwd").stdout.strip() == str(tmp_path / "code")
+    (tmp_path / "code").rmdir()
+    assert within("true").returncode, "it acts where the code is not"
+
+
+def test_process_is_not_started_without_its_folder(tmp_path: Path, script: Script) -> None:
+    (tmp_path / "bin" / "install").write_text("#!/bin/sh\nexit 1\n")
+    done = script("launch", "unlimited", "/bin/command")
+    assert done.returncode and not done.stdout
+
+
+def test_limit_that_the_host_does_not_allow_is_no_error(script: Script) -> None:
+    done = script("launch", "unlimited", "/bin/command", asgi_open_files=2**40)
+    assert told(done) and not done.stderr
+
+
+def test_scripts_want_their_number(script: Script) -> None:
+    """Without it, a process would have another one's socket."""
+    assert script("wsgi", asgi_http="wsgi").returncode
+    assert script("work", "nightly", asgi_workers=WORKERS).returncode
