@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import calendar
 import json
 import re
 import time
@@ -214,9 +215,11 @@ def reach(case: Case) -> Iterator[Finding]:
         yield case.find("E011_TCP_REFUSED" if refused else "E012_TCP_FILTERED", told(came))
     elif came["stage"] == "tls":
         yield case.find(_tls_code(came), [told(came), *_chain_lines(came)], issuer=_last_issuer(came))
-    days = _days_left(came.get("expires", ""), case.evidence.get("now") or time.time())
-    if days is not None and days < 14:
-        yield case.find("W029_CERT_EXPIRES_SOON", days=days)
+    ends, began = _moment(came.get("expires", "")), _moment(came.get("since", ""))
+    left = ends - (case.evidence.get("now") or time.time()) if ends else 0.0
+    # Clients renew when a third of it is left; some certificates live for six days in all.
+    if ends and left < min(14 * 86400, (ends - began) / 4):
+        yield case.find("W029_CERT_EXPIRES_SOON", days=int(left // 86400))
     if case.evidence.get("http2"):
         yield case.find("N314_HTTP2")
 
@@ -260,12 +263,12 @@ def _last_issuer(came: dict[str, Any]) -> str:
     return chain[-1]["issuer"] if chain else "an authority that was not told"
 
 
-def _days_left(expires: str, now: float) -> int | None:
+def _moment(text: str) -> float:
+    """A time as a certificate has it, in seconds since the epoch; 0 for none."""
     try:
-        ends = time.mktime(time.strptime(expires, "%b %d %H:%M:%S %Y %Z")) - time.timezone
+        return calendar.timegm(time.strptime(text, "%b %d %H:%M:%S %Y %Z"))
     except ValueError:
-        return None
-    return int((ends - now) // 86400)
+        return 0
 
 
 def _proxy_is_down(case: Case) -> bool:

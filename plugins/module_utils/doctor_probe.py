@@ -34,7 +34,7 @@ class _Failure(Exception):
 #: An exchange of which nothing is known yet.
 _EMPTY: dict[str, Any] = {
     "origin": "", "stage": "", "reason": "", "verify": 0, "status": 0, "body": "", "close": None, "idle": 0.0,
-    "expires": "",
+    "expires": "", "since": "",
 }  # fmt: skip
 
 
@@ -162,7 +162,8 @@ def _reach(
         way.close()
         raise _Failure("tls", str(error)) from None
     found["ms"]["tls"] = _since(begun)
-    found["expires"] = str((wrapped.getpeercert() or {}).get("notAfter", ""))
+    certificate = wrapped.getpeercert() or {}
+    found["expires"], found["since"] = (str(certificate.get(name, "")) for name in ("notAfter", "notBefore"))
     return wrapped
 
 

@@ -191,7 +191,7 @@ def test_recorded_error(code: str) -> None:
 
 NOTICED: dict[str, dict[str, Any]] = {
     "N314_HTTP2": {"http2": True},
-    "W029_CERT_EXPIRES_SOON": outside(expires="Jan 20 00:00:00 2027 GMT"),
+    "W029_CERT_EXPIRES_SOON": outside(expires="Jan 20 00:00:00 2027 GMT", since="Oct 22 00:00:00 2026 GMT"),
     "W116_DAPHNE_OLD": {"host__project__versions": {"daphne": "4.2.1"}},
     "W115_RUNSERVER_SERVES": {"host__processes__0__server": "runserver"},
     "W119_WSGI_DOWN": {"host__bundle": BUNDLE, "host__wsgi": [{"address": "unix:/run/x.sock", "listening": False}]},
@@ -649,6 +649,21 @@ def test_an_examination_of_this_machine_raises_nothing() -> None:
     shown = examination.shown()
     assert "fault" not in shown, shown["fault"]
     assert 99 < shown["skew"] < 110, "a clock that is ahead is not noticed"
+
+
+@pytest.mark.parametrize(
+    ("since", "expires", "soon"),
+    [  # it is 2027-01-15, 08:00
+        ("Oct 22 00:00:00 2026 GMT", "Jan 28 00:00:00 2027 GMT", True),  # of 98 days, 12 are left
+        ("Oct 22 00:00:00 2026 GMT", "Jan 31 00:00:00 2027 GMT", False),
+        ("Jan 10 00:00:00 2027 GMT", "Jan 16 16:00:00 2027 GMT", True),  # of 6 days, one is left
+        ("Jan 12 00:00:00 2027 GMT", "Jan 18 16:00:00 2027 GMT", False),
+        ("", "", False),
+    ],
+)
+def test_certificate_that_should_have_been_renewed(since: str, expires: str, soon: bool) -> None:
+    noticed = [one["code"] for one in judged(**outside(since=since, expires=expires))["noticed"]]
+    assert noticed == (["W029_CERT_EXPIRES_SOON"] if soon else [])
 
 
 def test_gunicorn_that_does_not_answer_is_noticed() -> None:

@@ -129,3 +129,12 @@ def test_proof_judges_the_certificate(lab: LabHost) -> None:
     system = "handshake_ca_path=/etc/ssl/certs/ca-certificates.crt"
     run = Run("playbooks/verify.yml", "--limit", lab.name, "-e", system, "-e", "handshake_idle_seconds=0")
     assert run.code and "E024_CERT_UNTRUSTED" in run.output
+
+
+def test_doctor_knows_the_authority(lab: LabHost) -> None:
+    given = ("-e", "doctor_idle_seconds=0", "-e", "doctor_fail=true")
+    assert Run("playbooks/doctor.yml", "--limit", lab.name, *given).code == 0
+    run = Run(
+        "playbooks/doctor.yml", "--limit", lab.name, *given, "-e", "doctor_ca_path=/etc/ssl/certs/ca-certificates.crt"
+    )
+    assert run.code and "E024_CERT_UNTRUSTED" in run.output
