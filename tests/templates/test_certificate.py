@@ -125,3 +125,12 @@ def test_order(evaluate: Callable[..., Any], given: dict[str, Any], order: list[
     names = {"nginx_server_names": ["www.example.org", "example.org", "www.example.org", "_"]}
     found = ast.literal_eval(evaluate("_certificate_order", **names, **given))
     assert found == ["--cert-name=dash-board", "--deploy-hook=/etc/dash-board/certificate/deploy", *order]
+
+
+@pytest.mark.parametrize(
+    ("init", "source", "needs"),
+    [("init", "acme", ["", "scheduled"]), ("systemd", "acme", [""]), ("init", "provided", [""])],
+)
+def test_cron_is_there_where_it_renews(evaluate: Callable[..., Any], init: str, source: str, needs: list[str]) -> None:
+    host = {"cores": "4", "memory_mb": "2000", "init": init}
+    assert ast.literal_eval(evaluate("_base_needs", _preflight_host=host, certificate_source=source)) == needs
