@@ -80,7 +80,11 @@ def look(args: dict[str, Any], query: str, token: str, collected: bool, cut: boo
 def context(args: dict[str, Any]) -> ssl.SSLContext | None:
     """How certificates are checked; None is the strict way."""
     if args.get("validate_certs", True):
-        return ssl.create_default_context(cafile=args["ca_path"]) if args.get("ca_path") else None
+        if not args.get("ca_path"):
+            return None
+        known = ssl.create_default_context()
+        known.load_verify_locations(args["ca_path"])
+        return known
     loose = ssl.create_default_context()
     loose.check_hostname, loose.verify_mode = False, ssl.CERT_NONE
     return loose
