@@ -267,6 +267,28 @@ _ENTRIES = (
     Entry("E411_TOKEN_COMMAND", "token", "No token could be made",
           "The command for a token failed: {error}",
           "Correct doctor_token_command (handshake_token_command), which runs in the project's folder and environment"),
+    Entry("E417_HTTPS_LOOP", "origin", "Pages redirect to themselves",
+          "SECURE_SSL_REDIRECT sends every page to https, and Django takes the one that came by https for plain HTTP.",
+          "SECURE_PROXY_SSL_HEADER = (\"HTTP_X_FORWARDED_PROTO\", \"https\") in the settings: nginx sets that header "
+          "itself"),
+    Entry("W417_HTTPS_UNKNOWN", "origin", "Django takes https for plain HTTP",
+          "Links that it makes are http://, and forms of {origin} are refused with 403.",
+          "SECURE_PROXY_SSL_HEADER = (\"HTTP_X_FORWARDED_PROTO\", \"https\") in the settings: nginx sets that header "
+          "itself"),
+    Entry("E418_HTTPS_MISSING", "origin", "Pages redirect to https, which the site does not speak",
+          "SECURE_SSL_REDIRECT is on in the settings, and the site is at {origin}.",
+          "certificate_source: acme (docs/tls.md); or SECURE_SSL_REDIRECT = False until there is TLS"),
+    Entry("W418_COOKIES_LOST", "origin", "Browsers keep the session's cookie to themselves",
+          "{names}: such a cookie goes over https alone, and the site is at {origin}, so that nobody stays logged in.",
+          "certificate_source: acme (docs/tls.md); or set it to False until there is TLS"),
+    Entry("W419_CSRF_ORIGIN", "origin", "Django refuses the forms of the site's own pages",
+          "It sees another host than browsers do, and CSRF_TRUSTED_ORIGINS does not have {origin}: 403, \"Origin "
+          "checking failed\".",
+          "CSRF_TRUSTED_ORIGINS = [\"{origin}\"] in the settings"),
+    Entry("W420_SESSION_EXPOSED", "origin", "The session's cookie goes over plain HTTP as well",
+          "SESSION_COOKIE_SECURE is off, though the site has TLS: one request to http:// shows the cookie to the "
+          "network.",
+          "SESSION_COOKIE_SECURE = True in the settings"),
     Entry("W412_TOKEN_UNCHECKED", "token", "The socket opens without a token",
           "A handshake with {kind} token was accepted as well.",
           "Check the token before accept(); if nobody has to log in, leave the token out of the path"),

@@ -20,6 +20,7 @@ from ansible.module_utils.channels_websocket import HandshakeFailed, HandshakeRe
 from ansible.module_utils.doctor_catalogue import BESIDE, CATALOGUE, HOPS, MENDS, Mend
 from ansible.module_utils.doctor_host import is_to_listen
 from ansible.module_utils.doctor_steady import of_kind
+from ansible.module_utils.proof_https import judge
 from ansible.module_utils.websocket_symptoms import of_log, telling_line
 
 Finding = dict[str, Any]
@@ -739,6 +740,8 @@ def origin(case: Case) -> Iterator[Finding]:
     tried = case.one("process", "foreign") or case.one("outside", "foreign")
     if tried and opened(tried) and not refusal(tried):
         yield case.find("W407_ORIGIN_UNCHECKED", f"Origin {tried['origin']}: 101")
+    for code, seen, values in judge(case.project["page"]) if "page" in case.project else ():
+        yield case.find(code, seen, **values)
 
 
 def _host_refused(case: Case) -> bool:

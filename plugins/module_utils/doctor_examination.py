@@ -156,7 +156,8 @@ class Examination:
             del commands["good"]
         with ThreadPoolExecutor(1) as pool:
             disk = pool.submit(project.disk_environment)
-            found = project.ask(application, {name: line for name, line in commands.items() if line})
+            wanted = {name: line for name, line in commands.items() if line}
+            found = project.ask(application, wanted, self.params["origin"])
         return found, disk.result() or {}
 
     def ask_project(self, asked: Future[Any] | None) -> None:

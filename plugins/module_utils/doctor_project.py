@@ -23,7 +23,7 @@ for name in ("django", "channels", "channels-redis", "redis", "daphne", "uvicorn
     except importlib.metadata.PackageNotFoundError:
         pass
 sys.path.insert(0, "")
-given, commands = sys.argv[1], json.loads(sys.argv[2])
+given, commands, origin = sys.argv[1], json.loads(sys.argv[2]), sys.argv[3]
 if not os.environ.get("DJANGO_SETTINGS_MODULE"):
     for path in ["manage.py", *glob.glob("*/asgi.py"), *glob.glob("*/wsgi.py")]:
         with contextlib.suppress(OSError):
@@ -87,6 +87,38 @@ async def ask():
         raise ValueError("another message came back than was sent")
     found["layer_ms"] = round((time.monotonic() - begun) * 1000, 1)
 
+def page():
+    from urllib.parse import urlsplit
+    from django.conf import settings
+    from django.core.exceptions import DisallowedHost
+    from django.http import HttpRequest
+    from django.middleware.csrf import CsrfViewMiddleware
+    from django.middleware.security import SecurityMiddleware
+    from django.utils.module_loading import import_string
+    kinds = [kind for kind in map(import_string, settings.MIDDLEWARE) if isinstance(kind, type)]
+    class Passed(HttpRequest):
+        def _get_scheme(self):  # the server's own word, which it has from the proxy
+            return parts.scheme
+    parts, request = urlsplit(origin), Passed()
+    port = str(parts.port or {"https": 443}.get(parts.scheme, 80))
+    request.META = {"HTTP_HOST": parts.netloc, "HTTP_X_FORWARDED_PROTO": parts.scheme, "SERVER_PORT": port,
+                    "HTTP_X_FORWARDED_HOST": parts.netloc, "HTTP_X_FORWARDED_PORT": port, "SERVER_NAME": parts.hostname}
+    try:
+        host = request.get_host()
+    except DisallowedHost:
+        host = ""
+    secured = any(issubclass(kind, SecurityMiddleware) for kind in kinds)
+    csrf = any(issubclass(kind, CsrfViewMiddleware) for kind in kinds)
+    cookies = {"CSRF_COOKIE_SECURE": settings.CSRF_COOKIE_SECURE} if csrf and not settings.CSRF_USE_SESSIONS else {}
+    if any(kind.__name__ == "SessionMiddleware" for kind in kinds):
+        cookies["SESSION_COOKIE_SECURE"] = settings.SESSION_COOKIE_SECURE
+    found["page"] = {
+        "origin": origin, "secure": request.is_secure(), "host": host, "csrf": csrf,
+        "redirects": bool(secured and settings.SECURE_SSL_REDIRECT),
+        "trusted": [str(each) for each in settings.CSRF_TRUSTED_ORIGINS],
+        "cookies": {name: bool(value) for name, value in cookies.items()},
+    }
+
 database = {}
 
 def connect():
@@ -123,6 +155,9 @@ with contextlib.suppress(BaseException):
     apps = list(settings.INSTALLED_APPS)
     found["daphne_app"] = any(app == "daphne" or app.startswith("daphne.") for app in apps)
     found["asgi_setting"] = str(getattr(settings, "ASGI_APPLICATION", "") or "")
+with contextlib.suppress(BaseException):
+    if "import_error" not in found and origin.startswith(("http://", "https://")):
+        page()
 for name, command in commands.items():
     printed, complained = io.StringIO(), io.StringIO()
     try:
@@ -193,9 +228,12 @@ class Project:
         environ = {**self.environ, "PYTHONDONTWRITEBYTECODE": "1"}
         return subprocess.run(command, env=environ, cwd=self.process["folder"] or "/", **options)
 
-    def ask(self, application: str, commands: dict[str, list[str]], timeout: float = PATIENCE) -> dict[str, Any]:
+    def ask(
+        self, application: str, commands: dict[str, list[str]], origin: str = "", timeout: float = PATIENCE
+    ) -> dict[str, Any]:
         """Return what the probe finds; `minted` has tokens, by the names of the commands that print them.
 
+        `origin` is that of the site's pages; what becomes of them is in `page`, as proof_https takes it.
         `not_minted` has what the others complained of. Commands of manage.py share the probe's process, which has
         imported the project anyway; others run beside it.
         """
@@ -203,16 +241,16 @@ class Project:
         others = {name: line for name, line in commands.items() if line and name not in managed}
         with ThreadPoolExecutor(1 + len(others)) as pool:
             minting = {name: pool.submit(self._mint, line, timeout) for name, line in others.items()}
-            found = self._probe(application, managed, timeout)
+            found = self._probe([application, json.dumps(managed), origin], managed, timeout)
         for name, made in minting.items():
             token, complaint = made.result()
             found["not_minted" if complaint else "minted"][name] = complaint or token
         return found
 
-    def _probe(self, application: str, managed: dict[str, list[str]], timeout: float) -> dict[str, Any]:
-        empty: dict[str, Any] = {"minted": {}, "not_minted": {}, "application": application}
+    def _probe(self, given: list[str], managed: dict[str, list[str]], timeout: float) -> dict[str, Any]:
+        empty: dict[str, Any] = {"minted": {}, "not_minted": {}, "application": given[0]}
         try:
-            done = self.run(["python", "-c", PROBE, application, json.dumps(managed)], timeout)
+            done = self.run(["python", "-c", PROBE, *given], timeout)
         except (OSError, KeyError, subprocess.SubprocessError) as error:
             why = f"{type(error).__name__}: the project has not answered within {timeout:g} s"
             return {**empty, "unasked": why, "not_minted": dict.fromkeys(managed, why)}

@@ -15,7 +15,7 @@ PROVEN = {
     "application": "import", "channel_layer": "layer",
     "redis_py": "idle", "http": "process", "handshake_nginx": "proxy", "token": "token", "refused_no": "token",
     "refused_bad": "token", "refused_expired": "token", "idle": "idle", "broadcast": "layer", "outside": "edge",
-    "foreign_origin": "origin", "logs": "token", "refusals": "token", "echo": "origin",
+    "foreign_origin": "origin", "logs": "token", "refusals": "token", "echo": "origin", "pages": "origin",
 }  # fmt: skip
 MARKS = {"passed": "ok  ", "warned": "WARN", "failed": "FAIL", "skipped": "skip"}
 STATES = {"failed": "broken", "passed": "ok", "warned": "ok"}

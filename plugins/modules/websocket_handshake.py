@@ -315,10 +315,12 @@ from ansible.module_utils.channels_websocket import (
     open_websocket,
     watch,
 )
+from ansible.module_utils.proof_https import REDIRECTS, forwarded, leads_back
 
 #: A consumer that accepts and then closes does so within milliseconds; without this look it would pass as open.
 SETTLE_SECONDS = 0.1
-REFUSALS = frozenset({400, 401, 403, 404, 405, 410, 426})  # of an application that is there, and has looked at it
+#: Of an application that is there, and has looked at it.
+REFUSALS = REDIRECTS | {400, 401, 403, 404, 405, 410, 426}
 REFUSED_SECONDS = 3
 REFUSING_CODES = frozenset({1000, 1008, *range(3000, 5000)})  # of a consumer that accepts, and then turns away
 FAILED_SECONDS = 6  # of the same failure, with a reason in the log that does not pass
@@ -624,13 +626,25 @@ def attempt_http(plan: Plan, unix_socket: str | None, result: dict[str, Any]) ->
             unix_socket=unix_socket,
             address=None if unix_socket else tcp_target(plan),
             host=host,
-            headers={name: plan.headers[name] for name in PROBE_HEADERS if name in plan.headers},
+            headers={
+                **(forwarded(plan.origin or "") if unix_socket else {}),
+                **{name: plan.headers[name] for name in PROBE_HEADERS if name in plan.headers},
+            },
             timeout=plan.timeout,
             ssl_context=None if unix_socket else plan.context,
         )
     except HandshakeFailed as error:
         return as_problem(error)
     right = plan.options["http_status"]
+    location = answer.headers.get("location", "")
+    if unix_socket and leads_back(plan.origin or "", path, host, answer.status, location):
+        result["http"] = {"status": answer.status, "body": answer.body, "ok": False}
+        return {
+            "what": f"GET {path} was answered with {answer.status} and sent to the same address: it would never end.",
+            "likely": "SECURE_SSL_REDIRECT is on, and Django takes what came by https for plain HTTP.",
+            "fix": 'SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") in the settings: nginx sets that '
+            "header itself.",
+        }
     ok = answer.status in right if right else answer.status < 500
     result["http"] = {"status": answer.status, "body": answer.body, "ok": ok}
     if ok:

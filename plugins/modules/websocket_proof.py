@@ -102,6 +102,7 @@ from ansible.module_utils.doctor_examination import Examination, spoiled
 from ansible.module_utils.doctor_probe import carries_token, filled, offered, opened_exchange
 from ansible.module_utils.doctor_project import Project, stale
 from ansible.module_utils.doctor_steady import Watch, of_kind
+from ansible.module_utils.proof_https import forwarded, judge, leads_back
 from ansible.module_utils.proof_sockets import ACCEPTED, await_nonce, echo, refusal, unwelcome
 
 ARGUMENTS: dict[str, dict[str, Any]] = {
@@ -191,7 +192,7 @@ class Host:
             disk = pool.submit(project.disk_environment)
             watching = pool.submit(Watch, self.bundle)
             wanted = {name: line for name, line in commands.items() if line}
-            self.project = project.ask(self.bundle["application"], wanted)
+            self.project = project.ask(self.bundle["application"], wanted, self.params["origin"])
         self.environment, self.watch = disk.result(), watching.result()
         self.find_processes()
         minted = self.project.pop("minted")
@@ -363,19 +364,37 @@ def check_http(host: Host, proof: Proof) -> None:
     for name, way in ways:
         try:
             answer = http_get(
-                host.params["health_path"], host=host.params["host"], timeout=host.params["timeout"], **way
-            )
+                host.params["health_path"], host=host.params["host"], timeout=host.params["timeout"],
+                headers=forwarded(host.params["origin"]), **way,
+            )  # fmt: skip
         except HandshakeFailed as error:
             faults.append(f"{name}: {explain(error)['what']}")
             continue
         answers.append(str(answer.status))
-        if answer.status >= 400:
+        location = answer.headers.get("location", "")
+        if "unix_socket" in way and leads_back(
+            host.params["origin"], host.params["health_path"], host.params["host"], answer.status, location
+        ):
+            faults.append(f"{name}: {answer.status}, which leads back to {host.params['health_path']}")
+        elif answer.status >= 400:
             faults.append(f"{name}: {answer.status} {answer.reason} {answer.body[:120]}".strip())
     title = f"Port {host.params['local_port']} and each process answer HTTP"
     if faults:
         proof.failed("http", title, "; ".join(faults))
     else:
         proof.passed("http", title, f"{host.params['health_path']}: {', '.join(answers)}")
+
+
+def check_pages(host: Host, proof: Proof) -> None:
+    """3b: the project's settings know where the site's pages are: they do not loop, and forms and cookies work."""
+    title = "Pages work at the address that browsers use"
+    if "page" not in host.project:
+        return
+    found = list(judge(host.project["page"]))
+    for code, seen, values in found:
+        proof.add("pages", title, "failed" if code.startswith("E") else "warned", seen, code=code, values=values)
+    if not found:
+        proof.passed("pages", title, host.params["origin"])
 
 
 # --- 4 and 5. handshakes --------------------------------------------------------------------------------------------
@@ -617,6 +636,7 @@ def prove(host: Host, proof: Proof) -> None:
     check_layer(host, proof)
     check_redis_py(host, proof)
     check_http(host, proof)
+    check_pages(host, proof)
     opened = check_good(host, proof)
     aside = Proof()
     # Beside the silence, which begins at once: how long after its handshake a socket was closed is to be told.

@@ -45,7 +45,12 @@ def answer(connection: ServerConnection, request: Request) -> Response | None:
     """Plain HTTP, and refusals; None lets the handshake go on."""
     wrong = faults()
     if "Upgrade" not in request.headers:
-        return connection.respond(wrong.get("http", 200), "as a page\n")
+        page = connection.respond(wrong.get("http", 200), "as a page\n")
+        # As Django does that does not know what it was asked by.
+        if "loops" in wrong and request.headers.get("X-Forwarded-Proto") == wrong["loops"]:
+            page = connection.respond(301, "")
+            page.headers["Location"] = f"{wrong['loops']}://{request.headers['Host']}{request.path}"
+        return page
     if "handshake" in wrong:
         return connection.respond(wrong["handshake"], "as a server without WebSockets\n")
     if refused(request) and "turns_away" not in wrong:

@@ -707,7 +707,7 @@ def test_a_project_is_asked_for_its_database(tmp_path: Path, engine: str, error:
     )
     (tmp_path / "served.py").write_text("application = 1\n")
     done = subprocess.run(
-        [sys.executable, "-c", PROBE, "served:application", "{}"], cwd=tmp_path, capture_output=True, text=True,
+        [sys.executable, "-c", PROBE, "served:application", "{}", ""], cwd=tmp_path, capture_output=True, text=True,
         env={"DJANGO_SETTINGS_MODULE": "settings"}, check=True,
     )  # fmt: skip
     found = json.loads(done.stdout.rpartition("@@doctor@@")[2])

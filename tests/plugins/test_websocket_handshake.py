@@ -361,6 +361,25 @@ def test_plain_http_of_other_sockets(check: Check, serve: Serve) -> None:
     assert first["ok"] and not second["ok"] and "answered with 500" in second["problem"]["what"]
 
 
+def test_a_page_that_redirects_to_itself(check: Check, serve: Serve) -> None:
+    """Asked as nginx asks for a page that came by https, which it also tells the process."""
+
+    def page(connection: Any, request: Any) -> Any:
+        if "Upgrade" in request.headers:
+            return None
+        answer = connection.respond(301, "")
+        answer.headers["Location"] = "/welcome/" if request.path == "/" else f"https://localhost{request.path}"
+        answer.headers["X-Asked"] = request.headers.get("X-Forwarded-Proto", "")
+        return answer
+
+    common = {"url": "ws://localhost/", "unix_sockets": [serve(stay, unix=True, process_request=page).path]}
+    site = {"origin": "https://www.example.org", "wait_seconds": 60}
+    (entry,) = check(**common, **site, http_path="/health/")
+    assert not entry["ok"] and "SECURE_PROXY_SSL_HEADER" in entry["problem"]["fix"], entry
+    assert check(**common, **site, http_path="/")[0]["ok"], "elsewhere is an answer"
+    assert check(**common, origin="http://www.example.org", http_path="/health/")[0]["ok"], "https is another address"
+
+
 def test_each_listener_has_to_lead_to_the_processes_that_are_meant(check: Check, serve: Serve) -> None:
     """Each is asked under the name that it knows the site by, and the proxy says who answered."""
     asked: list[tuple[str, str | None]] = []

@@ -247,7 +247,7 @@ def test_a_layer_that_loses_its_messages(tmp_path: Path, keep: str, error: str) 
     probe = PROBE.replace("LAYER_SECONDS = 3", "LAYER_SECONDS = 0.5")
     assert probe != PROBE
     done = subprocess.run(
-        [sys.executable, "-c", probe, "served:application", "{}"], cwd=tmp_path, capture_output=True, text=True,
+        [sys.executable, "-c", probe, "served:application", "{}", ""], cwd=tmp_path, capture_output=True, text=True,
         env={"DJANGO_SETTINGS_MODULE": "settings"}, check=True,
     )  # fmt: skip
     found = json.loads(done.stdout.rpartition("@@doctor@@")[2])
@@ -262,6 +262,25 @@ def test_a_process_that_answers_http_with_an_error(prove: Proved, site: Site) ->
     site.wrong(http=500, only=site.instances[1])
     results = prove()
     assert failed(results) == {"http"} and f"process {site.instances[1]}: 500" in results["http"]["seen"]
+
+
+def test_a_page_that_redirects_to_itself(prove: Proved, site: Site) -> None:
+    site.wrong(loops="http")
+    seen = prove()["http"]["seen"]
+    assert [f"process {name}: 301, which leads back to /" in seen for name in site.instances] == [True, True], seen
+
+
+@pytest.mark.parametrize(("page", "state", "code"), [
+    ({}, "passed", ""), ({"secure": False}, "warned", "W417_HTTPS_UNKNOWN"),
+    ({"secure": False, "redirects": True}, "failed", "E417_HTTPS_LOOP"),
+])  # fmt: skip
+def test_settings_that_do_not_know_of_tls(
+    prove: Proved, site: Site, page: dict[str, bool], state: str, code: str
+) -> None:
+    sound = {"origin": "https://a", "secure": True, "redirects": False, "csrf": False, "host": "a", "trusted": []}
+    site.project["page"] = {**sound, "cookies": {}, **page}
+    result = prove()["pages"]
+    assert (result["state"], result["code"]) == (state, code)
 
 
 def test_a_local_port_that_is_closed(prove: Proved, site: Site) -> None:

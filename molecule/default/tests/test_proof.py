@@ -125,6 +125,14 @@ def test_wrong_application(lab: LabHost, repair: ExitStack) -> None:
     assert verdict.failed == {"application"}, "something that works is blamed too"
 
 
+def test_pages_that_lead_to_nowhere(lab: LabHost, repair: ExitStack) -> None:
+    """Settings that send each page to https are named, on a site that does not speak it."""
+    repair.enter_context(lab.edited(f"{HOME}/code/core/settings.py", r"$a SECURE_SSL_REDIRECT = True"))
+    verdict = Verdict(lab)
+    verdict.blames("pages", "SECURE_SSL_REDIRECT is on", "E418_HTTPS_MISSING", "certificate_source: acme")
+    assert verdict.failed == {"pages"}, "something that works is blamed too"
+
+
 def test_logged_token(lab: LabHost, repair: ExitStack) -> None:
     """A log that holds the token is named, by its path."""
     log = "/var/log/nginx/dashboard.access.log"
