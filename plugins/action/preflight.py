@@ -37,6 +37,7 @@ from ansible.module_utils import (  # noqa: E402
     preflight_certificate,  # noqa: F401
     preflight_handshake,  # noqa: F401
     preflight_nginx,  # noqa: F401
+    preflight_proxies,  # noqa: F401
     preflight_pythons,  # noqa: F401
     preflight_stores,  # noqa: F401
     project_requirements,

@@ -245,7 +245,11 @@ def _connect_unix(path: str, timeout: float) -> socket.socket:
     return sock
 
 
-def _connect_tcp(host: str, port: int, timeout: float) -> socket.socket:
+#: The PROXY protocol's word for a connection that is the sender's own (its specification, 2.1).
+PROXY_UNKNOWN = b"PROXY UNKNOWN\r\n"
+
+
+def _connect_tcp(host: str, port: int, timeout: float, proxied: bool = False) -> socket.socket:
     deadline = time.monotonic() + timeout
     try:
         addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
@@ -258,6 +262,8 @@ def _connect_tcp(host: str, port: int, timeout: float) -> socket.socket:
             sock.settimeout(max(0.001, deadline - time.monotonic()))
             sock.connect(address)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if proxied:
+                sock.sendall(PROXY_UNKNOWN)
             return sock
         except TimeoutError:
             failure = _timed_out(timeout, f"connecting to {address[0]} port {port}")
@@ -565,6 +571,7 @@ def open_websocket(
     subprotocols: Sequence[str] = (),
     timeout: float = 10.0,
     ssl_context: ssl.SSLContext | None = None,
+    proxied: bool = False,
     max_message_bytes: int = MAX_MESSAGE_BYTES,
 ) -> WebSocket:
     """Open a WebSocket with a real handshake.
@@ -574,6 +581,7 @@ def open_websocket(
     `connect_to` is `host:port` to connect to in place of the URL's, as `curl --connect-to`. `origin` None sends no
     Origin header. A `Host` in `headers` replaces the URL's. `timeout` is seconds for everything together, except
     that a name's lookup has the resolver's own limit. `ssl_context` None verifies against the system's authorities.
+    `proxied` says that a proxy with the PROXY protocol is meant there, which is then told nothing of a client.
 
     Raises HandshakeRefused when the server answered anything but 101, HandshakeFailed when there was no such answer,
     ValueError for a URL, header or address that cannot be sent.
@@ -583,7 +591,7 @@ def open_websocket(
     target = _parse_url(url)
     protocol, request = _upgrade_request(target, origin, headers, subprotocols)
     deadline = time.monotonic() + timeout
-    sock, timings = _reach(target, unix_socket, connect_to, timeout, ssl_context)
+    sock, timings = _reach(target, unix_socket, connect_to, timeout, ssl_context, proxied)
     transport = _Transport(sock)
     begun = time.monotonic()
     try:
@@ -610,13 +618,18 @@ def _ms_since(begun: float) -> float:
 
 
 def _reach(
-    target: _Target, unix_socket: str | None, connect_to: str | None, timeout: float, context: ssl.SSLContext | None
+    target: _Target,
+    unix_socket: str | None,
+    connect_to: str | None,
+    timeout: float,
+    context: ssl.SSLContext | None,
+    proxied: bool = False,
 ) -> tuple[socket.socket, dict[str, float | None]]:
     begun = time.monotonic()
     if unix_socket:
         return _connect_unix(unix_socket, timeout), {"connect": _ms_since(begun), "tls": None}
     host, port = _parse_address(connect_to, target.port) if connect_to else (target.host, target.port)
-    sock = _connect_tcp(host, port, timeout)
+    sock = _connect_tcp(host, port, timeout, proxied)
     timings: dict[str, float | None] = {"connect": _ms_since(begun), "tls": None}
     if target.tls:
         connected = time.monotonic()
@@ -701,18 +714,20 @@ def http_get(
     headers: Mapping[str, str] | None = None,
     timeout: float = 10.0,
     ssl_context: ssl.SSLContext | None = None,
+    proxied: bool = False,
 ) -> HttpAnswer:
     """GET a path, from a process's unix socket or from `address` (`host:port`); redirects are not followed.
 
     `host` is the Host header and TLS's server name. TLS is used when `ssl_context` is given, never on a unix socket.
-    `timeout` is seconds for each step. Raises HandshakeFailed with the same stages as open_websocket(), `handshake`
-    standing for an answer that is not HTTP, and ValueError for a path or header that cannot be sent.
+    `timeout` is seconds for each step, `proxied` as for open_websocket(). Raises HandshakeFailed with the same stages
+    as open_websocket(), `handshake` standing for an answer that is not HTTP, and ValueError for a path or header that
+    cannot be sent.
     """
     if unix_socket:
         sock = _connect_unix(unix_socket, timeout)
     else:
         name, port = _parse_address(address or host, 443 if ssl_context else 80)
-        sock = _connect_tcp(name, port, timeout)
+        sock = _connect_tcp(name, port, timeout, proxied)
         if ssl_context:
             sock = _wrap_tls(sock, _parse_address(host, 443)[0], timeout, ssl_context)
     connection = http.client.HTTPConnection(host, timeout=timeout)

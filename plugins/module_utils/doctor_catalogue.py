@@ -224,6 +224,10 @@ _ENTRIES = (
     Entry("E313_PATH_NOT_PROXIED", "proxy", "The proxy does not pass this path on",
           "No location of the proxy leads {path} to a server: it answers {status} itself.",
           "In {where}: location {path} {{ proxy_pass http://…; and " + UPGRADE_LINES + " }}"),
+    Entry("E315_NGINX_ORIGINS", "edge", "nginx refuses the Origin",
+          "nginx_origins does not have {origin}, and the project was not asked.",
+          "Add {origin} to nginx_origins if that page is to open sockets; the list is all there is, so write the "
+          "site's own, too"),
     Entry("N314_HTTP2", "tls", "HTTP/2 is offered",
           "nginx knows no WebSocket over HTTP/2 (extended CONNECT), so that browsers open HTTP/1.1 connections.",
           "Nothing: this is how it should be"),

@@ -54,7 +54,9 @@ AUTH_CLOSES = {1008, 3000, 3003}
 #: What a server answers to a handshake that it took for plain HTTP.
 PLAIN = (200, 400, 404, 405, 426)
 #: What a proxy says of itself, whatever the server behind it would have answered.
-ITS_OWN = ("E304_HEADER_BUFFERS", "E311_LIMIT")
+ITS_OWN = ("E304_HEADER_BUFFERS", "E311_LIMIT", "E315_NGINX_ORIGINS")
+#: What a refusal by nginx_origins says, as templates/nginx/site.conf.j2 has it.
+ORIGIN_MARK = "(nginx_origins)"
 CLOCK_SKEW = 30  # seconds that clocks may differ
 
 
@@ -298,7 +300,7 @@ def edge(case: Case) -> Iterator[Finding]:
     elif opened(inner) and status:
         code = _proxy_code(status, came["body"])
         yield case.find(code if code != "E310_PROXY_REFUSES" or status in REFUSED else "E312_EDGE",
-                        [told(came), told(inner)], hop="edge", status=status)  # fmt: skip
+                        [told(came), told(inner)], hop="edge", status=status, origin=came["origin"])  # fmt: skip
     elif opened(inner):
         yield case.find("E312_EDGE", [told(came), told(inner)], status=came["reason"])
 
@@ -317,6 +319,8 @@ def _proxy_code(status: int, body: str) -> str:
         return "E304_HEADER_BUFFERS"
     if status in (429, 503):
         return "E311_LIMIT"
+    if status == 403 and ORIGIN_MARK in body:
+        return "E315_NGINX_ORIGINS"
     return "E310_PROXY_REFUSES" if status in REFUSED else "E312_EDGE"
 
 
@@ -331,7 +335,7 @@ def _edge_alone(case: Case, came: dict[str, Any]) -> Iterator[Finding]:
     elif status in PLAIN and "gunicorn" in server:
         yield case.find("E102_WSGI", seen, server="gunicorn")
     elif _proxy_code(status, came["body"]) in ITS_OWN:
-        yield case.find(_proxy_code(status, came["body"]), seen, hop="edge", status=status)
+        yield case.find(_proxy_code(status, came["body"]), seen, hop="edge", status=status, origin=came["origin"])
     elif status in (502, 504):
         yield case.find("E104_NOT_RUNNING" if status == 502 else "E111_SERVER_SILENT", seen,
                         start="systemctl status of the server's unit, and its log")  # fmt: skip
@@ -395,7 +399,7 @@ def _proxy_answers(case: Case, came: dict[str, Any], inner: dict[str, Any] | Non
     elif status in REDIRECTS:
         yield _redirect(case, came)
     elif (code := _proxy_code(status, came["body"])) in ITS_OWN:
-        yield case.find(code, seen, hop="proxy", status=status)
+        yield case.find(code, seen, hop="proxy", status=status, origin=came["origin"])
     elif not opened(inner):
         return
     elif not case.route["pass"] and status in PLAIN:
@@ -668,7 +672,7 @@ def refusal(exchange: dict[str, Any] | None) -> str:
     """How an application turned a handshake away: a status or a close code; empty where it did not."""
     if not exchange:
         return ""
-    if exchange["status"] in REFUSED:
+    if exchange["status"] in REFUSED and ORIGIN_MARK not in exchange["body"]:
         return f"HTTP {exchange['status']}"
     code = (exchange["close"] or {}).get("code", 0)
     early = exchange["close"] and not cut_late(exchange)

@@ -219,6 +219,8 @@ class Examination:
         """Where nginx is spoken to: on a plain port if it has one, as what is tried here is not TLS."""
         listens = (self.evidence["nginx"].get("route") or {})["listen"]
         usable = [each for each in listens if each.get("address", "") not in ("unix", "unix:")] or listens
+        # What takes the PROXY protocol hangs up on everything else.
+        usable = [each for each in usable if not each.get("proxied")] or usable
         plain = [each for each in usable if not each["tls"]]
         return next((each for each in plain if each.get("address", "").startswith("127.")), (plain or usable)[0])
 

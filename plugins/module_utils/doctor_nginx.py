@@ -173,6 +173,7 @@ def _listen(directive: Directive) -> dict[str, Any]:
         "address": "" if address.isdigit() else host,
         "port": int(port),
         "tls": "ssl" in directive.words[2:],
+        "proxied": "proxy_protocol" in directive.words[2:],
         "default": "default_server" in directive.words[2:],
     }
 

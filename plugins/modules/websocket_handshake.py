@@ -62,6 +62,10 @@ options:
         description: Whether TLS is spoken there, whatever O(url) says. The certificate is not judged.
         type: bool
         default: false
+      proxied:
+        description: Whether the PROXY protocol is spoken there.
+        type: bool
+        default: false
   answered_by:
     description:
       - Unix sockets of processes, of which one has to be the one that answered. A proxy that knows says so in
@@ -361,6 +365,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
             "address": {"type": "str", "required": True},
             "host": {"type": "str", "default": ""},
             "tls": {"type": "bool", "default": False},
+            "proxied": {"type": "bool", "default": False},
         },
     },
     "answered_by": {"type": "list", "elements": "path", "default": []},
@@ -443,7 +448,7 @@ def through(plan: Plan, listener: Mapping[str, Any]) -> Plan:
         url=url,
         context=make_context({"ca_path": None, "validate_certs": False}) if tls else None,
         headers={**plan.headers, **PROBE_HEADERS, **host},
-        options={**plan.options, "connect_to": listener["address"]},
+        options={**plan.options, "connect_to": listener["address"], "proxied": bool(listener.get("proxied"))},
     )
 
 
@@ -632,6 +637,7 @@ def attempt_http(plan: Plan, unix_socket: str | None, result: dict[str, Any]) ->
             },
             timeout=plan.timeout,
             ssl_context=None if unix_socket else plan.context,
+            proxied=plan.options.get("proxied", False),
         )
     except HandshakeFailed as error:
         return as_problem(error)
@@ -670,6 +676,7 @@ def attempt_handshake(plan: Plan, unix_socket: str | None, result: dict[str, Any
             subprotocols=plan.subprotocols,
             timeout=plan.timeout,
             ssl_context=plan.context,
+            proxied=plan.options.get("proxied", False),
         )
     except HandshakeFailed as error:
         return as_problem(error)

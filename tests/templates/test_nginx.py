@@ -13,6 +13,11 @@ from nginx_parsed import found, location, parsed_nginx, settings
 
 Render = Callable[..., str]
 APP = "dash-board"
+PAGE_HEADERS = [
+    "X-Content-Type-Options $dash_board_header_x_content_type_options always",
+    "Referrer-Policy $dash_board_header_referrer_policy always",
+    "X-Frame-Options $dash_board_header_x_frame_options always",
+]
 LOGS = "/var/log/nginx"
 
 
@@ -99,7 +104,7 @@ def test_site_settings(tmp_path: Path, render: Render) -> None:
         "large_client_header_buffers": ["4 64k"],
         "client_header_buffer_size": ["3k"],
         "error_page": [f"494 =431 @{APP}_headers", f"503 @{APP}_maintenance"],
-        "add_header": ["X-Channels-Upstream $dash_board_answered always"],
+        "add_header": ["X-Channels-Upstream $dash_board_answered always", *PAGE_HEADERS],
         "proxy_http_version": ["1.1"],
         "proxy_redirect": ["off"],
         "proxy_connect_timeout": ["5s"],
@@ -136,7 +141,7 @@ def test_streams_arrive_as_they_are_written(
 def test_locations(tmp_path: Path, render: Render) -> None:
     parsed = parsed_nginx(tmp_path, render, nginx_websocket_timeout=7200, nginx_http_timeout=30)
     site = {" ".join(entry["args"]): settings(entry["block"]) for entry in found(server(parsed), "location")}
-    cache = {"add_header": ["Cache-Control $dash_board_static_cache"]}
+    cache = {"add_header": ["Cache-Control $dash_board_static_cache", *PAGE_HEADERS]}
     assert site == {
         "@dash-board_headers": {
             "default_type": ["text/plain"],
@@ -146,7 +151,7 @@ def test_locations(tmp_path: Path, render: Render) -> None:
             "root": ["/srv/dash-board"],
             "default_type": ["text/plain"],
             "rewrite": ["^ /maintenance.html break"],
-            "add_header": ["Retry-After 120 always", "Cache-Control no-store always"],
+            "add_header": ["Retry-After 120 always", "Cache-Control no-store always", *PAGE_HEADERS],
         },
         "/static/": {
             "alias": ["/srv/dash-board/live/static/"],
@@ -178,11 +183,18 @@ def test_locations(tmp_path: Path, render: Render) -> None:
 def test_uploads_are_what_nginx_serves_of_them(tmp_path: Path, render: Render) -> None:
     parsed = parsed_nginx(tmp_path, render, nginx_media_url="/media/", nginx_path_prefix="/chat")
     for path in ("/media/", "/chat/media/"):
-        assert settings(location(parsed, path)) == {
-            "alias": ["/srv/dash-board/shared/media/"],
-            "disable_symlinks": ["if_not_owner from=/srv/dash-board/shared/media"],
-            "add_header": ["X-Content-Type-Options nosniff", "Content-Security-Policy $dash_board_media_policy"],
-        }
+        assert (
+            settings(location(parsed, path))
+            == {
+                "alias": ["/srv/dash-board/shared/media/"],
+                "disable_symlinks": ["if_not_owner from=/srv/dash-board/shared/media"],
+                "add_header": [
+                    "X-Content-Type-Options nosniff always",  # whatever nginx_page_headers says
+                    "Content-Security-Policy $dash_board_media_policy",
+                    *PAGE_HEADERS[1:],
+                ],
+            }
+        )
 
 
 def test_files_of_the_release_before_are_found_below_a_path(tmp_path: Path, render: Render) -> None:
@@ -224,24 +236,27 @@ def mapped(block: list[dict[str, Any]], value: str) -> str:
 
 
 @pytest.mark.parametrize(
-    ("asked", "client", "server_address", "closed", "answered"),
+    ("asked", "peer", "client", "server_address", "closed", "answered"),
     [
-        ("upstream", "127.0.0.1", "127.0.0.1", "0", "$upstream_addr"),
-        ("upstream", "fd00::1", "fd00::1", "0", "$upstream_addr"),
-        ("", "127.0.0.1", "127.0.0.1", "1", ""),
-        ("upstream", "10.0.0.9", "10.0.0.1", "1", ""),  # not from the host itself
-        ("upstream", "10.0.0.11", "10.0.0.1", "1", ""),
-        ("upstream 10.0.0.1", "10.0.0.9", "10.0.0.1", "1", ""),
+        ("upstream", "127.0.0.1", "127.0.0.1", "127.0.0.1", "0", "$upstream_addr"),
+        ("upstream", "fd00::1", "fd00::1", "fd00::1", "0", "$upstream_addr"),
+        ("", "127.0.0.1", "127.0.0.1", "127.0.0.1", "1", ""),
+        ("upstream", "10.0.0.9", "10.0.0.9", "10.0.0.1", "1", ""),  # not from the host itself
+        ("upstream", "10.0.0.11", "10.0.0.11", "10.0.0.1", "1", ""),
+        ("upstream 10.0.0.1", "10.0.0.9", "10.0.0.9", "10.0.0.1", "1", ""),
+        ("upstream 10.0.0.1 10.0.0.1", "10.0.0.9", "10.0.0.9", "10.0.0.1", "1", ""),
+        ("upstream", "10.0.0.9", "10.0.0.1", "10.0.0.1", "1", ""),  # a balancer that has taken a client's word
+        ("upstream", "127.0.0.1", "10.0.0.9", "127.0.0.1", "1", ""),  # by a balancer on the host
     ],
 )
 def test_deploy_is_told_who_answered_and_nobody_else_is(
-    tmp_path: Path, render: Render, asked: str, client: str, server_address: str, closed: str, answered: str
+    tmp_path: Path, render: Render, asked: str, peer: str, client: str, server_address: str, closed: str, answered: str
 ) -> None:
     """A deploy gets through in a maintenance, too."""
     maps = {entry["args"][-1]: entry for entry in found(parsed_nginx(tmp_path, render), "map")}
     probe = maps["$dash_board_probe"]
-    assert probe["args"][0] == "$http_x_channels_probe $remote_addr $server_addr"
-    asks = mapped(probe["block"], f"{asked} {client} {server_address}")
+    assert probe["args"][0] == "$http_x_channels_probe $realip_remote_addr $remote_addr $server_addr"
+    asks = mapped(probe["block"], f"{asked} {peer} {client} {server_address}")
     assert maps["$dash_board_answered"]["args"][0] == "$dash_board_probe"
     assert mapped(maps["$dash_board_answered"]["block"], asks) == answered
     assert maps["$dash_board_closed"]["args"][0] == "$dash_board_maintenance$dash_board_probe"
@@ -347,12 +362,22 @@ def test_browsers_are_told_to_stay_with_https(
     tmp_path: Path, render: Render, options: dict[str, Any], header: str
 ) -> None:
     """A location with headers of its own has none of its server's."""
-    own = sites(parsed_nginx(tmp_path, render, **{**TLS, "nginx_media_url": "/media/", **options}))[-1]
-    expected = [f"Strict-Transport-Security {header} always"] if header else []
+    parsed = parsed_nginx(tmp_path, render, **{**TLS, "nginx_media_url": "/media/", **options})
+    own = sites(parsed)[-1]
+    expected = ["Strict-Transport-Security $dash_board_header_strict_transport_security always"] if header else []
     blocks = [own, *(entry["block"] for entry in found(own, "location") if "add_header" in settings(entry["block"]))]
     assert len(blocks) == 5
     for block in blocks:
         assert [value for value in settings(block)["add_header"] if value.startswith("Strict")] == expected
+    if header:
+        assert header_sent(parsed, "strict_transport_security", "200", "") == header
+
+
+def header_sent(parsed: list[dict[str, Any]], name: str, status: str, by_project: str) -> str:
+    """Return what nginx adds to an answer, which has a status and perhaps the project's own header."""
+    (entry,) = [one for one in found(parsed, "map") if one["args"][-1] == f"$dash_board_header_{name}"]
+    assert entry["args"][0] == f"$status $upstream_http_{name}"
+    return mapped(entry["block"], f"{status} {by_project}")
 
 
 def test_settings_of_tls(tmp_path: Path, render: Render) -> None:

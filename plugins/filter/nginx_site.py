@@ -1,0 +1,52 @@
+"""What nginx is told of whom it believes and whose pages it lets in, from what the inventory says of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import ansible.module_utils
+
+# ansible.cfg's module_utils is searched for modules only; a filter runs in the controller's own Python.
+_SHARED = str(Path(__file__).resolve().parents[1] / "module_utils")
+if _SHARED not in ansible.module_utils.__path__:
+    ansible.module_utils.__path__.append(_SHARED)
+
+from ansible.module_utils import origins, proxies  # noqa: E402
+
+DOCUMENTATION = """
+name: proxy_networks
+author: ansible-channels-stack
+short_description: Addresses and networks of balancers
+description:
+  - Replaces names of sets, such as C(cloudflare), by their networks.
+  - C(origin_patterns) makes expressions of origins, of which a handshake's Origin and Host match one.
+options:
+  _input: {description: 'Addresses, networks and names of sets.', type: list, elements: str, required: true}
+"""
+
+EXAMPLES = """
+- ansible.builtin.debug:
+    msg: "{{ ['cloudflare', '10.0.0.5'] | proxy_networks }}"
+"""
+
+RETURN = """
+_value: {description: 'Networks and addresses, each once.', type: list, elements: str}
+"""
+
+
+def origin_patterns(
+    given: Iterable[str], names: Iterable[str], tls_only: bool, http_port: int = 80, https_port: int = 443
+) -> list[str]:
+    """Expressions for the origins that are given, or for the site's own where none is."""
+    site = origins.Site(tuple(map(str, names)), bool(tls_only), int(http_port), int(https_port))
+    return origins.patterns(given, site)
+
+
+class FilterModule:
+    """The filters `proxy_networks` and `origin_patterns`."""
+
+    def filters(self) -> dict[str, Callable[..., Any]]:
+        """Names of the filters, as templates have them."""
+        return {"proxy_networks": proxies.networks, "origin_patterns": origin_patterns}
