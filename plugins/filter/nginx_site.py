@@ -22,6 +22,7 @@ short_description: Addresses and networks of balancers
 description:
   - Replaces names of sets, such as C(cloudflare), by their networks.
   - C(origin_patterns) makes expressions of origins, of which a handshake's Origin and Host match one.
+  - C(header_lines) makes directives that add headers.
 options:
   _input: {description: 'Addresses, networks and names of sets.', type: list, elements: str, required: true}
 """
@@ -44,9 +45,18 @@ def origin_patterns(
     return origins.patterns(given, site)
 
 
+def header_lines(headers: Iterable[str], app: str) -> list[str]:
+    """Directives that add headers, each with the value of a map that is named by it."""
+    return [f"add_header {name} ${app}_header_{name.lower().replace('-', '_')} always;" for name in map(str, headers)]
+
+
 class FilterModule:
-    """The filters `proxy_networks` and `origin_patterns`."""
+    """The filters `proxy_networks`, `origin_patterns` and `header_lines`."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
         """Names of the filters, as templates have them."""
-        return {"proxy_networks": proxies.networks, "origin_patterns": origin_patterns}
+        return {
+            "proxy_networks": proxies.networks,
+            "origin_patterns": origin_patterns,
+            "header_lines": header_lines,
+        }

@@ -323,9 +323,8 @@ def test_health_is_a_handshake_and_a_page(tmp_path: Path, render: Render) -> Non
 
 
 def test_health_without_a_page(tmp_path: Path, render: Render) -> None:
-    parsed = parsed_nginx(
-        tmp_path, render, nginx_health_path="/up", nginx_health_page="", nginx_health_allow=["10.0.0.0/8"]
-    )
+    options = {"nginx_health_path": "/up", "nginx_health_page": "", "nginx_health_allow": ["10.0.0.0/8"]}
+    parsed = parsed_nginx(tmp_path, render, **options)
     (own,) = sites(parsed)
     told = settings(location(own, "@dash-board_health"))
     assert told["return"][0].startswith("200 ") and "proxy_pass" not in told
