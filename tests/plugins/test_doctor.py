@@ -128,6 +128,10 @@ RECORDED: dict[str, tuple[dict[str, Any], str]] = {
     "E303_HTTP10": (
         {"host__nginx__route__http_version": "1.0", "host__exchanges__1": came("proxy", status=426),
          "outside__0": came("outside", status=426)}, r"/app:9: proxy_http_version 1\.1"),
+    "E315_NGINX_ORIGINS": (
+        {"outside__0": came("outside", status=403, body="Pages of this Origin may open no WebSocket (nginx_origins)\n"),
+         "host__exchanges__1": came("proxy", status=403, body="… (nginx_origins)\n")},
+        "Add https://app.example.org to nginx_origins"),
     "E312_EDGE": (outside(status=502), "proxy_http_version"),
     "E313_PATH_NOT_PROXIED": (
         {"host__nginx__route__pass": "", "host__exchanges__1": came("proxy", status=404),

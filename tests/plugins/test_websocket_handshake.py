@@ -5,7 +5,9 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import select
 import socket
+import socketserver
 import subprocess
 import sys
 import threading
@@ -403,6 +405,33 @@ def test_each_listener_has_to_lead_to_the_processes_that_are_meant(check: Check,
     assert right["ok"] and right["target"] == given[0]["address"]
     assert not wrong["ok"] and "accepted by /run/old-1.sock" in wrong["problem"]["what"]
     assert set(asked) == {("localhost", "upstream"), ("www.example.org", "upstream")}
+
+
+def test_listener_of_the_proxy_protocol_is_told_that_nobody_is_behind(check: Check, serve: Serve) -> None:
+    """Before the page and before the handshake; a listener that does not speak it is told nothing."""
+    heard: list[bytes] = []
+    line = b"PROXY UNKNOWN\r\n"
+
+    class Relay(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            heard.append(self.request.recv(len(line), socket.MSG_WAITALL))
+            with socket.create_connection(("localhost", behind)) as way:
+                sides = {self.request: way, way: self.request}
+                while sides:
+                    for side in select.select(list(sides), [], [], 5)[0]:
+                        if not (data := side.recv(65536)):
+                            return
+                        sides[side].sendall(data)
+
+    behind = serve(stay).port
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Relay) as relay:
+        threading.Thread(target=relay.serve_forever, args=(0.05,), daemon=True).start()
+        listener = {"address": f"127.0.0.1:{relay.server_address[1]}", "proxied": True}
+        plain = {"address": f"localhost:{behind}", "proxied": False}
+        through, direct = check(url="ws://localhost/x/", http_path="/", http_status=[426], listeners=[listener, plain])
+        relay.shutdown()
+    assert through["ok"] and direct["ok"], (through, direct)
+    assert heard == [line, line]
 
 
 def test_proxy_that_does_not_say_who_answered_is_judged_by_connections(
