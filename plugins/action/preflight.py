@@ -36,6 +36,7 @@ if _SHARED not in ansible.module_utils.__path__:
 from ansible.module_utils import (  # noqa: E402
     preflight_certificate,  # noqa: F401
     preflight_handshake,  # noqa: F401
+    preflight_limits,
     preflight_nginx,  # noqa: F401
     preflight_proxies,  # noqa: F401
     preflight_pythons,  # noqa: F401
@@ -957,7 +958,17 @@ LIMITS = {
     "nginx_local_port": (1, 65535),
     "nginx_websocket_timeout": (1, 2**31 - 1),
     "nginx_http_timeout": (1, 2**31 - 1),
-    "nginx_worker_connections": (16, 2**30),
+    "nginx_header_timeout": (1, 3600),
+    "nginx_body_timeout": (1, 3600),
+    "nginx_send_timeout": (1, 3600),
+    "nginx_sockets": (1, 65535),
+    "nginx_worker_connections": (0, 2**30),
+    "nginx_address_sockets": (0, 65535),
+    "nginx_address_handshakes": (0, 10**6),
+    "nginx_address_handshakes_burst": (0, 10**6),
+    "nginx_address_requests": (0, 10**6),
+    "nginx_address_requests_burst": (0, 10**6),
+    "nginx_limit_retry_seconds": (0, 2**31 - 1),
     "nginx_static_seconds": (0, 2**31 - 1),
     "nginx_maintenance_retry_seconds": (0, 2**31 - 1),
     "handshake_local_port": (1, 65535),
@@ -1248,6 +1259,11 @@ class ActionModule(ActionBase):
                 "groups": sorted(host.groups),
                 "manager": manager_of(host),
                 **(processes_of(host) if any(role.name == "asgi" for role in host.roles) else {}),
+                **(
+                    {"limits": preflight_limits.limits_of(host)}
+                    if any(role.name == "nginx" for role in host.roles)
+                    else {}
+                ),
             }
             for host in hosts
         }

@@ -17,6 +17,7 @@ ROOT = Path(__file__).resolve().parents[2]
 ansible.module_utils.__path__.append(str(ROOT / "plugins" / "module_utils"))
 
 from ansible.module_utils.preflight_hosts import PROBE, HostView  # noqa: E402
+from ansible.module_utils.preflight_limits import limits_of  # noqa: E402
 from ansible.module_utils.preflight_workers import processes_of  # noqa: E402
 
 INVENTORY = {
@@ -54,7 +55,7 @@ def with_counts(values: dict[str, Any]) -> dict[str, Any]:
     facts = values["_preflight_host"]
     answer = "".join(f"{name}={value}\n" for name, value in facts.items())
     host = HostView(values["inventory_hostname"], {**values, PROBE: {"stdout": answer}}, {}, Templar())
-    return {**values, "_preflight_host": {**processes_of(host), **facts}}
+    return {**values, "_preflight_host": {**processes_of(host), "limits": limits_of(host), **facts}}
 
 
 @pytest.fixture

@@ -24,6 +24,7 @@ def parsed_nginx(tmp_path: Path, render: Render, **options: Any) -> list[dict[st
     (tmp_path / "conf.d" / "upstream.conf").write_text(render("asgi/upstream.conf.j2", **options))
     (tmp_path / "conf.d" / "http.conf").write_text(render("asgi/http.conf.j2", **options))
     (tmp_path / "conf.d" / "maintenance.conf").write_text(render("nginx/maintenance.conf.j2", **options))
+    (tmp_path / "conf.d" / "limits.conf").write_text(render("nginx/limits.conf.j2", **options))
     if options.get("certificate_source", "none") != "none":
         (tmp_path / "conf.d" / "channels-tls.conf").write_text(render("nginx/tls.conf.j2", **options))
     # Not its strict mode, which takes the entries of a map for directives.

@@ -385,7 +385,8 @@ def test_every_block_with_headers_has_those_of_pages(tmp_path: Path, render: Ren
     options = {**TLS, **HEALTH, **TRUSTED, "nginx_media_url": "/media/"}
     own = sites(parsed_nginx(tmp_path, render, **options))[-1]
     blocks = [own, *(entry["block"] for entry in found(own, "location") if "add_header" in settings(entry["block"]))]
-    assert len(blocks) == 5  # the site's, the maintenance's, static files' of two releases, and uploads'
+    # The site's, the maintenance's, static files' of two releases, uploads', and two refusals'.
+    assert len(blocks) == 7
     for block in blocks:
         names = [value.split(" ")[0] for value in settings(block)["add_header"]]
         for name in ("X-Content-Type-Options", "Referrer-Policy", "X-Frame-Options", "Strict-Transport-Security"):

@@ -97,7 +97,8 @@ def test_nginx_has_the_project_below_a_path(tmp_path: Path, render: Render) -> N
     parsed = parsed_nginx(tmp_path, render, nginx_path_prefix="/chat", nginx_media_url="/media/")
     paths = {" ".join(entry["args"]) for entry in found(parsed, "location")}
     below = {"/chat/", "/chat/ws/", "/chat/static/", "/static/", "/chat/media/", "/media/", "= /chat", "/"}
-    assert paths == {*below, "@dash-board_before", "@dash-board_headers", "@dash-board_maintenance"}
+    named = {f"@dash-board_{name}" for name in ("before", "headers", "maintenance", "too_fast", "too_many")}
+    assert paths == {*below, *named}
     assert [entry["args"] for entry in found(location(parsed, "/"), "return")] == [["404"]]
 
 
@@ -136,10 +137,10 @@ def test_nginx_local_port_is_on_loopback_only(tmp_path: Path, render: Render) ->
     assert not [entry for entry in found(parsed, "listen") if entry["args"][0] in ("8123", "*:8123", "[::]:8123")]
 
 
-def test_nginx_script_has_as_many_files_as_the_machine_allows(root: Path) -> None:
+def test_nginx_script_has_as_many_files_as_the_machine_allows(render: Render) -> None:
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     allowed = hard if hard != resource.RLIM_INFINITY else 65536
-    settings_read = (root / "roles/nginx/files/nginx").read_text()
+    settings_read = render("nginx/open_files.sh.j2")
     nobody = None if os.geteuid() else 65534  # root might raise what is set here
     for limit in {min(allowed, 65536), min(allowed, 4096)}:
         script = f"ulimit -n {limit}; ulimit -S -n 256\n{settings_read}\nulimit -n"

@@ -17,6 +17,23 @@ for site in /etc/nginx/sites-enabled/*.conf; do
   sed -nE 's/^ *(listen|server_name) +([^;]*);.*/\1 \2;/p' "$site" | tr -d '\n'
   echo
 done
+for limits in /etc/nginx/conf.d/*-limits.conf; do
+  [ -f "$limits" ] || continue
+  name=$(basename "$limits" -limits.conf)
+  printf 'sockets:%s=%s\n' "$name" "$(sed -n 's/^# sockets //p' "$limits")"
+  printf 'zone:%s=%s\n' "$name" "$(sed -n 's/.* zone=.*_site_\([0-9]*\):.*/\1/p' "$limits")"
+done
+printf 'worker_died=%s\n' "$(sed -n 's/^\([0-9/]* [0-9:]*\) .* worker process [0-9]* exited on signal .*/\1/p' \
+  /var/log/nginx/error.log.1 /var/log/nginx/error.log 2>&- | tail -n1 | tr -d '/ :')"
+# How many files a process may have open, and whether root may raise that.
+printf 'open_files=%s\n' "$(awk '/^Max open files/ { print $5 }' /proc/1/limits 2>/dev/null)"
+printf 'capabilities=%s\n' "$(awk '/^CapBnd/ { print $2 }' /proc/self/status 2>/dev/null)"
+for name in net/core/somaxconn fs/nr_open fs/file-max net/netfilter/nf_conntrack_max; do
+  [ -r "/proc/sys/$name" ] || continue
+  [ -w "/proc/sys/$name" ] || printf 'fixed:%s=yes\n' "$(echo "$name" | tr / .)"
+  printf 'sysctl:%s=%s\n' "$(echo "$name" | tr / .)" "$(cat "/proc/sys/$name")"
+done
+printf 'sysctl_file=%s\n' "$(sed -n 's/^\([a-z].*\) = /\1=/p' /etc/sysctl.d/60-channels.conf 2>&- | tr '\n' ';')"
 for home in /srv/*/generations; do
   [ -d "$home" ] && printf 'project:%s=there\n' "$(basename "$(dirname "$home")")"
 done
