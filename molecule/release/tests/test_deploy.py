@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from collections import Counter, defaultdict
 from typing import Any
 
 import pytest
+from lab_host import ROOT
 from pair import NAMES, Clients, Copy, Pair, Playbook, deploy, tagged
 
 DRAIN, SPREAD = 15, 6  # seconds; the second deploy begins while the predecessor of the first drains
 LONG = 90  # seconds, for a predecessor that is taken back: no rollback lasts until its sockets are closed
 TAG = "v1.4.2"
+HOSTILE = (ROOT / "molecule" / "resources" / "hostile_clients.py").read_text()
 ENVIRONMENTS = "stat --format='%n %Y' /srv/dashboard/venvs/*/.complete"
 
 
@@ -164,6 +167,15 @@ def test_server_is_what_was_asked_for(story: Story, lab: Pair) -> None:
         logged = host.run(f"dashboard-generations logs --lines=100000 {story.after}")
         assert "connect: user=" in logged
         assert host.token() not in logged
+
+
+def test_long_frame_takes_no_memory(story: Story, lab: Pair) -> None:
+    """100 MB to each process: uvicorn says that it is too much, Daphne only ends the socket; others notice nothing."""
+    for host in lab:
+        told = json.loads(host.python(HOSTILE, "long_frame", host.token()))
+        assert set(told["codes"]) == {1009 if story.server == "uvicorn" else None}, told
+        assert told["grown kB"] < 2**14, told
+        assert all(told["witnesses"]) and told["new"]
 
 
 def test_nothing_of_old_generations_is_left(story: Story, lab: Pair) -> None:
