@@ -19,6 +19,7 @@ PAGE_HEADERS = [
     "X-Frame-Options $dash_board_header_x_frame_options always",
 ]
 LOGS = "/var/log/nginx"
+ERRORS = f"syslog:server=unix:/run/nginx-errors/{APP}.sock,nohostname,tag=nginx error"
 
 
 def server(parsed: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -45,9 +46,9 @@ def test_main_settings(tmp_path: Path, render: Render) -> None:
 def test_http_settings(tmp_path: Path, render: Render) -> None:
     (http,) = found(parsed_nginx(tmp_path, render), "http")
     own = settings(http["block"])
-    del own["log_format"]  # test_log_tells_how_each_request_went
     for name in ("limit_conn_zone", "limit_req_zone"):  # test_limits.py
         del own[name]
+    assert own.pop("log_format")[0].startswith("channels escape=json ")  # test_nginx_log.py
     assert own == {
         "default_type": ["application/octet-stream"],
         "sendfile": ["on"],
@@ -63,6 +64,7 @@ def test_http_settings(tmp_path: Path, render: Render) -> None:
         # text/event-stream is not among them: what is compressed is collected.
         "gzip_types": ["text/css text/plain application/javascript application/json image/svg+xml"],
         "access_log": [f"{LOGS}/access.log channels"],
+        "error_log": [f"{LOGS}/error.log emerg"],  # below that level it holds requests
     }
 
 
@@ -85,17 +87,6 @@ def test_maps(tmp_path: Path, render: Render) -> None:
     assert not any(re.search(kinds[1:], kind) for kind in ("text/plain", "image/png", "application/pdf"))
 
 
-def test_log_tells_how_each_request_went(tmp_path: Path, render: Render) -> None:
-    (log_format,) = found(parsed_nginx(tmp_path, render), "log_format")
-    name, *parts = log_format["args"]
-    assert name == "channels"
-    assert "".join(parts) == (
-        '$remote_addr [$time_iso8601] "$request_method $uri $server_protocol" $status $body_bytes_sent $request_time '
-        '"$http_user_agent" upgrade="$http_upgrade" '
-        "upstream=$upstream_addr $upstream_status $upstream_connect_time $upstream_header_time"
-    )
-
-
 def test_site_settings(tmp_path: Path, render: Render) -> None:
     options = {"nginx_header_buffers": "4 64k", "nginx_body_size": "3m", "nginx_http_port": 81, "nginx_local_port": 82}
     own = settings(server(parsed_nginx(tmp_path, render, **options)))
@@ -104,8 +95,8 @@ def test_site_settings(tmp_path: Path, render: Render) -> None:
     assert own == {
         "listen": ["81 default_server", "[::]:81 default_server", "127.0.0.1:82"],
         "server_name": ["_"],
-        "access_log": [f"{LOGS}/{APP}.access.log channels"],
-        "error_log": [f"{LOGS}/{APP}.error.log emerg"],
+        "access_log": [f"{LOGS}/{APP}.access.log {APP}_redacted"],
+        "error_log": [ERRORS],
         "client_max_body_size": ["3m"],
         "large_client_header_buffers": ["4 64k"],
         "client_header_buffer_size": ["3k"],
@@ -292,16 +283,20 @@ def test_files_of_nginx(root: Path) -> None:
     given.remove("{{ _nginx_restart_file }}")
     given.remove("{{ _nginx_tls_file }}")
     given.remove("{{ _nginx_kernel_file }}")
+    for number in (0, 1):
+        given.remove(f"{{{{ _nginx_errors_files[{number}] }}}}")
+    folder = "{'path': _nginx_errors_socket | dirname, 'directory': true}"
+    given.remove(f"{{{{ _nginx_errors_files[2] | default({folder}) }}}}")
     entries = {entry.pop("path"): entry for entry in given}
     log = {"content": "", "force": False, "owner": "www-data", "group": "adm", "mode": "0640"}
     template = "{{{{ lookup('ansible.builtin.template', {}) }}}}".format
     assert entries == {
         "/var/log/nginx/{{ release_app }}.access.log": log,
-        "/var/log/nginx/{{ release_app }}.error.log": log,
         "{{ _nginx_limits | dirname }}": {"directory": True},
         "{{ _nginx_limits }}": {"content": template("_nginx_limits_template")},
         "/etc/nginx/conf.d/{{ release_app }}-limits.conf": {"content": template("'limits.conf.j2'")},
         "/etc/nginx/nginx.conf": {"content": template("nginx_conf_template")},
+        "/etc/nginx/conf.d/{{ release_app }}-log.conf": {"content": template("'log.conf.j2'")},
         "/etc/nginx/sites-enabled/{{ release_app }}.conf": {"content": template("nginx_site_template")},
         **{
             f"/etc/nginx/conf.d/{{{{ release_app }}}}-{name}.conf": {
@@ -330,8 +325,8 @@ def test_site_with_a_certificate(tmp_path: Path, render: Render) -> None:
     told = settings(plain)
     assert (told["listen"], told["server_name"]) == (["80", "[::]:80"], ["a.example.org b.example.org"])
     # It logs as the site does: the token of a handshake that is refused came, too.
-    assert told["access_log"] == [f"{LOGS}/{APP}.access.log channels"]
-    assert told["error_log"] == [f"{LOGS}/{APP}.error.log emerg"]
+    assert told["access_log"] == [f"{LOGS}/{APP}.access.log {APP}_redacted"]
+    assert told["error_log"] == [ERRORS]
     assert settings(location(plain, "/"))["return"] == ["308 https://$host$request_uri"]
     told = settings(own)
     assert told["listen"] == ["443 ssl http2", "[::]:443 ssl http2", "127.0.0.1:8000"]
