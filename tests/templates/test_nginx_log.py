@@ -62,10 +62,14 @@ class Maps:
         return self.fill(dict(rules).get("default", ""), variables)
 
 
+MADE: list[Maps] = []
+
+
 @pytest.fixture
 def maps(tmp_path: Path, render: Render) -> Maps:
-    """The maps as the defaults make them."""
-    return Maps(parsed_nginx(tmp_path, render))
+    """The maps as the defaults make them, made once."""
+    MADE.extend([] if MADE else [Maps(parsed_nginx(tmp_path, render))])
+    return MADE[0]
 
 
 def query(maps: Maps, text: str) -> str:

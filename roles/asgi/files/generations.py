@@ -17,6 +17,7 @@
                                                 oldest that drain too many
     generations close SPREAD [SOCKET...]        close the connections on the sockets of all generations, or on these
     generations logs [-f] [-n N] [GENERATION]   show what processes and drains said last
+    generations logs --site [--minutes M] [-n N] the same with nginx's errors and the requests that failed, in order
     generations remove SPREAD [--check]         end all of it, and remove all of the project but its shared files
     generations prepare GENERATION              have the project do what is to be done before it serves: JSON comes in
                                                 and goes out
@@ -54,6 +55,7 @@ APP = Path(__file__).resolve().parent.name
 HOME = Path("/srv") / APP
 HISTORY = HOME / "history.jsonl"
 CRON = Path("/etc/cron.d") / APP
+ACCESS_LOG = Path("/var/log/nginx") / f"{APP}.access.log"
 BIN, SBIN = Path("/usr/local/bin"), Path("/usr/local/sbin")
 UPSTREAM = Path("/etc/nginx/conf.d") / f"{APP}-upstream.conf"
 OFTEN, LATELY = 3, 60.0  # a process that was started again so often, and last within so many seconds, keeps dying
@@ -391,14 +393,23 @@ def table(rows: list[dict[str, Any]], events: list[dict[str, Any]]) -> str:
     return "\n".join([*lines, *filter(None, [history_fault()])])
 
 
-def logs(generation: str, lines: int, follow: bool, plain: bool) -> None:
-    """Become the command that shows what a generation's processes said last, or those of all that are managed alike."""
+def log_command(generation: str, lines: int, follow: bool, plain: bool) -> list[str]:
+    """Return the command that shows what a generation's processes said last, or those of all that are managed alike."""
     described = describe(generation or live())
     alike = [one for one in generations().values() if one["manager"] == described["manager"]]
     shown = [described] if generation else alike
     units = sorted({group["unit"] for one in shown for group in (*processes(one), *workers(one))})
-    command = manager(described).log_command(units, generation or "*", lines, follow, plain)
-    os.execvp(command[0], command)
+    return manager(described).log_command(units, generation or "*", lines, follow, plain)
+
+
+def logs(asked: argparse.Namespace) -> None:
+    """Show what was said last; with --site, also what nginx has to say, in order of time."""
+    command = log_command(asked.generation, asked.lines, asked.follow, asked.plain)
+    if not asked.site:
+        os.execvp(command[0], command)
+    import timeline
+
+    timeline.show(command, ACCESS_LOG, asked.lines, asked.minutes)
 
 
 def clock(moment: float) -> str:
@@ -838,6 +849,8 @@ def main() -> int:
     showing.add_argument("-f", "--follow", action="store_true")
     showing.add_argument("-n", "--lines", type=int, default=50)
     showing.add_argument("--plain", action="store_true", help="without what the manager writes before each line")
+    showing.add_argument("--site", action="store_true", help="with the requests that failed, in order of time")
+    showing.add_argument("--minutes", type=float, default=0.0, help="with --site: of the last so many, not of all")
     showing.add_argument("generation", nargs="?", default="", help="by default, all that are managed as what serves is")
     preparing = commands.add_parser("prepare")
     preparing.add_argument("generation")
@@ -880,7 +893,7 @@ def main() -> int:
         elif arguments.command == "remove":
             print("\n".join(remove(arguments.spread, arguments.check)))
         elif arguments.command == "logs":
-            logs(arguments.generation, arguments.lines, arguments.follow, arguments.plain)
+            logs(arguments)
         elif arguments.command in ("prepare", "run"):
             return of_project(arguments, lock)
         else:

@@ -214,6 +214,7 @@ class Systemd:
     def log_command(self, units: list[str], generation: str, lines: int, follow: bool, plain: bool) -> list[str]:
         """Return the command that shows the last lines that some kinds of processes of a generation ("*": any) said."""
         patterns = [*(f"{unit}@{generation}-*" for unit in units), f"{self.app}-drain-{generation}"]
+        patterns += [f"{self.app}-nginx-errors"] if generation == "*" else []
         options = [f"--lines={lines}", *(["--follow"] if follow else []), *(["--output=cat"] if plain else [])]
         return ["journalctl", "--no-pager", *options, *(f"--unit={pattern}" for pattern in patterns)]
 
@@ -401,6 +402,7 @@ class Supervisor:
     def log_command(self, units: list[str], generation: str, lines: int, follow: bool, plain: bool) -> list[str]:
         """Return the command that shows the last lines that some kinds of processes of a generation ("*": any) said."""
         patterns = [*(f"{unit}@{generation}-*.log" for unit in units), f"{self.app}-drains.log"]
+        patterns += [f"{self.app}-nginx-errors.log"] if generation == "*" else []
         files = sorted(str(path) for pattern in patterns for path in self.LOGS.glob(pattern))
         return ["tail", f"--lines={lines}", *(["-F"] if follow else []), *(["--quiet"] if plain else []), *files]
 
