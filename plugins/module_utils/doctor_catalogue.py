@@ -305,7 +305,7 @@ _ENTRIES = (
           "Have nginx log $uri and not $request, and the server log no query"),
     Entry("E415_NOT_LOGGED", "proxy", "The access log does not show the handshake",
           "nginx logs elsewhere than in {logs}, or the handshake did not reach it.",
-          "access_log {logs} channels; in the proxy's server block"),
+          "access_log {logs} FORMAT; in the proxy's server block, by a format that hides tokens (docs/logs.md)"),
     Entry("E416_NO_ECHO", "origin", "The socket opens, and does not answer",
           "The consumer got a message that it should answer (handshake_send), and it did not: {error}",
           "See the consumer's error: {log}"),

@@ -10,6 +10,7 @@ from ansible.module_utils.preflight_hosts import HostView, Problem, check, liste
 # Bytes that a server takes before a request's body, in all or in one line, less what nginx adds to it.
 SERVERS = {"daphne": ("in all", 15 * 1024 + 512), "uvicorn": ("in one line", 15 * 1024 + 512)}
 FIRST_BUFFER = 3 * 1024  # what nginx reads into before it takes a large buffer, as templates/nginx/site.conf.j2 has it
+MOST_NAMES = 60  # of 40 signs each: nginx reads no word that is longer than 4096 bytes (NGX_CONF_BUFFER)
 ENABLED = "/etc/nginx/sites-enabled"
 
 
@@ -64,3 +65,25 @@ def nginx_conf_of_others(host: HostView) -> Iterator[Problem]:
         "or let your own be the one that hosts get:\n  nginx_conf_template: /path/to/nginx.conf.j2"
     )
     yield Problem("", f"/etc/nginx/nginx.conf is neither Debian's nor this bundle's{has}, and would be replaced", fix)
+
+
+@check("nginx")
+def nginx_redacted_parameters(host: HostView) -> Iterator[Problem]:
+    """Names by which a query's values are hidden are plain text, and leave something to be seen."""
+    names = host.get("nginx_redacted_parameters")
+    if not isinstance(names, list):
+        return
+    wrong = [name for name in names if not re.fullmatch(r"[A-Za-z0-9_.\[\]-]{2,40}", str(name))]
+    if wrong:
+        fault = f"{listed([repr(name) for name in wrong])} can be no part of a parameter's name as a query has it"
+        fix = "Write names, or parts of them, of 2 to 40 letters, digits and the signs _ . - [ ]: [token, session_id]"
+        yield Problem("nginx_redacted_parameters", fault, fix)
+    if len(names) > MOST_NAMES:
+        fault = f"it has {len(names)} names, and nginx takes a pattern of no more than {MOST_NAMES}"
+        yield Problem("nginx_redacted_parameters", fault, "Write parts that several have in common, such as token")
+    query = str(host.get("handshake_path") or "").partition("?")[2]
+    carrying = [part.partition("=")[0] for part in query.split("&") if "{token}" in part.partition("=")[2]]
+    shown = [name for name in carrying if not any(str(each).lower() in name.lower() for each in names)]
+    if shown and not wrong:
+        fault = f"it does not name {listed(shown)}, by which handshake_path has sockets bring their token"
+        yield Problem("nginx_redacted_parameters", fault, f"Add it: [{', '.join(map(str, [*names, *shown]))}]")

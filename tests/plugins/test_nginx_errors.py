@@ -45,6 +45,8 @@ def shown(line: str) -> str:
          f"recv() failed (104: Connection reset by peer) while proxying upgraded connection, {SHOWN}"),
         ("upstream timed out (110: Connection timed out) while reading response header from upstream", TAIL,
          f"upstream timed out (110: Connection timed out) while reading response header from upstream, {SHOWN}"),
+        ("upstream timed out (110: Connection timed out) while connecting to upstream", TAIL.replace(".sock:", ".sock"),
+         f"upstream timed out (110: Connection timed out) while connecting to upstream, {SHOWN}"),
         ("upstream prematurely closed connection while reading response header from upstream", TAIL,
          f"upstream prematurely closed connection while reading response header from upstream, {SHOWN}"),
         ("upstream sent no valid HTTP/1.0 header while reading response header from upstream", TAIL,
@@ -123,7 +125,7 @@ SAID = st.sampled_from([
 
 
 @given(SAID, SECRETS, STRANGE, FAKES, FAKES, STRANGE, st.integers(0, 2048))
-@example('access forbidden by rule', "k" * 12 + "Z9" * 8, "a", '","upstream":"http://', "", "", 2048)
+@example("access forbidden by rule", "k" * 12 + "Z9" * 8, "a", '","upstream":"http://', "", "", 2048)
 def test_no_secret_of_a_query_is_shown(
     said: str, secret: str, before: str, fake: str, other: str, after: str, cut: int
 ) -> None:
@@ -149,7 +151,9 @@ def test_anything_is_read(line: str) -> None:
 
 @given(st.text(string.ascii_letters + string.digits, min_size=40, max_size=80))
 def test_long_part_of_a_path_is_hidden(secret: str) -> None:
-    line = f'{HEAD}access forbidden by rule, client: ::1, server: a, request: "GET /reset/{secret}/ HTTP/1.1", host: "a"'
+    line = (
+        f'{HEAD}access forbidden by rule, client: ::1, server: a, request: "GET /reset/{secret}/ HTTP/1.1", host: "a"'
+    )
     assert shown(line) == 'access forbidden by rule, client: ::1, request: "GET /reset/[hidden]/"'
 
 

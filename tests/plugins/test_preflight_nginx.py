@@ -6,7 +6,12 @@ from typing import Any
 
 import pytest
 from ansible.module_utils.preflight_hosts import PROBE, HostView
-from ansible.module_utils.preflight_nginx import nginx_conf_of_others, nginx_header_buffers, nginx_sites_aside
+from ansible.module_utils.preflight_nginx import (
+    nginx_conf_of_others,
+    nginx_header_buffers,
+    nginx_redacted_parameters,
+    nginx_sites_aside,
+)
 from ansible.template import Templar
 
 PACKAGED = "nginx_packaged=aaa bbb \n"
@@ -58,3 +63,27 @@ def test_no_more_is_let_in_than_the_server_takes(server: str, value: str, right:
     """What it refuses, it refuses without a reason, or does not answer. What is no size is told elsewhere."""
     host = HostView("app1", {"asgi_server": server, "nginx_header_buffers": value}, {}, Templar())
     assert (list(nginx_header_buffers(host)) == []) is right
+
+
+@pytest.mark.parametrize(
+    ("names", "path", "fault"),
+    [
+        (["token", "a.b", "seat[no]", "x-y_z"], "/ws/?token={token}", ""),
+        (["tok"], "/ws/?Access_Token={token}&room=1", ""),
+        ([], "/ws/", ""),
+        (None, "/ws/?t={token}", ""),
+        (["to ken"], "/ws/", "'to ken' can be no part of a parameter's name"),
+        (['a"; return 200', "$args", 5, "x" * 41], "/ws/", " and "),
+        ([f"name{number}" for number in range(61)], "/ws/", "it has 61 names"),
+        (
+            ["jwt", "key"],
+            "/ws/?room=1&pass_me={token}&t={token}",
+            "does not name pass_me and t, by which handshake_path",
+        ),
+    ],
+)
+def test_names_of_what_is_hidden(names: list[Any] | None, path: str, fault: str) -> None:
+    """Anything else would end nginx's own text, hide nothing, or show the token that sockets come with."""
+    given = {"handshake_path": path} | ({} if names is None else {"nginx_redacted_parameters": names})
+    told = [one.fault for one in nginx_redacted_parameters(HostView("app1", given, {}, Templar()))]
+    assert len(told) == bool(fault) and all(fault in one for one in told)

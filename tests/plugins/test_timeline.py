@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "roles" / "asgi" / "files"))
-import timeline  # noqa: E402
+import timeline
 
-NOON = datetime(2026, 11, 29, 12, 0, 0).timestamp()  # noqa: DTZ001 - the host's own time is what logs are in
+NOON = datetime(2026, 11, 29, 12, 0, 0).timestamp()
 
 
 def request(moment: float, status: int, end: str = "", **fields: object) -> str:
@@ -45,7 +45,10 @@ def test_requests_that_failed_are_shown(tmp_path: Path) -> None:
         "GET /ws/ 403 seconds=0.004 client=203.0.113.9 upgrade=websocket connection=12*7 id=abc123"
     )
     assert shown[1].text.startswith("GET /ws/ 101 cut ")
-    assert shown[2].text.startswith("GET /ws/?token=[hidden] 502 unreachable ") and "unix:/run/site/1.sock" in shown[2].text
+    assert (
+        shown[2].text.startswith("GET /ws/?token=[hidden] 502 unreachable ")
+        and "unix:/run/site/1.sock" in shown[2].text
+    )
 
 
 @pytest.mark.parametrize(
@@ -66,7 +69,9 @@ def test_time_is_what_a_line_begins_with(text: str, seconds: float | None) -> No
 
 def test_time_zone_is_taken_where_it_is_named() -> None:
     """gunicorn names it."""
-    assert timeline.stamped("[2026-11-29 12:00:00 +0000] [7] [INFO] x") == timeline.stamped("2026-11-29T14:00:00+02:00 x")
+    assert timeline.stamped("[2026-11-29 12:00:00 +0000] [7] [INFO] x") == timeline.stamped(
+        "2026-11-29T14:00:00+02:00 x"
+    )
     assert timeline.stamped("2026-11-29 12:00:00Z x") == timeline.stamped("[2026-11-29 12:00:00 +0000] x")
 
 
@@ -78,8 +83,8 @@ def test_lines_without_a_time_stay_with_those_that_they_go_on_from(tmp_path: Pat
     command = ["tail", "--lines=50", str(first), str(second), str(tmp_path / "gone.log")]
     shown = timeline.gather(command, log, 50, 0.0)
     assert [line.text.split(" seconds=")[0] for line in shown] == [
-        "2026-11-29 12:00:01 failed", "Traceback:", "  x", "GET /ws/ 500", "no time at first", "2026-11-29 12:00:05 other",
-        "2026-11-29 12:00:09 later",
+        "2026-11-29 12:00:01 failed", "Traceback:", "  x", "GET /ws/ 500", "no time at first",
+        "2026-11-29 12:00:05 other", "2026-11-29 12:00:09 later",
     ]  # fmt: skip
     assert [line.text for line in timeline.gather(command, log, 2, 0.0)] == [line.text for line in shown[-2:]]
     assert [line.moment - NOON for line in timeline.gather(command, log, 50, NOON + 5)] == [5, 5, 9]
@@ -88,7 +93,7 @@ def test_lines_without_a_time_stay_with_those_that_they_go_on_from(tmp_path: Pat
 def test_journal_is_read(tmp_path: Path) -> None:
     """Its lines in order with the requests, from a moment on that journalctl is told."""
     entries = [
-        {"__REALTIME_TIMESTAMP": f"{int((NOON + 1) * 1e6)}", "MESSAGE": "ready", "_SYSTEMD_UNIT": "site-daphne@a-1.service"},
+        {"__REALTIME_TIMESTAMP": f"{int((NOON + 1) * 1e6)}", "MESSAGE": "ready", "_SYSTEMD_UNIT": "daphne@a-1.service"},
         {"__REALTIME_TIMESTAMP": f"{int((NOON + 3) * 1e6)}", "MESSAGE": [104, 105, 255], "_SYSTEMD_UNIT": "x.service"},
         {"__REALTIME_TIMESTAMP": f"{int((NOON + 4) * 1e6)}", "MESSAGE": None, "UNIT": "site-nginx-errors.service",
          "_SYSTEMD_UNIT": "init.scope"},
@@ -102,9 +107,14 @@ def test_journal_is_read(tmp_path: Path) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
         shown = timeline.gather(["journalctl", "--no-pager", "--lines=9"], log, 9, NOON)
-    assert (tmp_path / "asked").read_text().split() == ["--no-pager", "--lines=9", "--output=json", f"--since=@{NOON:.6f}"]
+    assert (tmp_path / "asked").read_text().split() == [
+        "--no-pager",
+        "--lines=9",
+        "--output=json",
+        f"--since=@{NOON:.6f}",
+    ]
     assert [(line.moment - NOON, line.source, line.text[:5]) for line in shown] == [
-        (1, "site-daphne@a-1", "ready"), (2, "nginx", "GET /"), (3, "x", "hi\ufffd"), (4, "site-nginx-errors", ""),
+        (1, "daphne@a-1", "ready"), (2, "nginx", "GET /"), (3, "x", "hi\ufffd"), (4, "site-nginx-errors", ""),
     ]  # fmt: skip
 
 
@@ -121,6 +131,8 @@ def test_it_is_printed_with_its_time(tmp_path: Path, capsys: pytest.CaptureFixtu
     log.write_text(request(now - 600, 404) + "\n" + request(now - 30, 502, "broken") + "\n")
     timeline.show(["tail"], log, 50, 5.0)
     (line,) = capsys.readouterr().out.splitlines()
-    assert "nginx: GET /ws/ 502 broken " in line and line.startswith(time.strftime("%Y-%m-%d %H:%M:", time.gmtime(now - 30)))
+    assert "nginx: GET /ws/ 502 broken " in line and line.startswith(
+        time.strftime("%Y-%m-%d %H:%M:", time.gmtime(now - 30))
+    )
     timeline.show(["tail"], log, 50, 0.0)
     assert len(capsys.readouterr().out.splitlines()) == 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import configparser
 import json
 import re
 import string
@@ -164,13 +165,21 @@ def test_without_names_tokens_are_still_known_by_their_look(tmp_path: Path, rend
 SECRETS = st.text(string.ascii_letters + string.digits + "-_.~", min_size=16, max_size=80).filter(
     lambda text: not text.islower()
 )
-LISTED = st.sampled_from(["token", "TOKEN", "access_token", "jwt", "Authorization", "api-key", "sessionid", "code", "a[token]"])
+LISTED = st.sampled_from(
+    ["token", "TOKEN", "access_token", "jwt", "Authorization", "api-key", "sessionid", "code", "a[token]"]
+)
 NOISE = st.text(string.ascii_letters + string.digits + "&;=?%[]/.~:+@!*'()|-_,\x80\xe9\xff", max_size=30)
-ESCAPED = st.booleans()
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(NOISE, st.sampled_from(["&", ";", "&&", "?", ""]), LISTED, SECRETS, st.sampled_from(["&", ";", "", "=", "&="]), NOISE)
+@given(
+    NOISE,
+    st.sampled_from(["&", ";", "&&", "?", ""]),
+    LISTED,
+    SECRETS,
+    st.sampled_from(["&", ";", "", "=", "&="]),
+    NOISE,
+)
 @example("", "", "token", "A" * 20, ";", "x")
 @example("a=1", "&", "token", "A" * 20, "", "")
 def test_no_value_of_a_listed_name_is_shown(
@@ -211,7 +220,8 @@ def test_what_is_shown_is_ascii_in_parts_that_are_harmless(maps: Maps, text: str
     [
         ("agent", "http_user_agent", {"": "", "Mozilla/5.0 (X11; Linux)": "Mozilla/5.0 (X11; Linux)", TOKEN: HIDDEN,
                                       "x\xff": HIDDEN, "a\x07b": HIDDEN, "a" * 301: HIDDEN}),
-        ("host", "host", {"": "", "a.example.org": "a.example.org", "[::1]": "[::1]", 'a"b': HIDDEN, "a" * 101: HIDDEN}),
+        ("host", "host", {"": "", "a.example.org": "a.example.org", "[::1]": "[::1]", 'a"b': HIDDEN,
+                          "a" * 101: HIDDEN}),
         ("origin", "http_origin", {"": "", "null": "null", "https://a.example:8443": "https://a.example:8443",
                                    "https://a/?token=abc": HIDDEN, "chrome-extension://abc": HIDDEN}),
         ("upgrade", "http_upgrade", {"": "", "websocket": "websocket", "WebSocket": "websocket", TOKEN: "other"}),
@@ -220,9 +230,7 @@ def test_what_is_shown_is_ascii_in_parts_that_are_harmless(maps: Maps, text: str
         ("status", "status", {"101": "101", "404": "404", "009": "0", "000": "0"}),
     ],
 )  # fmt: skip
-def test_headers_are_shown_where_they_are_harmless(
-    maps: Maps, name: str, variable: str, cases: dict[str, str]
-) -> None:
+def test_headers_are_shown_where_they_are_harmless(maps: Maps, name: str, variable: str, cases: dict[str, str]) -> None:
     shown = {given_: maps.value(f"dash_board_{name}", {variable: given_}) for given_ in cases}
     assert shown == cases
 
@@ -262,8 +270,8 @@ def test_line_is_json_of_harmless_variables_alone(tmp_path: Path, render: Render
         assert escape == "escape=json"
         names = set(re.findall(r"\$(\w+)", "".join(parts)))
         # What a client writes comes through a map, or not at all.
-        own = {"time_iso8601", "msec", "request_id", "remote_addr", "bytes_sent", "request_time", "ssl_protocol", "status",
-               "connection_requests", "pid", "connection"}  # fmt: skip
+        own = {"time_iso8601", "msec", "request_id", "remote_addr", "bytes_sent", "request_time", "ssl_protocol",
+               "status", "connection_requests", "pid", "connection"}  # fmt: skip
         assert all(name in own or name.startswith(("upstream_", "dash_board_")) for name in names)
     text = re.sub(r'":\$\w+', '":1', "".join(formats["dash-board_redacted"][1:]))
     assert list(json.loads(text)) == [
@@ -284,3 +292,88 @@ def test_every_server_logs_without_tokens(tmp_path: Path, render: Render) -> Non
     for server in logging:
         (told,) = server["error_log"]
         assert told == "syslog:server=unix:/run/nginx-errors/dash-board.sock,nohostname,tag=nginx info"
+
+
+def unit(text: str) -> dict[str, list[str]]:
+    """The settings of a unit, by section and name."""
+    found_: dict[str, list[str]] = {}
+    section = ""
+    for line in text.splitlines():
+        if line.startswith("["):
+            section = line.strip("[]")
+        elif line and not line.startswith("#"):
+            name, _, value = line.partition("=")
+            found_.setdefault(f"{section}.{name}", []).append(value)
+    return found_
+
+
+READER = "/usr/local/sbin/dash-board-nginx-errors"
+SOCKET = "/run/nginx-errors/dash-board.sock"
+
+
+def test_socket_of_errors_is_nginx_s_and_outlives_its_reader(render: Render) -> None:
+    told = unit(render("nginx/errors.socket.j2"))
+    del told["Unit.Description"]
+    assert told == {
+        "Socket.ListenDatagram": [SOCKET], "Socket.SocketGroup": ["www-data"], "Socket.SocketMode": ["0660"],
+        "Socket.DirectoryMode": ["0755"], "Socket.RemoveOnStop": ["yes"], "Socket.TriggerLimitIntervalSec": ["0"],
+        "Install.WantedBy": ["sockets.target"],
+    }  # fmt: skip
+
+
+def test_reader_of_errors_may_do_nothing_else(render: Render) -> None:
+    told = unit(render("nginx/errors.service.j2"))
+    del told["Unit.Description"]
+    on = [
+        "DynamicUser",
+        "PrivateTmp",
+        "PrivateDevices",
+        "PrivateNetwork",
+        "PrivateIPC",
+        "PrivateUsers",
+        "ProtectHome",
+        "ProtectClock",
+        "ProtectControlGroups",
+        "ProtectHostname",
+        "ProtectKernelLogs",
+        "ProtectKernelModules",
+        "ProtectKernelTunables",
+        "NoNewPrivileges",
+        "LockPersonality",
+        "MemoryDenyWriteExecute",
+        "RestrictNamespaces",
+        "RestrictRealtime",
+        "RestrictSUIDSGID",
+        "RemoveIPC",
+    ]
+    assert told == {
+        "Unit.Requires": ["dash-board-nginx-errors.socket"], "Unit.After": ["dash-board-nginx-errors.socket"],
+        "Unit.StartLimitIntervalSec": ["0"],
+        "Service.Type": ["exec"], "Service.ExecStart": [f"/usr/bin/python3 -I {READER}"],
+        "Service.Restart": ["always"], "Service.RestartSec": ["1"],
+        "Service.SyslogIdentifier": ["dash-board-nginx-errors"],
+        "Service.LimitCORE": ["0"], "Service.MemoryMax": ["64M"], "Service.OOMPolicy": ["continue"],
+        "Service.Nice": ["5"], "Service.UMask": ["0077"],
+        **{f"Service.{name}": ["yes"] for name in on},
+        "Service.ProtectSystem": ["strict"], "Service.ProtectProc": ["invisible"], "Service.ProcSubset": ["pid"],
+        "Service.CapabilityBoundingSet": [""], "Service.AmbientCapabilities": [""],
+        "Service.RestrictAddressFamilies": ["AF_UNIX"], "Service.DevicePolicy": ["closed"],
+        "Service.IPAddressDeny": ["any"], "Service.KeyringMode": ["private"],
+        "Service.SystemCallArchitectures": ["native"],
+        "Service.SystemCallFilter": ["@system-service", "~@privileged @resources"],
+        "Service.SystemCallErrorNumber": ["EPERM"],
+        "Install.WantedBy": ["multi-user.target"], "Install.Also": ["dash-board-nginx-errors.socket"],
+    }  # fmt: skip
+
+
+def test_supervisor_runs_the_reader_and_keeps_what_it_says(render: Render) -> None:
+    parsed = configparser.RawConfigParser(inline_comment_prefixes=(";",))
+    parsed.read_string(render("nginx/errors.conf.j2", _nginx_errors_version="abc123"))
+    assert parsed.sections() == ["program:dash-board-nginx-errors"]
+    assert dict(parsed["program:dash-board-nginx-errors"]) == {
+        "command": f"/usr/bin/python3 -I {READER} --listen {SOCKET}",
+        "environment": 'VERSION="abc123"',  # another version is another program, which is started again
+        "directory": "/", "umask": "077", "autorestart": "true", "startretries": "100000", "redirect_stderr": "true",
+        "stdout_logfile": "/var/log/supervisor/dash-board-nginx-errors.log", "stdout_logfile_maxbytes": "10MB",
+        "stdout_logfile_backups": "2",
+    }  # fmt: skip

@@ -88,6 +88,7 @@ def test_unit_of_what_serves(render: Render) -> None:
             "MemoryMax": "512M",
             "SyslogIdentifier": "dash-board-daphne",
             "UMask": "0027",  # what the project writes is nobody else's
+            "LimitCORE": "0",
             **SANDBOX,
         },
         "Install": {"WantedBy": "multi-user.target"},

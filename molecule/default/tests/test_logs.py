@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import re
 import time
 import uuid
@@ -51,27 +52,28 @@ def test_token_is_in_no_log(lab: LabHost, case: str) -> None:
         if case == "good":
             with lab.connect(token, user_agent_header=agent):
                 pass
-            expected = '"GET /ws/dashboard/ HTTP/1.1" 101'
+            expected = ("/ws/dashboard/", 101)
         elif case == "bad":
             assert lab.refusal(token, user_agent_header=agent) == 403
-            expected = '"GET /ws/dashboard/ HTTP/1.1" 403'
+            expected = ("/ws/dashboard/", 403)
         elif case == "referer":
             page = f"http://localhost/?token={token}"
             assert lab.refusal(None, user_agent_header=agent, additional_headers={"Referer": page}) == 403
-            expected = '"GET /ws/dashboard/ HTTP/1.1" 403'
+            expected = ("/ws/dashboard/", 403)
         elif case == "page":
             assert lab.get(f"/missing/?token={token}", User_Agent=agent)[0] == 404
-            expected = '"GET /missing/ HTTP/1.1" 404'
+            expected = ("/missing/", 404)
         elif case == "oversized":
             status, _, _ = lab.get(f"/ws/dashboard/?token={token}", User_Agent=agent, X_Large="x" * 40_000)
             assert status == 431
-            expected = ""  # nginx gives up before it has read the User-Agent
+            expected = ()  # nginx gives up before it has read the User-Agent
         else:
             stack.enter_context(lab.upstream(NO_SOCKET))
             assert lab.refusal(token, user_agent_header=agent) == 502
-            expected = '"GET /ws/dashboard/ HTTP/1.1" 502'
+            expected = ("/ws/dashboard/", 502)
         if expected:
-            assert expected in logged_line(lab, agent), "the access log shows another path or status"
+            entry = json.loads(logged_line(lab, agent))
+            assert (entry["path"], entry["status"]) == expected, "the access log shows another path or status"
     # The part that names the user would be a leak too: it is the token but for its signature.
     for part in (token, *re.split(r"\.", token)[1:]):
         assert not (found := holders(lab, part)), f"{found} hold the token of a request ({case}), or a part of it"
@@ -80,28 +82,23 @@ def test_token_is_in_no_log(lab: LabHost, case: str) -> None:
 def test_token_is_not_logged_when_files_run_out(lab: LabHost) -> None:
     """nginx that cannot open another file says so, but not with the request line that it could not serve."""
     token, refused = lab.token(f"canary-{uuid.uuid4().hex}"), 0
-    log = "/var/log/nginx/dashboard.error.log"
-    size = lab.run("stat --format=%s " + log).strip()
-    try:
-        # A socket takes two files. With one of the two limits it is the second that is missing, when all is known.
-        for limit in (32, 33):
-            edits = ("/^worker_rlimit_nofile/d", f"1i worker_rlimit_nofile {limit};")
-            with lab.nginx_edited("/etc/nginx/nginx.conf", *edits), contextlib.ExitStack() as stack:
-                try:
-                    for _ in range(40):
-                        stack.enter_context(lab.connect(token, open_timeout=2))
-                except InvalidStatus as error:
-                    refused += error.response.status_code == 500
-                except (OSError, TimeoutError):
-                    pass
-        assert refused, "nginx did not run out of files, so nothing is proven"
-        assert not (found := holders(lab, token)), f"{found} hold the token of a request that nginx had no file for"
-    finally:
-        lab.run(f"truncate --size={size} {log}")
+    # A socket takes two files. With one of the two limits it is the second that is missing, when all is known.
+    for limit in (32, 33):
+        edits = ("/^worker_rlimit_nofile/d", f"1i worker_rlimit_nofile {limit};")
+        with lab.nginx_edited("/etc/nginx/nginx.conf", *edits), contextlib.ExitStack() as stack:
+            try:
+                for _ in range(40):
+                    stack.enter_context(lab.connect(token, open_timeout=2))
+            except InvalidStatus as error:
+                refused += error.response.status_code == 500
+            except (OSError, TimeoutError):
+                pass
+    assert refused, "nginx did not run out of files, so nothing is proven"
+    assert not (found := holders(lab, token)), f"{found} hold the token of a request that nginx had no file for"
 
 
 def test_logs_are_not_everybody_s(lab: LabHost) -> None:
     """They hold the addresses of users: the site's are as Debian's own, and stay so when they begin anew each night."""
     shown = lab.run("stat --format='%a %U:%G %n' /var/log/nginx/*.log").splitlines()
-    assert len(shown) == 4 and all(line.startswith("640 www-data:adm ") for line in shown), shown
+    assert len(shown) == 3 and all(line.startswith("640 www-data:adm ") for line in shown), shown
     assert "create 0640 www-data adm" in lab.run("cat /etc/logrotate.d/nginx")

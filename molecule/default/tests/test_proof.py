@@ -139,7 +139,7 @@ def test_logged_token(lab: LabHost, repair: ExitStack) -> None:
     size = lab.run("stat --format=%s " + log).strip()
     repair.callback(lab.run, f"truncate --size={size} {log}")
     repair.enter_context(
-        lab.nginx_edited("/etc/nginx/nginx.conf", "s/\\$request_method $uri $server_protocol/$request/")
+        lab.nginx_edited("/etc/nginx/conf.d/dashboard-log.conf", 's/\\$dashboard_query_shown_0"/$args"/')
     )
     verdict = Verdict(lab)
     verdict.blames("logs", f"the token stands in .*{log}", "E414_TOKEN_LOGGED", r"\$uri and not \$request")

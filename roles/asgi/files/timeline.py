@@ -1,7 +1,7 @@
-"""What happened to a site, in order of time: what its processes said, what nginx says went wrong, and which requests failed.
+"""What happened to a site, in order of time: what its processes said, what nginx says went wrong, which requests failed.
 
-Requests come from nginx's access log, whose lines are JSON without tokens (templates/nginx/log.conf.j2); why they failed
-comes from what reads its error log. Standard library only: this runs on hosts.
+Requests come from nginx's access log, whose lines are JSON without tokens (templates/nginx/log.conf.j2); why they
+failed comes from what reads its error log. Standard library only: this runs on hosts.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import re
 import subprocess
 import time
 from collections.abc import Iterable, Iterator
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,7 +22,8 @@ FAILED = 400
 ORDINARY = ("", "closed")
 # Of a day and a time as servers and their projects write them, in the host's own time where none is named.
 STAMP = re.compile(
-    r"\[?(?P<day>\d{4}[-/]\d\d[-/]\d\d)[ T](?P<time>\d\d:\d\d:\d\d)(?:[.,](?P<part>\d{1,6}))?(?P<zone> ?[+-]\d\d:?\d\d|Z)?"
+    r"\[?(?P<day>\d{4}[-/]\d\d[-/]\d\d)[ T](?P<time>\d\d:\d\d:\d\d)(?:[.,](?P<part>\d{1,6}))?"
+    r"(?P<zone> ?[+-]\d\d:?\d\d|Z)?"
 )
 
 
@@ -121,5 +122,5 @@ def gather(command: list[str], log: Path, lines: int, since: float) -> list[Line
 def show(command: list[str], log: Path, lines: int, minutes: float) -> None:
     """Print them, each with its time in UTC and with who said it."""
     for line in gather(command, log, lines, time.time() - minutes * 60 if minutes else 0.0):
-        moment = datetime.fromtimestamp(line.moment, timezone.utc)
+        moment = datetime.fromtimestamp(line.moment, UTC)
         print(f"{moment:%Y-%m-%d %H:%M:%S}.{moment.microsecond // 1000:03d} {line.source}: {line.text}")

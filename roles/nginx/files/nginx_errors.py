@@ -4,9 +4,9 @@
     nginx-errors                       read the socket that systemd gives (sd_listen_fds(3)), until told to end
     nginx-errors --listen PATH         make that socket as root, for nginx alone, and go on as nobody
 
-nginx sends each line as a datagram (`error_log syslog:server=unix:PATH`) and waits for nobody: lines that find no reader,
-or one that is behind, are lost. What is written here is put together from what is known to be harmless; a word, a path
-or a text in quotes that is not, is [hidden]. Lines go to standard output, which the service manager keeps.
+nginx sends each line as a datagram (`error_log syslog:server=unix:PATH`) and waits for nobody: lines that find no
+reader, or one that is behind, are lost. What is written here is put together from what is known to be harmless; a word,
+a path or a text in quotes that is not, is [hidden]. Lines go to standard output, which the service manager keeps.
 Standard library only: this runs on hosts.
 """
 
@@ -42,11 +42,14 @@ LINE = re.compile(
 )
 # What follows the reason, always in this order. Up to here nothing is the client's, unless it is in quotes.
 CLIENT = re.compile(r", client: (?P<client>[0-9a-f.:]{2,45}|unix:), server: [^,\"]{0,255}(?P<rest>.*)", re.DOTALL)
-# In a request that nginx has understood, there is no space in its address: so a quote with one after it is the end of it.
+# The address of a request that nginx has understood holds no space: a quote with one after it is its end.
 REQUEST = re.compile(
-    r", request: \"(?P<method>[A-Z]{3,7}) (?P<target>[^ ]*?)(?: HTTP/\d\.\d)?\""
-    r"(?:, upstream: \"[a-z]{4,9}://(?P<upstream>unix:/[A-Za-z0-9_./@-]{1,107}(?=:)|[\w.-]{1,253}:\d{1,5}|"
-    r"\[[0-9a-f:]{2,39}\]:\d{1,5})[^ ]*\")?(?:, (?:host|referrer): |$)",
+    r", request: \"(?P<method>[A-Z]{3,7}) (?P<target>[^ ]*?)(?: HTTP/\d\.\d)?\"(?:$|(?=, (?:upstream|host|referrer): ))"
+)
+# After the address comes that of the request, for which nginx writes a colon between only at times.
+UPSTREAM = re.compile(
+    r", upstream: \"[a-z]{4,9}://(?P<upstream>unix:/[A-Za-z0-9_./@-]{1,100}?\.sock(?=[:/])|[\w.-]{1,253}:\d{1,5}(?=/)|"
+    r"\[[0-9a-f:]{2,39}\]:\d{1,5}(?=/))"
 )
 METHODS = {"CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE"}
 # As in templates/nginx/log.conf.j2: what a part of a path may be to be shown.
@@ -60,7 +63,9 @@ WORD = re.compile(
     r"[A-Z]{2,8}|\d{1,10}(?:\.\d{1,3})?|HTTP/\d\.\d|error:[0-9A-F]{8}:SSL|routines::?[a-z]{0,20})[),.:;]{0,2}"
 )
 PLACE = re.compile(r"unix:/run/[A-Za-z0-9_./@-]{1,100}|\d{1,3}(?:\.\d{1,3}){3}:\d{1,5}|\[[0-9a-f:]{2,39}\]:\d{1,5}")
-ZONE = re.compile(r"(?P<what>(?:limiting|delaying) (?:requests|connections)[a-z0-9,:. ]*) by zone \"(?P<zone>\w{1,64})\"")
+ZONE = re.compile(
+    r"(?P<what>(?:limiting|delaying) (?:requests|connections)[a-z0-9,:. ]*) by zone \"(?P<zone>[\w.-]{1,64})\""
+)
 # A file's name is a path with its escapes undone, and holds no query.
 FILE = re.compile(r"(?:open|openat|opendir|stat|lstat|fstat|realpath)\(\) \"")
 ERRNO = re.compile(r"\((?P<number>\d{1,3}): [A-Z][A-Za-z/ -]{2,60}\)")
@@ -93,7 +98,7 @@ def reason(text: str) -> str:
     said, quote, quoted = text.partition('"')
     if not quote:
         return words(said)
-    # Where a text in quotes ends cannot be told from what it may hold; of what follows, the number of an error is enough.
+    # Where a text in quotes ends cannot be told from what it may hold. Of what follows, an error's number is enough.
     numbers = [int(found["number"]) for found in ERRNO.finditer(quoted)]
     end = f" ({numbers[-1]}: {os.strerror(numbers[-1])})" if numbers else ""
     return f"{words(said)}{HIDDEN}{end}"
@@ -132,8 +137,8 @@ def context(said: str, fields: str, *, upstream: bool) -> str:
     request = None if "reading client request" in said else REQUEST.match(found["rest"])
     if request and request["method"] in METHODS:
         text += f', request: "{request["method"]} {path(request["target"])}"'
-        if request["upstream"] and upstream:
-            text += f", upstream: {request['upstream']}"
+        if upstream and (passed := UPSTREAM.match(found["rest"], request.end())):
+            text += f", upstream: {passed['upstream']}"
     return text
 
 
