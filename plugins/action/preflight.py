@@ -40,6 +40,7 @@ from ansible.module_utils import (  # noqa: E402
     preflight_nginx,  # noqa: F401
     preflight_proxies,  # noqa: F401
     preflight_pythons,  # noqa: F401
+    preflight_sandbox,  # noqa: F401
     preflight_stores,  # noqa: F401
     project_requirements,
 )

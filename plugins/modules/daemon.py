@@ -36,6 +36,13 @@ options:
     type: list
     elements: path
     default: []
+  next_start_files:
+    description:
+      - Files of the service's unit that systemd has to have read, and that take effect when the service starts next.
+        They restart nothing. As long as the service runs without what they say, each run warns of it.
+    type: list
+    elements: path
+    default: []
   validate:
     description: Command that must succeed before the service is started, reloaded or restarted.
     type: list
@@ -291,7 +298,8 @@ class Systemd:
         self.enabled = state["UnitFileState"] != "disabled"
         # systemd does not notice the first file in a new drop-in folder.
         read = [*state["DropInPaths"].split(), state["FragmentPath"]]
-        there = [path for path in module.params["unit_files"] if os.path.exists(path)]
+        named = [*module.params["unit_files"], *module.params["next_start_files"]]
+        there = [path for path in named if os.path.exists(path)]
         self.stale = state["NeedDaemonReload"] == "yes" or not set(there) <= set(read)
         self.main_pid = int(state["MainPID"])
         self.log = Path(module.params["log_file"] or os.devnull)
@@ -425,6 +433,18 @@ def needed_action(
     return "none", ""
 
 
+def in_effect(service: Systemd | InitScript, notes: Notes) -> dict[str, State]:
+    """Return the files that the service has been started with, and warn of those that its next start waits for."""
+    states = {f"start {path}": look(path) for path in service.module.params["next_start_files"]}
+    if waiting := notes.unread(service.main_pid, states):
+        service.module.warn(
+            f"{service.name} runs without what {waiting} says until it starts next, because a restart ends its open "
+            f"connections. When these may end: systemctl restart {service.name}"
+        )
+        return {}
+    return states
+
+
 def main() -> None:
     """Run the module."""
     module = AnsibleModule(
@@ -433,6 +453,7 @@ def main() -> None:
             "reload_files": {"type": "list", "elements": "path", "default": []},
             "restart_files": {"type": "list", "elements": "path", "default": []},
             "unit_files": {"type": "list", "elements": "path", "default": []},
+            "next_start_files": {"type": "list", "elements": "path", "default": []},
             "validate": {"type": "list", "elements": "str", "default": []},
             "pid_file": {"type": "path"},
             "log_file": {"type": "path"},
@@ -454,7 +475,7 @@ def main() -> None:
     if module.check_mode:
         module.exit_json(changed=changed, action=action, reason=reason)
     if not changed:
-        notes.note(service.main_pid, reload_files | restart_files)
+        notes.note(service.main_pid, reload_files | restart_files | in_effect(service, notes))
         module.exit_json(changed=False, action=action, reason=reason)
     if module.params["validate"]:
         code, out, err = module.run_command(module.params["validate"])
@@ -464,7 +485,7 @@ def main() -> None:
                 f"new configuration:\n{err or out}"
             )
     service.apply(action)
-    notes.note(service.main_pid, reload_files | restart_files)
+    notes.note(service.main_pid, reload_files | restart_files | in_effect(service, notes))
     module.exit_json(changed=True, action=action, reason=reason or "it was not enabled, or its unit had changed")
 
 

@@ -30,6 +30,10 @@ options:
       group: {description: Its group's name., type: str, default: root}
       mode: {description: 'Its mode; by default 0644, and 0755 for a folder.', type: str}
       force: {description: Whether another content is replaced., type: bool, default: true}
+      validate:
+        description: Command that must succeed before a file's text is replaced. Not run in check mode.
+        type: list
+        elements: str
   secrets:
     description: Texts that must show nowhere, by their names; no difference of them is shown.
     type: dict
@@ -85,6 +89,7 @@ ENTRY: dict[str, dict[str, Any]] = {
     "group": {"type": "str", "default": "root"},
     "mode": {"type": "str"},
     "force": {"type": "bool", "default": True},
+    "validate": {"type": "list", "elements": "str"},
 }
 KINDS = ("content", "secret", "link", "directory")
 
@@ -146,7 +151,7 @@ def settle(module: AnsibleModule, entry: dict[str, Any]) -> tuple[bool, dict[str
             path.mkdir(parents=True)
     else:
         text = module.params["secrets"][entry["secret"]] if entry["content"] is None else entry["content"]
-        differs, diff = settle_file(module, path, str(text).encode())
+        differs, diff = settle_file(module, path, str(text).encode(), entry["validate"])
         if entry["secret"] is not None and differs:
             diff = {"before": "(not shown)\n", "after": "(not shown, it is secret)\n"}
     if module.check_mode and not there:
@@ -176,12 +181,18 @@ def settle_link(module: AnsibleModule, path: Path, target: str) -> tuple[bool, d
     return True, {"before": f"-> {before}\n" if before else "", "after": f"-> {target}\n"}
 
 
-def settle_file(module: AnsibleModule, path: Path, content: bytes) -> tuple[bool, dict[str, Any]]:
-    """Have a file with a content, replaced in one step."""
+def settle_file(
+    module: AnsibleModule, path: Path, content: bytes, validate: list[str] | None = None
+) -> tuple[bool, dict[str, Any]]:
+    """Have a file with a content, replaced in one step, once a command has agreed."""
     before = path.read_bytes() if path.is_file() else b""
     if path.is_file() and not path.is_symlink() and before == content:
         return False, {}
     if not module.check_mode:
+        if validate:
+            code, out, err = module.run_command(validate)
+            if code:
+                module.fail_json(msg=f"{path} was not changed, because its trial failed:\n{(err or out).strip()}")
         handle, part = tempfile.mkstemp(dir=module.tmpdir)
         with os.fdopen(handle, "wb") as file:
             file.write(content)

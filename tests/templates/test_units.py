@@ -22,39 +22,69 @@ Script = Callable[..., subprocess.CompletedProcess[str]]
 GENERATION = "0123456789ab-c0ffee"
 SANDBOX = {
     "ProtectSystem": "strict",
-    "ReadWritePaths": "/srv/dash-board/shared /run/dash-board",
+    "ReadWritePaths": "/srv/dash-board/shared + /run/dash-board",
     "ProtectHome": "yes",
+    "UMask": "0027",  # what the project writes is nobody else's
     "PrivateTmp": "yes",
     "PrivateDevices": "yes",
+    "PrivateIPC": "yes",
+    "PrivateMounts": "yes",
+    "DevicePolicy": "closed",
+    "KeyringMode": "private",
+    "LimitCORE": "0",
     "ProtectClock": "yes",
     "ProtectControlGroups": "yes",
     "ProtectHostname": "yes",
     "ProtectKernelLogs": "yes",
     "ProtectKernelModules": "yes",
     "ProtectKernelTunables": "yes",
+    "ProtectProc": "invisible",
     "NoNewPrivileges": "yes",
     "CapabilityBoundingSet": "",
     "LockPersonality": "yes",
+    "MemoryDenyWriteExecute": "yes",
     "RestrictAddressFamilies": "AF_UNIX AF_INET AF_INET6",
     "RestrictNamespaces": "yes",
     "RestrictRealtime": "yes",
     "RestrictSUIDSGID": "yes",
     "RemoveIPC": "yes",
     "SystemCallArchitectures": "native",
-    "SystemCallFilter": "@system-service",
+    "SystemCallFilter": "@system-service + ~@privileged @resources + @chown",
     "SystemCallErrorNumber": "EPERM",  # a library that probes for a call must not die of it
 }
+ADDING = ("ReadWritePaths", "SystemCallFilter")  # of which several lines add up
 WORKERS = [
     {"name": "queue", "command": "celery -A core worker", "number": 2, "stop_signal": "INT", "stop_seconds": 90},
     {"name": "nightly", "command": "python manage.py clearsessions && echo it\\'s done", "schedule": "0 3 * * *"},
 ]
 
 
+APART = """#!/bin/sh
+while [ "$1" != true ] && [ "$1" != -- ]; do shift; done
+[ "$1" = true ] || { shift; exec "$@"; }
+"""
+
+
+def added_up(text: str) -> str:
+    """Return a unit's text with one line for each name of which several lines add up."""
+    lines: list[str] = []
+    first: dict[str, int] = {}
+    for line in text.splitlines():
+        name, _, value = line.partition("=")
+        if name in first:
+            lines[first[name]] += f" + {value}"
+            continue
+        if name in ADDING:
+            first[name] = len(lines)
+        lines.append(line)
+    return "\n".join(lines)
+
+
 def parsed(text: str) -> dict[str, dict[str, str]]:
     """Return the sections of a file that systemd or supervisor reads; a setting that stands there twice is an error."""
     parser = configparser.ConfigParser(strict=True, interpolation=None, delimiters=("=",), comment_prefixes=("#", ";"))
     parser.optionxform = str  # type: ignore[assignment,method-assign]
-    parser.read_string(text)
+    parser.read_string(added_up(text))
     return {name: dict(parser[name]) for name in parser.sections()}
 
 
@@ -87,8 +117,6 @@ def test_unit_of_what_serves(render: Render) -> None:
             "LimitNOFILE": "20000",
             "MemoryMax": "512M",
             "SyslogIdentifier": "dash-board-daphne",
-            "UMask": "0027",  # what the project writes is nobody else's
-            "LimitCORE": "0",
             **SANDBOX,
         },
         "Install": {"WantedBy": "multi-user.target"},
@@ -184,12 +212,17 @@ def script(tmp_path: Path, render: Render) -> Script:
     report = (
         f"#!{sys.executable}\nimport json, os, resource, sys\n"
         "umask = os.umask(0)\n"
-        "limits = [resource.getrlimit(one)[0] for one in (resource.RLIMIT_NOFILE, resource.RLIMIT_DATA)]\n"
+        "limits = [resource.getrlimit(one)[0] for one in (resource.RLIMIT_NOFILE,"
+        " resource.RLIMIT_DATA, resource.RLIMIT_CORE)]\n"
         "print(json.dumps({'given': sys.argv, 'umask': umask, 'limits': limits,"
         " 'instance': os.environ.get('ASGI_INSTANCE'), 'path': os.environ.get('PYTHONPATH')}))\n"
     )
-    for path in (home / "within", tmp_path / "bin" / "setpriv", tmp_path / "bin" / "install"):
-        path.write_text(report)
+    programs = {home / "within": report, tmp_path / "bin" / "setpriv": report, tmp_path / "bin" / "install": report}
+    # A host with namespaces, in which nothing is mounted: what comes of that is tried on lab hosts.
+    programs[tmp_path / "bin" / "unshare"] = APART
+    programs[tmp_path / "bin" / "mount"] = f"#!/bin/sh\necho \"$*\" >>{tmp_path}/mounted\n"
+    for path, text in programs.items():
+        path.write_text(text)
         path.chmod(0o755)
 
     def run(name: str, *arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
@@ -211,21 +244,55 @@ def told(done: subprocess.CompletedProcess[str]) -> list[dict[str, Any]]:
 
 
 def test_process_without_systemd_gives_everything_up(tmp_path: Path, script: Script) -> None:
-    folder, started = told(script("launch", "500000", "/bin/command", "a b", asgi_open_files=200))
+    folder, above, private, started = told(script("launch", "500000", "/bin/command", "a b", asgi_open_files=200))
     assert folder["given"][1:] == ["-d", "-o", "dash-board", "-g", "www-data", "-m", "2750", str(tmp_path / "run")]
+    home = f"{tmp_path}/srv/private"
+    assert above["given"][1:] == ["-d", "-m", "700", home], "nobody else gets as far as its /tmp"
+    assert private["given"][1:] == ["-d", "-m", "1777", f"{home}/command-a-b"]
     assert started["given"][1:] == [
         "--reuid=dash-board", "--regid=dash-board", "--init-groups", "--inh-caps=-all", "--bounding-set=-all",
         "--no-new-privs", "--", "/bin/command", "a b",
     ]  # fmt: skip
     assert started["umask"] == 0o027
-    assert started["limits"] == [200, 500000 * 1024]
+    assert started["limits"] == [200, 500000 * 1024, 0], "a dump would hold its secrets"
+
+
+def test_process_without_systemd_sees_a_host_that_it_cannot_change(tmp_path: Path, script: Script) -> None:
+    """What it mounts, and that each line can be switched off; molecule/secure tries what comes of it."""
+    mounted = tmp_path / "mounted"
+
+    def mounts(*lines: str, **given: Any) -> set[str]:
+        mounted.write_text("")
+        extra = {"ReadWritePaths": ["/opt"], **given}
+        told(script("launch", "unlimited", "/bin/command", asgi_sandbox=extra))
+        return {line for line in mounted.read_text().splitlines() if not line.startswith("-o remount,bind,ro /") or line[-2:] == " /"}
+
+    private = f"{tmp_path}/srv/private/command"
+    hidden = "-t tmpfs -o ro,nosuid,nodev,noexec,mode=000,size=4k tmpfs"
+    homes = {f"{hidden} {path}" for path in ("/home", "/root", "/run/user") if Path(path).is_dir()}
+    everything = mounts()
+    system = {"-o remount,bind,ro /", f"--rbind {tmp_path}/run {tmp_path}/run", "--rbind /opt /opt"}
+    others = {f"--bind {private} /tmp", f"--bind {private} /var/tmp"}
+    proc = {"-t proc -o nosuid,nodev,noexec,hidepid=invisible proc /proc"}
+    assert everything == system | others | homes | proc
+    assert mounts(PrivateTmp=False) == everything - others
+    assert mounts(ProtectHome=False) == everything - homes
+    assert mounts(ProtectProc=False) == everything - proc
+    assert mounts(ProtectSystem=False) == everything - system
+
+
+def test_host_without_namespaces_is_told(tmp_path: Path, script: Script) -> None:
+    (tmp_path / "bin" / "unshare").write_text("#!/bin/sh\nexit 1\n")
+    done = script("launch", "unlimited", "/bin/command")
+    assert "--no-new-privs" in told(done)[-1]["given"] and not (tmp_path / "mounted").exists()
+    assert "this host lets no namespaces be made (unshare --mount --propagation slave --ipc --uts)" in done.stderr
 
 
 def test_starts_are_counted_beside_supervisor(tmp_path: Path, render: Render) -> None:
     """supervisor does not, and a process that keeps dying is told by their number."""
     text = render("asgi/launch.j2").replace("/run/supervisor/starts", str(tmp_path / "starts"))
     (tmp_path / "launch").write_text(text.replace("/run/dash-board", str(tmp_path / "run")))
-    for name, body in (("setpriv", "exit 0"), ("install", "for last; do :; done; mkdir -p $last; echo $*")):
+    for name, body in (("setpriv", "exit 0"), ("unshare", "exit 1"), ("install", "for last; do :; done; mkdir -p $last; echo $*")):
         (tmp_path / name).write_text(f"#!/bin/sh\n{body}\n")
         (tmp_path / name).chmod(0o755)
     given = {"PATH": f"{tmp_path}:/usr/bin:/bin"}
@@ -445,9 +512,12 @@ def test_kinds_of_processes(render: Render) -> None:
     server = {
         "name": "daphne", "unit": "dash-board-daphne", "run": "serve", "stop_signal": "TERM", "stop_seconds": 9,
         "instances": [f"{GENERATION}-1", f"{GENERATION}-2"], "memory_max": "1M", "schedule": "", "singleton": False,
-        "memory_kib": 1024,
+        "memory_kib": 1024, "sandbox": {},
     }  # fmt: skip
-    usual = {"stop_signal": "TERM", "stop_seconds": 60, "memory_max": "", "schedule": "", "memory_kib": "unlimited"}
+    usual = {
+        "stop_signal": "TERM", "stop_seconds": 60, "memory_max": "", "schedule": "", "memory_kib": "unlimited",
+        "sandbox": {},
+    }  # fmt: skip
 
     def worker(name: str, *numbers: int, **more: Any) -> dict[str, Any]:
         instances = [f"{GENERATION}-{number}" for number in numbers]

@@ -309,6 +309,8 @@ class Supervisor:
             self._remove(name)
             for instance in group["instances"]:
                 self._starts(group, instance).unlink(missing_ok=True)
+                for folder in (self.home / "private").glob(f"*-{instance}"):  # its /tmp, by launch
+                    shutil.rmtree(folder, ignore_errors=True)
 
     def installed(self, groups: list[Group]) -> bool:
         """Tell whether supervisor's files of some groups are as their generation brings them."""
