@@ -341,7 +341,27 @@ RUN = (
     row(r"A command of (release_hooks_\w+) failed", "release_hooks_before_migrate", "Correct it in {1}"),
     row(r"^At: Commands succeed (before|after) the switch", "release_hooks_before_switch",
         "Correct the command in release_hooks_{1}_switch"),
-    row(r"\bMemoryError\b|oom-kill|Failed with result 'oom|status=9/KILL|Out of memory", "asgi_memory_max",
+    # -- the sandbox
+    row(r"(?:MemoryError: )?Cannot allocate write\+execute memory|cannot make segment writable|failed to map segment from shared object|"
+        r"cannot enable executable stack|Unable to allocate section memory|failed to allocate mcode memory|"
+        r"mmap\.mmap\([^)]*\)\n(?:.*\^.*\n)?PermissionError: \[Errno 1\d?\]", "asgi_sandbox",
+        "The project makes code while it runs, which the sandbox forbids ({0}). Where no version of the package does "
+        "without, write asgi_sandbox: {{MemoryDenyWriteExecute: false}}", "sandbox"),
+    row(r"status=31/SYS|Bad system call", "asgi_sandbox",
+        "A process was killed for a system call that its sandbox forbids. Where the project needs it, name it or its "
+        "set beside those that there are: asgi_sandbox: {{SystemCallFilter: [\"@system-service\", …]}}", "sandbox"),
+    row(r"Address family not supported by protocol|\[Errno 97\]", "asgi_sandbox",
+        "The project opens a socket of a kind that its sandbox forbids. Add it: asgi_sandbox: "
+        "{{RestrictAddressFamilies: [AF_UNIX, AF_INET, AF_INET6, AF_NETLINK]}}", "sandbox"),
+    row(r"status=2(?:17/USER|18/CAPABILITIES|26/NAMESPACE|28/SECCOMP)|Failed to set up (?:mount|user) namespac\w+",
+        "asgi_sandbox",
+        "The host does not let systemd make the sandbox ({0}). Where a line of asgi_sandbox names a path that is not "
+        "there, write a hyphen before it; in a container, switch off what that may not have: docs/sandbox.md",
+        "sandbox"),
+    row(r"PermissionError: \[Errno 1\] Operation not permitted|: Operation not permitted$", "asgi_sandbox",
+        "A line of the sandbox may forbid what the project does there. docs/sandbox.md says which line forbids what; "
+        "asgi_sandbox switches one off", "sandbox", vague=True),
+    row(r"\bMemoryError\b(?!: Cannot allocate write)|oom-kill|Failed with result 'oom|status=9/KILL|Out of memory", "asgi_memory_max",
         "A process got no more memory. Write more into asgi_memory_max, where it is set, or fewer processes into "
         "asgi_processes; else the host is too small"),
     # -- what the gate saw, where nothing says why

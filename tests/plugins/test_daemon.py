@@ -468,3 +468,37 @@ def test_a_drop_in_that_systemd_has_not_read_restarts_nothing(toy: Toy, systemd:
     assert (result["changed"], result["action"], asked) == (True, "none", ["daemon-reload"])
     assert systemd({"DropInPaths": f"/etc/other.conf {drop_in}"}, **files)[0]["changed"] is False
     assert systemd({"FragmentPath": str(drop_in)}, **files)[0]["changed"] is False
+
+
+def test_what_waits_for_the_next_start_is_told_until_then(
+    toy: Toy, systemd: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """systemd has to know it, and nothing is restarted for it: sockets would end."""
+    warned: list[str] = []
+    monkeypatch.setattr(daemon.AnsibleModule, "warn", lambda _, warning: warned.append(warning))
+    drop_in = toy.home / "toyd.service.d/sandbox.conf"
+    files = {"next_start_files": [str(drop_in)]}
+    toy.start()
+
+    def ran(read: bool = True, **options: Any) -> tuple[bool, list[str], list[str]]:
+        state = {"MainPID": toy.pid, "DropInPaths": str(drop_in) if read else ""}
+        warned.clear()
+        result, asked = systemd(state, **files, **options)
+        assert result["action"] == "none"
+        return result["changed"], asked, [*warned]
+
+    assert ran() == (False, [], []), "there is none"
+    drop_in.parent.mkdir()
+    time.sleep(0.1)
+    drop_in.touch()
+    changed, asked, (warning,) = ran(read=False)
+    assert (changed, asked) == (True, ["daemon-reload"])
+    assert f"runs without what {drop_in} says" in warning and "systemctl restart toyd" in warning
+    assert ran() == (False, [], [warning]), "each run warns"
+    time.sleep(0.1)
+    os.kill(toy.pid, signal.SIGKILL)
+    toy.start()
+    assert ran() == (False, [], [])
+    time.sleep(0.1)
+    drop_in.touch()
+    assert ran() == (False, [], [warning]), "another text waits again"

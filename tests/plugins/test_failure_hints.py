@@ -166,6 +166,20 @@ RUNTIME: list[tuple[str, str, str]] = [
      "release_secrets", "broker"),
     ("consumer: Cannot connect to amqp://guest:**@rabbit:5672//: [Errno -2] Name or service not "
      "known.", "base_host_aliases", "{rabbit: 127.0.0.1}"),
+    # -- the sandbox
+    ("MemoryError: Cannot allocate write+execute memory for ffi.callback(). You might be running on a system that",
+     "asgi_sandbox", "MemoryDenyWriteExecute: false"),
+    ('  File "/srv/shop/code/jit.py", line 3, in <module>\n    area = mmap.mmap(-1, 4096, prot=7)\n'
+     "           ^^^^^^^^^^^^^^^^^^^^^^^^^^^\nPermissionError: [Errno 1] Operation not permitted",
+     "asgi_sandbox", "MemoryDenyWriteExecute: false"),
+    ("LLVM ERROR: Unable to allocate section memory!", "asgi_sandbox", "MemoryDenyWriteExecute: false"),
+    ("ImportError: x.so: failed to map segment from shared object: Operation not permitted", "asgi_sandbox",
+     "MemoryDenyWriteExecute: false"),
+    ("shop-daphne@1-1.service: Main process exited, code=killed, status=31/SYS", "asgi_sandbox", "SystemCallFilter"),
+    ("OSError: [Errno 97] Address family not supported by protocol", "asgi_sandbox", "AF_NETLINK"),
+    ("x.service: Failed to set up mount namespacing: /opt/a: No such file or directory", "asgi_sandbox", "hyphen"),
+    ("x.service: Main process exited, code=exited, status=217/USER", "asgi_sandbox", "in a container"),
+    ("PermissionError: [Errno 1] Operation not permitted", "asgi_sandbox", "which line forbids what"),
     # -- what the inventory has run, and what the gate saw
     ("token_command failed with 1, so no handshake was tried: python", "handshake_token_command", "token"),
     ("A command of release_hooks_before_migrate failed with 1: false", "release_hooks_before_migrate", "Correct it in"),

@@ -121,6 +121,20 @@ def test_mode_of_what_is_left_is_mended(run: Any, tmp_path: Path) -> None:
     assert not run(entry)["changed"]
 
 
+def test_trial_that_fails_leaves_a_file_as_it_was(run: Any, tmp_path: Path) -> None:
+    """It is made before the file is replaced, and only where that is to be another."""
+    path, tried = tmp_path / "settings", tmp_path / "tried"
+    entry = {"path": str(path), "content": "a = 1\n"}
+    bad = ["sh", "-c", f"echo once >>{tried}; echo it cannot be >&2; exit 3"]
+    assert "was not changed, because its trial failed:\nit cannot be" in run({**entry, "validate": bad})["msg"]
+    assert not path.exists()
+    assert run({**entry, "validate": bad}, check=True)["changed"], "check mode tries nothing"
+    assert run({**entry, "validate": ["sh", "-c", f"[ ! -e {path} ]"]})["changed"]
+    assert not run({**entry, "validate": bad})["changed"]
+    assert "msg" in run({**entry, "content": "a = 2\n", "validate": bad}) and path.read_text() == "a = 1\n"
+    assert tried.read_text() == "once\n" * 2
+
+
 def test_secret_is_never_open_to_others(run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Not even in a run that is killed before the file has its mode."""
 

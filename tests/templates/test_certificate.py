@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import configparser
 import os
+import re
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -13,11 +14,31 @@ from typing import Any
 import pytest
 
 Render = Callable[..., str]
+ROOT = Path(__file__).resolve().parents[2]
 RENEW = "/opt/certbot/bin/certbot renew --quiet --no-random-sleep-on-renew"
+# Root without any power over what is not root's, and with nothing to write to but what certbot keeps.
+CONFINED = {
+    "ProtectSystem": "strict",
+    "ReadWritePaths": "-/etc/letsencrypt -/var/lib/letsencrypt -/var/log/letsencrypt + -/var/lib/channels-acme",
+    "ProtectHome": "yes", "UMask": "0077", "PrivateTmp": "yes", "PrivateDevices": "yes", "PrivateIPC": "yes",
+    "PrivateMounts": "yes", "PrivateUsers": "yes", "DevicePolicy": "closed", "KeyringMode": "private", "LimitCORE": "0",
+    "ProtectClock": "yes", "ProtectControlGroups": "yes", "ProtectHostname": "yes", "ProtectKernelLogs": "yes",
+    "ProtectKernelModules": "yes", "ProtectKernelTunables": "yes", "ProtectProc": "invisible", "ProcSubset": "pid",
+    "NoNewPrivileges": "yes", "CapabilityBoundingSet": "", "LockPersonality": "yes", "MemoryDenyWriteExecute": "yes",
+    "RestrictAddressFamilies": "AF_UNIX AF_INET AF_INET6", "RestrictNamespaces": "yes", "RestrictRealtime": "yes",
+    "RestrictSUIDSGID": "yes", "SystemCallArchitectures": "native", "SystemCallErrorNumber": "EPERM",
+    "SystemCallFilter": "@system-service + ~@privileged @resources + @chown",
+}  # fmt: skip
+
+
+@pytest.fixture(params=["systemd", "init"])
+def init(request: pytest.FixtureRequest) -> str:
+    """What has booted the host."""
+    return str(request.param)
 
 
 @pytest.fixture
-def deploy(tmp_path: Path, render: Render) -> Callable[[], list[str]]:
+def deploy(tmp_path: Path, render: Render, init: str) -> Callable[[], list[str]]:
     """Return a function that runs what certbot calls, and gives the commands that it has run."""
     programs = tmp_path / "bin"
     programs.mkdir()
@@ -28,7 +49,9 @@ def deploy(tmp_path: Path, render: Render) -> Callable[[], list[str]]:
     (tmp_path / "home").mkdir()
     (tmp_path / "lineage").mkdir()
     script = tmp_path / "deploy"
-    script.write_text(render("certificate/deploy.sh.j2").replace("/etc/dash-board/certificate", f"{tmp_path}/home"))
+    host = {"cores": "4", "memory_mb": "2000", "init": init}
+    text = render("certificate/deploy.sh.j2", _preflight_host=host)
+    script.write_text(text.replace("/etc/dash-board/certificate", f"{tmp_path}/home"))
 
     def run() -> list[str]:
         told = tmp_path / "told"
@@ -40,13 +63,16 @@ def deploy(tmp_path: Path, render: Render) -> Callable[[], list[str]]:
     return run
 
 
-def test_new_certificate_is_brought_to_nginx(tmp_path: Path, deploy: Callable[[], list[str]]) -> None:
-    """Also where only one of the two files is new, and nothing is done where none is."""
+def test_new_certificate_is_brought_to_nginx(tmp_path: Path, deploy: Callable[[], list[str]], init: str) -> None:
+    """Also where only one of the two files is new, and nothing is done where none is.
+
+    systemd's reload tests the configuration itself, in nginx's own sandbox; the certificate's cannot open its logs.
+    """
     pair = {"fullchain.pem": 0o644, "privkey.pem": 0o600}
     for name in pair:
         (tmp_path / "lineage" / name).write_text(name)
     for _ in range(2):
-        assert deploy() == ["nginx -t -q", "service nginx reload"]
+        assert deploy() == [*(["nginx -t -q"] if init == "init" else []), "service nginx reload"]
         for name, mode in pair.items():
             found = tmp_path / "home" / name
             assert (found.read_text(), found.stat().st_mode & 0o777) == (name, mode)
@@ -60,9 +86,10 @@ def test_new_certificate_is_brought_to_nginx(tmp_path: Path, deploy: Callable[[]
 
 
 def unit(text: str) -> dict[str, dict[str, str]]:
-    """Return the lines of a unit, by their sections."""
+    """Return the lines of a unit, by their sections; several of one name are one, as they add up."""
     parser = configparser.ConfigParser(interpolation=None, strict=True)
     parser.optionxform = str  # type: ignore[assignment,method-assign]
+    text = re.sub(r"^(\w+)=(.*)\n((?:\1=.*\n)+)", lambda found: found[0].replace(f"\n{found[1]}=", " + "), text, flags=re.M)
     parser.read_string(text)
     return {name: dict(parser[name]) for name in parser.sections()}
 
@@ -75,6 +102,7 @@ def test_units_of_renewal(render: Render) -> None:
             "Type": "oneshot",
             "Environment": "REQUESTS_CA_BUNDLE=/etc/ssl/certs/ca-certificates.crt",
             "ExecStart": RENEW,
+            **CONFINED,
         },
     }
     # Three times a day, since certificates may live for six; missed times are made up for.
@@ -83,6 +111,34 @@ def test_units_of_renewal(render: Render) -> None:
         "Timer": {"OnCalendar": "*-*-* 00/8:00:00", "RandomizedDelaySec": "4h", "Persistent": "true"},
         "Install": {"WantedBy": "timers.target"},
     }
+
+
+def test_orders_are_made_as_renewals_are(evaluate: Callable[..., Any], init: str) -> None:
+    """A hook that cannot bear the sandbox fails at once, and not when the certificate is about to expire."""
+    host = {"cores": "4", "memory_mb": "2000", "init": init}
+    given = {"certificate_sandbox": {"ReadWritePaths": ["/var/lib/dns"]}}
+    words = ast.literal_eval(evaluate("_certificate_confined", _preflight_host=host, **given))
+    if init != "systemd":
+        assert words == []
+        return
+    assert words[:5] == ["systemd-run", "--quiet", "--wait", "--pipe", "--collect"]
+    properties = [word.removeprefix("--property=") for word in words if word.startswith("--property=")]
+    lines = evaluate("_certificate_sandbox_lines", **given).splitlines()
+    assert properties == [*lines, "ReadWritePaths=-/etc/dash-board/certificate"]
+    assert "ReadWritePaths=/var/lib/dns" in lines
+    assert words[5 + len(properties) :] == ["--setenv=REQUESTS_CA_BUNDLE"]
+
+
+def test_each_project_s_certificate_can_be_replaced(evaluate: Callable[..., Any]) -> None:
+    """They share the unit that renews: each brings a drop-in with its own folder."""
+    host = {"cores": "4", "memory_mb": "2000", "init": "systemd"}
+    entries = evaluate("_certificate_files", ROOT / "templates" / "certificate", _preflight_host=host)
+    files = {entry["path"]: entry for entry in ast.literal_eval(entries)}
+    drop_in = files["/etc/systemd/system/channels-certificates.service.d/dash-board.conf"]
+    assert unit(drop_in["content"]) == {"Service": {"ReadWritePaths": "-/etc/dash-board/certificate"}}
+    # What a sandbox lets be written to has to be there before.
+    assert {"/etc/letsencrypt", "/var/lib/letsencrypt", "/var/log/letsencrypt", "/var/lib/channels-acme"} <= set(files)
+    assert files["/var/log/letsencrypt"]["mode"] == "0700"
 
 
 def test_renewal_where_cron_does_it(render: Render) -> None:
