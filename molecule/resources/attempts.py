@@ -43,7 +43,7 @@ def read(path):
             file.read(1)
 
 
-def raw_socket(family, kind, protocol=0):
+def open_socket(family, kind, protocol=0):
     """Open a socket."""
     socket.socket(family, kind, protocol).close()
 
@@ -101,9 +101,9 @@ def attempts(app):
         "mount namespace": (call, "unshare", CLONE_NEWNS),
         "ptrace": (call, "ptrace", PTRACE_ATTACH, other, None, None),
         "kill": (os.kill, other, 0),
-        "raw socket": (raw_socket, socket.AF_INET, socket.SOCK_RAW, 1),
-        "packet socket": (raw_socket, socket.AF_PACKET, socket.SOCK_RAW),
-        "netlink socket": (raw_socket, socket.AF_NETLINK, socket.SOCK_RAW),
+        "raw socket": (open_socket, socket.AF_INET, socket.SOCK_RAW, 1),
+        "packet socket": (open_socket, socket.AF_PACKET, socket.SOCK_RAW),
+        "netlink socket": (open_socket, socket.AF_NETLINK, socket.SOCK_RAW),
         "set the clock": (call, "clock_settime", 0, (ctypes.c_long * 2)(1, 0)),
         "set the hostname": (call, "sethostname", b"attempt", 7),
         "load a module": (call, "syscall", 313, -1, b"", 0),
@@ -115,8 +115,8 @@ def attempts(app):
         "swap off": (call, "swapoff", b"/none"),
         "reboot": (call, "reboot", 0),
         "see others": (others,),
-        "connect to the internet's family": (raw_socket, socket.AF_INET, socket.SOCK_STREAM),
-        "connect to unix sockets": (raw_socket, socket.AF_UNIX, socket.SOCK_STREAM),
+        "open an internet socket": (open_socket, socket.AF_INET, socket.SOCK_STREAM),
+        "open a unix socket": (open_socket, socket.AF_UNIX, socket.SOCK_STREAM),
         "give itself a file": (os.chown, os.environ.get("ATTEMPT_HOME", "/tmp"), os.getuid(), os.getgid()),
     }
 

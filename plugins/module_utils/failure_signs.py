@@ -343,7 +343,7 @@ RUN = (
         "Correct the command in release_hooks_{1}_switch"),
     # -- the sandbox
     row(r"(?:MemoryError: )?Cannot allocate write\+execute memory|cannot make segment writable|failed to map segment from shared object|"
-        r"cannot enable executable stack|Unable to allocate section memory|failed to allocate mcode memory|"
+        r"cannot enable executable stack|cannot allocate executable memory|Unable to allocate section memory|failed to allocate mcode memory|"
         r"mmap\.mmap\([^)]*\)\n(?:.*\^.*\n)?PermissionError: \[Errno 1\d?\]", "asgi_sandbox",
         "The project makes code while it runs, which the sandbox forbids ({0}). Where no version of the package does "
         "without, write asgi_sandbox: {{MemoryDenyWriteExecute: false}}", "sandbox"),

@@ -484,6 +484,8 @@ def main() -> None:
                 msg=f"{service.name} was left as it runs, because `{' '.join(module.params['validate'])}` refused its "
                 f"new configuration:\n{err or out}"
             )
+    if action in ("none", "reload"):
+        in_effect(service, notes)  # what waits may be why a reload fails
     service.apply(action)
     notes.note(service.main_pid, reload_files | restart_files | in_effect(service, notes))
     module.exit_json(changed=True, action=action, reason=reason or "it was not enabled, or its unit had changed")

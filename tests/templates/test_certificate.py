@@ -20,6 +20,7 @@ RENEW = "/opt/certbot/bin/certbot renew --quiet --no-random-sleep-on-renew"
 CONFINED = {
     "ProtectSystem": "strict",
     "ReadWritePaths": "-/etc/letsencrypt -/var/lib/letsencrypt -/var/log/letsencrypt + -/var/lib/channels-acme",
+    "InaccessiblePaths": "-/etc/shadow -/etc/gshadow",
     "ProtectHome": "yes", "UMask": "0077", "PrivateTmp": "yes", "PrivateDevices": "yes", "PrivateIPC": "yes",
     "PrivateMounts": "yes", "PrivateUsers": "yes", "DevicePolicy": "closed", "KeyringMode": "private", "LimitCORE": "0",
     "ProtectClock": "yes", "ProtectControlGroups": "yes", "ProtectHostname": "yes", "ProtectKernelLogs": "yes",
@@ -111,6 +112,18 @@ def test_units_of_renewal(render: Render) -> None:
         "Timer": {"OnCalendar": "*-*-* 00/8:00:00", "RandomizedDelaySec": "4h", "Persistent": "true"},
         "Install": {"WantedBy": "timers.target"},
     }
+
+
+def test_renewal_is_judged_well(tmp_path: Path, render: Render) -> None:
+    """systemd's own judgement, as docs/sandbox.md promises it."""
+    units = tmp_path / "etc" / "systemd" / "system"
+    units.mkdir(parents=True)
+    (units / "channels-certificates.service").write_text(render("certificate/renewal.service.j2"))
+    command = ["systemd-analyze", "security", "--offline=true", "--threshold=15", f"--root={tmp_path}"]
+    done = subprocess.run(
+        [*command, "channels-certificates.service"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_orders_are_made_as_renewals_are(evaluate: Callable[..., Any], init: str) -> None:

@@ -40,6 +40,15 @@ def test_redis_settings(render: Render) -> None:
     }
 
 
+def test_redis_sandbox(render: Render) -> None:
+    """Beside what Debian's unit has."""
+    text = render("redis/sandbox.conf.j2", redis_sandbox={"InaccessiblePaths": ["-/opt"], "PrivateIPC": False})
+    assert [line for line in text.splitlines() if line and not line.startswith("#")] == [
+        "[Service]", "InaccessiblePaths=-/srv -/etc/nginx -/etc/letsencrypt", "InaccessiblePaths=-/opt",
+        "PrivateIPC=no", "PrivateMounts=yes", "DevicePolicy=closed", "KeyringMode=private", "LimitCORE=0",
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("given", "first"),
     [

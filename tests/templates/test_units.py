@@ -137,6 +137,32 @@ def test_units_of_workers_are_confined_alike(render: Render) -> None:
     assert nightly == {name: value for name, value in wanted.items() if name not in ("Restart", "RestartSec")}
 
 
+def test_sandbox_of_all_and_of_one_worker(render: Render) -> None:
+    workers = [{**WORKERS[0], "sandbox": {"ProcSubset": True, "MemoryDenyWriteExecute": True}}, WORKERS[1]]
+    given = {"MemoryDenyWriteExecute": False, "ReadWritePaths": ["-/opt/data"]}
+    found = units(render, asgi_workers=workers, asgi_sandbox=given, asgi_http="wsgi")
+    changed = {"MemoryDenyWriteExecute": "no", "ReadWritePaths": f"{SANDBOX['ReadWritePaths']} + -/opt/data"}
+    for name in ("daphne", "wsgi", "nightly"):
+        assert (SANDBOX | changed).items() <= found[f"dash-board-{name}"]["Service"].items()
+        assert "ProcSubset" not in found[f"dash-board-{name}"]["Service"]
+    own = changed | {"MemoryDenyWriteExecute": "yes", "ProcSubset": "pid"}
+    assert (SANDBOX | own).items() <= found["dash-board-queue"]["Service"].items()
+
+
+def test_every_kind_is_judged_well(tmp_path: Path, render: Render) -> None:
+    """systemd's own judgement, from 0 to 10 and here in tenths, as docs/sandbox.md promises it."""
+    folder = tmp_path / "etc" / "systemd" / "system"
+    folder.mkdir(parents=True)
+    entries = json.loads(render("asgi/units.json.j2", asgi_workers=WORKERS, asgi_http="wsgi"))
+    assert len(entries) == 4
+    for entry in entries:
+        name = Path(entry["path"]).name.replace(".service", "@x-1.service")
+        (folder / name).write_text(entry["content"])
+        command = ["systemd-analyze", "security", "--offline=true", "--threshold=15", f"--root={tmp_path}", name]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
 def test_program_of_supervisor(render: Render) -> None:
     options = {"asgi_manager": "supervisor", "asgi_processes": 3, "asgi_memory_max": "1G", "asgi_stop_seconds": 7}
     entries = json.loads(render("asgi/programs.json.j2", asgi_workers=WORKERS, **options))
@@ -261,11 +287,12 @@ def test_process_without_systemd_sees_a_host_that_it_cannot_change(tmp_path: Pat
     """What it mounts, and that each line can be switched off; molecule/secure tries what comes of it."""
     mounted = tmp_path / "mounted"
 
-    def mounts(*lines: str, **given: Any) -> set[str]:
+    def mounts(**given: Any) -> set[str]:
         mounted.write_text("")
-        extra = {"ReadWritePaths": ["/opt"], **given}
-        told(script("launch", "unlimited", "/bin/command", asgi_sandbox=extra))
-        return {line for line in mounted.read_text().splitlines() if not line.startswith("-o remount,bind,ro /") or line[-2:] == " /"}
+        told(script("launch", "unlimited", "/bin/command", asgi_sandbox={"ReadWritePaths": ["/opt"], **given}))
+        lines = mounted.read_text().splitlines()
+        # Which others this machine has mounted is its own.
+        return {line for line in lines if not line.startswith("-o remount,bind,ro /") or line.endswith(" /")}
 
     private = f"{tmp_path}/srv/private/command"
     hidden = "-t tmpfs -o ro,nosuid,nodev,noexec,mode=000,size=4k tmpfs"

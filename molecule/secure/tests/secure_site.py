@@ -73,3 +73,30 @@ def opened(lab: LabHost, token: str = GOOD, context: ssl.SSLContext | None = Non
     given = lab.token() if token == GOOD else token
     url = f"wss://localhost:{port_of(lab)}/ws/dashboard/?token={given}"
     return connect(url, ssl=context or trusting(), open_timeout=10, ping_interval=None, proxy=None)
+
+
+# Runs on the host; arguments are units' files. Each is judged as it was written, with its own drop-ins and without those
+# that the host has for all services: a container has some.
+SCORES = """
+import json, pathlib, re, shutil, subprocess, sys, tempfile
+scores = {}
+for path in map(pathlib.Path, sys.argv[1:]):
+    with tempfile.TemporaryDirectory() as root:
+        units = pathlib.Path(root, "etc/systemd/system")
+        units.mkdir(parents=True)
+        shutil.copy(path, units)
+        if path.with_name(path.name + ".d").is_dir():
+            shutil.copytree(path.with_name(path.name + ".d"), units / (path.name + ".d"))
+        shown = subprocess.run(
+            ["systemd-analyze", "security", "--offline=true", "--no-pager", f"--root={root}", path.name],
+            capture_output=True, text=True,
+        )
+    scores[path.name] = float(re.search(r"Overall exposure level for .*: ([0-9.]+)", shown.stdout + shown.stderr)[1])
+print(json.dumps(scores))
+"""
+
+
+def scores(lab: LabHost) -> dict[str, float]:
+    """What systemd says of each unit that is ours: files in /etc are, links there lead to others'."""
+    files = lab.run("find /etc/systemd/system -maxdepth 1 -type f -name '*.service'").split()
+    return json.loads(lab.python(SCORES, *sorted(files)))

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from lab_host import ROOT, LabHost, Run, echoes
-from secure_site import PARTS, Authority, greet, loose, names_of, opened, port_of, read_chain, trusting
+from secure_site import PARTS, Authority, greet, loose, names_of, opened, port_of, read_chain, scores, trusting
 from websockets.sync.client import ClientConnection, connect
 
 CERTIFICATE = "/etc/dashboard/certificate/fullchain.pem"
@@ -119,6 +119,11 @@ def acme(lab: LabHost, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Acm
     Run(*PARTS, lab.name).changed(lab.name)
     with greet(lab, trusting()):
         pass
+
+
+def test_renewal_is_confined(acme: Acme) -> None:
+    """As systemd judges it; that it renews and reloads nginx from there is what the other tests see."""
+    assert scores(acme.lab)["channels-certificates.service"] <= 1.5
 
 
 def test_certificate_is_issued(acme: Acme) -> None:
