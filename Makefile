@@ -54,6 +54,12 @@ down-container:
 down-local:
 	@$(PYTHON) scripts/local.py down
 
+.PHONY: secrets
+secrets: ## Make the secrets of INVENTORY=inventories/…, and encrypt them (docs/secrets.md)
+	@$(if $(INVENTORY),,echo 'Say whose: make secrets INVENTORY=inventories/production' >&2; exit 1)
+	@$(MAKE) --no-print-directory tools
+	@python scripts/vault_secrets.py '$(INVENTORY)' --password-file='$(VAULT_PASSWORD_FILE)' --rotate='$(ROTATE)'
+
 .PHONY: clean
 clean: ## Remove all that was made: hosts, images, keys, tools, reports
 	@$(lab) clean

@@ -933,9 +933,9 @@ def postgresql_projects(host: HostView) -> Iterator[Problem]:
         if owner in ("", mine) or len(words) < 3 or words[0] != "host":
             continue
         for variable, name in (("postgresql_database", words[1]), ("postgresql_user", words[2])):
-            if host.get(variable) == name:
+            if host.get(variable) in name.split(","):
                 fix = f"Give {mine} its own, as it has where the line is left out."
-                yield Problem(variable, f"{name} is the one of project {owner} in the same PostgreSQL", fix)
+                yield Problem(variable, f"{host.get(variable)} is the one of project {owner} in the same PostgreSQL", fix)
 
 
 # The least and the most that a number may be, by the name of its variable, which begins with its role's.

@@ -13,9 +13,22 @@ description:
     no log of the server. Whether it is the right one is told by the verifier that is there.
   - PostgreSQL reads its settings again when a file of O(reload_files) is newer than what it has read; one that it
     cannot read is told.
+  - A project logs in as O(user), who owns the database and its tables, or as O(second), who acts as the owner from its
+    first statement on. So a password is replaced by the other one's, while the old one is good. One that a release may
+    log in with is not overwritten, unless O(replace) says so.
 options:
   database: {description: Name of the database., type: str, required: true}
   user: {description: 'Name of its owner, who may log in.', type: str, required: true}
+  second: {description: 'Name of the other who may log in, and acts as the owner.', type: str}
+  login: {description: 'Which of both has the password. By default the owner.', type: str}
+  replace:
+    description: Whether a password that lets the user in is replaced at once by another one.
+    type: bool
+    default: false
+  only:
+    description: Whether only O(login) may log in. Otherwise the other one may, if there is one, as before.
+    type: bool
+    default: false
   password: {description: 'The password, in printable ASCII. Needed where they are to be there.', type: str}
   port: {description: 'Port of the server, by which its socket is named.', type: int, default: 5432}
   state:
@@ -73,6 +86,11 @@ STATE = """
 SELECT json_build_object(
   'role', (SELECT json_build_object('verifier', rolpassword, 'login', rolcanlogin, 'super', rolsuper)
            FROM pg_authid WHERE rolname = :'user'),
+  'second', (SELECT json_build_object('verifier', rolpassword, 'login', rolcanlogin, 'super', rolsuper,
+               'acts', coalesce(rolconfig::text LIKE '%role=%', false) AND EXISTS (
+                 SELECT FROM pg_auth_members JOIN pg_authid owners ON owners.oid = roleid
+                 WHERE member = pg_authid.oid AND owners.rolname = :'user'))
+             FROM pg_authid WHERE rolname = :'second'),
   'database', (SELECT json_build_object('owner', pg_get_userbyid(datdba),
                                         'open', has_database_privilege('public', oid, 'CONNECT'))
                FROM pg_database WHERE datname = :'database'),
@@ -85,8 +103,11 @@ SELECT json_build_object(
 """
 # Not in the server's log, whatever it logs.
 QUIETLY = "SET log_statement = 'none'; SET log_min_duration_statement = -1; SET log_min_error_statement = 'panic';\n"
-CREATE_USER = QUIETLY + """CREATE ROLE :"user" LOGIN PASSWORD '{verifier}';"""
-CHANGE_USER = QUIETLY + """ALTER ROLE :"user" LOGIN PASSWORD '{verifier}';"""
+CREATE_OWNER = """CREATE ROLE :"user" NOLOGIN;"""
+CREATE_USER = QUIETLY + """CREATE ROLE :"login" LOGIN PASSWORD '{verifier}';"""
+CHANGE_USER = QUIETLY + """ALTER ROLE :"login" LOGIN PASSWORD '{verifier}';"""
+# Whatever it makes belongs to the owner, and so does what a migration makes that changes it later.
+ACT_AS_OWNER = """GRANT :"user" TO :"second"; ALTER ROLE :"second" SET role = :'user';"""
 # A collation of the C library would change with it, under indexes that were sorted by the old one.
 CREATE_DATABASE = """
 CREATE DATABASE :"database" OWNER :"user" TEMPLATE template0 ENCODING 'UTF8' LC_COLLATE 'C.UTF-8' LC_CTYPE 'C.UTF-8';
@@ -94,10 +115,10 @@ CREATE DATABASE :"database" OWNER :"user" TEMPLATE template0 ENCODING 'UTF8' LC_
 CLOSE_DATABASE = """REVOKE ALL ON DATABASE :"database" FROM PUBLIC;"""
 # Whoever is connected is cut.
 DROP_DATABASE = """DROP DATABASE :"database" WITH (FORCE);"""
-DROP_USER = """DROP ROLE :"user";"""
+DROP_USER = """DROP ROLE :"{role}";"""
 CLOSE_USER = """
-ALTER ROLE :"user" NOLOGIN;
-SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = :'user';
+ALTER ROLE :"{role}" NOLOGIN PASSWORD NULL;
+SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = :'{role}';
 """
 RELOAD = "SELECT pg_reload_conf();"
 
@@ -116,11 +137,16 @@ def verifier(password: str) -> str:
     return f"SCRAM-SHA-256${ROUNDS}:{base64.b64encode(salt).decode()}${stored}:{server}"
 
 
+def is_scram(kept: str | None) -> bool:
+    """Tell whether what PostgreSQL keeps lets somebody in by a password of ours."""
+    return (kept or "").startswith("SCRAM-SHA-256$")
+
+
 def verifies(password: str, kept: str | None) -> bool:
     """Tell whether what PostgreSQL keeps is of this password."""
-    kind, _, rest = (kept or "").partition("$")
-    if kind != "SCRAM-SHA-256":
+    if not is_scram(kept):
         return False
+    rest = (kept or "").partition("$")[2]
     head, _, tail = rest.partition("$")
     rounds, _, salt = head.partition(":")
     stored, _ = keys(password, base64.b64decode(salt), int(rounds))
@@ -140,7 +166,8 @@ class Server:
             [
                 "runuser", "--user=postgres", "--", "psql", f"--port={given['port']}", "--dbname=postgres",
                 "--no-psqlrc", "--no-align", "--tuples-only", "--quiet", "--set=ON_ERROR_STOP=1",
-                f"--set=user={given['user']}", f"--set=database={given['database']}",
+                f"--set=user={given['user']}", f"--set=second={given['second'] or ''}",
+                f"--set=login={given['login'] or given['user']}", f"--set=database={given['database']}",
             ],
             data=sql, cwd="/",
         )  # fmt: skip
@@ -162,16 +189,19 @@ def needed(module: AnsibleModule, state: dict[str, Any]) -> list[tuple[str, str]
     user, database = module.params["user"], module.params["database"]
     role, found = state["role"], state["database"]
     steps: list[tuple[str, str]] = []
-    if role and role["super"]:
-        module.fail_json(msg=f"User {user} administers PostgreSQL: give the project another postgresql_user")
+    for name, one in ((user, role), (module.params["second"], state.get("second"))):
+        if one and one["super"]:
+            module.fail_json(msg=f"User {name} administers PostgreSQL: give the project another postgresql_user")
     if found and found["owner"] != user:
         module.fail_json(
             msg=f"Database {database} belongs to {found['owner']}, not to {user}: write another postgresql_database, "
             f'or hand it over there: runuser -u postgres -- psql -c \'ALTER DATABASE "{database}" OWNER TO "{user}"\''
         )
-    steps += parted(module.params["state"], user, database, role, found)
+    roles = {"second": state.get("second"), "user": role}
     if module.params["state"] == "present":
-        steps += joined(module, user, database, role, found)
+        steps += joined(module, roles, found)
+    else:
+        steps += parted(module, roles, found)
     # In check mode, a file may only be foretold.
     there = [path for path in module.params["reload_files"] if os.path.exists(path)]
     changed = max((os.stat(path).st_ctime for path in there), default=0.0)
@@ -180,30 +210,51 @@ def needed(module: AnsibleModule, state: dict[str, Any]) -> list[tuple[str, str]
     return steps
 
 
-def parted(state: str, user: str, database: str, role: Any, found: Any) -> list[tuple[str, str]]:
-    """Return what takes the user's rights away, and the data too where these are to go."""
-    steps = []
-    if state == "absent" and found:
-        steps.append((f"database {database} was dropped", DROP_DATABASE))
-    if state == "absent" and role:
-        steps.append((f"user {user} was dropped", DROP_USER))
-    if state == "closed" and role and role["login"]:
-        steps.append((f"user {user} may no longer log in", CLOSE_USER))
-    return steps
+def parted(module: AnsibleModule, roles: dict[str, Any], found: Any) -> list[tuple[str, str]]:
+    """Return what takes the users' rights away, and the data too where these are to go."""
+    steps, database = [], module.params["database"]
+    if module.params["state"] == "absent":
+        if found:
+            steps.append((f"database {database} was dropped", DROP_DATABASE))
+        for kind in (kind for kind, role in roles.items() if role):
+            steps.append((f"user {module.params[kind]} was dropped", DROP_USER.format(role=kind)))
+        return steps
+    return [closed(module, kind) for kind, role in roles.items() if role and role["login"]]
 
 
-def joined(module: AnsibleModule, user: str, database: str, role: Any, found: Any) -> list[tuple[str, str]]:
+def closed(module: AnsibleModule, kind: str) -> tuple[str, str]:
+    """Return what has one of both users no longer log in."""
+    return f"user {module.params[kind]} may no longer log in", CLOSE_USER.format(role=kind)
+
+
+def joined(module: AnsibleModule, roles: dict[str, Any], found: Any) -> list[tuple[str, str]]:
     """Return what gives the user a password, and a database that is its own."""
-    steps, password = [], module.params["password"]
+    steps, database, password = [], module.params["database"], module.params["password"]
+    login = "second" if module.params["login"] and module.params["login"] == module.params["second"] else "user"
+    if login == "second" and not roles["user"]:
+        steps.append((f"user {module.params['user']} was made", CREATE_OWNER))
+    role, name = roles[login], module.params[login]
     if not role or not role["login"] or not verifies(password, role["verifier"]):
+        if role and role["login"] and is_scram(role["verifier"]) and not module.params["replace"]:
+            module.fail_json(
+                msg=f"User {name} has another password than postgresql_password, and what serves logs in with that: it "
+                "would be cut from the database before the new release serves. Write the old one again, and rotate it: "
+                "playbooks/rotate_secrets.yml -e rotate_secrets=database. Or, if nothing serves that you would miss: "
+                "-e postgresql_replace_password=true"
+            )
         made = verifier(password)
         module.no_log_values.add(made)
         what = "given its password" if role else "made"
-        steps.append((f"user {user} was {what}", (CHANGE_USER if role else CREATE_USER).format(verifier=made)))
+        steps.append((f"user {name} was {what}", (CHANGE_USER if role else CREATE_USER).format(verifier=made)))
+    if login == "second" and not (role and role["acts"]):
+        steps.append((f"user {name} acts as {module.params['user']}", ACT_AS_OWNER))
     if not found:
         steps.append((f"database {database} was made", CREATE_DATABASE))
     if not found or found["open"]:
         steps.append((f"database {database} was closed to all but its owner", CLOSE_DATABASE))
+    other = "user" if login == "second" else "second"
+    if module.params["only"] and roles[other] and roles[other]["login"]:
+        steps.append(closed(module, other))
     return steps
 
 
@@ -213,6 +264,10 @@ def main() -> None:
         argument_spec={
             "database": {"type": "str", "required": True},
             "user": {"type": "str", "required": True},
+            "second": {"type": "str"},
+            "login": {"type": "str"},
+            "replace": {"type": "bool", "default": False},
+            "only": {"type": "bool", "default": False},
             "password": {"type": "str", "no_log": True},
             "port": {"type": "int", "default": 5432},
             "state": {"type": "str", "choices": ["present", "absent", "closed"], "default": "present"},

@@ -130,10 +130,76 @@ def test_each_difference_is_mended(have: Have, psql: Psql, part: str, value: Any
     assert have()["done"][0] == done
 
 
-def test_another_password_is_noticed(have: Have, psql: Psql) -> None:
+def test_password_that_something_may_use_is_not_overwritten(have: Have, psql: Psql) -> None:
     psql.settled()
     told = have(password=PASSWORD + "x")
+    assert told["failed"] and "-e rotate_secrets=database" in told["msg"] and psql.sent == []
+    assert "postgresql_replace_password" in told["msg"] and PASSWORD not in json.dumps(told)
+    told = have(password=PASSWORD + "x", replace=True)
     assert told["done"] == ["user shop was given its password"] and "ALTER ROLE" in psql.sent[0]
+
+
+SECOND = {"second": "shop__b", "login": "shop__b"}
+NEW = "another-password-of-shop"
+
+
+def role(password: str = PASSWORD, **changes: Any) -> dict[str, Any]:
+    """A user of PostgreSQL as the module is told of one."""
+    kept = {"verifier": postgresql_project.verifier(password), "login": True, "super": False, "acts": True}
+    return kept | changes
+
+
+def test_second_user_comes_beside_the_first(have: Have, psql: Psql) -> None:
+    """It has the new password, and all that it makes belongs to the owner; the first may log in as before."""
+    psql.settled()
+    told = have(**SECOND, password=NEW)
+    assert told["done"] == ["user shop__b was made", "user shop__b acts as shop"]
+    made, acts = psql.sent
+    assert 'CREATE ROLE :"login" LOGIN' in made
+    assert acts == """GRANT :"user" TO :"second"; ALTER ROLE :"second" SET role = :'user';"""
+    assert "--set=login=shop__b --set=database=shop" in psql.arguments.read_text()
+    psql.state["second"] = role(NEW)
+    assert not have(**SECOND, password=NEW)["changed"]
+    psql.state["second"] = role(NEW, acts=False)  # killed between both
+    assert have(**SECOND, password=NEW)["done"] == ["user shop__b acts as shop"]
+
+
+def test_first_user_is_let_in_no_more_at_the_end(have: Have, psql: Psql) -> None:
+    psql.settled()
+    psql.state["second"] = role(NEW)
+    told = have(**SECOND, password=NEW, only=True)
+    assert told["done"] == ["user shop may no longer log in"]
+    assert 'ALTER ROLE :"user" NOLOGIN PASSWORD NULL' in psql.sent[0] and "usename = :'user'" in psql.sent[0]
+    psql.state["role"] = role(login=False, verifier=None)
+    assert not have(**SECOND, password=NEW, only=True)["changed"]
+
+
+def test_rotation_goes_back_to_the_first_user(have: Have, psql: Psql) -> None:
+    """Which nothing uses since the last rotation has ended, so it gets another password."""
+    psql.settled()
+    psql.state |= {"role": role(login=False, verifier=None), "second": role(NEW)}
+    given = {"second": "shop__b", "login": "shop", "password": "third-password-of-shop"}
+    assert have(**given)["done"] == ["user shop was given its password"]
+    psql.state["role"] = role("third-password-of-shop")
+    assert have(**given, only=True)["done"] == ["user shop__b may no longer log in"]
+
+
+def test_new_host_whose_vault_names_the_second_user(have: Have, psql: Psql) -> None:
+    done = have(**SECOND)["done"]
+    assert done[:3] == ["user shop was made", "user shop__b was made", "user shop__b acts as shop"]
+    assert 'CREATE ROLE :"user" NOLOGIN' in psql.sent[0]
+
+
+def test_both_users_go(have: Have, psql: Psql) -> None:
+    psql.settled()
+    psql.state["second"] = role(NEW)
+    assert have(second="shop__b", state="closed", password=None)["done"] == [
+        "user shop__b may no longer log in", "user shop may no longer log in",
+    ]  # fmt: skip
+    done = have(second="shop__b", state="absent", password=None)["done"]
+    assert done == ["database shop was dropped", "user shop__b was dropped", "user shop was dropped"]
+    psql.state["second"]["super"] = True
+    assert "shop__b administers" in have(second="shop__b", state="closed")["msg"]
 
 
 def test_what_is_somebody_else_s_is_left(have: Have, psql: Psql) -> None:

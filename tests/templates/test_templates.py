@@ -394,7 +394,7 @@ def test_postgresql_is_open_to_the_app_hosts_alone(render: Render) -> None:
     hosts = {"host": {}, "b": {"private_address": "10.0.0.5"}, "c": {"private_address": "fd00::5"}}
     given = {"groups": {"app": list(hosts), "database": ["host"]}, "hostvars": hosts, "private_address": "10.0.0.4"}
     assert render("postgresql/pg_hba.conf.j2", **given).splitlines() == [
-        f"host dash_board dash_board {address} scram-sha-256"
+        f"host dash_board dash_board,dash_board__b {address} scram-sha-256"
         for address in ("127.0.0.1/32", "10.0.0.5/32", "fd00::5/128")
     ]
     assert "listen_addresses = '127.0.0.1, 10.0.0.4'" in render("postgresql/start.conf.j2", **given)
@@ -409,6 +409,13 @@ def test_url_of_the_database_brings_its_password_whole(evaluate: Render, passwor
     url = urlsplit(evaluate("postgresql_url", postgresql_password=password))
     assert (url.scheme, url.hostname, url.port, url.path) == ("postgresql", "127.0.0.1", 5432, "/dash_board")
     assert url.username == "dash_board" and unquote(url.password or "") == unquote_plus(url.password or "") == password
+
+
+@pytest.mark.parametrize(("login", "name"), [({}, "dash_board"), ("a", "dash_board"), ("b", "dash_board__b")])
+def test_project_logs_in_to_postgresql_as_the_vault_says(evaluate: Render, login: Any, name: str) -> None:
+    given = {"vault_postgresql_login": login} if login else {}
+    assert evaluate("postgresql_login", **given) == name
+    assert urlsplit(evaluate("postgresql_url", **given)).username == name
 
 
 def test_url_of_a_database_elsewhere(evaluate: Render) -> None:

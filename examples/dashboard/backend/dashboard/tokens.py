@@ -17,13 +17,25 @@ def mint(user: str, ttl: int) -> str:
 
 def read(token: str) -> str:
     """Return the user that ``token`` names; raise jwt.InvalidTokenError if it cannot be trusted."""
-    claims = jwt.decode(
-        token,
-        settings.JWT_SECRET,
-        algorithms=[ALGORITHM],
-        audience=settings.JWT_AUDIENCE,
-        options={"require": ["exp", "aud", "sub"]},
-    )
+    claims = verified(token)
     if not claims["sub"]:
         raise jwt.InvalidTokenError("The subject is empty")
     return claims["sub"]
+
+
+def verified(token: str) -> dict[str, str]:
+    """Return the claims of ``token``, signed with the key of today or one of before; raise jwt.InvalidTokenError."""
+    keys = [settings.JWT_SECRET, *settings.JWT_SECRET_PREVIOUS]
+    for number, key in enumerate(keys, 1):
+        try:
+            return jwt.decode(
+                token,
+                key,
+                algorithms=[ALGORITHM],
+                audience=settings.JWT_AUDIENCE,
+                options={"require": ["exp", "aud", "sub"]},
+            )
+        except jwt.InvalidSignatureError:
+            if number == len(keys):
+                raise
+    raise AssertionError("there is always a key")
