@@ -13,6 +13,11 @@ description:
 options:
   folder: {description: Folder with the generations., type: path, required: true}
   hashes: {description: SHA-256 of each password, in hexadecimal digits., type: list, elements: str, required: true}
+  instead:
+    description: SHA-256 of the password that takes the place of each of O(hashes), where they are replaced.
+    type: list
+    elements: str
+    default: []
 attributes:
   check_mode: {description: Is the same, since nothing is changed., support: full}
 author:
@@ -31,6 +36,11 @@ used:
   description: Places in O(hashes), from 0, of the passwords that a generation uses.
   type: list
   elements: int
+  returned: always
+behind:
+  description: Generations that use one of O(hashes), and not what takes its place.
+  type: list
+  elements: str
   returned: always
 unknown:
   description: Generations in whose environment none of the passwords is found. What they use is somewhere else.
@@ -69,21 +79,29 @@ def values(text: str) -> list[str]:
     return [word.partition("=")[2] for word in shlex.split(text, comments=True)]
 
 
-def uses(folder: Path, hashes: list[str]) -> tuple[list[int], list[str]]:
-    """Return the places of the hashes that are used, and the generations that use none of them."""
-    used: set[int] = set()
-    unknown: list[str] = []
-    for path in sorted(folder.glob("*/env")):
-        found = {
+def found_in(folder: Path) -> dict[str, set[str]]:
+    """Return the hashes of all that may be a password, by the generation that has it."""
+    return {
+        path.parent.name: {
             hashlib.sha256(candidate.encode()).hexdigest()
             for value in values(path.read_text())
             for candidate in candidates(value)
         }
-        here = {place for place, known in enumerate(hashes) if known in found}
-        used |= here
-        if not here:
-            unknown.append(path.parent.name)
-    return sorted(used), unknown
+        for path in sorted(folder.glob("*/env"))
+    }
+
+
+def uses(folder: Path, hashes: list[str]) -> tuple[list[int], list[str]]:
+    """Return the places of the hashes that are used, and the generations that use none of them."""
+    found = found_in(folder)
+    used = [place for place, known in enumerate(hashes) if any(known in one for one in found.values())]
+    return used, [name for name, one in found.items() if not one.intersection(hashes)]
+
+
+def behind(folder: Path, hashes: list[str], instead: list[str]) -> list[str]:
+    """Return the generations that use a password, and not the one that takes its place."""
+    pairs = list(zip(hashes, instead, strict=True)) if instead else []
+    return [name for name, one in found_in(folder).items() if any(old in one and new not in one for old, new in pairs)]
 
 
 def main() -> None:
@@ -92,14 +110,17 @@ def main() -> None:
         argument_spec={
             "folder": {"type": "path", "required": True},
             "hashes": {"type": "list", "elements": "str", "required": True, "no_log": True},
+            "instead": {"type": "list", "elements": "str", "default": [], "no_log": True},
         },
         supports_check_mode=True,
     )
     try:
-        used, unknown = uses(Path(module.params["folder"]), module.params["hashes"])
+        folder, hashes = Path(module.params["folder"]), module.params["hashes"]
+        used, unknown = uses(folder, hashes)
+        late = behind(folder, hashes, module.params["instead"])
     except (OSError, ValueError) as error:
         module.fail_json(msg=f"Environments of generations cannot be read: {type(error).__name__}")
-    module.exit_json(changed=False, used=used, unknown=unknown)
+    module.exit_json(changed=False, used=used, unknown=unknown, behind=late)
 
 
 if __name__ == "__main__":

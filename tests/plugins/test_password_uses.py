@@ -61,6 +61,19 @@ def test_all_generations_are_asked_and_ones_without_any_are_told(
     assert not [text for text in (*HASHES, *PASSWORDS, "a secret", "another") if text in said]
 
 
+def test_generations_that_a_rotation_leaves_behind(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """One that has both, as of keys that tokens are checked by, is not behind; nor is one that has none."""
+    environment(tmp_path, "old-1", REDIS_URL=f"redis://u:{PASSWORDS[1]}@h", KEY=PASSWORDS[0])
+    environment(tmp_path, "both-2", KEYS=f"{PASSWORDS[2]},{PASSWORDS[1]}")
+    environment(tmp_path, "half-3", KEYS=f"{PASSWORDS[2]},{PASSWORDS[1]}", OTHER="oldest-password")
+    environment(tmp_path, "none-4", KEY="another")
+    oldest, newest = (hashlib.sha256(text.encode()).hexdigest() for text in ("oldest-password", "newest-password"))
+    given: dict[str, Any] = {"folder": str(tmp_path), "hashes": [HASHES[1], oldest], "instead": [HASHES[2], newest]}
+    with patch_module_args(given), pytest.raises(SystemExit):
+        password_uses.main()
+    assert json.loads(capsys.readouterr().out)["behind"] == ["half-3", "old-1"]
+
+
 def test_host_without_generations_uses_none(tmp_path: Path) -> None:
     assert password_uses.uses(tmp_path / "none", HASHES) == ([], [])
 
