@@ -33,6 +33,18 @@ async def test_good_token() -> None:
     assert await accepts(tokens.mint("alice", 60))
 
 
+async def test_token_of_a_key_of_before(settings: object) -> None:
+    """It is taken while that key is named, and no new one is signed with it."""
+    old, new = settings.JWT_SECRET, "the-key-that-takes-its-place-" + "n" * 40
+    before = token(secret=old)
+    settings.JWT_SECRET, settings.JWT_SECRET_PREVIOUS = new, ["another-key-" + "o" * 40, old]
+    assert await accepts(before) and await accepts(token())
+    assert jwt.decode(tokens.mint("alice", 60), new, algorithms=["HS256"], audience=settings.JWT_AUDIENCE)
+    assert not await accepts(token(secret=old, exp=time.time() - 1)) and not await accepts(token(secret="x" * 50))
+    settings.JWT_SECRET_PREVIOUS = []
+    assert not await accepts(before)
+
+
 @pytest.mark.parametrize(
     "bad",
     [

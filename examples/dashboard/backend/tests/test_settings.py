@@ -43,6 +43,11 @@ def test_secret_is_required(name: str, empty: bool) -> None:
             {"ALLOWED_HOSTS": "a.example.com, b.example.com,"},
             "['a.example.com', 'b.example.com']",
         ),
+        (
+            "settings.SECRET_KEY_FALLBACKS, settings.JWT_SECRET_PREVIOUS",
+            {"SECRET_KEY_FALLBACKS": "one, two", "JWT_SECRET_PREVIOUS": ""},
+            "['one', 'two'] []",
+        ),
         ("settings.CHANNEL_LAYERS['default']['BACKEND']", {}, "channels_redis.pubsub.RedisPubSubChannelLayer"),
         (
             "settings.CHANNEL_LAYERS['default']['BACKEND']",
