@@ -5,11 +5,11 @@
 
 Each placeholder that asks for a random string, such as "!!!SET a random string of 32 characters or more!!!", in a file
 of secrets (vault.yml, or one that is encrypted already) gets a value: 50 letters and digits, 297 bits. A value that is
-there is never changed, comments and layout stay, and the file is encrypted with Ansible Vault. Placeholders that only you
-can fill in are listed.
+there is never changed, comments and layout stay, and the file is encrypted with Ansible Vault. Placeholders that only
+you can fill in are listed.
 
-The vault's password is that of VAULT_PASSWORD_FILE=…, else what Ansible itself is told of (ANSIBLE_VAULT_PASSWORD_FILE, or
-vault_password_file in ansible.cfg), else ~/.config/ansible-channels-stack/NAME.password, which is made where there is none.
+The vault's password is that of VAULT_PASSWORD_FILE=…, else what Ansible itself is told of (ANSIBLE_VAULT_PASSWORD_FILE,
+or vault_password_file in ansible.cfg), else ~/.config/ansible-channels-stack/NAME.password, made where there is none.
 
 With ROTATE=redis,jwt,django,database, ROTATE=all or ROTATE=vault_… there are new values for these, with the old ones
 beside them. playbooks/rotate_secrets.yml does so itself, brings them to the hosts, and ends it there.
@@ -85,19 +85,21 @@ def ready_password_file(path: Path, encrypted: list[Path]) -> bool:
         return False
     if encrypted:
         raise SecretsError(
-            f"{encrypted[0]} is encrypted already, and there is no {path} with its password. Name the file that has it: "
-            "VAULT_PASSWORD_FILE=…, or VAULT_PASSWORD_FILE=ask to type it"
+            f"{encrypted[0]} is encrypted already, and there is no {path} with its password. Name the file that has "
+            "it: VAULT_PASSWORD_FILE=…, or VAULT_PASSWORD_FILE=ask to type it"
         )
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
-        raise SecretsError(f"{path.parent} cannot be made: {error.strerror}. Name another: VAULT_PASSWORD_FILE=…") from error
+        raise SecretsError(
+            f"{path.parent} cannot be made: {error.strerror}. Name another: VAULT_PASSWORD_FILE=…"
+        ) from error
     put(path, f"{made()}\n".encode())
     return True
 
 
 def vault_of(inventory: Path, given: str) -> tuple[VaultLib, Path | None, bool]:
-    """Return what encrypts an inventory, the file that its password is in if it is one of ours, and whether it is new."""
+    """Return what encrypts an inventory, the file of its password if that is named here, and whether it is new."""
     encrypted = [path for path in files_of(inventory) if is_encrypted(path.read_bytes())]
     file, is_new = None, False
     if given and given != ASK:
@@ -145,8 +147,10 @@ def tell_made(written: list[File], left: list[Left], password: Path | None, is_n
             edit = " (ansible-vault edit)" if one.path in {file.path for file in written} else ""
             print(f"  {where:{width}}  {one.name}: {one.hint}{edit}")
     if is_new:
-        print(f"\nThe vault's password was made and is in {password}, which only you can read. Keep a copy of it elsewhere:")
-        print("without it, the secrets are lost.")
+        print(
+            f"\nThe vault's password was made and is in {password}, which only you can read. Keep a copy of it\n"
+            "elsewhere: without it, the secrets are lost."
+        )
     if password:
         print("\nSo that Ansible finds it, also in other shells once it stands in your ~/.profile:")
         print(f"  export ANSIBLE_VAULT_PASSWORD_FILE={password}")

@@ -861,7 +861,7 @@ def block_lines(text: str, mine: str) -> dict[str, dict[str, str]]:
 def postgresql_password(host: HostView) -> Iterator[Problem]:
     """The password is long enough, and one that PostgreSQL's clients all understand alike."""
     value = host.get("postgresql_password")
-    fix = "Make one, and put it into the inventory's vault:\n  openssl rand -hex 24"
+    fix = NEW_SECRET
     if value is not None and len(str(value)) < SECRET_LENGTH:
         yield Problem("postgresql_password", f"has fewer than {SECRET_LENGTH} characters", fix)
     if value is not None and not re.fullmatch(r"[ -~]*", str(value)):
@@ -935,9 +935,16 @@ def postgresql_projects(host: HostView) -> Iterator[Problem]:
         for variable, name in (("postgresql_database", words[1]), ("postgresql_user", words[2])):
             if host.get(variable) in name.split(","):
                 fix = f"Give {mine} its own, as it has where the line is left out."
-                yield Problem(variable, f"{host.get(variable)} is the one of project {owner} in the same PostgreSQL", fix)
+                yield Problem(
+                    variable, f"{host.get(variable)} is the one of project {owner} in the same PostgreSQL", fix
+                )
 
 
+# How to come by a secret.
+NEW_SECRET = (
+    "Have one made, by a placeholder in the inventory's vault and `make secrets` (docs/secrets.md):\n"
+    '  vault_NAME: "!!!SET a random string!!!"'
+)
 # The least and the most that a number may be, by the name of its variable, which begins with its role's.
 LIMITS = {
     "release_keep": (0, 1000),
@@ -1018,10 +1025,10 @@ def secret_lengths(host: HostView) -> Iterator[Problem]:
         if value == "" and host.get("redis_anonymous"):
             continue
         if value == "":
-            fix = "Make one, and put it into the inventory's vault:\n  openssl rand -hex 24"
+            fix = NEW_SECRET
             yield Problem(name, "is required and not set", fix)
         elif value is not None and len(str(value)) < SECRET_LENGTH:
-            fix = "Make one, and put it into the inventory's vault:\n  openssl rand -hex 24"
+            fix = NEW_SECRET
             yield Problem(name, f"has fewer than {SECRET_LENGTH} characters", fix)
 
 

@@ -232,7 +232,11 @@ def placeholder_problems(host: HostView, vault: str) -> Iterator[Problem]:
     for holder, options in readers.items():
         reader = "" if holder in options else f" (read by {listed(options)})"
         if is_secret(holder):
-            fix = f"Put a value of your own into the inventory's vault:\n  ansible-vault edit {vault}"
+            inventory = vault.removesuffix("/group_vars/all/vault.yml")
+            fix = (
+                "Where it asks for a random string, have one made; else put a value of your own into the vault:\n"
+                f"  make secrets INVENTORY={inventory}\n  ansible-vault edit {vault}"
+            )
         else:
             hints = re.findall(f"{PLACEHOLDER}\\s*(.*?)!!!", "\n".join(strings(host.raw(holder))))
             fix = "Write a value of your own there" + (f": {'; '.join(hints)}" if hints else ".")

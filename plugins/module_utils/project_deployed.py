@@ -71,7 +71,7 @@ class Deployed:
         if alias == "default" and database.kind == "postgresql" and not database.names and database.literals:
             self.given.add_secret("DEPLOYED_DATABASE_PASSWORD", "{{ postgresql_password }}")
             parts = {key: f"{{{{ postgresql_{value} }}}}" for key, value in
-                     {"NAME": "database", "USER": "user", "HOST": "host", "PORT": "port"}.items()}  # fmt: skip
+                     {"NAME": "database", "USER": "login", "HOST": "host", "PORT": "port"}.items()}  # fmt: skip
             text = [f"    {key}={json.dumps(value)}," for key, value in parts.items()]
             return [f"{entry}.update(", *text, '    PASSWORD=os.environ["DEPLOYED_DATABASE_PASSWORD"],', ")"]
         return []

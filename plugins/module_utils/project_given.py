@@ -169,15 +169,16 @@ class Given:
         ):
             database.kind = "postgresql"
             self.vault.setdefault("vault_postgresql_password", HINTS["redis"])
-            user = "{{ release_app }}:{{ postgresql_password | urlencode }}"
+            user = "{{ postgresql_login }}:{{ postgresql_password | urlencode }}"
             if role == "engine" and not name.needed:
                 return None
             if "-" in self.found.app:  # which PostgreSQL's names have not
-                own = {"url": "url", "user": "user", "name": "database", "db": "database"}
+                own = {"url": "url", "user": "login", "name": "database", "db": "database"}
                 if role in own:
                     return f"{{{{ postgresql_{own[role]} }}}}"
             return {
                 "url": f"postgres://{user}@127.0.0.1:5432/{{{{ release_app }}}}",
+                "user": "{{ postgresql_login }}",
                 "password": "{{ postgresql_password }}",
                 "host": "127.0.0.1",
                 "port": "5432",

@@ -274,7 +274,8 @@ class Writer(Given):
         said = "" if self.uses_redis else " Nothing was found that needs it."
         return (
             f"# One machine that plays every part; add more as inventories/production does.\n#\n"
-            f"#   ansible-playbook -i {clean(inventory)} site.yml --ask-vault-pass\n"
+            f"#   make secrets INVENTORY={clean(inventory)}\n"
+            f"#   ansible-playbook -i {clean(inventory)} site.yml\n"
             "all:\n  children:\n    # Machines that run the project. Required.\n    app:\n      hosts:\n"
             f"        {name}:\n"
             "          # Where SSH reaches it; a user that is not root needs ansible_become as well.\n"
@@ -286,10 +287,9 @@ class Writer(Given):
 
     def secrets_file(self, inventory: str) -> str:
         """group_vars/all/vault.yml."""
-        path = f"{clean(inventory)}/group_vars/all/vault.yml"
         out = Document(
-            f"Secrets. Fill them in, then encrypt this file: ansible-vault encrypt {path}",
-            "`openssl rand -hex 32` makes a good one.",
+            f"Secrets. `make secrets INVENTORY={clean(inventory)}` makes those that any random string will do for, and "
+            "encrypts this file: docs/secrets.md."
         )
         for name, hint in sorted(self.vault.items()):
             out.set(name, json.dumps(f"!!!SET {hint}!!!"))

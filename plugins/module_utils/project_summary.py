@@ -47,7 +47,7 @@ def summary(found: Inspection, files: list[Path], inventory: Path) -> list[str]:
         lines += [
             "",
             f"Written      {', '.join(str(path.relative_to(inventory)) for path in files)} in {shown}",
-            f"To do        {count} places say !!!SET; then ansible-vault encrypt {shown}/group_vars/all/vault.yml",
-            f"Then         ansible-playbook -i {shown} site.yml --ask-vault-pass",
+            f"To do        {count} places say !!!SET; make secrets INVENTORY={shown} fills in what is random",
+            f"Then         ansible-playbook -i {shown} site.yml",
         ]
     return [clean(line) for line in lines]

@@ -88,7 +88,9 @@ class File:
         except yaml.YAMLError as error:  # whose text shows the line, and so what is secret
             mark = getattr(error, "problem_mark", None)
             where = f"{self.path}:{mark.line + 1}" if mark else str(self.path)
-            raise SecretsError(f"{where} is no YAML: {getattr(error, 'problem', None) or 'it cannot be read'}") from None
+            raise SecretsError(
+                f"{where} is no YAML: {getattr(error, 'problem', None) or 'it cannot be read'}"
+            ) from None
         return list(texts(root, ())) if root else []
 
     def replace(self, value: Value, text: str) -> None:

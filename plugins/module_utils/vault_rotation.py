@@ -1,4 +1,4 @@
-"""Secrets that are replaced while a site serves: what the vault says before, in between, and afterwards. Controller only.
+"""Secrets that are replaced while a site serves: what the vault says before, in between and after. Controller only.
 
 For as long as a secret is being replaced, its old value stands in the vault beside the new one, as `…_previous`. So
 a run that was killed is gone on with by the next, which makes no further value; and the end is that it is empty again.
@@ -58,15 +58,16 @@ KINDS = {
         (r"(?:\w*DJANGO_)?SECRET_KEY", "release_secrets"),
         "{variable}" + PREVIOUS,
         "sessions and signed links of the old key would end with the switch. Where the settings read "
-        'SECRET_KEY_FALLBACKS from the environment, write it into release_secrets: {name}_FALLBACKS: "{{{{ {previous} | '
+        "SECRET_KEY_FALLBACKS from the environment, write it into release_secrets: "
+        '{name}_FALLBACKS: "{{{{ {previous} | '
         "default('') }}}}\"",
     ),
     "database": Kind(
         ("postgresql_password",),
         r"postgresql_(?:login|url)\b",
         "the new release could not log in: each of both passwords has a user of its own. Have the project read "
-        '"{{{{ postgresql_login }}}}" for the name of the database\'s user, or "{{{{ postgresql_url }}}}" for its whole '
-        "address",
+        '"{{{{ postgresql_login }}}}" for the name of the database\'s user, or "{{{{ postgresql_url }}}}" for all of '
+        "its address",
     ),
 }
 
@@ -100,7 +101,9 @@ class Rotation:
         for name in names:
             if name not in (*KINDS, ALL, FINISH) and not re.fullmatch(rf"vault_\w+(?<!{PREVIOUS})", name):
                 known = ", ".join((*KINDS, ALL, FINISH))
-                raise SecretsError(f"{name!r} is nothing that is rotated. Write some of {known}, or a variable: vault_…")
+                raise SecretsError(
+                    f"{name!r} is nothing that is rotated. Write some of {known}, or a variable: vault_…"
+                )
         if FINISH in names and len(names) > 1:
             raise SecretsError(f"{FINISH} ends all that is under way, and is written alone")
         if names == [FINISH]:
@@ -122,11 +125,10 @@ class Rotation:
             if name.startswith("vault_"):  # the database's takes more than a new value, also by its name
                 found[name] = next((kind for kind in KINDS if name in self.of_kind(kind)), "")
             elif name == ALL:
-                for kind, variable in ((kind, variable) for kind in KINDS for variable in self.of_kind(kind)):
-                    if self.both(kind, variable):
-                        found[variable] = kind
-                    else:
-                        self.outcome.notices.append(f"{variable} was left out: {self.advice(kind, variable)}")
+                pairs = [(kind, variable) for kind in KINDS for variable in self.of_kind(kind)]
+                found |= {variable: kind for kind, variable in pairs if self.both(kind, variable)}
+                without = [(kind, variable) for kind, variable in pairs if not self.both(kind, variable)]
+                self.outcome.notices += [f"{one} was left out: {self.advice(kind, one)}" for kind, one in without]
             elif name in KINDS:
                 variables = self.of_kind(name)
                 if not variables:
@@ -240,5 +242,3 @@ def listed(given: object) -> list[str]:
     if isinstance(given, list | tuple):
         return [str(name).strip() for name in given if str(name).strip()]
     return [name for name in re.split(r"[\s,]+", str(given or "")) if name]
-
-

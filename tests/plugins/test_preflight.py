@@ -334,6 +334,7 @@ def test_fixes_say_what_to_do(everything_wrong: Run) -> None:
     assert "release_backend: backend" in find("every host of group app", "release_backend", "")["fix"]
     vault = find("hosts redis1 and redis2", "vault_redis_password", "")
     assert "ansible-vault edit inventory/group_vars/all/vault.yml" in vault["fix"]
+    assert "make secrets INVENTORY=inventory\n" in vault["fix"]
     assert vault["set_in"].startswith("inventory/group_vars/all/main.yml:")
 
 

@@ -245,7 +245,7 @@ def test_environment_by_django_environ_and_split_settings(tmp_path: Path) -> Non
         "REDIS_URL",
     }
     assert mine["release_environment"] == {"ALLOWED_HOSTS": "{{ site_name }},localhost,127.0.0.1"}
-    assert mine["release_secrets"]["DATABASE_URL"].startswith("postgres://{{ release_app }}:{{ postgresql_password")
+    assert mine["release_secrets"]["DATABASE_URL"].startswith("postgres://{{ postgresql_login }}:{{")
     assert set(found.fixed) == {"STATIC_ROOT"}
 
 

@@ -100,12 +100,14 @@ def test_all_is_rotated_at_once_and_comments_stay(inventory: Path) -> None:
 
 def test_what_is_read_nowhere_is_told(inventory: Path) -> None:
     """With "all" it is left out, by its name it is done all the same; but for the database's, which would not serve."""
-    edit(inventory, "main.yml", 'JWT_SECRET_PREVIOUS: "{{ vault_jwt_secret_previous | default(\'\') }}"', "A: b")
+    edit(inventory, "main.yml", "JWT_SECRET_PREVIOUS: \"{{ vault_jwt_secret_previous | default('') }}\"", "A: b")
     edit(inventory, "main.yml", "vault_secret_key_previous", "vault_other")
     told = rotate(inventory, "all", dry=True)
     assert sorted(told.rotated) == ["vault_postgresql_password", "vault_redis_password"]
     hint = "JWT_SECRET_PREVIOUS: \"{{ vault_jwt_secret_previous | default('') }}\""
-    assert len(told.notices) == 2 and hint in " ".join(told.notices) and "SECRET_KEY_FALLBACKS" in " ".join(told.notices)
+    assert (
+        len(told.notices) == 2 and hint in " ".join(told.notices) and "SECRET_KEY_FALLBACKS" in " ".join(told.notices)
+    )
     told = rotate(inventory, "jwt")
     assert told.rotated == ["vault_jwt_secret"] and hint in told.notices[0]
     edit(inventory, "main.yml", "{{ postgresql_url }}", "postgresql://shop:{{ postgresql_password }}@h/shop")

@@ -119,7 +119,11 @@ def test_second_run_changes_nothing(make: Make, inventory: Path) -> None:
     before = vault(inventory).read_bytes(), vault(inventory).stat().st_mtime_ns, vault(inventory).stat().st_ino
     done = make()
     assert "nothing was changed" in done.stdout and done.returncode == 0
-    assert (vault(inventory).read_bytes(), vault(inventory).stat().st_mtime_ns, vault(inventory).stat().st_ino) == before
+    assert (
+        vault(inventory).read_bytes(),
+        vault(inventory).stat().st_mtime_ns,
+        vault(inventory).stat().st_ino,
+    ) == before
 
 
 def test_new_placeholders_of_an_encrypted_file_are_filled_in(make: Make, inventory: Path, tmp_path: Path) -> None:

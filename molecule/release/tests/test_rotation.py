@@ -1,7 +1,7 @@
 """All secrets are replaced at once while clients are there, by a run that is killed and by the next: nobody notices.
 
-The project asks its database at each handshake, over a new connection. Its secrets are in a vault, beside the scenario's
-inventory. While playbooks run, everybody's command lines are looked at; afterwards all files are, for each secret.
+The project asks its database at each handshake, over a new connection. Its secrets are in a vault beside the
+scenario's inventory. While playbooks run, everybody's command lines are looked at; afterwards all files are.
 """
 
 from __future__ import annotations
@@ -49,7 +49,9 @@ VARIABLES = {
         "JWT_SECRET": "{{ vault_jwt_secret }}",
         "JWT_SECRET_PREVIOUS": "{{ vault_jwt_secret_previous | default('') }}",
         "REDIS_URL": "redis://channels:{{ redis_password }}@{{ release_redis_address }}:6379/0",
-        "DATABASE_URL": "{{ postgresql_url }}",
+        # Not postgresql_url, which is another one on the database's own host: so all hosts name a generation alike.
+        "DATABASE_URL": "postgresql://{{ postgresql_login }}:{{ postgresql_password }}@{{ release_redis_address }}:5432/"
+        "{{ postgresql_database }}",
     },
 }
 # Runs on the host; prints the files in which one of some texts is, of all that others may read and of all logs.
@@ -122,7 +124,9 @@ class Watch:
         while not self.stopping.wait(0.05):
             for pid in filter(str.isdigit, os.listdir("/proc")):
                 with contextlib.suppress(OSError):
-                    self.seen.add(Path("/proc", pid, "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace"))
+                    self.seen.add(
+                        Path("/proc", pid, "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+                    )
 
     def __enter__(self) -> Watch:
         self.thread.start()
@@ -304,5 +308,7 @@ def test_no_secret_is_in_a_file_that_others_read(story: Story, lab: Pair) -> Non
     for host in lab:
         seen, found = json.loads(host.python(SEARCH, texts))
         assert seen > 500 and found == [], found
-        environments = host.run("stat --format=%%a /srv/dashboard/generations/*/env /proc/$(pgrep -u dashboard | head -1)/environ")
+        environments = host.run(
+            "stat --format=%%a /srv/dashboard/generations/*/env /proc/$(pgrep -u dashboard | head -1)/environ"
+        )
         assert set(environments.split()) <= {"640", "400"}, environments
