@@ -87,9 +87,12 @@ SELECT json_build_object(
   'role', (SELECT json_build_object('verifier', rolpassword, 'login', rolcanlogin, 'super', rolsuper)
            FROM pg_authid WHERE rolname = :'user'),
   'second', (SELECT json_build_object('verifier', rolpassword, 'login', rolcanlogin, 'super', rolsuper,
-               'acts', coalesce(rolconfig::text LIKE '%role=%', false) AND EXISTS (
+               'acts', EXISTS (
                  SELECT FROM pg_auth_members JOIN pg_authid owners ON owners.oid = roleid
-                 WHERE member = pg_authid.oid AND owners.rolname = :'user'))
+                 WHERE member = pg_authid.oid AND owners.rolname = :'user')
+               AND EXISTS (
+                 SELECT FROM pg_db_role_setting
+                 WHERE setrole = pg_authid.oid AND setdatabase = 0 AND 'role=' || :'user' = ANY (setconfig)))
              FROM pg_authid WHERE rolname = :'second'),
   'database', (SELECT json_build_object('owner', pg_get_userbyid(datdba),
                                         'open', has_database_privilege('public', oid, 'CONNECT'))

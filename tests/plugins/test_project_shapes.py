@@ -385,7 +385,7 @@ def test_geodjango(tmp_path: Path) -> None:
     assert "PostGIS has to be made" in levels(found)["warning"]
     deployed = content(mine, "deployed_settings.py")
     ast.parse(deployed)
-    assert 'USER="{{ postgresql_user }}"' in deployed and "DEPLOYED_DATABASE_PASSWORD" in mine["release_secrets"]
+    assert 'USER="{{ postgresql_login }}"' in deployed and "DEPLOYED_DATABASE_PASSWORD" in mine["release_secrets"]
 
 
 def test_models_without_migrations(tmp_path: Path) -> None:

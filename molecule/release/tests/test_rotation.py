@@ -50,7 +50,7 @@ VARIABLES = {
         "JWT_SECRET_PREVIOUS": "{{ vault_jwt_secret_previous | default('') }}",
         "REDIS_URL": "redis://channels:{{ redis_password }}@{{ release_redis_address }}:6379/0",
         # Not postgresql_url, which is another one on the database's own host: so all hosts name a generation alike.
-        "DATABASE_URL": "postgresql://{{ postgresql_login }}:{{ postgresql_password }}@{{ release_redis_address }}:5432/"
+        "DATABASE_URL": "postgresql://{{ postgresql_login }}:{{ postgresql_password }}@{{ release_redis_address }}/"
         "{{ postgresql_database }}",
     },
 }
@@ -151,7 +151,7 @@ def redis_takes(host: LabHost, password: str) -> bool:
 def database_takes(host: LabHost, login: str, password: str) -> bool:
     """Tell whether PostgreSQL lets a user in with a password; fail the test where it says anything but that."""
     place = urlsplit(host.environment()["DATABASE_URL"])
-    address = f"{login}:{password}@{place.hostname}:{place.port}{place.path}"
+    address = f"{login}:{password}@{place.hostname}{place.path}"
     said = host.run("/srv/dashboard/live/venv/bin/python -c %s %s", LOGS_IN, address).strip()
     assert said == "in" or "authentication failed" in said or "not permitted to log in" in said, said
     return said == "in"
