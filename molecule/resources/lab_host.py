@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 from testinfra.host import Host
@@ -138,7 +139,8 @@ class LabHost:
         environment = self.environment()
         password = re.search(r"://[^:@/]*:([^@]+)@", environment["REDIS_URL"])
         assert password, "REDIS_URL on the host holds no password, so there is nothing to look for"
-        return {name: environment[name] for name in ("SECRET_KEY", "JWT_SECRET")} | {"Redis password": password[1]}
+        found = {name: environment[name] for name in ("SECRET_KEY", "JWT_SECRET")}
+        return found | {"Redis password": unquote(password[1])}
 
     def reload_nginx(self) -> None:
         """Reload nginx and wait until only new workers take connections."""

@@ -8,6 +8,15 @@
         chain: "{{ … }}"                        # with key, in place of an authority
         key: "{{ … }}"
 
+    - certificate:                              # the same for a daemon that reads its key as its own user
+        path: /etc/redis/certificate
+        owner: redis
+        days: 730
+        names: [10.0.0.10]
+        authority: inventories/production/stores-authority
+        trust: /etc/redis/certificate/authority.pem   # file with the authority, for clients; with no path, alone
+        trusted: "{{ … }}"                      # further authorities in that file, in PEM
+
 An action and not a module: an authority's key never leaves the controller.
 """
 
@@ -19,6 +28,7 @@ import typing as t
 from pathlib import Path
 
 import ansible.module_utils
+from ansible.errors import AnsibleError
 from ansible.plugins.action import ActionBase
 
 # ansible.cfg's module_utils is searched for modules only; an action runs in the controller's own Python.
@@ -26,7 +36,7 @@ _SHARED = str(Path(__file__).resolve().parents[1] / "module_utils")
 if _SHARED not in ansible.module_utils.__path__:
     ansible.module_utils.__path__.append(_SHARED)
 
-from ansible.module_utils.certificates import Authority, CertificateError, Pair, files_of  # noqa: E402
+from ansible.module_utils.certificates import LIFETIME, Authority, CertificateError, Pair, files_of  # noqa: E402
 
 FILES = ("fullchain.pem", "privkey.pem")
 
@@ -34,47 +44,64 @@ FILES = ("fullchain.pem", "privkey.pem")
 class ActionModule(ActionBase):
     """The action `certificate`."""
 
-    _VALID_ARGS = frozenset(("path", "names", "authority", "chain", "key"))
+    _VALID_ARGS = frozenset(("path", "names", "authority", "chain", "key", "owner", "days", "trust", "trusted"))
 
     def run(self, tmp: str | None = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
         """Have the pair on the host; what is there and still good stays."""
         result = super().run(tmp, task_vars)
         given, variables = self._task.args, task_vars or {}
-        if given.get("chain"):
-            pair = Pair(given["chain"].strip() + "\n", given["key"].strip() + "\n")
-        else:
-            there = self._pair(given["path"], variables)
-            try:
-                pair = self._of_authority(given, there)
-            except (OSError, CertificateError) as error:
-                return {
-                    **result,
-                    "failed": True,
-                    "msg": f"The authority in {given['authority']} cannot be used: {error}",
-                }
-            if pair is None:
-                return {**result, "changed": True}
-        chain, key = (f"{given['path']}/{name}" for name in FILES)
-        entries: list[dict[str, t.Any]] = [
-            {"path": given["path"], "directory": True},
-            {"path": key, "secret": "key", "mode": "0600"},
-            {"path": chain, "content": pair.chain},
-        ]
-        module = {"entries": entries, "secrets": {"key": pair.key}}
+        entries: list[dict[str, t.Any]] = []
+        secrets = {}
+        try:
+            authority = self._authority(given)
+            if given.get("trust"):
+                text = given.get("trusted") or ""
+                if not given.get("chain"):
+                    text = (authority.path.read_text() if authority else "") + text
+                entries += [
+                    {"path": str(Path(given["trust"]).parent), "directory": True},
+                    {"path": given["trust"], "content": text.strip() + "\n"},
+                ]
+            if given.get("path"):
+                if not (pair := self._wanted(given, authority, variables)):
+                    return {**result, "changed": True}
+                chain, key = (f"{given['path']}/{name}" for name in FILES)
+                entries += [
+                    {"path": given["path"], "directory": True},
+                    {"path": key, "secret": "key", "mode": "0600", "owner": given.get("owner") or "root"},
+                    {"path": chain, "content": pair.chain},
+                ]
+                secrets["key"] = pair.key
+        except (OSError, AnsibleError, CertificateError) as error:
+            where = given.get("authority")
+            return {**result, "failed": True, "msg": f"The authority in {where} cannot be used: {error}"}
+        module = {"entries": entries, "secrets": secrets}
         return self._execute_module(module_name="files", module_args=module, task_vars=variables)
 
-    def _of_authority(self, given: dict[str, t.Any], there: Pair | None) -> Pair | None:
+    def _authority(self, given: dict[str, t.Any]) -> Authority | None:
+        """Return the authority, made where there is none; None where none is asked for, or in check mode to be made."""
+        if given.get("chain") or not given["authority"]:
+            return None
+        folder = Path(given["authority"]).expanduser()
+        if self._task.check_mode and not files_of(folder)[0].exists():
+            return None
+        return Authority(folder, lambda path: self._loader.get_text_file_contents(str(path.absolute())))
+
+    def _wanted(self, given: dict[str, t.Any], authority: Authority | None, variables: dict[str, t.Any]) -> Pair | None:
         """Return the pair that is to be on the host; None in check mode, where there is no authority yet."""
+        if given.get("chain"):
+            return Pair(given["chain"].strip() + "\n", given["key"].strip() + "\n")
+        there = self._pair(given["path"], variables)
         if not given["authority"]:
             if there:
                 return there
             with tempfile.TemporaryDirectory() as folder:
                 return Authority(Path(folder)).issue(given["names"])
-        folder = Path(given["authority"]).expanduser()
-        if self._task.check_mode and not all(path.exists() for path in files_of(folder)):
+        if not authority:
             return None
-        authority = Authority(folder)
-        return there if there and authority.has_issued(there, given["names"]) else authority.issue(given["names"])
+        if there and authority.has_issued(there, given["names"]):
+            return there
+        return authority.issue(given["names"], int(given.get("days") or LIFETIME))
 
     def _pair(self, folder: str, variables: dict[str, t.Any]) -> Pair | None:
         """Return the pair that the host has."""

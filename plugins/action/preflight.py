@@ -41,6 +41,7 @@ from ansible.module_utils import (  # noqa: E402
     preflight_proxies,  # noqa: F401
     preflight_pythons,  # noqa: F401
     preflight_sandbox,  # noqa: F401
+    preflight_store_tls,  # noqa: F401
     preflight_stores,  # noqa: F401
     project_requirements,
 )
@@ -930,7 +931,7 @@ def postgresql_projects(host: HostView) -> Iterator[Problem]:
         if begun := re.fullmatch(r"# BEGIN project (.*)", line):
             owner = begun[1]
         words = line.split()
-        if owner in ("", mine) or len(words) < 3 or words[0] != "host":
+        if owner in ("", mine) or len(words) < 3 or words[0] not in ("host", "hostssl"):
             continue
         for variable, name in (("postgresql_database", words[1]), ("postgresql_user", words[2])):
             if host.get(variable) in name.split(","):
@@ -983,6 +984,7 @@ LIMITS = {
     "handshake_idle_seconds": (0, 86400),
     "handshake_timeout": (0.1, 3600),
     "redis_port": (1, 65535),
+    "redis_plain_port": (0, 65535),
     "redis_maxclients": (1, 2**31 - 1),
     "base_apt_cache_seconds": (0, 2**31 - 1),
     "postgresql_port": (1, 65535),

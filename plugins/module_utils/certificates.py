@@ -14,8 +14,9 @@ import os
 import platform
 import re
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from cryptography import x509
@@ -27,6 +28,8 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 #: Days. Apple's systems take no certificate of a private authority that lives for longer than 825 (HT210176).
 LIFETIME = 397
+#: Days, between hosts, where no browser looks: two years, of which a normal run has a third to make the next one.
+STORE_LIFETIME = 730
 #: Days, of the authority: it is put into browsers by hand.
 AUTHORITY_LIFETIME = 3650
 #: Part of a certificate's life after which another one is made.
@@ -190,15 +193,27 @@ def files_of(folder: Path) -> tuple[Path, Path]:
 class Authority:
     """An authority of one's own, whose certificate and key are two files in a folder of the controller."""
 
-    def __init__(self, folder: Path) -> None:
-        """Read the authority, or make one where the folder has none; may raise OSError or CertificateError."""
+    def __init__(self, folder: Path, read: Callable[[Path], str] = Path.read_text) -> None:
+        """Read the authority, or make one where the folder has none; may raise OSError or CertificateError.
+
+        `read` reads the key, which may be encrypted. It is needed for new certificates alone.
+        """
         self.path, self.key_path = files_of(folder)
+        self._read = read
         folder.mkdir(parents=True, exist_ok=True)
         with open(folder / ".lock", "w") as lock:  # all hosts of a run come at once
             fcntl.flock(lock, fcntl.LOCK_EX)
-            if not (self.path.exists() and self.key_path.exists()):
+            if not self.path.exists():  # and not where the key alone is missing: it may be kept elsewhere
                 self._make()
-        (self.certificate, *_), self.key = read_chain(self.path.read_text()), read_key(self.key_path.read_text())
+        self.certificate, *_ = read_chain(self.path.read_text())
+
+    @cached_property
+    def key(self) -> PrivateKeyTypes:
+        """The authority's key; may raise OSError or CertificateError."""
+        key = read_key(self._read(self.key_path))
+        if not belong_together(self.certificate, key):
+            raise CertificateError(f"{self.key_path.name} is not the key of {self.path.name}")
+        return key
 
     def _make(self) -> None:
         """Make certificate and key; the certificate comes last, so that a half-made one is made again."""
@@ -229,8 +244,8 @@ class Authority:
         same = sorted(names_of(site)) == sorted({str(as_address(name) or name.lower()) for name in names})
         return young and same and belong_together(site, key) and issued_by(site, self.certificate)
 
-    def issue(self, names: list[str]) -> Pair:
-        """Make a pair for some names and addresses."""
+    def issue(self, names: list[str], days: float = LIFETIME) -> Pair:
+        """Make a pair for some names and addresses, that lives for so many days."""
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names[0][:64])])
         alternatives = [
@@ -238,7 +253,7 @@ class Authority:
         ]
         signer = x509.AuthorityKeyIdentifier.from_issuer_public_key(self.certificate.public_key())  # type: ignore[arg-type]
         certificate = (
-            builder(subject, self.certificate.subject, key.public_key(), LIFETIME)
+            builder(subject, self.certificate.subject, key.public_key(), days)
             .add_extension(x509.SubjectAlternativeName(list(dict.fromkeys(alternatives))), critical=False)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(usage(signs=False), critical=True)
@@ -250,7 +265,7 @@ class Authority:
 
 
 def builder(
-    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey, days: int
+    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey, days: float
 ) -> x509.CertificateBuilder:
     """Return what all certificates here begin with; they are valid since an hour ago, for hosts whose clock is late."""
     begin = now() - datetime.timedelta(hours=1)

@@ -225,7 +225,7 @@ def unknown_host(matches: Matches, given: Given) -> str | None:
 
 
 #: With braces as str.format() has them.
-REDIS_URL = '{{REDIS_URL: "redis://{{{{ redis_user }}}}:{{{{ redis_password }}}}@127.0.0.1:6379/0"}}'
+REDIS_URL = '{{REDIS_URL: "{{{{ redis_url }}}}"}}'
 RUN = (
     # -- names of the environment and settings
     row(ABSENT, "release_environment", environment, "environment"),
@@ -320,6 +320,18 @@ RUN = (
         '{{DATABASE_URL: "{{{{ postgresql_url }}}}"}} under the name that the settings read; or correct its address',
         "database"),
     # -- Redis and brokers
+    row(r"Cannot run with encryption without 'cryptography' installed", "release_packages",
+        "The channel layer's symmetric_encryption_keys need a package. Write release_packages: [cryptography], or add "
+        "it to the project's requirements"),
+    row(r"connecting to ([\w.:\[\]-]+?)\. .*?(?i:certificate verify failed|WRONG_VERSION_NUMBER)", "release_secrets",
+        "Redis at {1} has no certificate that this project takes. Write its address under the name that the settings "
+        f"read, release_secrets: {REDIS_URL}, and have hosts and Redis agree: ansible-playbook site.yml --tags "
+        "stores,redis"),
+    row(r"SSL error: certificate verify failed|root certificate file \"\S+\" does not exist|no encryption\b",
+        "release_secrets",
+        "PostgreSQL and the project do not agree on TLS. Write its address under the name that the settings read, "
+        'release_secrets: {{DATABASE_URL: "{{{{ postgresql_url }}}}"}}, and have hosts and PostgreSQL agree: '
+        "ansible-playbook site.yml --tags stores,postgresql"),
     row(r"NOPERM|NoPermissionError|NoPermission\b|has no permissions to", "redis_extra_users",
         "The project does more with Redis than its channel layer, for which alone its user has rights: Celery, a "
         "cache or locks, or keys under another prefix (redis_prefix). Give that a user of its own (redis_extra_users), "

@@ -55,8 +55,7 @@ def redis_is_there(host: HostView) -> Iterator[Problem]:
             has = f"{listed(bind)}, port {host.get('redis_port')}"
             fix = f"Let the two agree: Redis of this host listens on {has} (redis_bind, redis_port)."
         elif others:
-            fix = "Write the address by which this host reaches group redis:\n  redis://channels:"
-            fix += "{{ redis_password | urlencode }}@{{ hostvars[groups['redis'][0]].private_address }}:6379/0"
+            fix = f'Write the address by which this host reaches group redis:\n  {name}: "{{{{ redis_url }}}}"'
         else:
             fix = f"Put {host.name} into group redis, or write the address of your own Redis."
         yield Problem(variable, f"{name} leads to a Redis on the host itself, port {port}, and there is none", fix)

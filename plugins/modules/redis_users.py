@@ -28,6 +28,12 @@ options:
     default: /etc/redis/operator.password
   address: {description: Address that Redis listens on., type: str, default: 127.0.0.1}
   port: {description: Port that Redis listens on., type: int, default: 6379}
+  certificate:
+    description:
+      - Folder with C(fullchain.pem) and C(privkey.pem), where that port speaks TLS. A Redis that shows another
+        certificate reads them again.
+    type: path
+    default: ""
   owner: {description: Owner and group of the files., type: str, default: redis}
   forget: {description: Keeps nothing that the project has had., type: bool, default: false}
   used:
@@ -71,6 +77,7 @@ import os
 import pwd
 import secrets
 import socket
+import ssl
 import tempfile
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -78,6 +85,8 @@ from typing import Any, BinaryIO
 from ansible.module_utils.basic import AnsibleModule
 
 OPERATOR = "acl-operator"
+# Who may declare users may do everything anyway; with TLS, it has Redis read a renewed certificate too.
+TLS_RULES = " +config|set"
 OPERATOR_RULES = "resetchannels -@all +acl|list +acl|setuser +acl|deluser"
 WAIT_SECONDS = 5
 
@@ -93,14 +102,23 @@ class RedisError(Exception):
 class Connection:
     """A connection to Redis, in its protocol (RESP 2)."""
 
-    def __init__(self, address: str, port: int) -> None:
+    def __init__(self, address: str, port: int, tls: bool = False) -> None:
         self.socket = socket.create_connection((address, port), WAIT_SECONDS)
+        if tls:
+            # Redis of this very host, whose certificate may be the one that is to be replaced: none is refused.
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+            self.socket = context.wrap_socket(self.socket)
         self.stream: BinaryIO = self.socket.makefile("rb")
 
     def close(self) -> None:
         """End it."""
         self.stream.close()
         self.socket.close()
+
+    def certificate(self) -> bytes:
+        """Return the certificate that Redis shows, in DER."""
+        return (self.socket.getpeercert(binary_form=True) if isinstance(self.socket, ssl.SSLSocket) else None) or b""
 
     def ask(self, *words: str) -> Any:
         """Send a command and return its answer; raise RedisError where it is one, OSError where none comes."""
@@ -199,6 +217,21 @@ def tell(connection: Connection, password: str, users: dict[str, str]) -> list[s
     return sorted(name for name in before.keys() | after.keys() if before.get(name) != after.get(name))
 
 
+def serve(connection: Connection, folder: Path) -> bool:
+    """Have a Redis show the certificate of a folder, without a connection cut; return whether it had another one."""
+    chain, key = folder / "fullchain.pem", folder / "privkey.pem"
+    site = chain.read_text().partition("-----END CERTIFICATE-----")
+    if connection.certificate() == ssl.PEM_cert_to_DER_cert("".join(site[:2])):
+        return False
+    try:
+        connection.ask("CONFIG", "SET", "tls-cert-file", str(chain), "tls-key-file", str(key))
+    except RedisError as error:
+        if str(error).startswith("NOPERM"):  # it runs with the rules of before, and is about to be restarted
+            return False
+        raise UsersError(f"Redis cannot serve the certificate in {folder}: {error}") from error
+    return True
+
+
 def listed(connection: Connection) -> dict[str, list[str]]:
     """Return the users that a Redis has, by their names, each with its rules in an order of their own.
 
@@ -283,7 +316,8 @@ class Users:
                 self.folder.mkdir(parents=True)
                 self.own(self.folder, self.module.params["owner"], "0750")
         password = self.password()
-        operator = f"on #{hashlib.sha256(password.encode()).hexdigest()} {OPERATOR_RULES}"
+        rules = OPERATOR_RULES + (TLS_RULES if self.module.params["certificate"] else "")
+        operator = f"on #{hashlib.sha256(password.encode()).hexdigest()} {rules}"
         texts = self.texts()
         users = assembled(texts, operator)
         applied, told = (False, []) if self.module.check_mode else self.tell(password, users)
@@ -300,11 +334,15 @@ class Users:
     def tell(self, password: str, users: dict[str, str]) -> tuple[bool, list[str]]:
         """Tell a Redis that runs of the users; return whether that was possible, and which it had differently."""
         try:
-            connection = Connection(self.module.params["address"], self.module.params["port"])
+            certificate = self.module.params["certificate"]
+            connection = Connection(self.module.params["address"], self.module.params["port"], bool(certificate))
         except OSError:
             return False, []
         try:
-            return True, tell(connection, password, users)
+            told = tell(connection, password, users)
+            if certificate and serve(connection, Path(certificate)):
+                self.changed.append(certificate)
+            return True, told
         except (OSError, RedisError):  # it does not know the password yet, or has no connection left
             return False, []
         finally:
@@ -322,6 +360,7 @@ def main() -> None:
             "password_file": {"type": "path", "default": "/etc/redis/operator.password", "no_log": False},
             "address": {"type": "str", "default": "127.0.0.1"},
             "port": {"type": "int", "default": 6379},
+            "certificate": {"type": "path", "default": ""},
             "owner": {"type": "str", "default": "redis"},
             "forget": {"type": "bool", "default": False},
             "used": {"type": "list", "elements": "str", "no_log": True},

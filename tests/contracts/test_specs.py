@@ -18,7 +18,7 @@ ROLES = sorted(path.name for path in (ROOT / "roles").iterdir() if path.is_dir()
 # Checks the variables of all roles, which does not make it their reader.
 JUDGE = ROOT / "plugins" / "action" / "preflight.py"
 # Said by a role for inventories to read, and for nobody else.
-FOR_INVENTORIES = {"postgresql_url"}
+FOR_INVENTORIES = {"postgresql_url", "redis_url"}
 
 
 class AnyTagLoader(yaml.SafeLoader):

@@ -52,6 +52,26 @@ def test_pair_of_an_authority_serves_its_site(authority: Authority) -> None:
     assert authority.key_path.stat().st_mode & 0o777 == 0o600
 
 
+def test_authority_whose_key_is_elsewhere_is_not_made_again(authority: Authority) -> None:
+    """Its certificate is in browsers and on hosts; only who issues needs the key, which may be encrypted."""
+    pair, key = authority.issue(SITE, days=730), authority.key_path.read_text()
+    assert (read(pair).not_valid_after_utc - read(pair).not_valid_before_utc).days == 730
+    authority.key_path.rename(authority.path.parent / "elsewhere")
+    again = Authority(authority.path.parent)
+    assert again.certificate == authority.certificate and again.has_issued(pair, SITE)
+    with pytest.raises(OSError, match=r"authority\.key"):
+        again.issue(SITE)
+    assert Authority(authority.path.parent, lambda path: key if path == authority.key_path else "").issue(SITE)
+    stranger = certificates.key_text(ec.generate_private_key(ec.SECP256R1()))
+    with pytest.raises(certificates.CertificateError, match=r"is not the key of authority\.crt"):
+        Authority(authority.path.parent, lambda _: stranger).issue(SITE)
+
+
+def read(pair: Pair) -> x509.Certificate:
+    """Return a pair's own certificate."""
+    return certificates.read_chain(pair.chain)[0]
+
+
 def test_hosts_that_come_at_once_have_one_authority(tmp_path: Path) -> None:
     with ThreadPoolExecutor(8) as pool:
         found = list(pool.map(Authority, [tmp_path / "made"] * 8))

@@ -158,7 +158,16 @@ RUNTIME: list[tuple[str, str, str]] = [
      "base_host_aliases", "{redis: 127.0.0.1}"),
     ("redis.exceptions.ConnectionError: Error 111 connecting to 127.0.0.1:6379. Connection refused.", "release_secrets",
      'No Redis answers at 127.0.0.1:6379. Put a host into group redis, and write its address under the name that the '
-     'settings read: release_secrets: {REDIS_URL: "redis://{{ redis_user }}:{{ redis_password }}@127.0.0.1:6379/0"}'),
+     'settings read: release_secrets: {REDIS_URL: "{{ redis_url }}"}'),
+    ("redis.exceptions.ConnectionError: Error 1 connecting to 10.0.0.10:6379. [SSL: CERTIFICATE_VERIFY_FAILED] "
+     "certificate verify failed: unable to get local issuer certificate (_ssl.c:1016).", "release_secrets",
+     "10.0.0.10:6379 has no certificate that this project takes"),
+    ('django.db.utils.OperationalError: connection failed: connection to server at "10.0.0.20", port 5432 failed: '
+     "SSL error: certificate verify failed", "release_secrets", "--tags stores,postgresql"),
+    ('connection failed: FATAL:  no pg_hba.conf entry for host "10.0.0.1", user "x", database "x", no encryption',
+     "release_secrets", "postgresql_url"),
+    ("ValueError: Cannot run with encryption without 'cryptography' installed.", "release_packages",
+     "release_packages: [cryptography]"),
     ("redis.exceptions.AuthenticationError: Authentication required.", "release_secrets", "redis_anonymous: true"),
     ("redis.exceptions.NoPermissionError: this user has no permissions to run the 'info' command", "redis_extra_users",
      "redis_extra_users"),

@@ -39,7 +39,11 @@ def test_redis_of_nobody_is_told(url: str) -> None:
         assert found.variable == variable and "BROKER leads to a Redis on the host itself" in found.fault
         assert "Put app1 into group redis" in found.fix
     (found,) = redis_is_there(host_of(release_secrets=HERE, groups={"redis": ["redis1"]}))
-    assert "private_address" in found.fix and "hunter2" not in found.fault + found.fix
+    assert (
+        "BROKER" not in found.fix
+        and 'REDIS_URL: "{{ redis_url }}"' in found.fix
+        and "hunter2" not in found.fault + found.fix
+    )
 
 
 def test_redis_that_is_there_or_comes_is_none_of_these() -> None:

@@ -7,6 +7,7 @@ import hashlib
 import importlib.util
 import json
 import socketserver
+import ssl
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -123,6 +124,35 @@ def test_no_file_is_ever_open_to_others(declare: Declare, tmp_path: Path, monkey
     with pytest.raises(json.JSONDecodeError):
         declare("shop", SHOP)
     assert (tmp_path / "operator.password").stat().st_mode & 0o777 == 0o600
+
+
+class TlsRedis:
+    """A Redis as `serve` sees it."""
+
+    def __init__(self, shown: str, answer: str = "") -> None:
+        self.shown, self.answer, self.asked = shown, answer, []
+
+    def certificate(self) -> bytes:
+        return ssl.PEM_cert_to_DER_cert(self.shown)
+
+    def ask(self, *words: str) -> None:
+        self.asked.append(words)
+        if self.answer:
+            raise redis_users.RedisError(self.answer)
+
+
+def test_redis_is_told_of_another_certificate(tmp_path: Path) -> None:
+    """And of no other; the first one of the file is its own, whatever leads from it to an authority."""
+    one, two = (ssl.DER_cert_to_PEM_cert(text) for text in (b"one" * 30, b"two" * 30))
+    (tmp_path / "fullchain.pem").write_text(one + two)
+    same, other = TlsRedis(one), TlsRedis(two)
+    assert not redis_users.serve(same, tmp_path) and same.asked == []
+    assert redis_users.serve(other, tmp_path)
+    pair = ("tls-cert-file", f"{tmp_path}/fullchain.pem", "tls-key-file", f"{tmp_path}/privkey.pem")
+    assert other.asked == [("CONFIG", "SET", *pair)]
+    assert not redis_users.serve(TlsRedis(two, "NOPERM this user has no permissions"), tmp_path)
+    with pytest.raises(redis_users.UsersError, match="cannot serve the certificate"):
+        redis_users.serve(TlsRedis(two, "ERR CONFIG SET failed"), tmp_path)
 
 
 def test_projects_add_up(declare: Declare, redis: Redis, tmp_path: Path) -> None:

@@ -23,7 +23,8 @@ from ansible.module_utils.preflight_workers import processes_of  # noqa: E402
 INVENTORY = {
     "ansible_managed": "Ansible managed",
     "inventory_hostname": "host",
-    "groups": {"app": ["host"], "database": ["host"]},
+    "groups": {"app": ["host"], "database": ["host"], "redis": ["host"]},
+    "inventory_dir": "/inventory",
     "group_names": ["app", "database", "redis"],
     "hostvars": {"host": {}},
     "postgresql_password": "p@ss/w:rd?#%+ '\"$\\",
@@ -35,7 +36,7 @@ INVENTORY = {
     "_asgi_release": {"name": "0123456789ab", "version": "v1", "code": "/srv/x/code", "venv": "/srv/x/venv"},
     "_asgi_generation": "0123456789ab-c0ffee",
 }
-ROLES = ("base", "redis", "postgresql", "release", "asgi", "certificate", "nginx", "handshake", "remove")
+ROLES = ("base", "stores", "redis", "postgresql", "release", "asgi", "certificate", "nginx", "handshake", "remove")
 
 
 @functools.cache

@@ -49,6 +49,23 @@ def test_redis_sandbox(render: Render) -> None:
     ]  # fmt: skip
 
 
+def test_redis_settings_with_tls(render: Render) -> None:
+    """One port, with TLS; another one without where releases need it; nobody has to bring a certificate."""
+    plain = settings(render("redis/redis.conf.j2"), " ")
+    with_tls = settings(render("redis/redis.conf.j2", redis_tls=True), " ")
+    assert {name: value for name, value in with_tls.items() if plain.get(name) != value} == {
+        "tls-port": "6379",
+        "port": "0",
+        "tls-cert-file": "/etc/redis/certificate/fullchain.pem",
+        "tls-key-file": "/etc/redis/certificate/privkey.pem",
+        "tls-ca-cert-file": "/etc/redis/certificate/authority.pem",
+        "tls-auth-clients": "no",
+        "tls-protocols": '"TLSv1.2 TLSv1.3"',
+    }
+    both = settings(render("redis/redis.conf.j2", redis_tls=True, redis_port=6380, redis_plain_port=6379), " ")
+    assert (both["tls-port"], both["port"]) == ("6380", "6379")
+
+
 @pytest.mark.parametrize(
     ("given", "first"),
     [
@@ -80,6 +97,13 @@ def test_postgresql_settings(render: Render) -> None:
         "effective_cache_size": "6400MB",
         "work_mem": "16MB",  # a quarter of it, if all connections sorted at once
         "maintenance_work_mem": "400MB",
+    }
+    with_tls = settings(render("postgresql/reload.conf.j2", postgresql_tls=True, **memory), " = ")
+    assert {name: value for name, value in with_tls.items() if "ssl" in name} == {
+        "ssl": "on",
+        "ssl_cert_file": "'/etc/postgresql/15/main/certificate/fullchain.pem'",
+        "ssl_key_file": "'/etc/postgresql/15/main/certificate/privkey.pem'",
+        "ssl_min_protocol_version": "'TLSv1.2'",
     }
 
 

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, unquote_plus, urlsplit
+from urllib.parse import parse_qsl, unquote, unquote_plus, urlsplit
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -393,10 +393,15 @@ def test_postgresql_keeps_connections_for_hosts_that_were_not_asked(
 def test_postgresql_is_open_to_the_app_hosts_alone(render: Render) -> None:
     hosts = {"host": {}, "b": {"private_address": "10.0.0.5"}, "c": {"private_address": "fd00::5"}}
     given = {"groups": {"app": list(hosts), "database": ["host"]}, "hostvars": hosts, "private_address": "10.0.0.4"}
-    assert render("postgresql/pg_hba.conf.j2", **given).splitlines() == [
-        f"host dash_board dash_board,dash_board__b {address} scram-sha-256"
-        for address in ("127.0.0.1/32", "10.0.0.5/32", "fd00::5/128")
-    ]
+    for kind, tls in (("hostssl", {}), ("host", {"postgresql_tls": False})):
+        assert render("postgresql/pg_hba.conf.j2", **given, **tls).splitlines() == [
+            "host dash_board dash_board,dash_board__b 127.0.0.1/32 scram-sha-256",
+            f"{kind} dash_board dash_board,dash_board__b 10.0.0.5/32 scram-sha-256",
+            f"{kind} dash_board dash_board,dash_board__b fd00::5/128 scram-sha-256",
+        ]
+    apart = {**given, "postgresql_clients": ["127.1.0.0/16", "::1/128", "::12"]}
+    kinds = [line.split()[0] for line in render("postgresql/pg_hba.conf.j2", **apart).splitlines()]
+    assert kinds == ["host", "host", "hostssl"]
     assert "listen_addresses = '127.0.0.1, 10.0.0.4'" in render("postgresql/start.conf.j2", **given)
     assert "listen_addresses = '127.0.0.1'\n" in render("postgresql/start.conf.j2")
     assert "10.1.0.0/16 scram" in render("postgresql/pg_hba.conf.j2", postgresql_clients=["10.1.0.0/16"])
@@ -421,7 +426,38 @@ def test_project_logs_in_to_postgresql_as_the_vault_says(evaluate: Render, login
 def test_url_of_a_database_elsewhere(evaluate: Render) -> None:
     hosts = {"host": {}, "db": {"private_address": "fd00::7"}}
     url = evaluate("postgresql_url", groups={"app": ["host"], "database": ["db"]}, hostvars=hosts)
-    assert "@[fd00::7]:5432/dash_board" in url
+    query = "?sslmode=verify-full&sslrootcert=/etc/dash-board/stores.pem"
+    assert url.endswith(f"@[fd00::7]:5432/dash_board{query}")
+    hosts["app2"] = {}
+    here = {"groups": {"app": ["host", "app2"], "database": ["host"]}, "hostvars": hosts}
+    assert evaluate("postgresql_url", **here).endswith("@127.0.0.1:5432/dash_board")
+    assert not evaluate("postgresql_url", **{**here, "groups": {"app": ["host"], "database": ["db"]}},
+                        postgresql_tls=False).endswith("pem")  # fmt: skip
+
+
+APART = {"groups": {"app": ["host"], "redis": ["r"]}, "hostvars": {"host": {}, "r": {"private_address": "fd00::7"}}}
+
+
+@pytest.mark.parametrize(
+    ("given", "scheme", "place"),
+    [
+        ({}, "redis", "127.0.0.1:6379"),
+        (APART, "rediss", "[fd00::7]:6379"),
+        ({**APART, "redis_tls": False}, "redis", "[fd00::7]:6379"),
+        # Redis on the only app host, and open to others all the same.
+        ({"hostvars": {"host": {"redis_bind": ["127.0.0.1", "-10.0.0.4"]}}}, "rediss", "127.0.0.1:6379"),
+        ({"hostvars": {"host": {"redis_bind": ["127.0.0.1", "-::1"]}}, "redis_port": 6390}, "redis", "127.0.0.1:6390"),
+        ({"groups": {"app": ["host", "b"], "redis": ["host"]}}, "rediss", "127.0.0.1:6379"),
+    ],
+)
+def test_url_of_redis(evaluate: Render, given: dict[str, Any], scheme: str, place: str) -> None:
+    """Its password comes whole to who reads it, and over TLS its certificate and name are verified."""
+    url = urlsplit(evaluate("redis_url", redis_password="p@ss/ %?#:é", redis_database=3, **given))
+    assert (url.scheme, url.netloc.rpartition("@")[2], url.path) == (scheme, place, "/3")
+    assert (url.username, unquote(url.password or "")) == ("channels", "p@ss/ %?#:é")
+    trust = {"ssl_cert_reqs": "required", "ssl_check_hostname": "true", "ssl_ca_certs": "/etc/dash-board/stores.pem"}
+    assert dict(parse_qsl(url.query)) == (trust if scheme == "rediss" else {})
+    assert urlsplit(evaluate("redis_url", redis_password="", **given)).username is None
 
 
 @pytest.mark.parametrize(

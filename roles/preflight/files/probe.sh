@@ -40,6 +40,12 @@ done
 printf 'users=%s\n' "$(awk -F: '$6 != "/srv/" $1 { printf "%s ", $1 }' /etc/passwd 2>/dev/null)"
 printf 'run=%s\n' "$(cd /run 2>/dev/null && ls -d -- */ 2>/dev/null | tr -d '/' | tr '\n' ' ')"
 printf 'redis_projects=%s\n' "$(sed -n 's/^# //;/^project=/p' /etc/redis/users.d/*.acl 2>&- | tr '\n' ';')"
+for env in /srv/*/generations/*/env; do
+  [ -f "$env" ] || continue
+  plain=$(sed -nE "s#^[A-Za-z0-9_]+=.*redis://(.*@)?([^@/?']*).*#\\2#p" "$env" | tr '\n' ' ')
+  generation=${env%/env}
+  [ -z "$plain" ] || printf 'redis_plain:%s=%s\n' "${generation#/srv/}" "$plain"
+done
 printf 'host_aliases=%s\n' "$(sed -n '/^# BEGIN names of /,/^# END names/p' /etc/hosts 2>&- | tr '\n' ';')"
 printf 'postgresql_projects=%s\n' "$(sed -n '/^# BEGIN project /,/^# END project/p' \
   /etc/postgresql/*/main/pg_hba.conf 2>&- | tr '\n' ';')"

@@ -2,7 +2,7 @@
 
 import os
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 
 def use_database_url(databases: dict[str, Any]) -> None:
@@ -17,4 +17,5 @@ def use_database_url(databases: dict[str, Any]) -> None:
         "NAME": url.path.lstrip("/"),
         "USER": unquote(url.username or ""),
         "PASSWORD": unquote(url.password or ""),
+        "OPTIONS": dict(parse_qsl(url.query)),  # such as the authority that the server's certificate is held against
     }

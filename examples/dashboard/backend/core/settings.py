@@ -82,11 +82,13 @@ REDIS_URL = os.environ.get("REDIS_URL") or "redis://127.0.0.1:6379/0"
 # without this the next handshake would pay for it with a 500.
 RETRY = {"retry": Retry(ExponentialBackoff(cap=0.5, base=0.05), 3), "retry_on_error": [ConnectionError]}
 REDIS_HOSTS = [{"address": REDIS_URL, **RETRY}]
+# Messages are encrypted with the first of these keys, where there are any, and read with each of them.
+LAYER = {"hosts": REDIS_HOSTS, "symmetric_encryption_keys": listed("CHANNELS_ENCRYPTION_KEYS")}
 CHANNEL_LAYER = os.environ.get("CHANNEL_LAYER") or "pubsub"
 # pubsub survives a restart of Redis; core keeps messages for a slow consumer; memory reaches one process only.
 CHANNEL_LAYER_CHOICES = {
-    "pubsub": {"BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer", "CONFIG": {"hosts": REDIS_HOSTS}},
-    "core": {"BACKEND": "channels_redis.core.RedisChannelLayer", "CONFIG": {"hosts": REDIS_HOSTS}},
+    "pubsub": {"BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer", "CONFIG": LAYER},
+    "core": {"BACKEND": "channels_redis.core.RedisChannelLayer", "CONFIG": LAYER},
     "memory": {"BACKEND": "channels.layers.InMemoryChannelLayer"},
 }
 if CHANNEL_LAYER not in CHANNEL_LAYER_CHOICES:

@@ -65,6 +65,17 @@ def test_secret_is_required(name: str, empty: bool) -> None:
             {"DATABASE_URL": "postgresql://dash:p%40ss%2F@10.0.0.20:5433/dash"},
             "django.db.backends.postgresql 10.0.0.20 5433 dash dash p@ss/",
         ),
+        (
+            "settings.DATABASES['default']['OPTIONS']",
+            {"DATABASE_URL": "postgresql://d:p@10.0.0.20/d?sslmode=verify-full&sslrootcert=/etc/d/stores.pem"},
+            "{'sslmode': 'verify-full', 'sslrootcert': '/etc/d/stores.pem'}",
+        ),
+        (
+            "settings.CHANNEL_LAYERS['default']['CONFIG']['symmetric_encryption_keys']",
+            {"CHANNELS_ENCRYPTION_KEYS": "new, old"},
+            "['new', 'old']",
+        ),
+        ("settings.CHANNEL_LAYERS['default']['CONFIG']['symmetric_encryption_keys']", {}, "[]"),
         ("settings.STATIC_ROOT", {"STATIC_ROOT": "/srv/static"}, "/srv/static"),
     ],
 )

@@ -1,0 +1,164 @@
+"""Redis and PostgreSQL between hosts: over TLS that is verified, with nothing to read on the way and in Redis."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from lab_host import LabHost, Run, ask, await_kind, echoes
+from secure_site import Authority, Pair, names_of, opened, read_chain
+from store_clients import SECRET, STRANGER, Store, background, fellows
+
+TRUST = "/etc/dashboard/stores.pem"
+SYSTEM = "/etc/ssl/certs/ca-certificates.crt"
+IN = "in, with TLS and its own rights"
+PARTS = ("playbooks/provision.yml", "--tags", "stores,redis,postgresql", "--limit")
+
+
+@pytest.fixture(scope="module")
+def other(lab: LabHost) -> LabHost:
+    """The host that reaches this one's store over the network."""
+    return next(each for each in fellows() if each.name != lab.name)
+
+
+@pytest.fixture(scope="module")
+def store(lab: LabHost) -> Store:
+    """What this host keeps for both."""
+    return Store(lab)
+
+
+def authority() -> Authority:
+    """The inventory's authority of stores, as the runs have made it on the controller."""
+    return Authority(Path(os.environ["MOLECULE_EPHEMERAL_DIRECTORY"]) / "inventory" / "stores-authority")
+
+
+def test_nothing_is_answered_without_tls(store: Store, other: LabHost) -> None:
+    """Redis does not even ask for a password, from another host and from its own."""
+    if store.kind == "redis":
+        for host in (other, store.lab):
+            assert host.python(STRANGER, store.address, str(store.port), "plain").strip() == "nothing", host.name
+        answer = other.python(STRANGER, store.address, str(store.port), "tls")
+        assert answer.startswith("-NOAUTH"), answer
+    else:
+        told = store.used(other, sslmode="disable")
+        assert "no pg_hba.conf entry" in told and "no encryption" in told
+
+
+def test_certificate_is_verified(store: Store, other: LabHost) -> None:
+    """The project's own address leads in; where it names another authority, it leads nowhere, and the error says so."""
+    assert store.used(other) == IN
+    trust = {"redis": "ssl_ca_certs", "postgresql": "sslrootcert"}[store.kind]
+    assert "certificate verify failed" in store.used(other, **{trust: SYSTEM}).lower()
+    site = read_chain(store.served())[0]
+    assert {store.address, store.lab.name} <= set(names_of(site))
+    site.verify_directly_issued_by(read_chain(other.run(f"cat {TRUST}"))[0])
+
+
+@contextlib.contextmanager
+def served_instead(store: Store, pair: Pair) -> Iterator[None]:
+    """Have a store show another pair for a while."""
+    chain, key = f"{store.folder}/fullchain.pem", f"{store.folder}/privkey.pem"
+    store.lab.run(f"cp --archive {chain} {chain}.kept && cp --archive {key} {key}.kept")
+    try:
+        store.put(pair)
+        store.reload()
+        yield
+    finally:
+        store.lab.run(f"mv {chain}.kept {chain} && mv {key}.kept {key}")
+        store.reload()
+
+
+def test_name_is_verified(store: Store, other: LabHost) -> None:
+    """A certificate of the same authority, for another host, is not taken: nobody who has one can play the store."""
+    pair = authority().issue(["10.1.2.3"])
+    with served_instead(store, pair):
+        told = store.used(other)
+    assert "IP address mismatch" in told or "does not match host name" in told, told
+    assert store.used(other) == IN
+
+
+def test_nothing_is_readable_on_the_way(store: Store, other: LabHost) -> None:
+    with store.tapped() as file:
+        assert store.used(other) == IN
+        size = int(store.lab.run(f"stat --format=%s {file}"))
+        assert size > 1000, "nothing came by, so there was nothing to see"
+        for secret in (SECRET, other.secrets()["Redis password"]):
+            assert store.lab.host.run(f"grep --quiet --text --fixed-strings -e %s {file}", secret).rc == 1
+
+
+def test_messages_reach_the_other_host(store: Store, other: LabHost) -> None:
+    """And in Redis nobody reads them: not even who sees all commands."""
+    if store.kind != "redis":
+        pytest.skip("Redis is on the other host")
+    lab = store.lab
+    watch = (
+        f"REDISCLI_AUTH={shlex.quote(lab.secrets()['Redis password'])} redis-cli --tls --cacert {TRUST} --user observer"
+    )
+    with opened(lab) as one, opened(other) as two, background(lab, f"{watch} monitor"):
+        lab.run("for _ in $(seq 100); do grep -q OK /tmp/background.log && exit; sleep 0.1; done; exit 1")
+        for sender, receiver in ((one, two), (two, one)):
+            assert ask(sender, {"type": "message", "text": SECRET})["text"] == SECRET
+            assert await_kind(receiver, "message")["text"] == SECRET
+        seen = lab.run("cat /tmp/background.log")
+    assert len(re.findall(r'"publish" "asgi', seen, re.IGNORECASE)) >= 2, seen
+    assert SECRET not in seen
+
+
+def test_run_renews_a_certificate_in_its_last_third(store: Store, other: LabHost) -> None:
+    """The store shows the new one, without a start and without a socket lost; the next run has nothing to do."""
+    lab, before, pid = store.lab, store.served(), store.main_pid()
+    names = names_of(read_chain(before)[0])
+    # Valid since an hour ago, and for another quarter of one.
+    old = authority().issue(names, days=75 / 60 / 24)
+    store.put(old)
+    with opened(lab) as one, opened(other) as two:
+        run = Run(*PARTS, lab.name)
+        assert run.changed(lab.name) > 0
+        served = store.served()
+        assert served not in (before, old.chain) and served == lab.run(f"cat {store.folder}/fullchain.pem")
+        assert set(names_of(read_chain(served)[0])) == set(names)
+        assert store.main_pid() == pid, "it was started again"
+        assert echoes(one) and echoes(two)
+        assert ask(one, {"type": "message", "text": "across"}) and await_kind(two, "message")["text"] == "across"
+    assert "PRIVATE KEY" not in run.output
+    assert Run(*PARTS, lab.name).changed(lab.name) == 0
+    assert store.used(other) == IN
+
+
+def test_keys_are_their_owners(store: Store) -> None:
+    """That of a store its daemon's, that of the authority the controller's alone."""
+    owner = {"redis": "redis", "postgresql": "postgres"}[store.kind]
+    shown = store.lab.run("stat --format='%%a %%U' %s", f"{store.folder}/privkey.pem").split()
+    assert shown == ["600", owner]
+    assert authority().key_path.stat().st_mode & 0o777 == 0o600
+    for host in fellows():
+        assert host.host.run("grep --recursive --files-with-matches %s /etc /srv", key_line()).stdout == ""
+
+
+def key_line() -> str:
+    """A line of the authority's key."""
+    return authority().key_path.read_text().splitlines()[1]
+
+
+def test_gate_refuses_a_release_that_does_not_trust_the_store(store: Store, other: LabHost, tmp_path: Path) -> None:
+    """With another authority on the app host, the release that is there serves on, and the run says what is wrong."""
+    if store.kind != "redis":
+        pytest.skip("Redis is on the other host")
+    stranger = Authority(tmp_path / "stranger").path.read_text()
+    environment = json.dumps({"release_environment": {"ALLOWED_HOSTS": "localhost,127.0.0.1,site.test", "TRIAL": "1"}})
+    before = other.run("readlink /srv/dashboard/live")
+    other.run(f"cp --archive {TRUST} {TRUST}.kept && printf %s %s > {TRUST}", "%s", stranger)
+    try:
+        run = Run("playbooks/deploy.yml", "--limit", other.name, "-e", environment)
+        assert run.code and "certificate verify failed" in run.output.lower(), run.output
+    finally:
+        other.run(f"mv {TRUST}.kept {TRUST}")
+    assert other.run("readlink /srv/dashboard/live") == before
+    with opened(other) as websocket:
+        assert echoes(websocket)
