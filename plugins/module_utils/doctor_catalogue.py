@@ -351,6 +351,12 @@ _ENTRIES = (
           "The socket opens all the same, but the project cannot connect to its database: {error}",
           "Start it, and compare its address and password with the project's: systemctl start postgresql on its host; "
           "postgresql_url in release_secrets; then ansible-playbook site.yml"),
+    Entry("E514_REDIS_TLS", "layer", "Redis and the project do not agree on TLS",
+          "Redis shows a certificate that the project does not take, or one of them speaks no TLS.",
+          "REDIS_URL: \"{{{{ redis_url }}}}\" in release_secrets; then ansible-playbook site.yml (docs/stores.md)"),
+    Entry("W515_STORE_CERT_EXPIRES", "layer", "The certificate of Redis or PostgreSQL expires soon",
+          "The one of {place} ({name}) ends in {days} days. A run of the bundle renews those of its own authority.",
+          "ansible-playbook playbooks/provision.yml --tags stores,redis,postgresql"),
     Entry("W511_REDIS_TIMEOUT", "layer", "Redis cuts idle connections",
           "timeout is {timeout}: a consumer waits longer than that for a message.",
           "timeout 0 in {file}, then systemctl restart redis-server"),

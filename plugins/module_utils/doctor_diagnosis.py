@@ -42,6 +42,7 @@ SIGNATURES: tuple[tuple[str, str], ...] = (
     # The bundle's own user of Redis may not change the database, so a wrong one is refused before it is looked for.
     (r"no permissions to run the 'select'", "E504_REDIS_DATABASE"),
     (r"NOPERM|NoPermissionError|has no permissions", "E503_REDIS_ACL"),
+    (r"connecting to \S+ .{0,80}(CERTIFICATE_VERIFY_FAILED|WRONG_VERSION_NUMBER)", "E514_REDIS_TLS"),
     (r"Error \S+ connecting to|Connect call failed|redis\S*\.ConnectionError|ConnectionError: (Error|Connection)",
      "E501_REDIS_DOWN"),
     (r"ModuleNotFoundError: No module named|Could not import module|Cannot find '[\w.:]+' in", "E201_ASGI_MODULE"),
@@ -218,13 +219,20 @@ def reach(case: Case) -> Iterator[Finding]:
         yield case.find("E011_TCP_REFUSED" if refused else "E012_TCP_FILTERED", told(came))
     elif came["stage"] == "tls":
         yield case.find(_tls_code(came), [told(came), *_chain_lines(came)], issuer=_last_issuer(came))
-    ends, began = _moment(came.get("expires", "")), _moment(came.get("since", ""))
-    left = ends - (case.evidence.get("now") or time.time()) if ends else 0.0
-    # Clients renew when a third of it is left; some certificates live for six days in all.
-    if ends and left < min(14 * 86400, (ends - began) / 4):
+    if (left := rest(case, came)) is not None:
         yield case.find("W029_CERT_EXPIRES_SOON", days=int(left // 86400))
     if case.evidence.get("http2"):
         yield case.find("N314_HTTP2")
+
+
+def rest(case: Case, shown: dict[str, Any]) -> float | None:
+    """The seconds that are left of a certificate, where they are few; clients renew when a third of it is left.
+
+    Some certificates live for six days in all.
+    """
+    ends, began = _moment(shown.get("expires", "")), _moment(shown.get("since", ""))
+    left = ends - (case.evidence.get("now") or time.time()) if ends else 0.0
+    return left if ends and left < min(14 * 86400, (ends - began) / 4) else None
 
 
 def _tls_code(came: dict[str, Any]) -> str:
@@ -807,6 +815,11 @@ def layer(case: Case) -> Iterator[Finding]:
         pass
     else:
         yield from _redis(case, redis, error)
+    for each in case.project.get("certificates", []):
+        if (left := rest(case, each)) is not None:
+            yield case.find(
+                "W515_STORE_CERT_EXPIRES", f"{each['name']}: {each['place']}", days=int(left // 86400), **each
+            )
     if case.host.get("crowded"):
         yield case.find("W509_CAPACITY", case.host["crowded"])
 

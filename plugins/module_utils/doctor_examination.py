@@ -13,7 +13,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 from urllib.parse import urlsplit
 
-from ansible.module_utils import doctor_host, doctor_probe
+from ansible.module_utils import doctor_host, doctor_probe, doctor_stores
 from ansible.module_utils.channels_secrets import header_secrets, redact, scrub, secrets_of
 from ansible.module_utils.doctor_project import Project, stale
 from ansible.module_utils.doctor_steady import Watch
@@ -182,8 +182,9 @@ class Examination:
         self.expired = minted.get("expired", "")
         self.secrets += [*found.pop("secrets", []), *minted.values()]
         self.evidence["project"] = found
+        found["certificates"] = list(doctor_stores.certificates(environ or disk))
         databases = {
-            doctor_host.environment_of(each["pid"]).get("REDIS_URL", "").rpartition("/")[2]
+            urlsplit(doctor_host.environment_of(each["pid"]).get("REDIS_URL", "")).path.lstrip("/")
             for each in self.processes if each["server"] and each["pid"] in {one["pid"] for one in self.servers}
         }  # fmt: skip
         found["databases"] = sorted(databases - {""})

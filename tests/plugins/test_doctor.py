@@ -166,6 +166,10 @@ RECORDED: dict[str, tuple[dict[str, Any], str]] = {
         {**everywhere(status=500), "host__log": ["redis.exceptions.ResponseError: unknown command 'BZPOPMIN'"]},
         "apt-get install redis-server"),
     "E504_REDIS_DATABASE": ({"host__project__databases": ["0", "1"]}, "same REDIS_URL"),
+    "E514_REDIS_TLS": (
+        {**everywhere(status=500), "host__project__layer_error":
+         "ConnectionError: Error 1 connecting to 10.0.0.10:6379. [SSL: CERTIFICATE_VERIFY_FAILED] certificate verify "
+         "failed: unable to get local issuer certificate (_ssl.c:1016)."}, r"{{ redis_url }}"),
     "E510_LAYER": ({"host__project__layer_error": "TypeError: no such thing"}, "CHANNEL_LAYERS"),
     "E513_DATABASE": (
         {**everywhere(status=500), "host__project__database_error": "OperationalError: connection refused"},
@@ -196,6 +200,16 @@ def test_recorded_error(code: str) -> None:
 NOTICED: dict[str, dict[str, Any]] = {
     "N314_HTTP2": {"http2": True},
     "W029_CERT_EXPIRES_SOON": outside(expires="Jan 20 00:00:00 2027 GMT", since="Oct 22 00:00:00 2026 GMT"),
+    "W515_STORE_CERT_EXPIRES": {
+        "host__project__certificates": [
+            {
+                "name": "REDIS_URL",
+                "place": "10.0.0.10:6379",
+                "since": "Jan 20 00:00:00 2025 GMT",
+                "expires": "Jan 20 00:00:00 2027 GMT",
+            }
+        ]
+    },
     "W116_DAPHNE_OLD": {"host__project__versions": {"daphne": "4.2.1"}},
     "W115_RUNSERVER_SERVES": {"host__processes__0__server": "runserver"},
     "W119_WSGI_DOWN": {"host__bundle": BUNDLE, "host__wsgi": [{"address": "unix:/run/x.sock", "listening": False}]},

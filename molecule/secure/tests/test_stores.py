@@ -162,3 +162,30 @@ def test_gate_refuses_a_release_that_does_not_trust_the_store(store: Store, othe
     assert other.run("readlink /srv/dashboard/live") == before
     with opened(other) as websocket:
         assert echoes(websocket)
+
+
+def test_site_without_tls_is_changed_over(store: Store, other: LabHost) -> None:
+    """The run says what it needs before it changes anything; with that, no socket is lost and each message comes."""
+    if store.kind != "redis":
+        pytest.skip("Redis is on the other host")
+    parts = ("playbooks/provision.yml", "playbooks/deploy.yml", "--tags", "stores,redis,release,asgi")
+    both = ("-e", "redis_plain_port=6379", "-e", "redis_port=6380")
+    try:
+        assert Run(*parts, "-e", "redis_tls=false").changed(other.name) > 0
+        assert store.lab.python(STRANGER, store.address, "6379", "plain").startswith("-NOAUTH")
+        with opened(store.lab) as one, opened(other) as two:
+            stopped = Run(*parts)
+            assert stopped.code and "reach Redis without TLS" in " ".join(stopped.output.split())
+            assert Run(*parts, *both).changed(other.name) > 0
+            with opened(store.lab) as three:
+                for sender, receiver in ((one, two), (two, one)):
+                    assert ask(sender, {"type": "message", "text": "old"})["text"] == "old"
+                    assert await_kind(receiver, "message")["text"] == "old"
+                assert echoes(three)
+        assert store.lab.python(STRANGER, store.address, "6380", "tls").startswith("-NOAUTH")
+    finally:
+        Run(*parts, "-e", "redis_plain_port=0").changed(other.name)
+        for host in fellows():
+            host.run("dashboard-generations tidy 0 0")
+    assert store.used(other) == IN
+    assert store.lab.python(STRANGER, store.address, "6379", "plain").strip() == "nothing"
