@@ -43,6 +43,7 @@ def uses_of(host: HostView) -> list[Use]:
     redis = tuple(str(one).removeprefix("-") for one in host.items("redis_bind"))
     given = [
         ("redis_port", "redis", redis, 6380),
+        *([("redis_plain_port", "redis", redis, 6379)] if host.get("redis_plain_port") else []),
         ("postgresql_port", "postgresql", tuple(str(one) for one in host.items("postgresql_bind")), 5433),
         ("nginx_http_port", "nginx", ANY, 8080),
         *([("nginx_https_port", "nginx", ANY, 8443)] if host.get("certificate_source") not in (None, "none") else []),

@@ -1339,6 +1339,10 @@ def test_database_that_is_read_is_there() -> None:
     found = problems("release_database", **reads, **known, groups={"database": []})
     assert [one[:2] for one in found] == [("release_secrets", "reads postgresql_url, and group database has no host")]
     assert problems("release_database", **reads, **known, groups={"database": ["db1"]}) == []
+    redis = {"release_secrets": {"BROKER": "{{ redis_url }}"}, "redis_url": "rediss://x"}
+    found = problems("release_redis", **redis, groups={"redis": []})
+    assert [one[:2] for one in found] == [("release_secrets", "reads redis_url, and group redis has no host")]
+    assert problems("release_redis", **redis, groups={"redis": ["r1"]}) == []
 
 
 @pytest.mark.parametrize(
