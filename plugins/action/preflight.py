@@ -35,6 +35,7 @@ if _SHARED not in ansible.module_utils.__path__:
 # By their import, their checks are made.
 from ansible.module_utils import (  # noqa: E402
     preflight_certificate,  # noqa: F401
+    preflight_firewall,  # noqa: F401
     preflight_handshake,  # noqa: F401
     preflight_limits,
     preflight_nginx,  # noqa: F401

@@ -51,6 +51,36 @@ printf 'postgresql_projects=%s\n' "$(sed -n '/^# BEGIN project /,/^# END project
   /etc/postgresql/*/main/pg_hba.conf 2>&- | tr '\n' ';')"
 printf 'postgresql_connections=%s\n' "$(sed -n 's/^max_connections = //p' \
   /etc/postgresql/*/main/conf.d/channels-start.conf 2>&-)"
+# Whose connection this is, which sudo takes out of the environment: of the nearest process above that still has it.
+pid=$$ connection=
+while [ "${pid:-0}" -gt 1 ] && [ -z "$connection" ]; do
+  connection=$(tr '\0' '\n' <"/proc/$pid/environ" 2>&- | sed -n 's/^SSH_CONNECTION=//p')
+  pid=$(sed 's/.*) [A-Za-z] //;s/ .*//' "/proc/$pid/stat" 2>&-)
+done
+printf 'ssh_connection=%s\n' "$connection"
+printf 'sshd=%s\n' "$(/usr/sbin/sshd -T 2>&- | tr '\n' ';')"
+# Ports where it listens: as it is configured, and as this connection has come.
+printf 'ssh_ports=%s\n' "$({
+  /usr/sbin/sshd -T 2>&- | sed -n 's/^port //p'
+  printf '%s' "$connection" | awk '{ print $4 }'
+} | sort -nu | tr '\n' ' ')"
+printf 'firewall_projects=%s\n' "$(ls /etc/channels-firewall/projects 2>&- | sed -n 's/\.nft$//p' | tr '\n' ' ')"
+printf 'firewall_ufw=%s\n' "$(sed -n 's/^ENABLED=//p' /etc/ufw/ufw.conf 2>&-)"
+printf 'firewall_firewalld=%s\n' "$(pidof -x firewalld 2>&-)"
+# Chains of others that refuse what comes in: by their policy, or by a rule without a condition.
+if command -v nft >/dev/null 2>&1; then
+  printf 'firewall_others=%s\n' "$(nft list ruleset 2>&- | awk '
+    $1 == "table" { table = $2 " " $3 }
+    $1 == "chain" { chain = $2; input = 0 }
+    table == "inet channels" || $3 ~ /^f2b/ { next }
+    /type filter hook input/ { input = 1; if (/policy drop/) print table " " chain ";" }
+    input && /^[ \t]*(counter packets [0-9]+ bytes [0-9]+ )?(drop|reject)/ { print table " " chain ";" }
+  ' | sort -u | tr -d '\n')"
+fi
+if grep -qs filter /proc/net/ip_tables_names /proc/net/ip6_tables_names; then
+  printf 'firewall_legacy=%s\n' "$({ iptables-legacy -S INPUT; ip6tables-legacy -S INPUT; } 2>&- |
+    grep -E '^-P INPUT (DROP|REJECT)|^-A INPUT -j (DROP|REJECT)' | tr '\n' ';')"
+fi
 echo listeners=asked
 if command -v ss >/dev/null 2>&1; then
   ss -Hltnp 2>/dev/null | sed = | sed 'N;s/^/ss:/;s/\n/=/'

@@ -1,0 +1,61 @@
+"""Action that logs in to the host over a new connection, as the next run will, whatever connections are open."""
+
+from __future__ import annotations
+
+import time
+import typing as t
+
+from ansible import constants as C  # noqa: N812
+from ansible.errors import AnsibleError
+from ansible.playbook.play_context import PlayContext
+from ansible.plugins.action import ActionBase
+from ansible.plugins.connection.ssh import Connection
+
+TRIES = 3  # a daemon that reads its configuration anew may refuse for a moment
+SSH = ("ssh", "smart", "paramiko", "paramiko_ssh", "mitogen_ssh")
+
+
+def connect(play: PlayContext, variables: dict[str, t.Any]) -> str:
+    """Open a connection of its own to the host and run a command; return why that failed, or nothing.
+
+    Ansible's own plugin reads the inventory: address, port, user, key or password, jump hosts and whatever arguments.
+    `-S none` comes behind them, and has ssh share no connection, whatever they say.
+    """
+    extra = str(variables.get("ansible_ssh_extra_args") or "")
+    connection = Connection(play, None)
+    connection._load_name = "ssh"
+    connection._redirected_names = ["ssh"]
+    connection.set_options(var_options={**variables, "ansible_ssh_extra_args": f"{extra} -S none".strip()})
+    try:
+        code, out, err = connection.exec_command("exit 0", in_data=None, sudoable=False)
+    except AnsibleError as error:
+        return str(error)
+    finally:
+        connection.close()
+    return "" if code == 0 else (err or out).decode(errors="replace").strip() or f"it ended with {code}"
+
+
+class ActionModule(ActionBase):
+    """Fails where no new connection can be made, with the text that the task gives for that."""
+
+    _requires_connection = False
+    _VALID_ARGS = frozenset({"fail_msg"})
+
+    def run(self, tmp: t.Any = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
+        """Log in anew, and tell how."""
+        result: dict[str, t.Any] = {"changed": False, **super().run(tmp, task_vars)}
+        given = task_vars or {}
+        names = {"ansible_connection", *C.config.get_plugin_vars("connection", "ssh")} & given.keys()
+        variables = {name: self._templar.template(given[name]) for name in names}
+        kind = str(variables.get("ansible_connection") or self._play_context.connection or "ssh")
+        kind = kind.rpartition(".")[2]
+        if kind not in SSH:
+            return result | {"msg": f"connection {kind} does not go through SSH"}
+        fault = ""
+        for attempt in range(TRIES):
+            time.sleep(attempt)
+            fault = connect(self._play_context, variables)
+            if not fault:
+                return result | {"msg": "a new connection works"}
+        message = str(self._task.args.get("fail_msg") or "No new connection to the host can be made.")
+        return result | {"failed": True, "msg": f"{message.strip()}\nSSH says: {fault}"}
