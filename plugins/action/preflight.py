@@ -37,6 +37,7 @@ from ansible.module_utils import (  # noqa: E402
     preflight_certificate,  # noqa: F401
     preflight_firewall,  # noqa: F401
     preflight_handshake,  # noqa: F401
+    preflight_hardening,  # noqa: F401
     preflight_limits,
     preflight_nginx,  # noqa: F401
     preflight_proxies,  # noqa: F401

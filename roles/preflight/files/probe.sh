@@ -64,6 +64,17 @@ printf 'ssh_ports=%s\n' "$({
   /usr/sbin/sshd -T 2>&- | sed -n 's/^port //p'
   printf '%s' "$connection" | awk '{ print $4 }'
 } | sort -nu | tr '\n' ' ')"
+printf 'hardening_there=%s\n' "$(ls /etc/ssh/sshd_config.d/00-channels.conf /etc/apt/apt.conf.d/60channels-upgrades \
+  /etc/fail2ban/jail.d/channels.conf 2>&- | tr '\n' ' ')"
+# Whether it may set its clock (CAP_SYS_TIME, bit 25 of those that any process here can get), and what does.
+printf 'clock_own=%s\n' "$((0x$(sed -n 's/^CapBnd:[ \t]*//p' /proc/self/status) >> 25 & 1))"
+for daemon in chrony=/usr/sbin/chronyd systemd-timesyncd=/lib/systemd/systemd-timesyncd other=/usr/sbin/ntpd; do
+  if [ -x "${daemon#*=}" ]; then
+    echo "time_daemon=${daemon%%=*}"
+    break
+  fi
+done
+printf 'clock=%s %s\n' "$asked" "$(date +%s)"
 printf 'firewall_projects=%s\n' "$(ls /etc/channels-firewall/projects 2>&- | sed -n 's/\.nft$//p' | tr '\n' ' ')"
 printf 'firewall_ufw=%s\n' "$(sed -n 's/^ENABLED=//p' /etc/ufw/ufw.conf 2>&-)"
 printf 'firewall_firewalld=%s\n' "$(pidof -x firewalld 2>&-)"
@@ -72,7 +83,7 @@ if command -v nft >/dev/null 2>&1; then
   printf 'firewall_others=%s\n' "$(nft list ruleset 2>&- | awk '
     $1 == "table" { table = $2 " " $3 }
     $1 == "chain" { chain = $2; input = 0 }
-    table == "inet channels" || $3 ~ /^f2b/ { next }
+    table == "inet channels" || table ~ / f2b/ { next }
     /type filter hook input/ { input = 1; if (/policy drop/) print table " " chain ";" }
     input && /^[ \t]*(counter packets [0-9]+ bytes [0-9]+ )?(drop|reject)/ { print table " " chain ";" }
   ' | sort -u | tr -d '\n')"
