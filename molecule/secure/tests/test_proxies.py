@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from lab_host import LabHost, Run
@@ -310,9 +311,11 @@ def test_page_headers_are_everywhere_and_once(site: LabHost) -> None:
     site.run(f"test -e {page} || {{ echo page > {page}; touch {page}.made; }}")
     try:
         with site.nginx_edited("/etc/nginx/conf.d/dashboard-maintenance.conf", "s/default 0;/default 1;/"):
-            closed, posted, health = asked(
-                site, {"source": STRANGER}, {"source": STRANGER, "method": "POST"}, {"source": BALANCER, "path": HEALTH}
-            )
+            said = {"headers": {"X-Forwarded-For": "127.0.0.1"}}
+            closed, posted, health, allowed, liar = asked(
+                site, {"source": STRANGER}, {"source": STRANGER, "method": "POST"},
+                {"source": BALANCER, "path": HEALTH}, {"source": BALANCER, **said}, {"source": STRANGER, **said},
+            )  # fmt: skip
     finally:
         site.run(f"test ! -e {page}.made || rm {page} {page}.made")
     assert [answer["status"] for answer in answers] == [200, 404, 200, 404, 414]
@@ -325,12 +328,29 @@ def test_page_headers_are_everywhere_and_once(site: LabHost) -> None:
     assert opened["status"] == 101
     assert not [name for name, _ in opened["headers"] if name in ("x-frame-options", "referrer-policy")]
     assert health["status"] == 503, "a balancer sends people to a site in maintenance"
+    assert (allowed["status"], liar["status"]) == (200, 503), "nginx_maintenance_allow is about clients"
 
 
 def healthy(lab: LabHost, **request: Any) -> int:
     """What the health path says."""
     (answer,) = asked(lab, {"source": BALANCER, "path": HEALTH, "port": 80, "tls": False, **request})
     return int(answer["status"])
+
+
+@contextlib.contextmanager
+def without_redis(lab: LabHost) -> Iterator[None]:
+    """Keep a host's processes from their Redis for a while, wherever it is."""
+    address = urlsplit(lab.environment()["REDIS_URL"]).hostname
+    route = f"unreachable {address}/32"
+    away, back = f"ip route add {route}", f"ip route del {route}"
+    if address == "127.0.0.1":
+        away, back = "systemctl stop redis-server", "systemctl start redis-server"
+    try:
+        lab.run(away)
+        yield
+    finally:
+        lab.run(back)
+        lab.await_handshakes()
 
 
 def test_health_is_true_when_a_handshake_works(site: LabHost) -> None:
@@ -351,12 +371,8 @@ def test_health_is_true_when_a_handshake_works(site: LabHost) -> None:
     finally:
         site.run(f"systemctl start {site.units[0]}")
         site.await_serving()
-    try:
-        site.run("systemctl stop redis-server")
+    with without_redis(site):
         assert healthy(site) == 503, "the project's page says that its channel layer is away"
-    finally:
-        site.run("systemctl start redis-server")
-        site.await_handshakes()
     assert healthy(site) == 200
     assert site.run(f"wc -l < {log}") == before, "a balancer's questions fill the log"
     through = {"X-Forwarded-For": CLIENT, "X-Forwarded-Proto": "https"}
