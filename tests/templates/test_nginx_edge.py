@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import ipaddress
 import re
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 import yaml
+from ansible.module_utils.origins import allowed
 from nginx_parsed import found, location, parsed_nginx, settings
 from test_nginx import TLS, header_sent, sites
 
@@ -401,3 +403,39 @@ def test_sets_are_networks_with_a_source_and_a_day(root: Path) -> None:
         networks = [ipaddress.ip_network(one) for one in entry["networks"]]
         assert len(set(networks)) == len(networks) and {one.version for one in networks} == {4, 6}, name
         assert all(one.is_global and one.prefixlen >= 8 for one in networks), name
+
+
+@pytest.mark.parametrize("spoken", [False, True])
+def test_nginx_is_tried_as_it_listens(evaluate: Callable[..., str], spoken: bool) -> None:
+    """A deploy speaks the PROXY protocol to the public ports, and to the local one never."""
+    tried = ast.literal_eval(
+        evaluate("handshake_listeners", **TLS, **TRUSTED, nginx_redirect_http=False, nginx_proxy_protocol=spoken)
+    )
+    assert tried.pop(0) == {"address": "127.0.0.1:8000"}
+    addresses = ["127.0.0.1:80", "[::1]:80", "127.0.0.1:443", "[::1]:443"]
+    assert [(one["address"], one["proxied"]) for one in tried] == [(address, spoken) for address in addresses]
+
+
+@pytest.mark.parametrize(
+    ("options", "origin"),
+    [
+        ({}, "http://localhost"),
+        ({"nginx_http_port": 8081}, "http://localhost:8081"),
+        ({"nginx_server_names": ["_"], "handshake_host": "x.example.org"}, "http://x.example.org"),
+        ({"nginx_server_names": ["www.example.org"], "handshake_host": "localhost"}, "http://www.example.org"),
+        (TLS, "https://a.example.org"),
+        ({**TLS, "nginx_https_port": 8443}, "https://a.example.org:8443"),
+    ],
+)
+def test_nginx_lets_the_proof_in_by_default(evaluate: Callable[..., str], options: dict[str, Any], origin: str) -> None:
+    assert evaluate("handshake_origin", **options) == origin
+    patterns = ast.literal_eval(evaluate("_nginx_origins", **options))
+    assert allowed(origin, "localhost:8000", patterns)
+
+
+@pytest.mark.parametrize(("spoken", "leads"), [(False, "192.0.2.1:443"), (True, "")])
+def test_nginx_is_proven_through_a_balancer_that_has_to_be_spoken_to(
+    evaluate: Callable[..., str], spoken: bool, leads: str
+) -> None:
+    options = {**TLS, **TRUSTED, "nginx_proxy_protocol": spoken, "ansible_host": "192.0.2.1"}
+    assert evaluate("handshake_connect_to", **options).strip() == leads
