@@ -1,4 +1,4 @@
-"""What happened to a site, in order of time: what its processes said, what nginx says went wrong, which requests failed.
+"""What happened to a site, in order of time: what its processes said, what nginx says went wrong, what requests failed.
 
 Requests come from nginx's access log, whose lines are JSON without tokens (templates/nginx/log.conf.j2); why they
 failed comes from what reads its error log. Standard library only: this runs on hosts.
