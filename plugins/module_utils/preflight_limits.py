@@ -45,7 +45,9 @@ def files_of(facts: Mapping[str, str]) -> int | None:
 def others_on(host: HostView, facts: Mapping[str, str]) -> int:
     """The sockets of other projects' sites on the host."""
     mine = f"sockets:{host.get('release_app')}"
-    return sum(int(value) for key, value in facts.items() if key.startswith("sockets:") and key != mine and value)
+    return sum(
+        int(value) for key, value in facts.items() if key != mine and key.startswith("sockets:") and value.isdigit()
+    )
 
 
 def limits_of(host: HostView) -> dict[str, t.Any]:
@@ -65,14 +67,15 @@ def limits_of(host: HostView) -> dict[str, t.Any]:
     in_all = room if cores == 1 else int(FULL * room) * cores
     fitting = max(1, (max(room, in_all) - headroom) // FOR_EACH - others)
     connections = max(given, 0) or room
-    limits = {
+    open_files = max(FEWEST_FILES, connections + OTHER_FILES)
+    return {
         "sockets": min(wanted, fitting),
         "worker_connections": connections,
         "turns": room < FOR_EACH * (min(wanted, fitting) + others) + headroom,
-        "open_files": max(FEWEST_FILES, connections + OTHER_FILES),
+        "open_files": open_files,
         "zone": zone_of(facts, str(host.get("release_app"))),
+        **kernel_of(host, open_files, wanted + others),
     }
-    return {**limits, **kernel_of(host, limits["open_files"], wanted + others)}
 
 
 def zone_of(facts: Mapping[str, str], app: str) -> str:
