@@ -177,7 +177,7 @@ def story(lab: Pair, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story
     deploy(project, *vault.options, drain=1, spread=0).succeeded()
     lab.settle()
     told.before, told.values, told.token = lab.live(), [vault.values()], new_token(lab)
-    clients = Clients(lab, folder / "first.json", 20, 4)
+    clients = Clients(lab, folder / "first.json", 10, 2)
     later = None
     try:
         with Watch() as told.watch:
@@ -194,7 +194,7 @@ def story(lab: Pair, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story
             told.first = clients.stop()
             lab.settle()
             told.new_token = new_token(lab)
-            later = Clients(lab, folder / "later.json", 20, 4)
+            later = Clients(lab, folder / "later.json", 10, 2)
             ended = rotate(vault, "finish", project).succeeded()
         told.runs, told.early = [killed, again, early, ended], early
         told.values.append(vault.values())
