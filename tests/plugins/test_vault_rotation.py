@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -186,3 +190,48 @@ def test_quotes_of_an_old_value_stay_what_they_are(inventory: Path) -> None:
 def test_lists_of_names() -> None:
     assert listed("redis, jwt django,") == listed(["redis", " jwt", "django"]) == ["redis", "jwt", "django"]
     assert listed(None) == listed([]) == []
+
+
+PLAYBOOK = """
+- hosts: localhost
+  gather_facts: false
+  tasks:
+    - ansible.builtin.import_role: {name: rotate, rolespec_validate: false}
+- hosts: all
+  gather_facts: false
+  tasks:
+    - ansible.builtin.import_role: {name: rotate, tasks_from: load, rolespec_validate: false}
+    - ansible.builtin.debug: {msg: "{{ inventory_hostname }} has {{ redis_password | hash('sha256') }}"}
+"""
+
+
+def test_run_that_rotates_has_the_new_values_and_shows_none(inventory: Path, tmp_path: Path) -> None:
+    """Also one whose password is asked for, since the vault is written by the run itself."""
+    (tmp_path / "play.yml").write_text(PLAYBOOK)
+    password = tmp_path / "password"
+    password.touch(mode=0o600)
+    password.write_text("password\n")
+    program = str(Path(sys.executable).with_name("ansible-playbook"))
+    command = [program, str(tmp_path / "play.yml"), "-i", str(inventory), f"--vault-password-file={password}", "-vvv"]
+    environment = os.environ | {"ANSIBLE_CONFIG": str(ROOT / "ansible.cfg")}
+
+    def run(*options: str) -> str:
+        done = subprocess.run(
+            [*command, *options], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout + done.stderr
+
+    before = values(inventory)
+    assert digest(before) in run("--check", "-e", "rotate_secrets=redis,jwt") and values(inventory) == before
+    said = run("-e", "rotate_secrets=redis,jwt")
+    after = values(inventory)
+    assert digest(after) != digest(before) and after["vault_jwt_secret_previous"] == before["vault_jwt_secret"]
+    for host in ("app-1", "redis-1", "database-1"):
+        assert f"{host} has {digest(after)}" in said
+    assert not [value for value in (*before.values(), *after.values()) if len(value) > 9 and value in said]
+
+
+def digest(given: dict[str, str]) -> str:
+    """Return the hash of Redis' password, which may be shown."""
+    return hashlib.sha256(given["vault_redis_password"].encode()).hexdigest()
