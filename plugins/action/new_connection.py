@@ -5,14 +5,21 @@ from __future__ import annotations
 import time
 import typing as t
 
-from ansible import constants as C  # noqa: N812
+from ansible import constants as C
 from ansible.errors import AnsibleError
 from ansible.playbook.play_context import PlayContext
 from ansible.plugins.action import ActionBase
-from ansible.plugins.connection.ssh import Connection
+from ansible.plugins.loader import connection_loader
 
 TRIES = 3  # a daemon that reads its configuration anew may refuse for a moment
-SSH = ("ssh", "smart", "paramiko", "paramiko_ssh", "mitogen_ssh")
+SSH = "ansible.builtin.ssh"  # Mitogen puts its own in the place of what is called ssh alone
+KINDS = ("ssh", "smart", "paramiko", "paramiko_ssh", "mitogen_ssh")
+
+
+def names_read() -> set[str]:
+    """Names of the variables that Ansible's ssh plugin reads."""
+    plugin = connection_loader.get(SSH, class_only=True)
+    return set(C.config.get_plugin_vars("connection", plugin._load_name))
 
 
 def connect(play: PlayContext, variables: dict[str, t.Any]) -> str:
@@ -22,9 +29,7 @@ def connect(play: PlayContext, variables: dict[str, t.Any]) -> str:
     `-S none` comes behind them, and has ssh share no connection, whatever they say.
     """
     extra = str(variables.get("ansible_ssh_extra_args") or "")
-    connection = Connection(play, None)
-    connection._load_name = "ssh"
-    connection._redirected_names = ["ssh"]
+    connection = connection_loader.get(SSH, play, None)
     connection.set_options(var_options={**variables, "ansible_ssh_extra_args": f"{extra} -S none".strip()})
     try:
         code, out, err = connection.exec_command("exit 0", in_data=None, sudoable=False)
@@ -45,11 +50,11 @@ class ActionModule(ActionBase):
         """Log in anew, and tell how."""
         result: dict[str, t.Any] = {"changed": False, **super().run(tmp, task_vars)}
         given = task_vars or {}
-        names = {"ansible_connection", *C.config.get_plugin_vars("connection", "ssh")} & given.keys()
+        names = {"ansible_connection", *names_read()} & given.keys()
         variables = {name: self._templar.template(given[name]) for name in names}
         kind = str(variables.get("ansible_connection") or self._play_context.connection or "ssh")
         kind = kind.rpartition(".")[2]
-        if kind not in SSH:
+        if kind not in KINDS:
             return result | {"msg": f"connection {kind} does not go through SSH"}
         fault = ""
         for attempt in range(TRIES):

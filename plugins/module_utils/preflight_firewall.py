@@ -12,8 +12,6 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 LISTS = ("firewall_ssh_from", "firewall_site_from")
 STORES = {"redis": ("Redis", "redis_bind"), "postgresql": ("PostgreSQL", "postgresql_bind")}
-# Groups whose hosts use a store, as roles/firewall/vars/main.yml has them.
-USERS = ("app", "redis", "database", "monitoring")
 
 
 def network_of(text: object) -> Network | None:
@@ -87,11 +85,11 @@ def firewall_lets_ssh_in(host: HostView) -> Iterator[Problem]:
     if not wanted(host) or "ssh_connection" not in facts:
         return
     address, networks = controller_of(facts), [network_of(text) for text in host.items("firewall_ssh_from")]
-    if "firewall_ssh_from" not in host.faulty and networks and address:
-        if not any(address in network for network in networks if network and network.version == address.version):
-            fault = f"lacks {address}, from where this run has come: it would shut this machine out"
-            fix = f"Add it, or a network that it is in, as the host sees it:\n  firewall_ssh_from: [{address}]"
-            yield Problem("firewall_ssh_from", fault, fix)
+    inside = any(address in network for network in networks if network and address)
+    if "firewall_ssh_from" not in host.faulty and networks and address and not inside:
+        fault = f"lacks {address}, from where this run has come: it would shut this machine out"
+        fix = f"Add it, or a network that it is in, as the host sees it:\n  firewall_ssh_from: [{address}]"
+        yield Problem("firewall_ssh_from", fault, fix)
     if address and not facts.get("ssh_ports", "").split():
         fix = "Look what `sshd -T` says there, or write firewall_enabled: false"
         yield Problem("firewall_enabled", "is true, and on which port SSH listens cannot be known", fix)
@@ -126,7 +124,7 @@ def firewall_knows_peers(host: HostView) -> Iterator[Problem]:
     if not wanted(host):
         return
     groups, variables = host.raw("groups") or {}, host.raw("hostvars") or {}
-    users = dict.fromkeys(name for group in USERS[:1] for name in groups.get(group) or () if name != host.name)
+    users = [name for name in groups.get("app") or () if name != host.name]
     for role in host.roles:
         if role.name not in STORES:
             continue
@@ -136,6 +134,6 @@ def firewall_knows_peers(host: HostView) -> Iterator[Problem]:
             continue
         lacking = [name for name in users if not (variables.get(name) or {}).get("private_address")]
         if lacking:
-            fault = f"is true, and from where {listed(lacking)} come to {store} is known by nothing"
+            fault = f"is true, and from where {listed(lacking)} come to {store}, nobody has said"
             fix = "Write for each of them the address that it has on the way there:\n  private_address: 10.0.0.1"
             yield Problem("firewall_enabled", fault, fix)

@@ -174,4 +174,5 @@ def way(listener: Listener) -> str:
 
 def facts_for_roles(facts: dict[str, t.Any]) -> dict[str, t.Any]:
     """The probe's facts without those that are only looked at here: they would fill every line that shows a host."""
-    return {key: value for key, value in facts.items() if not re.match(r"(ss|kernel|pid|nginx_aside):|(pythons|sshd)$", key)}
+    left = r"(ss|kernel|pid|nginx_aside):|(pythons|sshd|clock)$"
+    return {key: value for key, value in facts.items() if not re.match(left, key)}

@@ -240,6 +240,10 @@ class Writer(Given):
         if media := self.media_folder():
             out.set("nginx_media_url", foreign(slash(found.media_url)))
             out.set("nginx_media_folder", scalar(media))
+        out.gap()
+        out.comment("docs/firewall.md. A host that has a firewall of its own keeps it with firewall_enabled: false.")
+        for name in ("firewall_enabled", "hardening_ssh_keys_only", "hardening_upgrades"):
+            out.set(name, "true")
 
     def media_folder(self) -> str:
         """The folder on the host that holds uploads; empty where nginx serves none."""

@@ -26,7 +26,7 @@ options:
     type: str
   files:
     description:
-      - What is to be on the host. Each has a C(path), and a C(content); without one, the file goes. They belong to root.
+      - What is to be on the host, as root's. Each has a C(path), and a C(content); without one, the file goes.
     type: list
     elements: dict
     default: []
@@ -248,14 +248,16 @@ class Trial:
                     Path(file["path"]).unlink(missing_ok=True)
                 else:
                     put(Path(file["path"]), file["content"], int(file["mode"], 8))
-            for command, verdict in (("validate", "refused"), ("load", "could not load")):
-                if said := self.fault(command):
-                    break
-        if said:
+            fault = self.refusal("validate", "refused") or self.refusal("load", "could not load")
+        if fault:
             self.put_back()
-            argv = shlex.join(self.module.params[command])
-            self.module.fail_json(msg=f"`{argv}` {verdict} the new {self.name}, and {DONE}:\n{said}")
+            self.module.fail_json(msg=fault)
         return found | {"id": ident}
+
+    def refusal(self, command: str, verdict: str) -> str:
+        """Run one of the given commands on what is on trial; return for people why it failed, or nothing."""
+        said, argv = self.fault(command), shlex.join(self.module.params[command])
+        return f"`{argv}` {verdict} the new {self.name}, and {DONE}:\n{said}" if said else ""
 
     def write_back(self, ident: str, changes: list[dict[str, Any]]) -> None:
         """Leave what puts everything back, whole or not at all."""

@@ -139,6 +139,7 @@ def test_environment_by_os(tmp_path: Path) -> None:
     environment = mine["release_environment"]
     assert environment["DEBUG"] == ""  # any text, "False" too, would be true
     assert environment["HOSTS"] == "{{ site_name }} localhost 127.0.0.1"
+    assert mine["firewall_enabled"] is mine["hardening_ssh_keys_only"] is mine["hardening_upgrades"] is True
     assert (environment["REDIS_HOST"], environment["REDIS_PORT"]) == ("127.0.0.1", "6379")
     assert environment["REGION"].startswith("!!!SET") and "site_/settings.py:" in environment["REGION"]
     assert mine["release_secrets"] == {"API_TOKEN": "{{ vault_api_token }}", "APP_SECRET": "{{ vault_app_secret }}"}

@@ -36,7 +36,10 @@ INVENTORY = {
     "_asgi_release": {"name": "0123456789ab", "version": "v1", "code": "/srv/x/code", "venv": "/srv/x/venv"},
     "_asgi_generation": "0123456789ab-c0ffee",
 }
-ROLES = ("base", "stores", "redis", "postgresql", "release", "asgi", "certificate", "nginx", "handshake", "remove")
+ROLES = (
+    "base", "firewall", "hardening", "stores", "redis", "postgresql", "release", "asgi", "certificate", "nginx",
+    "handshake", "remove",
+)  # fmt: skip
 
 
 @functools.cache
