@@ -91,7 +91,14 @@ def attempts(app):
             f"{home}/shared", f"/run/{app}", "/tmp", "/var/tmp", "/srv/attempt-open",
         )
     }  # fmt: skip
-    for path in ("/root", "/home/attempt", "/etc/shadow", "/etc/redis/redis.conf", "/tmp/attempt-of-another", "/dev/kmsg"):
+    for path in (
+        "/root",
+        "/home/attempt",
+        "/etc/shadow",
+        "/etc/redis/redis.conf",
+        "/tmp/attempt-of-another",
+        "/dev/kmsg",
+    ):
         found[f"read {path}"] = (read, path)
     return {
         **found,

@@ -354,8 +354,9 @@ RUN = (
     row(r"^At: Commands succeed (before|after) the switch", "release_hooks_before_switch",
         "Correct the command in release_hooks_{1}_switch"),
     # -- the sandbox
-    row(r"(?:MemoryError: )?Cannot allocate write\+execute memory|cannot make segment writable|failed to map segment from shared object|"
-        r"cannot enable executable stack|cannot allocate executable memory|Unable to allocate section memory|failed to allocate mcode memory|"
+    row(r"(?:MemoryError: )?Cannot allocate write\+execute memory|cannot make segment writable|"
+        r"failed to map segment from shared object|cannot enable executable stack|cannot allocate executable memory|"
+        r"Unable to allocate section memory|failed to allocate mcode memory|"
         r"mmap\.mmap\([^)]*\)\n(?:.*\^.*\n)?PermissionError: \[Errno 1\d?\]", "asgi_sandbox",
         "The project makes code while it runs, which the sandbox forbids ({0}). Where no version of the package does "
         "without, write asgi_sandbox: {{MemoryDenyWriteExecute: false}}", "sandbox"),
@@ -373,7 +374,8 @@ RUN = (
     row(r"PermissionError: \[Errno 1\] Operation not permitted|: Operation not permitted$", "asgi_sandbox",
         "A line of the sandbox may forbid what the project does there. docs/sandbox.md says which line forbids what; "
         "asgi_sandbox switches one off", "sandbox", vague=True),
-    row(r"\bMemoryError\b(?!: Cannot allocate write)|oom-kill|Failed with result 'oom|status=9/KILL|Out of memory", "asgi_memory_max",
+    row(r"\bMemoryError\b(?!: Cannot allocate write)|oom-kill|Failed with result 'oom|status=9/KILL|Out of memory",
+        "asgi_memory_max",
         "A process got no more memory. Write more into asgi_memory_max, where it is set, or fewer processes into "
         "asgi_processes; else the host is too small"),
     # -- what the gate saw, where nothing says why

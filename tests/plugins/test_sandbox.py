@@ -76,21 +76,21 @@ def test_systemd_knows_every_line(tmp_path: Path, word: bool) -> None:
     text = sandbox.lines({}, switches | values | (some if word else dict.fromkeys(sandbox.LISTS, False)))
     unit = tmp_path / "attempt.service"
     unit.write_text(f"[Service]\nExecStart=/bin/true\n{text}")
-    done = subprocess.run(
-        ["systemd-analyze", "verify", "--man=no", unit], capture_output=True, text=True, check=False
-    )
+    done = subprocess.run(["systemd-analyze", "verify", "--man=no", unit], capture_output=True, text=True, check=False)
     assert not [line for line in done.stderr.splitlines() if "attempt.service" in line], done.stderr
     unit.write_text("[Service]\nExecStart=/bin/true\nProtectEverything=yes\n")
-    done = subprocess.run(
-        ["systemd-analyze", "verify", "--man=no", unit], capture_output=True, text=True, check=False
-    )
+    done = subprocess.run(["systemd-analyze", "verify", "--man=no", unit], capture_output=True, text=True, check=False)
     assert "ProtectEverything" in done.stderr, "systemd says nothing of lines that it does not know"
 
 
 @pytest.mark.parametrize(
     ("given", "fault", "fix"),
     [
-        ({"MemoryDenyWriteExec": False}, 'has "MemoryDenyWriteExec", which is no line', "Write MemoryDenyWriteExecute."),
+        (
+            {"MemoryDenyWriteExec": False},
+            'has "MemoryDenyWriteExec", which is no line',
+            "Write MemoryDenyWriteExecute.",
+        ),
         ({"User": "root"}, 'has "User", which is no line of a sandbox', ""),
         ({"ExecStart": "/bin/sh"}, 'has "ExecStart"', ""),
         ({"PrivateTmp": "disconnected"}, 'has PrivateTmp, which is "disconnected"', "{PrivateTmp: false}"),

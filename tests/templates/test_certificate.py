@@ -90,7 +90,9 @@ def unit(text: str) -> dict[str, dict[str, str]]:
     """Return the lines of a unit, by their sections; several of one name are one, as they add up."""
     parser = configparser.ConfigParser(interpolation=None, strict=True)
     parser.optionxform = str  # type: ignore[assignment,method-assign]
-    text = re.sub(r"^(\w+)=(.*)\n((?:\1=.*\n)+)", lambda found: found[0].replace(f"\n{found[1]}=", " + "), text, flags=re.M)
+    text = re.sub(
+        r"^(\w+)=(.*)\n((?:\1=.*\n)+)", lambda found: found[0].replace(f"\n{found[1]}=", " + "), text, flags=re.M
+    )
     parser.read_string(text)
     return {name: dict(parser[name]) for name in parser.sections()}
 
@@ -120,9 +122,7 @@ def test_renewal_is_judged_well(tmp_path: Path, render: Render) -> None:
     units.mkdir(parents=True)
     (units / "channels-certificates.service").write_text(render("certificate/renewal.service.j2"))
     command = ["systemd-analyze", "security", "--offline=true", "--threshold=15", f"--root={tmp_path}"]
-    done = subprocess.run(
-        [*command, "channels-certificates.service"], capture_output=True, text=True, check=False
-    )
+    done = subprocess.run([*command, "channels-certificates.service"], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 
 

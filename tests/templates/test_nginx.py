@@ -332,12 +332,13 @@ def test_sandbox_of_nginx(render: Render, evaluate: Callable[..., Any], root: Pa
     values: dict[str, list[str]] = {}
     for line in lines:
         values.setdefault(line.partition("=")[0], []).append(line.partition("=")[2])
+    switched = [
+        "PrivateIPC", "PrivateMounts", "ProtectClock", "ProtectControlGroups", "ProtectHostname", "ProtectKernelLogs",
+        "ProtectKernelModules", "ProtectKernelTunables", "NoNewPrivileges", "LockPersonality", "MemoryDenyWriteExecute",
+        "RestrictNamespaces", "RestrictRealtime", "RestrictSUIDSGID",
+    ]  # fmt: skip
     assert values == {
-        **dict.fromkeys(
-            ["PrivateIPC", "PrivateMounts", "ProtectClock", "ProtectControlGroups", "ProtectHostname",
-             "ProtectKernelLogs", "ProtectKernelModules", "ProtectKernelTunables", "NoNewPrivileges", "LockPersonality",
-             "MemoryDenyWriteExecute", "RestrictNamespaces", "RestrictRealtime", "RestrictSUIDSGID"], ["yes"]
-        ),
+        **{name: ["yes"] for name in switched},
         "ProtectSystem": ["strict"],
         # What it writes: sockets, logs, caches, and bodies that are on their way.
         "ReadWritePaths": ["/run /var/log -/var/cache -/var/lib/nginx", "/srv/logs"],

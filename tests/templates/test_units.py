@@ -246,7 +246,7 @@ def script(tmp_path: Path, render: Render) -> Script:
     programs = {home / "within": report, tmp_path / "bin" / "setpriv": report, tmp_path / "bin" / "install": report}
     # A host with namespaces, in which nothing is mounted: what comes of that is tried on lab hosts.
     programs[tmp_path / "bin" / "unshare"] = APART
-    programs[tmp_path / "bin" / "mount"] = f"#!/bin/sh\necho \"$*\" >>{tmp_path}/mounted\n"
+    programs[tmp_path / "bin" / "mount"] = f'#!/bin/sh\necho "$*" >>{tmp_path}/mounted\n'
     for path, text in programs.items():
         path.write_text(text)
         path.chmod(0o755)
@@ -319,7 +319,11 @@ def test_starts_are_counted_beside_supervisor(tmp_path: Path, render: Render) ->
     """supervisor does not, and a process that keeps dying is told by their number."""
     text = render("asgi/launch.j2").replace("/run/supervisor/starts", str(tmp_path / "starts"))
     (tmp_path / "launch").write_text(text.replace("/run/dash-board", str(tmp_path / "run")))
-    for name, body in (("setpriv", "exit 0"), ("unshare", "exit 1"), ("install", "for last; do :; done; mkdir -p $last; echo $*")):
+    for name, body in (
+        ("setpriv", "exit 0"),
+        ("unshare", "exit 1"),
+        ("install", "for last; do :; done; mkdir -p $last; echo $*"),
+    ):
         (tmp_path / name).write_text(f"#!/bin/sh\n{body}\n")
         (tmp_path / name).chmod(0o755)
     given = {"PATH": f"{tmp_path}:/usr/bin:/bin"}

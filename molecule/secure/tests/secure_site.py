@@ -75,8 +75,8 @@ def opened(lab: LabHost, token: str = GOOD, context: ssl.SSLContext | None = Non
     return connect(url, ssl=context or trusting(), open_timeout=10, ping_interval=None, proxy=None)
 
 
-# Runs on the host; arguments are units' files. Each is judged as it was written, with its own drop-ins and without those
-# that the host has for all services: a container has some.
+# Runs on the host; arguments are units' files. Each is judged as it was written, with its own drop-ins and without
+# those that the host has for all services: a container has some.
 SCORES = """
 import json, pathlib, re, shutil, subprocess, sys, tempfile
 scores = {}

@@ -155,13 +155,20 @@ def test_host_without_namespaces_is_no_secret(lab: LabHost) -> None:
 
 def test_nginx_is_confined_and_serves(lab: LabHost) -> None:
     """Pages, sockets, a reload, its next log file, and its own upgrade, all of it in the sandbox."""
-    score = re.search(r"level for nginx.service: ([0-9.]+)", lab.run("systemd-analyze security --no-pager nginx.service"))
+    score = re.search(
+        r"level for nginx.service: ([0-9.]+)", lab.run("systemd-analyze security --no-pager nginx.service")
+    )
     assert score and float(score[1]) <= 3
     main = lab.run("cat /run/nginx.pid").strip()
     (status,) = json.loads(lab.python(STATUS, main)).values()
     powers = int(status["CapBnd"], 16)
     assert (status["NoNewPrivs"], status["Seccomp"]) == ("1", "2") and bin(powers).count("1") == 7
-    for path, error in (("/etc", "Read-only"), ("/srv/dashboard", "Read-only"), ("/root", "Read-only"), ("/var/log", "")):
+    for path, error in (
+        ("/etc", "Read-only"),
+        ("/srv/dashboard", "Read-only"),
+        ("/root", "Read-only"),
+        ("/var/log", ""),
+    ):
         done = lab.host.run(f"nsenter --target {main} --mount touch {path}/attempt && rm -f {path}/attempt")
         assert bool(done.rc) == bool(error) and error in done.stderr, path
     with opened(lab) as websocket:
@@ -169,13 +176,18 @@ def test_nginx_is_confined_and_serves(lab: LabHost) -> None:
         lab.run("mv /var/log/nginx/dashboard.access.log /var/log/nginx/dashboard.access.log.1 && kill -USR1 %s", main)
         lab.reload_nginx()
         assert get(lab, "/")[0] == 200 and echoes(websocket)
-        lines = lab.run("for _ in $(seq 50); do [ -s $0 ] && break; sleep 0.1; done; cat $0; rm $0.1".replace(
-            "$0", "/var/log/nginx/dashboard.access.log"))
+        lines = lab.run(
+            "for _ in $(seq 50); do [ -s $0 ] && break; sleep 0.1; done; cat $0; rm $0.1".replace(
+                "$0", "/var/log/nginx/dashboard.access.log"
+            )
+        )
         assert " 200 " in lines, "it has no log after that was turned over"
         # As Debian's package does when it is upgraded: a new main process beside the old one.
-        lab.run(f"kill -USR2 {main}; for _ in $(seq 100); do [ -s /run/nginx.pid.oldbin ] && "
-                f"[ -s /run/nginx.pid ] && [ $(cat /run/nginx.pid) != {main} ] && break; sleep 0.1; done; "
-                "kill -WINCH $(cat /run/nginx.pid.oldbin)")
+        lab.run(
+            f"kill -USR2 {main}; for _ in $(seq 100); do [ -s /run/nginx.pid.oldbin ] && "
+            f"[ -s /run/nginx.pid ] && [ $(cat /run/nginx.pid) != {main} ] && break; sleep 0.1; done; "
+            "kill -WINCH $(cat /run/nginx.pid.oldbin)"
+        )
         assert lab.run("cat /run/nginx.pid").strip() != main
         assert get(lab, "/")[0] == 200 and echoes(websocket)
     lab.run("kill -QUIT $(cat /run/nginx.pid.oldbin)")
