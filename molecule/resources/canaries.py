@@ -15,16 +15,17 @@ from pathlib import Path
 
 from lab_host import ROOT, SSH_CONFIG, LabHost
 
-# Runs on the host; the texts come in, so that no command line holds them. Each line of the answer is a place.
+# Runs on the host; the texts come in, so that no command line holds them. Each line of the answer is a place. Nobody can
+# set back when a file was changed last (its ctime), so one that is older than the texts cannot hold them.
 SEARCH = r"""
 patterns=$(mktemp /dev/shm/XXXXXX)
 cat >"$patterns"
-LC_ALL=C grep --recursive --files-with-matches --fixed-strings --no-messages --devices=skip --exclude-dir=proc \
-    --exclude-dir=sys --exclude="$(basename "$patterns")" --file="$patterns" /
-find /var/log -name '*.gz' -exec sh -c 'zcat "$2" | grep -qFf "$1" && echo "$2"' sh "$patterns" {} \;
+find / \( -path /proc -o -path /sys -o -path "$patterns" \) -prune -o -type f -newerct "@$1" -print0 |
+    LC_ALL=C xargs --null --no-run-if-empty grep --files-with-matches --fixed-strings --no-messages --file="$patterns"
+find /var/log -name '*.gz' -newerct "@$1" -exec sh -c 'zcat "$2" | grep -qFf "$1" && echo "$2"' sh "$patterns" {} \;
 if command -v journalctl >/dev/null; then
     journalctl --sync
-    journalctl --no-pager --all --output=export | LC_ALL=C grep -qaFf "$patterns" && echo journal
+    journalctl --no-pager --all --output=export --since="@$1" | LC_ALL=C grep -qaFf "$patterns" && echo journal
 fi
 rm "$patterns"
 """
@@ -60,7 +61,7 @@ class Canaries:
 
     def on_host(self, lab: LabHost) -> set[str]:
         """Return the files of a host that hold one; "journal" where its journal does."""
-        command = ["ssh", "-F", str(SSH_CONFIG), lab.name, f"sh -c {shlex.quote(SEARCH)}"]
+        command = ["ssh", "-F", str(SSH_CONFIG), lab.name, f"sh -c {shlex.quote(SEARCH)} sh {int(self.began) - 60}"]
         done = subprocess.run(command, input=self.patterns(), capture_output=True, text=True, check=False)
         assert not done.stderr, done.stderr
         return set(done.stdout.splitlines())
@@ -83,7 +84,7 @@ class Canaries:
                 for path in (Path(place, name) for name in names):
                     with contextlib.suppress(OSError):
                         state = path.lstat()
-                        new = state.st_mtime >= self.began - 1 and state.st_size < LARGEST
+                        new = state.st_ctime >= self.began - 1 and state.st_size < LARGEST
                         if new and stat.S_ISREG(state.st_mode):
                             yield path
 
@@ -92,7 +93,7 @@ class Canaries:
         said = []
         for text, where in self.planted.items():
             one = Canaries()
-            one.planted = {text: where}
+            one.planted, one.began = {text: where}, self.began
             if files := one.on_host(lab):
                 said.append(f"{where}: {sorted(files)}")
         return "\n".join(said)

@@ -1,4 +1,4 @@
-"""nginx's errors under each service manager: told without queries, by a reader that comes again, in the project's logs."""
+"""nginx's errors under each service manager: told without queries, by a reader that comes again."""
 
 from __future__ import annotations
 
