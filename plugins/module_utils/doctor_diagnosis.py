@@ -368,7 +368,11 @@ def proxy(case: Case) -> Iterator[Finding]:
     if broken and case.route["pass"]:
         seen = [told(came), told(inner), _settings(case.route)]
         yield case.find(broken, seen)
-    elif came and came["status"] and (inner is None or opened(inner) or inner["status"] != came["status"]):
+    elif (
+        came
+        and came["status"]
+        and (inner is None or opened(inner) or inner["status"] != came["status"] or ORIGIN_MARK in came["body"])
+    ):
         yield from _proxy_answers(case, came, inner)
 
 

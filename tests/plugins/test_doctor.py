@@ -187,6 +187,19 @@ RECORDED: dict[str, tuple[dict[str, Any], str]] = {
 }  # fmt: skip
 
 
+def test_origin_that_nginx_and_the_project_refuse_is_told_of_both() -> None:
+    """Who mends one of them meets the other."""
+    changes = everywhere(status=403)
+    changes["host__exchanges__1"] = changes["outside__0"] = came("proxy", status=403, body="(nginx_origins)")
+    evidence = copy.deepcopy(healthy())
+    for path, value in changes.items():
+        at(evidence, path.replace("__", "."), value)
+    evidence["host"]["exchanges"].append(came("process", "other_origin", origin="https://other.example.org"))
+    report = diagnose(evidence)
+    told = {report["verdict"], *(finding["code"] for finding in report["noticed"])}
+    assert report["verdict"] == "E315_NGINX_ORIGINS" and "E405_ORIGIN" in told
+
+
 @pytest.mark.parametrize("code", RECORDED)
 def test_recorded_error(code: str) -> None:
     changes, fix = RECORDED[code]
