@@ -309,6 +309,6 @@ def test_no_secret_is_in_a_file_that_others_read(story: Story, lab: Pair) -> Non
         seen, found = json.loads(host.python(SEARCH, texts))
         assert seen > 500 and found == [], found
         environments = host.run(
-            "stat --format=%%a /srv/dashboard/generations/*/env /proc/$(pgrep -u dashboard | head -1)/environ"
+            "stat --format=%a /srv/dashboard/generations/*/env /proc/$(pgrep -u dashboard | head -1)/environ"
         )
         assert set(environments.split()) <= {"640", "400"}, environments
