@@ -15,8 +15,8 @@ from pathlib import Path
 
 from lab_host import ROOT, SSH_CONFIG, LabHost
 
-# Runs on the host; the texts come in, so that no command line holds them. Each line of the answer is a place. Nobody can
-# set back when a file was changed last (its ctime), so one that is older than the texts cannot hold them.
+# Runs on the host; the texts come in, so that no command line holds them. Each line of the answer is a place. Nobody
+# can set back when a file was changed last (its ctime), so one that is older than the texts cannot hold them.
 SEARCH = r"""
 patterns=$(mktemp /dev/shm/XXXXXX)
 cat >"$patterns"
