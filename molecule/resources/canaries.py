@@ -19,6 +19,7 @@ from lab_host import ROOT, SSH_CONFIG, LabHost
 # can set back when a file was changed last (its ctime), so one that is older than the texts cannot hold them.
 SEARCH = r"""
 patterns=$(mktemp /dev/shm/XXXXXX)
+trap 'rm -f "$patterns"' EXIT
 cat >"$patterns"
 find / \( -path /proc -o -path /sys -o -path "$patterns" \) -prune -o -type f -newerct "@$1" -print0 |
     LC_ALL=C xargs --null --no-run-if-empty grep --files-with-matches --fixed-strings --no-messages --file="$patterns"
@@ -27,7 +28,7 @@ if command -v journalctl >/dev/null; then
     journalctl --sync
     journalctl --no-pager --all --output=export --since="@$1" | LC_ALL=C grep -qaFf "$patterns" && echo journal
 fi
-rm "$patterns"
+true
 """
 LARGEST = 2**26  # bytes of a file of this machine that is looked at
 
