@@ -94,6 +94,9 @@ def test_stores_are_for_hosts_of_the_groups_that_use_them(render: Render) -> Non
     stores = [f"{peer} tcp dport {port} accept" for port in (6380, 5433) for peer in peers]
     assert tables["chain project_dash-board"] == ["tcp dport 22 accept", "tcp dport 2222 accept", *stores]
     assert "set untracked" not in tables
+    # While Redis gets TLS, releases that know of no other port come to the one without.
+    tables = parsed(render("firewall/project.nft.j2", **host | {"redis_plain_port": 6379}))
+    assert f"{peers[0]} tcp dport 6379 accept" in tables["chain project_dash-board"]
     tables = parsed(render("firewall/project.nft.j2", **host | {"group_names": ["app"]}))
     assert not [rule for rule in tables["chain project_dash-board"] if "saddr" in rule]
 
