@@ -55,6 +55,18 @@ def test_filled_in_it_is_sound(name: str, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+def test_authorities_in_an_inventory_are_no_inventory(tmp_path: Path) -> None:
+    """They are made beside its hosts; Ansible would read each file in there for hosts, and complain of it."""
+    copy = tmp_path / "staging"
+    shutil.copytree(ROOT / "inventories" / "staging", copy)
+    for folder in ("authority", "stores-authority"):
+        (copy / folder).mkdir()
+        (copy / folder / "authority.crt").write_text("-----BEGIN CERTIFICATE-----\n")
+    done = run(ROOT / "playbooks" / "inspect.yml", copy, "--list-hosts")
+    assert done.returncode == 0 and "CERTIFICATE" not in done.stdout + done.stderr, done.stderr
+    assert "as an inventory source" not in done.stderr, done.stderr
+
+
 def test_hosts_of_production_share_a_database(tmp_path: Path) -> None:
     """With an SQLite each, as staging's one host has it, the preflight would stop it; and it is no SQLite."""
     copy = tmp_path / "production"
