@@ -80,9 +80,16 @@ def test_host_itself_and_the_exempt_are_not_counted(tmp_path: Path, render: Rend
     (geo,) = [entry for entry in found(parsed, "geo") if entry["args"] == ["$dash_board_exempt"]]
     assert settings(geo["block"]) == {"default": ["0"], "127.0.0.1": ["1"], "192.0.2.0/24": ["1"]}
     by, entries = map_of(parsed, "itself")
-    assert by == "$remote_addr $server_addr"
-    for pair, value in ((b"10.0.0.1 10.0.0.1", "1"), (b"10.0.0.1 10.0.0.11", "0"), (b"fd00::1 fd00::1", "1")):
-        assert chosen(entries, pair)[0] == value
+    # Neither who says so through a proxy, nor whoever comes through a proxy on the host itself.
+    assert by == "$realip_remote_addr $remote_addr $server_addr"
+    for addresses, value in (
+        (b"10.0.0.1 10.0.0.1 10.0.0.1", "1"),
+        (b"fd00::1 fd00::1 fd00::1", "1"),
+        (b"10.0.0.1 10.0.0.1 10.0.0.11", "0"),
+        (b"10.0.0.2 10.0.0.1 10.0.0.1", "0"),
+        (b"10.0.0.1 192.0.2.1 10.0.0.1", "0"),
+    ):
+        assert chosen(entries, addresses)[0] == value
     by, entries = map_of(parsed, "counted")
     assert by == "$dash_board_exempt$dash_board_itself"
     assert [chosen(entries, value)[0] for value in (b"00", b"10", b"01", b"11")] == ["1", "", "", ""]
