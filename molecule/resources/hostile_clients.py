@@ -26,6 +26,8 @@ from typing import Any
 SITE = ("127.0.0.1", 8000)  # nginx_local_port
 TOKEN = sys.argv[2] if len(sys.argv) > 2 else ""
 STATIC = sys.argv[3] if len(sys.argv) > 3 else ""
+# A site with TLS has no pages without, so none of them may open a WebSocket.
+ORIGIN = "https://localhost" if Path("/etc/dashboard/certificate/fullchain.pem").exists() else "http://localhost"
 SECONDS = 30.0  # that anything may take
 
 
@@ -37,7 +39,7 @@ class Client:
         query = f"?token={TOKEN}" if upgrade else ""
         lines = [f"GET {path}{query} HTTP/1.1", "Host: localhost"]
         if upgrade:
-            lines += ["Origin: http://localhost", "Upgrade: websocket", "Connection: Upgrade"]
+            lines += [f"Origin: {ORIGIN}", "Upgrade: websocket", "Connection: Upgrade"]
             lines += ["Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="]
         self.way.sendall(("\r\n".join(lines) + f"\r\n{extra}\r\n").encode())
         self.inbox = b""

@@ -54,9 +54,9 @@ def keys(parsed: list[dict[str, Any]], counted: bool, upgrade: str = "", uri: st
         "request": exempt + file + upgrade,
     }
     assert map_of(parsed, "file")[0] == "$uri"
-    assert map_of(parsed, "handshake")[0] == map_of(parsed, "socket")[0] == "$dash_board_counted$http_upgrade"
-    assert map_of(parsed, "request")[0] == "$dash_board_counted$dash_board_file$http_upgrade"
-    return {name: chosen(map_of(parsed, name)[1], value.encode())[0] for name, value in by.items()}
+    assert map_of(parsed, "handshake_key")[0] == map_of(parsed, "socket_key")[0] == "$dash_board_counted$http_upgrade"
+    assert map_of(parsed, "request_key")[0] == "$dash_board_counted$dash_board_file$http_upgrade"
+    return {name: chosen(map_of(parsed, f"{name}_key")[1], value.encode())[0] for name, value in by.items()}
 
 
 def test_who_is_counted_for_what(tmp_path: Path, render: Render) -> None:
@@ -72,7 +72,7 @@ def test_who_is_counted_for_what(tmp_path: Path, render: Render) -> None:
         assert keys(parsed, True, uri=uri) == nothing, uri
     assert keys(parsed, False, "websocket") == keys(parsed, False) == nothing
     # An address that is full never comes to ask for the site's key, by which the answer tells the two apart.
-    assert chosen(map_of(parsed, "socket")[1], b"1websocket")[1] == {"dash_board_reached": b"1"}
+    assert chosen(map_of(parsed, "socket_key")[1], b"1websocket")[1] == {"dash_board_reached": b"1"}
 
 
 def test_host_itself_and_the_exempt_are_not_counted(tmp_path: Path, render: Render) -> None:
@@ -113,12 +113,12 @@ def test_zones_and_what_they_let_through(tmp_path: Path, render: Render) -> None
     (http,) = found(parsed, "http")
     zones = settings(http["block"])
     assert zones["limit_conn_zone"] == [
-        "$dash_board_handshake zone=dash-board_address:10m",
-        "$dash_board_socket zone=dash-board_site:64k",
+        "$dash_board_handshake_key zone=dash-board_address:10m",
+        "$dash_board_socket_key zone=dash-board_site:64k",
     ]
     assert zones["limit_req_zone"] == [
-        "$dash_board_handshake zone=dash-board_handshakes:10m rate=4r/s",
-        "$dash_board_request zone=dash-board_requests:10m rate=6r/s",
+        "$dash_board_handshake_key zone=dash-board_handshakes:10m rate=4r/s",
+        "$dash_board_request_key zone=dash-board_requests:10m rate=6r/s",
     ]
     own = {name: value for name, value in site_of(parsed).items() if name.startswith("limit_")}
     assert own == {
@@ -212,3 +212,12 @@ def test_timeouts(tmp_path: Path, render: Render) -> None:
     (http,) = found(parsed_nginx(tmp_path, render, **given), "http")
     own = settings(http["block"])
     assert [own[f"{name}_timeout"] for name in ("client_header", "client_body", "send")] == [["3s"], ["4s"], ["5s"]]
+
+
+def test_no_variable_has_two_meanings(tmp_path: Path, render: Render) -> None:
+    """nginx takes the second one without a word, and whoever reads it gets one or the other."""
+    options = {"nginx_health_path": "/healthz", "nginx_trusted_proxies": ["192.0.2.1"], "nginx_media_url": "/media/"}
+    parsed = parsed_nginx(tmp_path, render, **options)
+    names = [entry["args"][-1] for kind in ("map", "geo") for entry in found(parsed, kind)]
+    names += [entry["args"][0] for kind in ("set", "auth_request_set") for entry in found(parsed, kind)]
+    assert len(names) > 10 and sorted(names) == sorted(set(names))
