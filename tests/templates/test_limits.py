@@ -113,20 +113,23 @@ def test_zones_and_what_they_let_through(tmp_path: Path, render: Render) -> None
     (http,) = found(parsed, "http")
     zones = settings(http["block"])
     assert zones["limit_conn_zone"] == [
-        "$dash_board_handshake_key zone=dash-board_address:10m",
-        "$dash_board_socket_key zone=dash-board_site:64k",
+        "$dash_board_handshake_key zone=dash-board_address_sockets:10m",
+        "$dash_board_socket_key zone=dash-board_site_sockets:64k",
     ]
     assert zones["limit_req_zone"] == [
-        "$dash_board_handshake_key zone=dash-board_handshakes:10m rate=4r/s",
-        "$dash_board_request_key zone=dash-board_requests:10m rate=6r/s",
+        "$dash_board_handshake_key zone=dash-board_address_handshakes:10m rate=4r/s",
+        "$dash_board_request_key zone=dash-board_address_requests:10m rate=6r/s",
     ]
     own = {name: value for name, value in site_of(parsed).items() if name.startswith("limit_")}
     assert own == {
         # The address first: see test_who_is_counted_for_what.
-        "limit_conn": ["dash-board_address 30", "dash-board_site 80"],
+        "limit_conn": ["dash-board_address_sockets 30", "dash-board_site_sockets 80"],
         "limit_conn_status": ["599"],
         "limit_conn_log_level": ["info"],  # a line of the error log has the query
-        "limit_req": ["zone=dash-board_handshakes burst=50 nodelay", "zone=dash-board_requests burst=70 nodelay"],
+        "limit_req": [
+            "zone=dash-board_address_handshakes burst=50 nodelay",
+            "zone=dash-board_address_requests burst=70 nodelay",
+        ],
         "limit_req_status": ["429"],
         "limit_req_log_level": ["info"],
     }
@@ -137,7 +140,7 @@ def test_limits_of_an_address_can_be_taken_away(tmp_path: Path, render: Render) 
     parsed = parsed_nginx(tmp_path, render, **none)
     (http,) = found(parsed, "http")
     assert "limit_req_zone" not in settings(http["block"]) and "limit_req" not in site_of(parsed)
-    assert site_of(parsed)["limit_conn"] == ["dash-board_site 10000"]
+    assert site_of(parsed)["limit_conn"] == ["dash-board_site_sockets 10000"]
 
 
 def test_zones_have_new_names_once_a_worker_was_killed(tmp_path: Path, render: Render) -> None:
@@ -145,7 +148,7 @@ def test_zones_have_new_names_once_a_worker_was_killed(tmp_path: Path, render: R
     parsed = parsed_nginx(tmp_path, render, _preflight_host=facts)
     (http,) = found(parsed, "http")
     zones = [line.split("zone=")[1].split(":")[0] for line in settings(http["block"])["limit_conn_zone"]]
-    assert zones == ["dash-board_address_20261129114847", "dash-board_site_20261129114847"]
+    assert zones == ["dash-board_address_sockets_20261129114847", "dash-board_site_sockets_20261129114847"]
     assert [line.split()[0] for line in site_of(parsed)["limit_conn"]] == zones
 
 

@@ -32,7 +32,7 @@ http {{
     access_log off; set_real_ip_from 127.0.0.8; real_ip_header X-Forwarded-For;
     server {{
         listen 127.0.0.9:8999; root {home};
-        limit_req zone=dashboard_handshakes burst=1 nodelay; limit_req_status 429;
+        limit_req zone=dashboard_address_handshakes burst=1 nodelay; limit_req_status 429;
     }}
 }}''')
 subprocess.run(["nginx", "-c", home / "nginx.conf"], check=True, capture_output=True)
@@ -74,7 +74,7 @@ def narrow(lab: LabHost, tmp_path_factory: pytest.TempPathFactory) -> Iterator[t
 def test_defaults_fit_together(lab: LabHost) -> None:
     """Of what nginx and the processes run with: all sockets and what else there is, and one more that is refused."""
     site, main = lab.run("cat /etc/nginx/sites-enabled/dashboard.conf"), lab.run("cat /etc/nginx/nginx.conf")
-    sockets = int(re.search(r"limit_conn dashboard_site\w* (\d+);", site)[1])  # type: ignore[index]
+    sockets = int(re.search(r"limit_conn dashboard_site_sockets\w* (\d+);", site)[1])  # type: ignore[index]
     connections = int(re.search(r"worker_connections (\d+);", main)[1])  # type: ignore[index]
     assert sockets == 10000
     workers = lab.run("pgrep --full 'nginx: worker process$'").split()

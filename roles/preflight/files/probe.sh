@@ -21,7 +21,7 @@ for limits in /etc/nginx/conf.d/*-limits.conf; do
   [ -f "$limits" ] || continue
   name=$(basename "$limits" -limits.conf)
   printf 'sockets:%s=%s\n' "$name" "$(sed -n 's/^# sockets //p' "$limits")"
-  printf 'zone:%s=%s\n' "$name" "$(sed -n 's/.* zone=.*_site_\([0-9]*\):.*/\1/p' "$limits")"
+  printf 'zone:%s=%s\n' "$name" "$(sed -n 's/.* zone=.*_site_sockets_\([0-9]*\):.*/\1/p' "$limits")"
 done
 printf 'worker_died=%s\n' "$(sed -n 's/^\([0-9/]* [0-9:]*\) .* worker process [0-9]* exited on signal .*/\1/p' \
   /var/log/nginx/error.log.1 /var/log/nginx/error.log 2>&- | tail -n1 | tr -d '/ :')"
