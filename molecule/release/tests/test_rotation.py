@@ -61,6 +61,7 @@ texts = [text.encode() for text in json.loads(base64.b64decode(sys.argv[1]))]
 seen, found = 0, []
 for top in ("/etc", "/home", "/opt", "/root", "/run", "/srv", "/tmp", "/var"):
     for folder, names, files in os.walk(top):
+        names[:] = set(names) - {"site-packages", "dpkg", "apt"}  # packages, by the ten thousand files
         for path in (os.path.join(folder, name) for name in files):
             try:
                 about = os.lstat(path)
