@@ -135,6 +135,42 @@ ConditionDirectoryNotEmpty={HOME}
 [Service]
 Type=oneshot
 ExecStart=/bin/sh -c '{ALL}'
+
+# It puts files of /etc back where they were, and says so to the log.
+ProtectSystem=strict
+ReadWritePaths=/etc -{HOME}
+ProtectHome=yes
+InaccessiblePaths=-/etc/shadow -/etc/gshadow -/srv -/etc/letsencrypt
+UMask=0077
+PrivateTmp=yes
+PrivateDevices=yes
+PrivateIPC=yes
+PrivateMounts=yes
+DevicePolicy=closed
+KeyringMode=private
+LimitCORE=0
+ProtectClock=yes
+ProtectControlGroups=yes
+ProtectHostname=yes
+ProtectKernelLogs=yes
+ProtectKernelModules=yes
+ProtectKernelTunables=yes
+ProtectProc=invisible
+ProcSubset=pid
+NoNewPrivileges=yes
+CapabilityBoundingSet=CAP_CHOWN CAP_FOWNER
+LockPersonality=yes
+MemoryDenyWriteExecute=yes
+RestrictAddressFamilies=AF_UNIX
+IPAddressDeny=any
+RestrictNamespaces=yes
+RestrictRealtime=yes
+RestrictSUIDSGID=yes
+SystemCallArchitectures=native
+SystemCallFilter=@system-service
+SystemCallFilter=~@privileged @resources
+SystemCallFilter=@chown
+SystemCallErrorNumber=EPERM
 """
 BOOT_SCRIPT = f"""\
 #!/bin/sh
