@@ -98,7 +98,7 @@ def login(name: str, *options: str, **environment: str) -> subprocess.CompletedP
     return subprocess.run(command, env=given, text=True, capture_output=True, check=False, stdin=subprocess.DEVNULL)
 
 
-def await_login(name: str, seconds: float = 120) -> None:
+def await_login(name: str, seconds: float = 240) -> None:
     """Wait until a host lets this machine in."""
     deadline = time.monotonic() + seconds
     while (done := login(name)).returncode:
@@ -282,7 +282,7 @@ def test_who_would_be_shut_out_is_told_before(walled: Walled) -> None:
 def test_rules_that_shut_out_are_taken_back(walled: Walled) -> None:
     """The port of SSH is closed behind the preflight's back, and the host itself puts the rules back."""
     rules = walled.rules()
-    run = walled.run(_firewall_ssh_ports=["2222"], firewall_confirm_seconds=40)
+    run = walled.run(_firewall_ssh_ports=["2222"], firewall_confirm_seconds=90)
     assert run.code and "lets no new connection of this machine in" in run.output, run.output
     await_login(walled.lab.name)
     deadline = time.monotonic() + 60
