@@ -22,15 +22,16 @@ def names_read() -> set[str]:
     return set(C.config.get_plugin_vars("connection", plugin._load_name))
 
 
-def connect(play: PlayContext, variables: dict[str, t.Any]) -> str:
+def connect(play: PlayContext, variables: dict[str, t.Any], seconds: int) -> str:
     """Open a connection of its own to the host and run a command; return why that failed, or nothing.
 
     Ansible's own plugin reads the inventory: address, port, user, key or password, jump hosts and whatever arguments.
-    `-S none` comes behind them, and has ssh share no connection, whatever they say.
+    `-S none` comes behind them, and has ssh share no connection, whatever they say. It waits for so many seconds.
     """
     extra = str(variables.get("ansible_ssh_extra_args") or "")
     connection = connection_loader.get(SSH, play, None)
-    connection.set_options(var_options={**variables, "ansible_ssh_extra_args": f"{extra} -S none".strip()})
+    own = {"ansible_ssh_extra_args": f"{extra} -S none".strip(), "ansible_ssh_timeout": seconds}
+    connection.set_options(var_options={**variables, **own})
     try:
         code, out, err = connection.exec_command("exit 0", in_data=None, sudoable=False)
     except AnsibleError as error:
@@ -44,7 +45,7 @@ class ActionModule(ActionBase):
     """Fails where no new connection can be made, with the text that the task gives for that."""
 
     _requires_connection = False
-    _VALID_ARGS = frozenset({"fail_msg"})
+    _VALID_ARGS = frozenset({"fail_msg", "seconds"})
 
     def run(self, tmp: t.Any = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
         """Log in anew, and tell how."""
@@ -56,10 +57,11 @@ class ActionModule(ActionBase):
         kind = kind.rpartition(".")[2]
         if kind not in KINDS:
             return result | {"msg": f"connection {kind} does not go through SSH"}
-        fault = ""
+        # All of them together end before the host puts everything back, of which the last one would prove nothing.
+        fault, seconds = "", max(int(self._task.args.get("seconds") or 60) // (TRIES + 1), 1)
         for attempt in range(TRIES):
             time.sleep(attempt)
-            fault = connect(self._play_context, variables)
+            fault = connect(self._play_context, variables, seconds)
             if not fault:
                 return result | {"msg": "a new connection works"}
         message = str(self._task.args.get("fail_msg") or "No new connection to the host can be made.")

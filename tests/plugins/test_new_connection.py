@@ -30,7 +30,7 @@ def ssh(tmp_path: Path) -> Any:
             "ansible_ssh_private_key_file": "/keys/one", "ansible_ssh_executable": str(program),
             "ansible_ssh_common_args": "-J jump.test", "ansible_ssh_extra_args": "-S /run/mux", **variables,
         }  # fmt: skip
-        said = new_connection.connect(PlayContext(), given)
+        said = new_connection.connect(PlayContext(), given, 15)
         return said, (tmp_path / "words").read_text().splitlines()
 
     return connected
@@ -40,7 +40,7 @@ def test_it_goes_as_the_inventory_says(ssh: Any) -> None:
     """Port, user, key and jump host; and whatever shares connections comes before what ends it."""
     said, words = ssh()
     assert said == ""
-    for name, value in (("-J", "jump.test"), ("-o", "Port=2222"), ("-o", 'User="deploy"')):
+    for name, value in (("-J", "jump.test"), ("-o", "Port=2222"), ("-o", 'User="deploy"'), ("-o", "ConnectTimeout=15")):
         assert (name, value) in set(pairwise(words)), words
     assert any("/keys/one" in word for word in words) and "host.test" in words
     paths = [value for name, value in pairwise(words) if name == "-S"]

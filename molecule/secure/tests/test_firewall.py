@@ -16,7 +16,8 @@ from lab_host import ROOT, SSH_CONFIG, LabHost, Run, echoes, playbook_command
 from secure_site import opened
 from websockets.sync.client import ClientConnection
 
-PARTS = ("playbooks/provision.yml", "--tags", "base,firewall,hardening")
+# With time for a machine that is busy with other scenarios.
+PARTS = ("playbooks/provision.yml", "--tags", "base,firewall,hardening", "--timeout", "60")
 PROJECTS = "/etc/channels-firewall/projects"
 PASSWORD = "correct horse battery staple"
 # Runs on the host: a network of its own, in which one side has the host's rules, and the other one is anybody. What was
