@@ -310,6 +310,7 @@ def test_start_of_the_host_keeps_what_was_confirmed(walled: Walled) -> None:
     lab.run("systemctl is-system-running --wait; true")
     lab.run("channels-firewall loaded")
     assert walled.rules() == rules
+    lab.run("for _ in $(seq 300); do [ -S %s ] && exit; sleep 1; done; exit 1", lab.live["sockets"][-1])
     lab.await_serving()
     with opened(lab) as websocket:
         assert echoes(websocket)
