@@ -43,10 +43,10 @@ while ways and os.path.exists("/run/fake") and time.monotonic() < ending:
     for way in ways:
         with contextlib.suppress(OSError):
             one = way.accept()[0]
-            found = re.search(rb"X-Request-ID: ([^\\r]+)", one.recv(900))
+            found = re.search(rb"X-Request-ID: ([^\\r]+)", one.recv(4096, socket.MSG_PEEK))
             with open("/run/fake.id", "ab") as ids:
                 ids.write(found[1] + b" " if found else b"none ")
-            one.close()  # with something unread, which is a reset
+            one.close()  # unread, which is a reset
 """
 
 
