@@ -8,6 +8,7 @@
     lab.py list                                            what runs
     lab.py engine                                          have a Docker engine, and nothing more
     lab.py browser                                         have a browser for the tests, and print its path
+    lab.py testssl                                         have testssl.sh for the tests, and print its path
     lab.py compose                                         have Docker Compose and an image to build upon; prints both,
                                                            as JSON
     lab.py clean                                           remove all that this tool and the tests made
@@ -41,6 +42,7 @@ INITS = ("systemd", "sysvinit")  # folders beside this file, each with the recip
 LABEL = "ansible-channels-stack.lab"
 IMAGE = "ansible-channels-stack-lab"
 PACKAGES = "systemd-sysv,dbus,python3,openssh-server,ca-certificates,iproute2"
+BROWSER = {"chromium": "chromium", "libnss3-tools": "certutil"}  # packages, each with a program of it
 SSHD_WAIT = 60  # seconds; a host boots in two to five
 
 
@@ -106,10 +108,17 @@ def ensure_engine() -> None:
 
 
 def ensure_browser() -> str:
-    """Install Chromium where it is missing; return its path."""
-    if not shutil.which("chromium"):
-        install_packages("chromium", why="the tests look at pages in Chromium, and none was found")
+    """Install Chromium where it is missing, and what tells it of an authority; return its path."""
+    if missing := [name for name, program in BROWSER.items() if not shutil.which(program)]:
+        install_packages(*missing, why="the tests look at pages in Chromium, and not all of it was found")
     return shutil.which("chromium") or "chromium"
+
+
+def ensure_testssl() -> str:
+    """Install testssl.sh where it is missing; return its path."""
+    if not shutil.which("testssl"):
+        install_packages("testssl.sh", why="the tests judge TLS by testssl.sh, and it was not found")
+    return shutil.which("testssl") or "testssl"
 
 
 def ensure_compose() -> list[str]:
@@ -366,11 +375,12 @@ def main() -> int:
     commands.add_parser("list", help="show the lab's hosts")
     commands.add_parser("engine", help="have a Docker engine")
     commands.add_parser("browser", help="have a browser for the tests")
+    commands.add_parser("testssl", help="have testssl.sh for the tests")
     commands.add_parser("compose", help="have Docker Compose for the tests")
     commands.add_parser("clean", help="remove all that the lab made")
     arguments = parser.parse_args()
     try:
-        if arguments.command in ("up", "engine", "browser", "compose", "clean"):
+        if arguments.command in ("up", "engine", "browser", "testssl", "compose", "clean"):
             STATE.mkdir(exist_ok=True)
             alone = (STATE / "lock").open("w")  # scenarios that run side by side make an image, or install, but once
             fcntl.flock(alone, fcntl.LOCK_EX)
@@ -384,6 +394,8 @@ def main() -> int:
             ensure_engine()
         elif arguments.command == "browser":
             print(ensure_browser())
+        elif arguments.command == "testssl":
+            print(ensure_testssl())
         elif arguments.command == "compose":
             print(json.dumps({"command": ensure_compose(), "base": ensure_base(SUITES["12"])}))
         else:

@@ -7,6 +7,7 @@
                                                 # "" makes a pair of an authority that nobody has, where there is none
         chain: "{{ … }}"                        # with key, in place of an authority
         key: "{{ … }}"
+        site: {source: acme, names: […], port: 443}   # for who looks after it on the host, in site.json
 
     - certificate:                              # the same for a daemon that reads its key as its own user
         path: /etc/redis/certificate
@@ -23,6 +24,7 @@ An action and not a module: an authority's key never leaves the controller.
 from __future__ import annotations
 
 import base64
+import json
 import tempfile
 import typing as t
 from pathlib import Path
@@ -44,7 +46,7 @@ FILES = ("fullchain.pem", "privkey.pem")
 class ActionModule(ActionBase):
     """The action `certificate`."""
 
-    _VALID_ARGS = frozenset(("path", "names", "authority", "chain", "key", "owner", "days", "trust", "trusted"))
+    _VALID_ARGS = frozenset(("path", "names", "authority", "chain", "key", "owner", "days", "trust", "trusted", "site"))
 
     def run(self, tmp: str | None = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
         """Have the pair on the host; what is there and still good stays."""
@@ -71,6 +73,9 @@ class ActionModule(ActionBase):
                     {"path": key, "secret": "key", "mode": "0600", "owner": given.get("owner") or "root"},
                     {"path": chain, "content": pair.chain},
                 ]
+                if site := given.get("site"):
+                    text = json.dumps(site, indent=1) + "\n"
+                    entries.append({"path": f"{given['path']}/site.json", "content": text})
                 secrets["key"] = pair.key
         except (OSError, AnsibleError, CertificateError) as error:
             where = given.get("authority")

@@ -85,7 +85,17 @@ _ENTRIES = (
           "In the page: const scheme = location.protocol === 'https:' ? 'wss' : 'ws'"),
     Entry("W029_CERT_EXPIRES_SOON", "tls", "The certificate expires soon",
           "It ends in {days} days, and is not renewed yet.",
-          "certbot renew --dry-run"),
+          "{renew}"),
+    Entry("E031_RENEWAL_FAILED", "tls", "The certificate was not renewed",
+          "The last attempt to renew it failed, and what is there serves until it ends. Mostly a name leads elsewhere, "
+          "or port 80 is closed to the authority.",
+          "Mend what is said here, then on the host: /usr/local/sbin/channels-renew; all of it: /var/log/letsencrypt"),
+    Entry("E032_CERT_NOT_SERVED", "tls", "nginx serves another certificate than the one that is there",
+          "A new one was brought and nginx did not reload, such as for a configuration that it refused.",
+          "nginx -t && systemctl reload nginx"),
+    Entry("E033_RENEWAL_OFF", "tls", "Nothing renews the certificate",
+          "The timer that asks the authority, or cron where systemd does not run, is off.",
+          "{on}"),
     # --- processes
     Entry("E101_RUNSERVER", "process", "The server is runserver, without Daphne",
           "Django's own development server speaks no WebSocket unless daphne is first in INSTALLED_APPS: a handshake "
@@ -416,7 +426,7 @@ _ENTRIES = (
 )  # fmt: skip
 
 #: What is broken beside the way of a handshake, and does not keep one from opening.
-BESIDE = frozenset(["E122_WORKER_UNSTEADY"])
+BESIDE = frozenset(["E122_WORKER_UNSTEADY", "E031_RENEWAL_FAILED", "E032_CERT_NOT_SERVED", "E033_RENEWAL_OFF"])
 
 CATALOGUE: dict[str, Entry] = {entry.code: entry for entry in _ENTRIES}
 
@@ -447,6 +457,8 @@ MENDS: dict[str, Mend] = {
     "W119_WSGI_DOWN": Mend(),
     "E202_ASGI_ATTRIBUTE": Mend({"asgi_application": "{module}:application"}),
     "E205_ASGI_PATH": Mend({"asgi_application": "{module}:application"}),
+    "E032_CERT_NOT_SERVED": Mend(),
+    "E033_RENEWAL_OFF": Mend(),
     "E301_UPGRADE_LOST": Mend(),
     "E414_TOKEN_LOGGED": Mend(),
     "E415_NOT_LOGGED": Mend(),

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
+from ansible.module_utils.certificate_state import TIMER, ends_soon, faults, renewed_by
 from ansible.module_utils.channels_websocket import HandshakeFailed, HandshakeRefused, explain
 from ansible.module_utils.doctor_catalogue import BESIDE, CATALOGUE, HOPS, MENDS, Mend
 from ansible.module_utils.doctor_host import is_to_listen
@@ -109,6 +110,7 @@ class Case:
         self.alive = {each["pid"] for each in self.servers if each["pid"]}
         self.processes = [each for each in self.host.get("processes", []) if each["pid"] in self.alive]
         self.bundle: dict[str, Any] = self.host.get("bundle") or {}
+        self.certificate: dict[str, Any] = self.host.get("certificate") or {}
 
     def one(self, via: str, kind: str = "good") -> dict[str, Any] | None:
         """The exchange of a kind with a hop, if there was one."""
@@ -220,7 +222,8 @@ def reach(case: Case) -> Iterator[Finding]:
     elif came["stage"] == "tls":
         yield case.find(_tls_code(came), [told(came), *_chain_lines(came)], issuer=_last_issuer(came))
     if (left := rest(case, came)) is not None:
-        yield case.find("W029_CERT_EXPIRES_SOON", days=int(left // 86400))
+        renew = renewed_by(case.certificate) if case.certificate else "certbot renew --dry-run"
+        yield case.find("W029_CERT_EXPIRES_SOON", days=int(left // 86400), renew=renew)
     if case.evidence.get("http2"):
         yield case.find("N314_HTTP2")
 
@@ -232,7 +235,17 @@ def rest(case: Case, shown: dict[str, Any]) -> float | None:
     """
     ends, began = _moment(shown.get("expires", "")), _moment(shown.get("since", ""))
     left = ends - (case.evidence.get("now") or time.time()) if ends else 0.0
-    return left if ends and left < min(14 * 86400, (ends - began) / 4) else None
+    return left if ends and ends_soon(began, ends, ends - left) else None
+
+
+def certificate(case: Case) -> Iterator[Finding]:
+    """The certificate that this bundle has brought: whether nginx has it, and whether another one will come."""
+    if state := case.certificate:
+        now = case.evidence.get("now") or time.time()
+        days, systemd = int((state["ends"] - now) // 86400), case.host.get("manager") == "systemd"
+        on = f"systemctl enable --now {TIMER}.timer" if systemd else "service cron start"
+        for code, seen in faults(state, now):
+            yield case.find(code, seen, days=days, renew=renewed_by(state), on=on)
 
 
 def _tls_code(came: dict[str, Any]) -> str:
@@ -481,9 +494,9 @@ def _beside(case: Case) -> Iterator[Finding]:
     quiet += [told(each) for each in case.exchanges if each["kind"] == "wsgi" and each["stage"]]
     if quiet:
         yield case.find("W119_WSGI_DOWN", quiet, app=case.bundle["app"], generation=case.bundle["generation"])
-    if faults := case.host.get("shared"):
-        mend = "; ".join(each["mend"] for each in faults)
-        yield case.find("W120_SHARED_PATH", [each["seen"] for each in faults], mend=mend)
+    if shared := case.host.get("shared"):
+        mend = "; ".join(each["mend"] for each in shared)
+        yield case.find("W120_SHARED_PATH", [each["seen"] for each in shared], mend=mend)
 
 
 def _files(limit: int) -> int:
@@ -900,7 +913,7 @@ def examined(case: Case) -> Iterator[Finding]:
 
 
 RULES: tuple[Callable[[Case], Iterator[Finding]], ...] = (
-    reach, edge, proxy, process, imports, token, origin, layer, idle, examined,
+    reach, certificate, edge, proxy, process, imports, token, origin, layer, idle, examined,
 )  # fmt: skip
 
 

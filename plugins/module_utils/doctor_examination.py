@@ -13,7 +13,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 from urllib.parse import urlsplit
 
-from ansible.module_utils import doctor_host, doctor_probe, doctor_stores
+from ansible.module_utils import certificate_state, doctor_host, doctor_probe, doctor_stores
 from ansible.module_utils.channels_secrets import header_secrets, redact, scrub, secrets_of
 from ansible.module_utils.doctor_project import Project, stale
 from ansible.module_utils.doctor_steady import Watch
@@ -69,6 +69,8 @@ class Examination:
             self.evidence["missing"] = f"/srv/{self.params['app']}"
         # Others see nothing of what is the project's alone.
         self.evidence["shared"] = doctor_host.shared(bundle) if self.evidence["user"] == "root" else []
+        root = self.evidence["user"] == "root" and bundle
+        self.evidence["certificate"] = certificate_state.look(bundle["app"]) if root else {}
         # Processes that answer plain HTTP beside those that this is about.
         listening = {address for each in self.processes for address in each["listens"]}
         beside = [f"unix:{path}" for path in bundle.get("wsgi", {}).get("sockets", [])]

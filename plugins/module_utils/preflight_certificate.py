@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
+import json
 import re
+import socket
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 from ansible.module_utils.certificates import Pair, as_address, faults, system_authorities
-from ansible.module_utils.preflight_hosts import HostView, Problem, check, listed
+from ansible.module_utils.preflight_hosts import PROBE, HostView, Problem, check, listed, probe_facts
 
 SOURCES = {
     "chain": "certificate_chain: \"{{ lookup('ansible.builtin.file', 'fullchain.pem') }}\"",
@@ -59,6 +63,80 @@ def certificate_acme(host: HostView) -> Iterator[Problem]:
     if host.get("nginx_http_port") != 80 and not host.get("certificate_acme_auth_hook"):
         fix = f"Let it be 80, or name a command that answers over DNS:\n  {hook}"
         yield Problem("nginx_http_port", f"is {host.get('nginx_http_port')}, and the authority asks at 80", fix)
+
+
+@check("certificate")
+def certificate_names_lead_here(host: HostView) -> Iterator[Problem]:
+    """The authority that comes to ask for a name comes to this site. What was ordered once is not looked up again."""
+    asks = source_of(host) == "acme" and host.installs and not host.get("certificate_acme_auth_hook")
+    if not asks or "certificate_names" in host.faulty or not host.get("certificate_acme_check_names"):
+        return
+    ordered = names_ordered(host)
+    names = [name for name in map(str, host.items("certificate_names")) if name not in ordered]
+    site = site_addresses(host) if names else []
+    for name in names:
+        if name.startswith("*.") or not (as_address(name) or NAME.fullmatch(name)):
+            continue
+        try:
+            found = looked_up(name)
+            astray = [address for address in found if address not in site]
+            why = (
+                f"leads to {listed(astray)}, and the site's hosts have {listed(site) or 'no address'}" if astray else ""
+            )
+        except OSError as error:
+            why = f"has no address, as seen from this machine ({error.strerror or error})"
+        if why:
+            fix = (
+                f"Have it lead to {listed(site) or 'the host'} in the DNS. Where a balancer, a CDN or NAT that passes "
+                "the challenge on is there, or the authority knows names that this machine does not:\n"
+                "  certificate_acme_check_names: false"
+            )
+            yield Problem("certificate_names", f'"{name}" {why}', fix)
+
+
+def names_ordered(host: HostView) -> set[str]:
+    """The names that the host has ordered a certificate for, as it has noted."""
+    with contextlib.suppress(ValueError):
+        order = json.loads(probe_facts(host.probe).get(f"ordered:{host.get('release_app')}") or "[]")
+        return {str(word).partition("=")[2] for word in order if re.match("--(domain|ip-address)=", str(word))}
+    return set()
+
+
+def site_addresses(host: HostView) -> list[str]:
+    """The addresses of all hosts that may answer for the site: those of its app hosts and proxies."""
+    hostvars, groups = host.raw("hostvars") or {}, host.raw("groups") or {}
+    found: dict[str, None] = {}
+    for name in dict.fromkeys([host.name, *groups.get("app", ()), *groups.get("proxy", ())]):
+        variables = hostvars.get(name, host.inventory)
+        own = probe_facts(variables.get(PROBE) or {}).get("addresses", "").split()
+        for way in (variables.get("ansible_host") or name, variables.get("private_address"), *own):
+            with contextlib.suppress(OSError):
+                found |= dict.fromkeys(looked_up(str(way)) if way else ())
+    return list(found)
+
+
+@functools.cache
+def looked_up(name: str) -> tuple[str, ...]:
+    """The addresses of a name, as this machine knows them; raise OSError where there are none."""
+    if address := as_address(name):
+        return (str(address),)
+    try:
+        answers = socket.getaddrinfo(name.rstrip("."), None, type=socket.SOCK_STREAM)
+    except UnicodeError as error:  # such as of a label that is too long
+        raise OSError(str(error)) from error
+    return tuple(dict.fromkeys(str(as_address(str(answer[4][0]).partition("%")[0])) for answer in answers))
+
+
+@check("certificate")
+def certificate_is_kept_apart(host: HostView) -> Iterator[Problem]:
+    """Keys do not come into a repository by mistake."""
+    folder = host.path("certificate_acme_keep")
+    if source_of(host) != "acme" or not folder:
+        return
+    folder = folder.absolute()
+    if inside := next((each for each in (folder, *folder.parents) if (each / ".git").exists()), None):
+        fix = "Name a folder outside of it:\n  certificate_acme_keep: ~/.local/share/certificates"
+        yield Problem("certificate_acme_keep", f"is in the git repository {inside}, and would hold keys", fix)
 
 
 def unknown_outside(name: str) -> bool:

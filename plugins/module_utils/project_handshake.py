@@ -35,8 +35,10 @@ def write_handshake(writer: Given, out: Document) -> None:
         out.comment(
             "handshake_health_path names a page that answers below 400 to anybody; / was not seen among the project's."
         )
-    out.set("handshake_url", "ws://{{ site_name }}")
-    out.set("handshake_origin", "http://{{ site_name }}")
+    out.comment("The machine is proven by its own address, as browsers reach it by its name.")
+    out.set("handshake_url", "wss://{{ site_name }}")
+    out.set("handshake_connect_to", '"{{ ansible_host }}:443"')
+    out.set("handshake_origin", "https://{{ site_name }}")
     if writer.single_host:
         out.comment(f"{writer.single_host} holds one name, so handshakes on the host have to use it.")
         out.set("handshake_host", '"{{ site_name }}"')

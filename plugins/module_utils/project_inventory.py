@@ -232,6 +232,16 @@ class Writer(Given):
         out.comment("The name under which browsers find the site.")
         out.set("site_name", '"!!!SET such as www.example.org!!!"')
         out.set("nginx_server_names", '["{{ site_name }}"]')
+        out.comment(
+            "TLS: a certificate of Let's Encrypt, which renews itself; port 80 must be reachable. docs/tls.md has "
+            "other ways, and what Django behind it should know."
+        )
+        out.set("certificate_source", "acme")
+        out.set("certificate_acme_email", '""')
+        out.comment(
+            "Until the first run has worked: certificates that no browser trusts, and limits that are hard to reach."
+        )
+        out.raw("# certificate_acme_staging: true")
         for socket in found.sockets[:20]:
             out.comment(f"{socket.pattern or '(empty)'} ({socket.place})")
         out.set("nginx_websocket_paths", flow(self.prefixes()))

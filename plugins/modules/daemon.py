@@ -85,6 +85,7 @@ reason:
 """
 
 import contextlib
+import fcntl
 import hashlib
 import json
 import os
@@ -93,7 +94,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -229,6 +230,21 @@ class Notes:
         part = self.path.with_suffix(".part")
         part.write_text(json.dumps(now, indent=1))
         part.replace(self.path)
+
+
+@contextlib.contextmanager
+def alone(name: str) -> Iterator[None]:
+    """Have nobody else put a file of a daemon in place for a while, such as one of a certificate and not yet its key.
+
+    Who does so where no run of Ansible is, takes the same lock (role certificate's deploy): the daemon's own folder,
+    which is there after a restart of the machine, and in a sandbox that writes nowhere.
+    """
+    with contextlib.ExitStack() as stack:
+        if (ETC / name).is_dir():
+            lock = os.open(ETC / name, os.O_RDONLY)
+            stack.callback(os.close, lock)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 class Log:
@@ -477,16 +493,17 @@ def main() -> None:
     if not changed:
         notes.note(service.main_pid, reload_files | restart_files | in_effect(service, notes))
         module.exit_json(changed=False, action=action, reason=reason)
-    if module.params["validate"]:
-        code, out, err = module.run_command(module.params["validate"])
-        if code:
-            module.fail_json(
-                msg=f"{service.name} was left as it runs, because `{' '.join(module.params['validate'])}` refused its "
-                f"new configuration:\n{err or out}"
-            )
-    if action in ("none", "reload"):
-        in_effect(service, notes)  # what waits may be why a reload fails
-    service.apply(action)
+    with alone(service.name):
+        if module.params["validate"]:
+            code, out, err = module.run_command(module.params["validate"])
+            if code:
+                module.fail_json(
+                    msg=f"{service.name} was left as it runs, because `{' '.join(module.params['validate'])}` refused "
+                    f"its new configuration:\n{err or out}"
+                )
+        if action in ("none", "reload"):
+            in_effect(service, notes)  # what waits may be why a reload fails
+        service.apply(action)
     notes.note(service.main_pid, reload_files | restart_files | in_effect(service, notes))
     module.exit_json(changed=True, action=action, reason=reason or "it was not enabled, or its unit had changed")
 

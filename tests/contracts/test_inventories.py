@@ -27,7 +27,8 @@ def filled_in(text: str) -> str:
 def run(playbook: Path, inventory: Path, *options: str) -> subprocess.CompletedProcess[str]:
     """Run a playbook against an inventory whose hosts answer the probe as a Debian would."""
     command = [str(Path(sys.executable).with_name("ansible-playbook")), str(playbook), "-i", str(inventory), *options]
-    extra = ["-e", json.dumps({"ansible_connection": "scripted", "scripted_answer": ANSWER})]
+    given = {"ansible_connection": "scripted", "scripted_answer": ANSWER, "certificate_acme_check_names": False}
+    extra = ["-e", json.dumps(given)]
     environment = {
         **os.environ,
         "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),

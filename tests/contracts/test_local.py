@@ -111,8 +111,9 @@ def test_own_project_on_the_machine_itself(tmp_path: Path) -> None:
         text = re.sub(r"(?<=site_name: ).*", "www.example.org", text)
         path.write_text(re.sub(r"!!!SET .*?!!!", "filled-in-with-a-value-of-its-own", text))
     answer = "python=3.11.2\nid=debian\nversion=12\ninit=sleep\nuser=root\napt=yes\ncores=2\nmemory_mb=2000\n"
-    extra = json.dumps({"ansible_connection": "scripted", "scripted_answer": answer, "ansible_become": False})
-    done = ansible("playbooks/preflight.yml", tmp_path / "inventories" / "mine", "-e", extra)
+    extra = {"ansible_connection": "scripted", "scripted_answer": answer, "ansible_become": False}
+    extra |= {"certificate_acme_check_names": False}  # www.example.org is somebody else's
+    done = ansible("playbooks/preflight.yml", tmp_path / "inventories" / "mine", "-e", json.dumps(extra))
     assert done.returncode == 0, done.stdout + done.stderr
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -127,9 +128,16 @@ def run(playbook: str, *options: str, cwd: Path = ROOT, **environment: str) -> s
     return subprocess.run(command, cwd=cwd, env=given_environment, capture_output=True, text=True, check=False)
 
 
+def filled_in(text: str) -> str:
+    """A file of an inventory whose placeholders somebody has filled in."""
+    text = re.sub(r"!!!SET such as www\.example\.org!!!", "www.example.org", text)
+    return re.sub(r"!!!SET .*?!!!", "filled-in-with-a-value-of-its-own", text)
+
+
 def preflight(inventory: Path) -> str:
     """What preflight says of an inventory whose hosts answer as a Debian would."""
-    extra = json.dumps({"ansible_connection": "scripted", "scripted_answer": ANSWER})
+    names = {"certificate_acme_check_names": False}  # which tests that need no network cannot look up
+    extra = json.dumps({"ansible_connection": "scripted", "scripted_answer": ANSWER, **names})
     done = run(
         "preflight.yml",
         "-i",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime
+import socket
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,7 @@ from typing import Any
 import pytest
 from ansible.module_utils import certificates, preflight_certificate
 from ansible.module_utils.certificates import Authority, Pair
-from ansible.module_utils.preflight_hosts import HostView
+from ansible.module_utils.preflight_hosts import PROBE, HostView
 from ansible.template import Templar
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -212,3 +214,77 @@ def test_authority_of_the_internet_can_ask(given: dict[str, Any], told: list[tup
     assert [variable for variable, _ in found] == [variable for variable, _ in told]
     assert all(words in fault for (_, fault), (_, words) in zip(found, told, strict=True))
     assert problems("certificate_acme", certificate_source="provided", **given) == []
+
+
+@pytest.fixture
+def known(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, list[str]]]:
+    """What this machine's DNS knows."""
+    answers = {"www.example.org": ["192.0.2.7"], "both.example.org": ["192.0.2.7", "2001:db8::7"]}
+
+    def getaddrinfo(name: str, *_: Any, **__: Any) -> list[Any]:
+        if name not in answers:
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, 0)) for address in answers[name]]
+
+    monkeypatch.setattr(preflight_certificate.socket, "getaddrinfo", getaddrinfo)
+    preflight_certificate.looked_up.cache_clear()
+    yield answers
+    preflight_certificate.looked_up.cache_clear()
+
+
+def names_problems(*names: str, **more: Any) -> list[tuple[str, str]]:
+    given = {"certificate_source": "acme", "certificate_acme_check_names": True, "ansible_host": "192.0.2.7",
+             "release_app": "shop", "groups": {"app": ["app1"]}, **more}  # fmt: skip
+    return problems("certificate_names_lead_here", **{**given, "certificate_names": list(names)})
+
+
+def test_names_that_lead_elsewhere_are_told_at_once(known: dict[str, list[str]]) -> None:
+    known["elsewhere.example.org"] = ["198.51.100.9"]
+    names = ("www.example.org", "elsewhere.example.org", "nowhere.example.org", "203.0.113.1", "both.example.org")
+    found = names_problems(*names)
+    assert {variable for variable, _ in found} == {"certificate_names"}
+    assert [fault for _, fault in found] == [
+        '"elsewhere.example.org" leads to 198.51.100.9, and the site\'s hosts have 192.0.2.7',
+        '"nowhere.example.org" has no address, as seen from this machine (Name or service not known)',
+        '"203.0.113.1" leads to 203.0.113.1, and the site\'s hosts have 192.0.2.7',
+        '"both.example.org" leads to 2001:db8::7, and the site\'s hosts have 192.0.2.7',
+    ]
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"certificate_acme_check_names": False},
+        {"certificate_acme_auth_hook": "/bin/put"},
+        {"certificate_source": "self_signed"},
+        {PROBE: {"stdout": 'ordered:shop=["--cert-name=shop", "--domain=nowhere.example.org"]\n'}},
+    ],
+)
+def test_names_that_need_not_lead_here(known: dict[str, list[str]], more: dict[str, Any]) -> None:
+    assert names_problems("nowhere.example.org", **more) == []
+    assert len(names_problems("nowhere.example.org")) == 1
+
+
+def test_name_may_lead_to_any_of_the_sites_hosts(known: dict[str, list[str]]) -> None:
+    """By what SSH knows, what the inventory says and what hosts have; of app hosts and proxies, in any writing."""
+    known["mixed.example.org"] = ["198.51.100.1", "10.0.0.2", "203.0.113.3", "2001:db8:0::4"]
+    assert names_problems("*.example.org", "www.example.org") == []
+    hosts = {
+        "app1": {"ansible_host": "198.51.100.1"},
+        "app2": {"ansible_host": "app2.example.org", "private_address": "10.0.0.2"},
+        "edge": {PROBE: {"stdout": "addresses=203.0.113.3 2001:db8::4 \n"}},
+    }  # fmt: skip
+    groups = {"app": ["app1", "app2"], "proxy": ["edge"], "redis": ["app1"]}
+    assert names_problems("mixed.example.org", groups=groups, hostvars=hosts) == []
+    ((_, fault),) = names_problems("mixed.example.org", groups={**groups, "proxy": []}, hostvars=hosts)
+    assert "leads to 203.0.113.3 and 2001:db8::4, and" in fault
+
+
+def test_keys_are_kept_outside_of_repositories(tmp_path: Path) -> None:
+    (tmp_path / "site" / ".git").mkdir(parents=True)
+    given = {"certificate_source": "acme", "certificate_acme_keep": f"{tmp_path}/site/inventories/kept"}
+    ((variable, fault),) = problems("certificate_is_kept_apart", **given)
+    assert variable == "certificate_acme_keep" and f"is in the git repository {tmp_path}/site" in fault
+    assert problems("certificate_is_kept_apart", **{**given, "certificate_acme_keep": f"{tmp_path}/kept"}) == []
+    assert problems("certificate_is_kept_apart", **{**given, "certificate_acme_keep": ""}) == []
+    assert problems("certificate_is_kept_apart", **{**given, "certificate_source": "none"}) == []

@@ -104,6 +104,15 @@ def outside(**other: Any) -> dict[str, Any]:
     return {"outside__0": came("outside", **other), **alone}
 
 
+def certificate(**other: Any) -> dict[str, Any]:
+    """A certificate of this bundle with nothing wrong, or what else is said."""
+    return {
+        "app": "app", "source": "acme", "names": ["app.example.org"], "served": True, "serves": "", "serial": "01",
+        "since": 1.795e9, "ends": 1.803e9, "issuer": "CN=X", "active": True, "next": "", "last": {}, "failed": {},
+        **other,
+    }  # fmt: skip
+
+
 def test_a_healthy_host_has_no_finding() -> None:
     report = judged()
     assert report["ok"] and report["verdict"] == "OK" and report["noticed"] == [], report
@@ -119,6 +128,10 @@ RECORDED: dict[str, tuple[dict[str, Any], str]] = {
     "E022_CERT_NAME": (outside(stage="tls", verify=62, status=0), "-d app.example.org"),
     "E023_CERT_CHAIN": (outside(stage="tls", verify=20, status=0), "fullchain.pem"),
     "E024_CERT_UNTRUSTED": (outside(stage="tls", verify=18, status=0), "public authority"),
+    "E031_RENEWAL_FAILED": (
+        {"host__certificate": certificate(last={"at": 1.7999e9, "code": 1, "said": ["no route"]})}, "channels-renew"),
+    "E032_CERT_NOT_SERVED": ({"host__certificate": certificate(served=False)}, "systemctl reload nginx"),
+    "E033_RENEWAL_OFF": ({"host__certificate": certificate(active=False)}, "channels-certificates.timer|service cron"),
     "E025_PORT_SPEAKS_HTTP": (outside(stage="tls", reason="[SSL: WRONG_VERSION_NUMBER]", status=0), "listen 443 ssl"),
     "E026_TLS": (outside(stage="tls", reason="handshake failure", status=0), "openssl s_client"),
     "E027_PORT_SPEAKS_TLS": (
@@ -238,6 +251,20 @@ NOTICED: dict[str, dict[str, Any]] = {
     "W509_CAPACITY": {"host__crowded": ["1 of 20 channels over capacity in group chat"]},
     "W904_NOT_ROOT": {"host__user": "1000"},
 }
+
+
+def test_certificate_that_ends_says_what_brings_another() -> None:
+    """By where it comes from; of one that this bundle does not know, certbot's own way."""
+    soon = {"since": 1.79e9, "ends": 1.8e9 + 86400 * 3 + 5}
+    for source, fix in (
+        ("acme", "channels-renew"),
+        ("provided", "certificate_chain"),
+        ("self_signed", "^ansible-playb"),
+    ):
+        report = judged(host__certificate=certificate(source=source, **soon))
+        (finding,) = report["noticed"]
+        assert report["ok"] and finding["code"] == "W029_CERT_EXPIRES_SOON"
+        assert re.search(fix, finding["fix"]) and "in 3 days" in finding["cause"]
 
 
 @pytest.mark.parametrize("code", NOTICED)

@@ -36,6 +36,7 @@ from strangers import (
     ROUTING,
     SETTINGS,
     changed,
+    filled_in,
     levels,
     look,
     make,
@@ -795,7 +796,7 @@ DECIDED = {
 def faults(inventory: Path) -> list[str]:
     """What preflight finds wrong in an inventory whose placeholders are filled in, but for what is not there yet."""
     for path in inventory.rglob("*.yml"):
-        path.write_text(re.sub(r"!!!SET .*?!!!", "filled-in-with-a-value-of-its-own", path.read_text()))
+        path.write_text(filled_in(path.read_text()))
     specs = "".join(path.read_text() for path in (ROOT / "roles").glob("*/meta/argument_specs.yml"))
     missing = {name for name in DECIDED if f" {name}:" not in specs}
     if "redis_anonymous" in missing:
@@ -859,5 +860,5 @@ def test_what_is_written_stops_preflight_until_it_is_filled_in(tmp_path: Path) -
     for variable in ("site_name", "vault_secret_key", "vault_jwt_secret", "vault_redis_password"):
         assert re.search(rf"variable  {variable}\s", said), said
     for path in inventory.rglob("*.yml"):
-        path.write_text(re.sub(r"!!!SET .*?!!!", "filled-in-with-a-value-of-its-own", path.read_text()))
+        path.write_text(filled_in(path.read_text()))
     assert preflight(inventory) == ""

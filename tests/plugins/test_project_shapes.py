@@ -24,6 +24,7 @@ from strangers import (
     SETTINGS,
     UnsafeLoader,
     changed,
+    filled_in,
     levels,
     look,
     make,
@@ -464,7 +465,7 @@ LINE = re.compile(r"^(\s*)# (\s*(?:- .*|[A-Za-z_]\w*:(?: .*)?))$")
 def fill(inventory: Path) -> None:
     """Write something into each placeholder."""
     for path in inventory.rglob("*.yml"):
-        path.write_text(re.sub(r"!!!SET .*?!!!", "filled-in-with-a-value-of-its-own", path.read_text()))
+        path.write_text(filled_in(path.read_text()))
 
 
 def uncommented(text: str) -> str:

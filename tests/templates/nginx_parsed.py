@@ -10,7 +10,7 @@ import crossplane
 from crossplane.analyzer import DIRECTIVES
 
 Render = Callable[..., str]
-NEWER = ("http2", "ssl_reject_handshake")  # than crossplane
+NEWER = ("http2", "ssl_conf_command", "ssl_reject_handshake")  # than crossplane
 
 
 def parsed_nginx(tmp_path: Path, render: Render, **options: Any) -> list[dict[str, Any]]:

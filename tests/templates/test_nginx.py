@@ -431,6 +431,19 @@ def header_sent(parsed: list[dict[str, Any]], name: str, status: str, by_project
     return mapped(entry["block"], f"{status} {by_project}")
 
 
+@pytest.mark.parametrize(
+    ("given", "gzip"),
+    [(TLS, ["off"]), ({**TLS, "nginx_gzip_pages": True}, None), ({}, None)],
+)
+def test_pages_over_tls_are_not_compressed(
+    tmp_path: Path, render: Render, given: dict[str, Any], gzip: list[str] | None
+) -> None:
+    """Against BREACH; static files, which hold nothing secret, are."""
+    own = sites(parsed_nginx(tmp_path, render, **given))[-1]
+    assert settings(location(own, "/")).get("gzip") == gzip
+    assert "gzip" not in settings(location(own, "/static/")) and "gzip" not in settings(own)
+
+
 def test_settings_of_tls(tmp_path: Path, render: Render) -> None:
     """Mozilla's guideline 6.0; of TLS 1.2 only what no later break opens."""
     (http,) = found(parsed_nginx(tmp_path, render, **TLS), "http")
@@ -439,7 +452,8 @@ def test_settings_of_tls(tmp_path: Path, render: Render) -> None:
     assert own == {
         "ssl_protocols": ["TLSv1.2 TLSv1.3"],
         "ssl_ecdh_curve": ["X25519:prime256v1:secp384r1"],
-        "ssl_prefer_server_ciphers": ["off"],
+        "ssl_prefer_server_ciphers": ["on"],
+        "ssl_conf_command": ["Options PrioritizeChaCha"],
         "ssl_session_cache": ["shared:channels:10m"],
         "ssl_session_timeout": ["1d"],
         "ssl_session_tickets": ["off"],

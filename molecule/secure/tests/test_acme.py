@@ -2,109 +2,22 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
-import socket
-import ssl
-import time
+import re
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import pytest
-from lab_host import ROOT, LabHost, Run, echoes
-from secure_site import PARTS, Authority, greet, loose, names_of, opened, port_of, read_chain, scores, trusting
-from websockets.sync.client import ClientConnection, connect
+from lab_host import LabHost, Run, echoes
+from pebble import CERTIFICATE, Acme
+from secure_site import PARTS, greet, opened, scores, trusting
 
-CERTIFICATE = "/etc/dashboard/certificate/fullchain.pem"
 # A unit may not be started so often in so short a time.
 RENEW = "systemctl reset-failed channels-certificates 2>/dev/null; systemctl start channels-certificates.service"
-CERTBOT = "REQUESTS_CA_BUNDLE=/etc/ssl/certs/ca-certificates.crt /opt/certbot/bin/certbot"
+FORCED = "channels-renew --force-renewal"
 LINEAGE = "/etc/letsencrypt/renewal/dashboard.conf"
-
-
-class Acme:
-    """Pebble on the host itself, which knows the site's names from its hosts file."""
-
-    def __init__(self, lab: LabHost, folder: Path) -> None:
-        self.lab, self.variables = lab, folder / "acme.json"
-        self.first: Run
-        self.kept = False
-        authority = Authority(ROOT / ".lab" / "authority")
-        pair = authority.issue(["localhost"])
-        lab.run("DEBIAN_FRONTEND=noninteractive apt-get install --quiet --yes --no-install-recommends pebble")
-        lab.run("mkdir -p /etc/pebble")
-        for name, text in (("cert.pem", pair.chain), ("key.pem", pair.key)):
-            lab.run(f"printf %s %s > /etc/pebble/{name}", "%s", text)
-        # What a company's own authority is to a host.
-        lab.run("printf %s %s > /usr/local/share/ca-certificates/pebble.crt", "%s", authority.path.read_text())
-        lab.run("update-ca-certificates && echo '127.0.0.1 site.test www.site.test' >> /etc/hosts")
-        self.start()
-
-    def start(self, port: int = 14000, **more: Any) -> str:
-        """Start an authority, which forgets all accounts and orders when it ends; return its directory."""
-        config = {
-            "listenAddress": f"127.0.0.1:{port}", "managementListenAddress": f"127.0.0.1:{port + 1000}", "httpPort": 80,
-            "tlsPort": 443, "certificate": "/etc/pebble/cert.pem", "privateKey": "/etc/pebble/key.pem",
-            "ocspResponderURL": "", "externalAccountBindingRequired": False, **more,
-        }  # fmt: skip
-        self.lab.run(f"printf %s %s > /etc/pebble/{port}", "%s", json.dumps({"pebble": config}))
-        # By itself it refuses one in twenty nonces, for clients that do not try again; certbot does, but once.
-        given = "--setenv=PEBBLE_VA_NOSLEEP=1 --setenv=PEBBLE_WFE_NONCEREJECT=0"
-        run = f"systemd-run --unit=pebble-{port} {given} pebble -config /etc/pebble/{port}"
-        self.lab.run(f"{run} && for _ in $(seq 50); do ss -ltn | grep -q :{port} && exit; sleep 0.1; done; exit 1")
-        return f"https://localhost:{port}/dir"
-
-    def stop(self, port: int = 14000) -> None:
-        """Have it out of reach."""
-        self.lab.run(f"systemctl stop pebble-{port}; systemctl reset-failed pebble-{port} 2>/dev/null || true")
-
-    @contextlib.contextmanager
-    def another(self, port: int, **more: Any) -> Iterator[str]:
-        """Have another authority for a while; give its directory."""
-        try:
-            yield self.start(port, **more)
-        finally:
-            self.stop(port)
-
-    def site(self, *names: str, **more: Any) -> Run:
-        """Provision the site with these names."""
-        self.variables.write_text(json.dumps({
-            "certificate_source": "acme", "certificate_acme_server": "https://localhost:14000/dir",
-            "nginx_server_names": names, "nginx_hsts_seconds": 0, **more,
-        }))  # fmt: skip
-        return Run(*PARTS, self.lab.name, "-e", f"@{self.variables}")
-
-    def served(self, name: str) -> bytes:
-        """Return the certificate that nginx serves for a name."""
-        with greet(self.lab, loose(), name) as way:
-            return way.getpeercert(binary_form=True) or b""
-
-    def der(self) -> bytes:
-        """Return the certificate that is there."""
-        return ssl.PEM_cert_to_DER_cert(self.lab.run(f"openssl x509 -in {CERTIFICATE}"))
-
-    def await_served(self, name: str, certificate: bytes) -> None:
-        """Wait until nginx serves a certificate: old workers accept until they have heard of the reload."""
-        deadline = time.monotonic() + 10
-        while True:
-            with contextlib.suppress(ssl.SSLError):
-                if self.served(name) == certificate:
-                    return
-            assert time.monotonic() < deadline, f"nginx does not serve the certificate that is there for {name}"
-            time.sleep(0.1)
-
-    def opened(self) -> ClientConnection:
-        """Open a WebSocket of the site, whoever has issued its certificate."""
-        way = socket.create_connection(("127.0.0.1", port_of(self.lab)), timeout=10)
-        url = f"wss://site.test/ws/dashboard/?token={self.lab.token()}"
-        return connect(url, sock=way, ssl=loose(), open_timeout=10, ping_interval=None, proxy=None)
-
-    def names(self) -> set[str]:
-        """Return the names of the certificate that is there, which Pebble has issued."""
-        site = read_chain(self.lab.run(f"cat {CERTIFICATE}"))[0]
-        assert "Pebble" in site.issuer.rfc4514_string()
-        return set(names_of(site))
+SITE = ("site.test", "localhost")
+DOCTOR = ("-e", "doctor_idle_seconds=0", "-e", "doctor_fail=true", "-e", "doctor_validate_certs=false")
 
 
 @pytest.fixture(scope="module")
@@ -112,7 +25,7 @@ def acme(lab: LabHost, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Acm
     """A site with a certificate of Pebble; at the end, the lab's own serves again."""
     made = Acme(lab, tmp_path_factory.mktemp("acme"))
     with opened(lab) as websocket:
-        made.first = made.site("site.test")
+        made.first = made.site(*SITE)
         made.kept = made.first.code == 0 and echoes(websocket)
     yield made
     made.stop()
@@ -126,13 +39,17 @@ def test_renewal_is_confined(acme: Acme) -> None:
     assert scores(acme.lab)["channels-certificates.service"] <= 1.5
 
 
+def status(acme: Acme) -> Run:
+    return Run("playbooks/status.yml", "--limit", acme.lab.name)
+
+
 def test_certificate_is_issued(acme: Acme) -> None:
     """Without a moment in which the site does not serve."""
     assert acme.first.changed(acme.lab.name) > 0
     assert acme.kept, "a socket was lost on the way"
-    assert acme.names() == {"site.test"}
+    assert acme.names() == set(SITE)
     acme.await_served("site.test", acme.der())
-    assert acme.site("site.test").changed(acme.lab.name) == 0
+    assert acme.site(*SITE).changed(acme.lab.name) == 0
     assert acme.lab.run("stat --format='%a %U' /etc/dashboard/certificate/privkey.pem").strip() == "600 root"
 
 
@@ -142,6 +59,10 @@ def test_certificate_that_is_not_due_is_not_renewed(acme: Acme) -> None:
     acme.lab.run("systemctl is-active channels-certificates.timer")
     acme.lab.run(RENEW)
     assert acme.served("site.test") == before
+    run = status(acme)
+    assert run.code == 0 and "nginx serves it" in run.output and ": went well" in run.output, run.output
+    assert re.search(r"certificate: acme, for site\.test, localhost", run.output)
+    assert re.search(r"until \d{4}-\d\d-\d\d \d\d:\d\d UTC: \d+ days left", run.output)
 
 
 def test_certificate_is_renewed_when_the_authority_says_so(acme: Acme) -> None:
@@ -153,7 +74,7 @@ def test_certificate_is_renewed_when_the_authority_says_so(acme: Acme) -> None:
     if acme.lab.name.endswith("bookworm"):
         pytest.skip("Debian 12's Pebble knows no renewal information")
     with acme.another(14001, certificateValidityPeriod=3600) as server:
-        assert acme.site("site.test", certificate_acme_server=server).changed(acme.lab.name) > 0
+        assert acme.site(*SITE, certificate_acme_server=server).changed(acme.lab.name) > 0
         before = acme.lab.run(f"cat {CERTIFICATE}")
         with acme.opened() as websocket:
             for _ in range(60):
@@ -163,16 +84,103 @@ def test_certificate_is_renewed_when_the_authority_says_so(acme: Acme) -> None:
             else:
                 pytest.fail(acme.lab.run("tail -60 /var/log/letsencrypt/letsencrypt.log"))
             assert echoes(websocket), "a renewal has cost a socket"
-    assert acme.site("site.test").changed(acme.lab.name) > 0, "another authority is asked from now on"
+    assert acme.site(*SITE).changed(acme.lab.name) > 0, "another authority is asked from now on"
 
 
-def test_renewal_that_is_forced(acme: Acme) -> None:
-    before = acme.served("site.test")
-    with acme.opened() as websocket:
-        acme.lab.run(f"{CERTBOT} renew --force-renewal --no-random-sleep-on-renew")
+def test_renewals_in_the_midst_of_a_deploy(acme: Acme) -> None:
+    """One after another, forced, while a deploy switches: no handshake fails, and both end well."""
+    lab, before = acme.lab, acme.served("site.test")
+    generation = lab.run("readlink -f /srv/dashboard/live").strip()
+    more = ("playbooks/deploy.yml", "--limit", lab.name)
+    renewing = f"touch /run/renewing; while [ -e /run/renewing ]; do {FORCED} || exit 1; echo renewed; done"
+    lab.run("systemd-run --unit=renewals sh -c %s", renewing)
+    try:
+        with acme.opened() as websocket, ThreadPoolExecutor(1) as pool:
+            deploy = pool.submit(Run, *more, "-e", "asgi_ping_interval=19")
+            answers = []
+            while not deploy.done():
+                answers.append(acme.handshake())
+            assert deploy.result().changed(lab.name) > 0
+            assert echoes(websocket), "a deploy or a renewal has cost a socket"
+        lab.run("rm /run/renewing; while systemctl is-active --quiet renewals; do sleep 0.2; done")
+        renewals = int(lab.run("journalctl --unit=renewals --boot --output=cat | grep -cx renewed"))
+        assert set(answers) == {b"HTTP/1.1 101 Switching Protocols\r\n"}
+        assert renewals > 1 and len(answers) > 10, f"{renewals} renewals and {len(answers)} handshakes meet no deploy"
+        lab.run("! systemctl is-failed --quiet renewals")
+        assert lab.run("readlink -f /srv/dashboard/live").strip() != generation, "the deploy has switched nothing"
         assert acme.der() != before
         acme.await_served("site.test", acme.der())
-        assert echoes(websocket), "a renewal has cost a socket"
+        lab.run("cmp /etc/dashboard/certificate/fullchain.pem /etc/letsencrypt/live/dashboard/fullchain.pem")
+    finally:
+        lab.run("rm -f /run/renewing; systemctl reset-failed renewals 2>/dev/null || true")
+        Run(*more).changed(lab.name)
+        vars(lab).pop("live", None)
+
+
+def test_failed_renewal_is_seen_and_costs_nothing(acme: Acme) -> None:
+    """The authority is out of reach: the unit fails, the old certificate serves on, status and doctor say so."""
+    lab, before = acme.lab, acme.served("site.test")
+    acme.stop()
+    try:
+        with lab.edited(LINEAGE, "1i renew_before_expiry = 9999 days"):
+            assert lab.host.run(RENEW).rc, "the unit does not fail"
+        assert acme.served("site.test") == before
+        run = status(acme)
+        assert run.code and "E031_RENEWAL_FAILED" in run.output and "last failed" in run.output, run.output
+        run = Run("playbooks/doctor.yml", "--limit", lab.name, *DOCTOR)
+        assert run.code and "E031_RENEWAL_FAILED" in run.output and "channels-renew" in run.output, run.output
+    finally:
+        acme.restart()
+    lab.run("systemctl stop channels-certificates.timer")
+    run = Run("playbooks/doctor.yml", "--limit", lab.name, *DOCTOR)
+    assert run.code and "E033_RENEWAL_OFF" in run.output, run.output
+    # What the doctor names mends it.
+    assert acme.site(*SITE).changed(lab.name) > 0
+    lab.run(FORCED)
+    run = status(acme)
+    assert run.code == 0 and "last failed" in run.output, run.output
+    run = Run("playbooks/doctor.yml", "--limit", lab.name, *DOCTOR)
+    assert run.code == 0, run.output
+
+
+def test_reload_that_nginx_refused_is_seen_and_made_up_for(acme: Acme) -> None:
+    """Somebody's broken file keeps nginx from the new certificate, until the next call after it is mended."""
+    lab, before = acme.lab, acme.served("site.test")
+    lab.run("echo nonsense > /etc/nginx/conf.d/broken.conf")
+    try:
+        assert lab.host.run(FORCED).rc
+        assert acme.served("site.test") == before != acme.der()
+        run = status(acme)
+        assert run.code and "E032_CERT_NOT_SERVED" in run.output, run.output
+    finally:
+        lab.run("rm /etc/nginx/conf.d/broken.conf")
+    lab.run("channels-renew")
+    acme.await_served("site.test", acme.der())
+    assert status(acme).code == 0
+
+
+def test_host_that_is_built_anew_orders_nothing(acme: Acme, tmp_path: Path) -> None:
+    """Its account and its certificate come back from the controller, where nobody else can read them."""
+    (tmp_path / "word").write_text("a password of the vault\n")
+    given = {"certificate_acme_keep": str(tmp_path / "kept")}
+    vault = ("--vault-password-file", str(tmp_path / "word"))
+    assert acme.site(*SITE, **given, options=vault).changed(acme.lab.name) > 0
+    assert acme.site(*SITE, **given, options=vault).changed(acme.lab.name) == 0
+    (kept,) = (tmp_path / "kept").iterdir()
+    assert kept.read_text().startswith("$ANSIBLE_VAULT;") and kept.stat().st_mode & 0o777 == 0o600
+    before, orders = acme.der(), acme.orders()
+    acme.lab.run("systemctl disable --now channels-certificates.timer")
+    acme.lab.run("rm -r /etc/letsencrypt /opt/certbot* /etc/dashboard/certificate /var/lib/channels-certificates "
+                 "/etc/systemd/system/channels-certificates.*")  # fmt: skip
+    run = acme.site(*SITE, **given, options=vault)
+    assert run.changed(acme.lab.name) > 0
+    assert acme.der() == before and acme.orders() == orders, "it was ordered anew"
+    acme.await_served("site.test", before)
+    key = acme.lab.run("sed -n 2p /etc/dashboard/certificate/privkey.pem").strip()
+    assert key not in run.output
+    assert acme.site(*SITE, **given, options=vault).changed(acme.lab.name) == 0
+    acme.lab.run(FORCED)  # the account is one that the authority knows
+    assert acme.der() != before and acme.orders() == orders + 1
 
 
 def test_second_name_is_added(acme: Acme) -> None:
@@ -180,6 +188,22 @@ def test_second_name_is_added(acme: Acme) -> None:
     assert acme.names() == {"site.test", "www.site.test"}
     acme.await_served("www.site.test", acme.der())
     assert acme.served("site.test") == acme.der()
+
+
+def test_names_over_dns_and_no_port_80(acme: Acme) -> None:
+    """A wildcard, by hooks that write to a DNS server, at an authority that would find nothing at port 80."""
+    names = ("*.site.test", "site.test")
+    with acme.dns() as hooks, acme.another(14002, options="-dnsserver 127.0.0.1:8053", httpPort=5002) as server:
+        given = {"certificate_acme_server": server, "nginx_http_port": 8088, **hooks}
+        assert acme.site(*names, **given).changed(acme.lab.name) > 0
+        assert acme.names() == set(names)
+        acme.await_served("whatever.site.test", acme.der())
+        assert acme.lab.host.run("ss -ltn | grep -q ':80 '").rc == 1
+        assert acme.site(*names, **given).changed(acme.lab.name) == 0
+        before = acme.der()
+        acme.lab.run(FORCED)
+        assert acme.der() != before
+    assert acme.site(*SITE).changed(acme.lab.name) > 0
 
 
 def test_order_that_is_refused_changes_no_certificate(acme: Acme) -> None:
@@ -193,13 +217,55 @@ def test_order_that_is_refused_changes_no_certificate(acme: Acme) -> None:
         assert acme.served("site.test") == before
 
 
+def test_names_that_lead_elsewhere_stop_before_anything_is_changed(acme: Acme) -> None:
+    """As this machine sees them; all that is wrong is told at once, and an address that is the host's is none."""
+    lab, orders = acme.lab, acme.orders()
+    address = lab.run("hostname -I").split()[0]
+    before = lab.run("find /etc/nginx /etc/dashboard /etc/letsencrypt -type f | sort | xargs sha256sum")
+    for options in (("--check",), ()):
+        run = acme.site("nowhere.test", "192.0.2.7", address, options=options, certificate_acme_check_names=True)
+        told = " ".join(run.output.split())
+        assert run.code and "2 problems; nothing was changed" in told, run.output
+        assert '"nowhere.test" has no address, as seen from this machine' in told
+        assert '"192.0.2.7" leads to 192.0.2.7, and the site\'s hosts have' in told
+        assert address in told and "certificate_acme_check_names: false" in told
+    assert lab.run("find /etc/nginx /etc/dashboard /etc/letsencrypt -type f | sort | xargs sha256sum") == before
+    assert acme.orders() == orders
+    assert acme.site(address, options=("--check",), certificate_acme_check_names=True).changed(lab.name) > 0
+
+
 def test_authority_that_cannot_be_reached(acme: Acme) -> None:
+    acme.site(*SITE).changed(acme.lab.name)
     before = acme.served("site.test")
     acme.stop()
     try:
-        run = acme.site("site.test", certificate_acme_email="ops@example.org")
+        run = acme.site(*SITE, certificate_acme_email="ops@example.org")
         assert run.code and "the one that is there serves on" in " ".join(run.output.split())
-        done = acme.lab.host.run(f"{CERTBOT} renew --force-renewal --no-random-sleep-on-renew")
-        assert done.rc and acme.served("site.test") == before
+        assert acme.served("site.test") == before
     finally:
-        acme.start()
+        acme.restart()
+
+
+def test_certificate_goes_with_its_site(acme: Acme) -> None:
+    """That of a second project, which shares account, certbot and timer with the first: these stay."""
+    lab, second = acme.lab, {"release_app": "second", "nginx_local_port": 8002, "nginx_static_url": ""}
+    second |= {"redis_user": "second", "redis_prefix": "second"}
+    lab.run("grep -q second.test /etc/hosts || echo '127.0.0.1 second.test' >> /etc/hosts")
+    acme.site(*SITE).changed(lab.name)
+    before = acme.der()
+    try:
+        assert acme.site("second.test", **second).changed(lab.name) > 0
+        assert acme.served("second.test") != before
+        lab.run("test -e /etc/letsencrypt/renewal/second.conf")
+        lab.run(FORCED)
+        assert acme.der() != before, "two projects of a host are not renewed both"
+        before = acme.der()
+    finally:
+        run = Run("playbooks/remove.yml", "--limit", lab.name, "-e", f"@{acme.variables}", "-e", "remove_data=true")
+    assert run.changed(lab.name) > 0
+    left = lab.run("find /etc/letsencrypt /etc/nginx /etc/second /srv/second /var/lib/channels-certificates "
+                   "-name '*second*' 2>/dev/null || true")  # fmt: skip
+    assert left == "", left
+    acme.await_served("site.test", before)
+    lab.run(f"systemctl is-active channels-certificates.timer && {FORCED}")
+    assert acme.der() != before, "the first project's certificate is not renewed any more"

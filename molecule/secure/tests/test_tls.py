@@ -3,13 +3,29 @@
 from __future__ import annotations
 
 import json
+import shutil
 import ssl
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from lab_host import LabHost, Run, echoes
-from secure_site import NAMES, PARTS, Authority, Pair, get, greet, loose, opened, trusting
+from playwright.sync_api import sync_playwright
+from secure_site import AUTHORITY, NAMES, PARTS, Authority, Pair, get, greet, loose, opened, port_of, trusting
+
+# What testssl.sh says of an authority of one's own, which a site on the internet has not.
+LABS_OWN = {
+    "cert_revocation": "the lab's authority has nowhere to ask whether a certificate is revoked",
+}
+QUIET = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
+# Notes where the page's sockets lead.
+WATCH = """
+window.noted = [];
+window.WebSocket = class extends WebSocket {
+  constructor(...given) { super(...given); window.noted.push(this.url.split("?")[0]); }
+};
+"""
 
 
 def test_page_and_socket_over_tls(lab: LabHost) -> None:
@@ -67,6 +83,50 @@ def test_versions_and_ciphers(lab: LabHost) -> None:
     old.minimum_version = old.maximum_version = ssl.TLSVersion.TLSv1_1
     with pytest.raises(ssl.SSLError, match="PROTOCOL_VERSION"):
         greet(lab, old)
+
+
+def test_nothing_that_testssl_calls_worse_than_low(lab: LabHost, tmp_path: Path) -> None:
+    """Protocols, ciphers and their order, the certificate, headers, and every break that has a name."""
+    found = tmp_path / "found.json"
+    parts = ["-p", "-s", "-f", "-P", "-S", "-h", "-U", "--openssl-timeout", "60"]
+    subprocess.run(
+        ["testssl", "--quiet", "--color", "0", "--warnings", "off", *parts, "--add-ca", str(AUTHORITY), "--ip",
+         "127.0.0.1", "--jsonfile", str(found), f"https://localhost:{port_of(lab)}/"],
+        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False,
+    )  # fmt: skip
+    told = {entry["id"]: (entry["severity"], entry["finding"]) for entry in json.loads(found.read_text())}
+    for part in ("TLS1_3", "FS", "cipher_order", "cert_chain_of_trust", "BREACH", "heartbleed", "ROBOT"):
+        assert told[part], f"testssl.sh has not come to {part}"
+    bad = {name: text for name, text in told.items() if text[0] in ("MEDIUM", "HIGH", "CRITICAL", "FATAL")}
+    assert bad.keys() <= LABS_OWN.keys(), bad
+
+
+def test_browser_trusts_page_and_socket(lab: LabHost, tmp_path: Path) -> None:
+    """One that was told of the authority, as a person tells it, and of nothing else; and one that was not."""
+    store = f"sql:{tmp_path}/.pki/nssdb"
+    (tmp_path / ".pki" / "nssdb").mkdir(parents=True)
+    subprocess.run(["certutil", "-N", "-d", store, "--empty-password"], check=True)
+    subprocess.run(["certutil", "-A", "-d", store, "-t", "C,,", "-n", "lab", "-i", AUTHORITY], check=True)
+    address = f"localhost:{port_of(lab)}"
+    with sync_playwright() as playwright:
+        start = {"executable_path": shutil.which("chromium"), "args": QUIET}
+        browser = playwright.chromium.launch(**start, env={"HOME": str(tmp_path)})
+        page, said = browser.new_page(), []
+        page.on("console", lambda message: said.append(message.text))
+        page.on("requestfailed", lambda request: said.append(request.url.split("?")[0]))
+        page.add_init_script(WATCH)
+        page.goto(f"https://{address}/#token={lab.token()}")
+        page.wait_for_selector("body[data-state=open]")
+        assert page.evaluate("window.isSecureContext") and page.evaluate("window.noted")[0].startswith(
+            f"wss://{address}/"
+        )
+        assert not [text for text in said if "mixed" in text.lower() or text.startswith("http")], said
+        browser.close()
+        (tmp_path / "other").mkdir()
+        browser = playwright.chromium.launch(**start, env={"HOME": str(tmp_path / "other")})
+        with pytest.raises(Exception, match="ERR_CERT_AUTHORITY_INVALID"):
+            browser.new_page().goto(f"https://{address}/")
+        browser.close()
 
 
 def test_key_is_roots(lab: LabHost) -> None:

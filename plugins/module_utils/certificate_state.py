@@ -1,0 +1,203 @@
+"""How a site's certificate fares on its host: until when it lives, whether nginx serves it, how its renewals went.
+
+`look` asks the host, and changes nothing; the rest judges what it saw. Times are seconds since 1970.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import socket
+import ssl
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+ETC = Path("/etc")
+NOTES = Path("/var/lib/channels-certificates")
+SYSTEMD = Path("/run/systemd/system")  # is there where systemd is PID 1 (sd_booted(3))
+BLOCK = re.compile(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
+TIMER = "channels-certificates"
+DAY = 86400
+#: Part of a certificate's life after which clients of ACME, and runs for `self_signed`, bring another one.
+RENEWED_AFTER = 2 / 3
+#: Seconds for nginx's old workers to hear of a reload: until then they accept with what they have.
+SETTLES = 3
+
+State = dict[str, Any]
+
+
+def read(path: Path) -> str:
+    """Return a file's text, or nothing where it cannot be read."""
+    try:
+        return path.read_text(errors="replace")
+    except OSError:
+        return ""
+
+
+def output(*command: str, given: str = "") -> str:
+    """Return what a command prints, or nothing where it is missing, fails or takes too long."""
+    try:
+        done = subprocess.run(
+            command, input=given, capture_output=True, text=True, timeout=10, check=False,
+            env={**os.environ, "LC_ALL": "C", "TZ": "UTC", "PATH": os.environ.get("PATH", "") + ":/usr/sbin:/sbin"},
+        )  # fmt: skip
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout if done.returncode == 0 else ""
+
+
+def ends_soon(since: float, ends: float, now: float) -> bool:
+    """Tell whether a certificate should have been renewed: some live for six days in all, others for a year."""
+    return ends - now < min(14 * DAY, (ends - since) / 4)
+
+
+# --- what the host knows
+
+
+def look(app: str) -> State:
+    """Return what is there for a project's site; nothing where nginx has no certificate of this bundle for it."""
+    home = ETC / app / "certificate"
+    with contextlib.suppress(ValueError):
+        site = json.loads(read(home / "site.json") or "{}")
+        path = home / "fullchain.pem"
+        block = BLOCK.search(read(path))
+        if not site or not block or f" {path};" not in read(ETC / "nginx" / "sites-enabled" / f"{app}.conf"):
+            return {}
+        found = {"app": app, **site, **dates(block[0]), **served(site, block[0])}
+        return {**found, **renewals(app)} if site["source"] == "acme" else found
+    return {}
+
+
+def dates(certificate: str) -> State:
+    """Return a certificate's `serial`, `since` and `ends`, and its `issuer`."""
+    shown = output(
+        "openssl", "x509", "-noout", "-serial", "-dates", "-issuer", "-nameopt", "RFC2253", given=certificate
+    )
+    values = dict(line.split("=", 1) for line in shown.splitlines() if "=" in line)
+    since, ends = (ssl.cert_time_to_seconds(values[name]) for name in ("notBefore", "notAfter"))
+    return {"serial": values["serial"], "since": since, "ends": ends, "issuer": values["issuer"]}
+
+
+def served(site: State, certificate: str) -> State:
+    """Return whether nginx serves a certificate (`served`, None where it could not be asked), and what it `serves`."""
+    wanted, deadline = ssl.PEM_cert_to_DER_cert(certificate), time.monotonic() + SETTLES
+    while True:
+        try:
+            came = greet(site["names"][0], site["port"])
+        except (OSError, ValueError) as error:
+            return {"served": None, "serves": str(error)}
+        if came == wanted:
+            return {"served": True, "serves": ""}
+        if time.monotonic() > deadline:
+            other = dates(ssl.DER_cert_to_PEM_cert(came))
+            return {"served": False, "serves": f"serial {other['serial']}, until {day(other['ends'])}"}
+        time.sleep(0.2)
+
+
+def greet(name: str, port: int) -> bytes:
+    """Return the certificate that nginx serves on this host for a name, whoever has issued it."""
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    address = re.fullmatch(r"[0-9.]+|.*:.*", name)
+    with (
+        socket.create_connection(("127.0.0.1", port), timeout=5) as way,
+        context.wrap_socket(way, server_hostname=None if address else re.sub(r"^\*\.", "www.", name)) as tls,
+    ):
+        return tls.getpeercert(binary_form=True) or b""
+
+
+def renewals(app: str) -> State:
+    """Return how the last renewal went (`last`, `failed`: `at`, `code`, `said`), and whether more will come.
+
+    `active` is whether something tries again, `next` when, as far as that is known.
+    """
+    timer = f"{TIMER}.timer"
+    if SYSTEMD.is_dir():
+        asked = output("systemctl", "show", timer, "--property=ActiveState,NextElapseUSecRealtime")
+        values = dict(line.split("=", 1) for line in asked.splitlines() if "=" in line)
+        active, at = values.get("ActiveState") == "active", values.get("NextElapseUSecRealtime", "")
+    else:
+        comms = (read(folder / "comm").strip() for folder in Path("/proc").glob("[0-9]*"))
+        active, at = (ETC / "cron.d" / TIMER).exists() and "cron" in comms, "within eight hours, by cron"
+    return {"active": active, "next": at, "last": noted(app, "last"), "failed": noted(app, "failed")}
+
+
+def noted(app: str, kind: str) -> State:
+    """Return what a renewal has noted; nothing where there was none."""
+    first, _, said = read(NOTES / f"{app}.{kind}").partition("\n")
+    if not re.fullmatch(r"\d+ \d+", first):
+        return {}
+    at, code = first.split()
+    return {"at": int(at), "code": int(code), "said": said.strip().splitlines()}
+
+
+# --- what that means
+
+
+def day(moment: float) -> str:
+    """A moment as people read it."""
+    return time.strftime("%Y-%m-%d", time.gmtime(moment))
+
+
+def minute(moment: float) -> str:
+    """A moment as people read it, to the minute."""
+    return time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(moment))
+
+
+def faults(state: State, now: float) -> Iterator[tuple[str, list[str]]]:
+    """Yield what somebody has to look after: a code of the doctor's, and what was seen."""
+    if not state:
+        return
+    if state["served"] is False:
+        yield "E032_CERT_NOT_SERVED", [f"there: serial {state['serial']}, until {day(state['ends'])}",
+                                       f"served: {state['serves']}"]  # fmt: skip
+    if state["source"] == "acme":
+        last = state["last"]
+        if last.get("code"):
+            yield "E031_RENEWAL_FAILED", [f"{minute(last['at'])}, with exit code {last['code']}", *last["said"][-6:]]
+        if not state["active"]:
+            yield "E033_RENEWAL_OFF", []
+    if now > state["ends"]:
+        yield "E021_CERT_EXPIRED", [f"on {minute(state['ends'])}"]
+    elif ends_soon(state["since"], state["ends"], now):
+        yield "W029_CERT_EXPIRES_SOON", [f"on {minute(state['ends'])}"]
+
+
+def renewed_by(state: State) -> str:
+    """What brings another certificate, as a command."""
+    given = "ansible-playbook site.yml --tags certificate,nginx"
+    if state["source"] == "acme":
+        return "on the host: /usr/local/sbin/channels-renew"
+    return given if state["source"] == "self_signed" else f"certificate_chain and certificate_key, then {given}"
+
+
+def lines(state: State, now: float) -> list[str]:
+    """Return what there is to know of a certificate, for people."""
+    days = int((state["ends"] - now) // DAY)
+    due = state["since"] + (state["ends"] - state["since"]) * RENEWED_AFTER
+    shown = [
+        f"certificate: {state['source']}, for {', '.join(state['names'])}",
+        f"  of {state['issuer']}, serial {state['serial']}",
+        f"  until {minute(state['ends'])}: " + (f"{days} days left" if now < state["ends"] else "it has expired"),
+        "  nginx " + {True: "serves it", False: f"serves another one: {state['serves']}",
+                      None: f"could not be asked: {state['serves']}"}[state["served"]],
+    ]  # fmt: skip
+    if state["source"] == "acme":
+        last, failed = state["last"], state["failed"]
+        shown.append("  renewed when the authority says so" + f"; asked next: {state['next'] or 'not known'}"
+                     if state["active"] else "  not renewed: nothing asks the authority")  # fmt: skip
+        how = f"ended with code {last['code']}" if last.get("code") else "went well"
+        shown.append(f"  last tried {minute(last['at'])}: {how}" if last else "  not tried yet")
+        if failed:
+            shown.append(f"  last failed {minute(failed['at'])}")
+        if last.get("code"):
+            shown += [f"    {line}" for line in last["said"]]
+    else:
+        another = {"self_signed": "made by the first run after", "provided": "yours to bring; begin by"}
+        shown.append(f"  the next one is {another[state['source']]} {day(due)}: {renewed_by(state)}")
+    return shown
