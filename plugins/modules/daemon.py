@@ -501,10 +501,11 @@ def main() -> None:
                     msg=f"{service.name} was left as it runs, because `{' '.join(module.params['validate'])}` refused "
                     f"its new configuration:\n{err or out}"
                 )
-        if action in ("none", "reload"):
-            in_effect(service, notes)  # what waits may be why a reload fails
+        # Told before, since what waits may be why a reload fails; whoever starts now waits for nothing.
+        waited = in_effect(service, notes) if action in ("none", "reload") else None
         service.apply(action)
-    notes.note(service.main_pid, reload_files | restart_files | in_effect(service, notes))
+    started = in_effect(service, notes) if waited is None else waited
+    notes.note(service.main_pid, reload_files | restart_files | started)
     module.exit_json(changed=True, action=action, reason=reason or "it was not enabled, or its unit had changed")
 
 

@@ -213,7 +213,7 @@ def story(lab: Pair, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story
             if each and each.process.poll() is None:
                 each.process.kill()
         LabHost.token.cache_clear()
-        # As the scenario has it, with the passwords of its inventory, and of PostgreSQL's users with the first one alone.
+        # As the scenario has it, with the passwords of its inventory, and PostgreSQL with its first user alone.
         quick = ("-e", "release_drain_seconds=1", "-e", "release_drain_spread_seconds=0")
         Playbook("rotate_secrets", "-e", "rotate_secrets=finish", *quick).succeeded()
         lab.settle()
