@@ -31,16 +31,21 @@ def listed(name: str) -> list[str]:
     return [part.strip() for part in os.environ.get(name, "").split(",") if part.strip()]
 
 
+def kept(name: str) -> list[str]:
+    """Return the key of before that the environment variable ``name`` holds, whole; none if it is unset or empty."""
+    return [value] if (value := os.environ.get(name, "")) else []
+
+
 SECRET_KEY = required("SECRET_KEY", "a random string of 50 characters or more, the same on every host.")
-# Keys of before: sessions and links that they have signed stay good for as long as they are named here.
-SECRET_KEY_FALLBACKS = listed("SECRET_KEY_FALLBACKS")
+# The key of before: sessions and links that it has signed stay good for as long as it is named here.
+SECRET_KEY_FALLBACKS = kept("SECRET_KEY_FALLBACKS")
 DEBUG = flag("DEBUG")
 ALLOWED_HOSTS = listed("ALLOWED_HOSTS") or (["localhost", "127.0.0.1", "[::1]"] if DEBUG else [])
 CSRF_TRUSTED_ORIGINS = listed("CSRF_TRUSTED_ORIGINS")
 
 JWT_SECRET = required("JWT_SECRET", "the key of 32 bytes or more that signs the tokens of WebSocket clients (HS256).")
-# Tokens that these have signed are taken too; none is signed with them.
-JWT_SECRET_PREVIOUS = listed("JWT_SECRET_PREVIOUS")
+# Tokens that it has signed are taken too; none is signed with it.
+JWT_SECRET_PREVIOUS = kept("JWT_SECRET_PREVIOUS")
 JWT_AUDIENCE = os.environ.get("JWT_AUDIENCE") or "dashboard"
 
 # TLS ends at the proxy, which always sets this header itself.
