@@ -152,6 +152,7 @@ def test_values_that_cannot_be_rotated_change_nothing(inventory: Path) -> None:
             rotate(inventory, "redis", "vault_jwt_secret")
         assert given in vault.read_text() and "previous" not in vault.read_text()
     vault.write_text("vault_redis_password: abc\n")
+    (inventory / "group_vars" / "redis").mkdir(exist_ok=True)
     (inventory / "group_vars" / "redis" / "vault.yml").write_text("vault_redis_password: def\n")
     with pytest.raises(SecretsError, match="set in several files"):
         rotate(inventory, "redis")
