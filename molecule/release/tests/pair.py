@@ -47,6 +47,9 @@ if pathlib.Path("/run/supervisor.sock").exists():
     programs = [line.split()[:2] for line in lines("supervisorctl", "status")]
     # A drain that has ended is shown until the next deploy.
     found["units"] += [" ".join(line) for line in programs if not (line[1] == "EXITED" and "-drain-" in line[0])]
+# What reads nginx's errors belongs to the site, whatever serves.
+for kind in ("enabled", "units"):
+    found[kind] = [entry for entry in found[kind] if "-nginx-errors" not in entry]
 found["processes"] = lines("pgrep", "--uid", "dashboard", "--list-full")
 print(json.dumps(found))
 """
