@@ -74,10 +74,15 @@ def _pattern(origin: str) -> str:
     if not found:  # null
         return f"^{re.escape(origin)} "
     scheme, host, port = found.groups()
-    # Browsers leave out a port that is the scheme's own.
-    port = "" if port is None or DEFAULT_PORTS.get(scheme.lower()) == port else port
-    end = r"(:[0-9]+)?" if port == ANY else f":{port}" if port else ""
+    end = r"(:[0-9]+)?" if port == ANY else _end(scheme.lower(), port or DEFAULT_PORTS.get(scheme.lower(), ""))
     return f"^{re.escape(scheme)}://{_host_pattern(host)}{end} "
+
+
+def _end(scheme: str, port: str) -> str:
+    """An expression for a port. Browsers leave out the scheme's own; other clients may write it."""
+    if DEFAULT_PORTS.get(scheme) == port:
+        return f"(:{port})?"
+    return f":{port}" if port else ""
 
 
 def _own(site: Site) -> list[str]:
@@ -86,7 +91,7 @@ def _own(site: Site) -> list[str]:
     for name in (one for one in site.names if not unclear_name(one)):
         host = _host_pattern(name)
         ports = {"https": site.https_port, "http": site.http_port}
-        ends = {scheme: "" if port == int(DEFAULT_PORTS[scheme]) else f":{port}" for scheme, port in ports.items()}
+        ends = {scheme: _end(scheme, str(port)) for scheme, port in ports.items()}
         schemes = ["https"] if site.tls_only else ["https", "http"]
         patterns += [f"^{scheme}://{host}{ends[scheme]} " for scheme in schemes]
         either = "https" if site.tls_only else "https?"

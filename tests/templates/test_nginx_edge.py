@@ -222,7 +222,7 @@ def test_ports_of_own_pages(tmp_path: Path, render: Render) -> None:
         ("https://APP.example.org", True),
         ("https://www.example.org", False),  # the list is all there is
         ("http://app.example.org", False),
-        ("https://app.example.org:443", False),  # which browsers never write
+        ("https://app.example.org:443", True),  # which browsers never write
         ("https://app.example.org:1", False),
         ("http://localhost:5173", True),
         ("http://localhost", True),
