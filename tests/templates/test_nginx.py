@@ -57,6 +57,8 @@ def test_http_settings(tmp_path: Path, render: Render) -> None:
         "tcp_nopush": ["on"],
         "server_tokens": ["off"],  # whoever looks for a version with a hole finds none
         "types_hash_max_size": ["2048"],
+        "variables_hash_max_size": ["8192"],
+        "variables_hash_bucket_size": ["128"],
         "client_header_timeout": ["15s"],
         "client_body_timeout": ["30s"],
         "send_timeout": ["60s"],
