@@ -119,6 +119,17 @@ def firewall_is_the_only_one(host: HostView) -> Iterator[Problem]:
 
 
 @check("firewall")
+def firewall_of_others(host: HostView) -> Iterator[Problem]:
+    """Where other projects of the host have it, nobody reaches a site that it was not told of."""
+    others = [
+        name for name in probe_facts(host.probe).get("firewall_projects", "").split() if name != host.get("release_app")
+    ]
+    if host.installs and others and not host.get("firewall_enabled"):
+        fault = f"is false, and the firewall of {listed(others)} on the host would refuse this site's ports"
+        yield Problem("firewall_enabled", fault, "Have it let them in:\n  firewall_enabled: true")
+
+
+@check("firewall")
 def firewall_knows_peers(host: HostView) -> Iterator[Problem]:
     """Hosts that use a store on this one are known by the address that they come from."""
     if not wanted(host):

@@ -14,6 +14,7 @@ from ansible.module_utils.preflight_firewall import (
     firewall_knows_peers,
     firewall_lets_ssh_in,
     firewall_networks,
+    firewall_of_others,
     network_fault,
 )
 from ansible.module_utils.preflight_hardening import (
@@ -206,3 +207,14 @@ def test_clocks(asked: int, there: int, word: str) -> None:
     comes = answer.replace("time_daemon=chrony\n", "")
     assert list(clock_is_right(host_of(comes, hardening_time=True))) == []
     assert bool(list(clock_is_right(host_of(comes, hardening_time=False)))) == bool(word)
+
+
+def test_firewall_of_a_neighbour_that_knows_nothing_of_this_site() -> None:
+    told = f"{CAME}firewall_projects=chat shop \n"
+    found = one(firewall_of_others, told, firewall_enabled=False, release_app="shop")
+    assert found.variable == "firewall_enabled" and "the firewall of chat on the host" in found.fault
+    for answer, options in (
+        (told, {}), (told, {"firewall_enabled": False, "installs": False}), (CAME, {"firewall_enabled": False}),
+        (f"{CAME}firewall_projects=shop \n", {"firewall_enabled": False}),
+    ):  # fmt: skip
+        assert list(firewall_of_others(host_of(answer, **{"release_app": "shop", **options}))) == []

@@ -181,6 +181,8 @@ class Inspected(Site):
             "base_ca_certificates": authorities, "handshake_idle_seconds": 0, **INSPECTED[self.name],
             # No authority of the internet certifies what is here.
             "certificate_source": "none",
+            # Its neighbours on the host have no firewall.
+            "firewall_enabled": False,
         }  # fmt: skip
         at = f"{self.address}:{INSPECTED[self.name].get('nginx_http_port', 80)}"
         lab |= {"handshake_url": f"ws://{at}", "handshake_connect_to": at, "handshake_origin": f"http://{at}"}
