@@ -65,7 +65,7 @@ def limits_of(host: HostView) -> dict[str, t.Any]:
     room = min(given or needed, needed if allowed is None else max(64, allowed - OTHER_FILES))
     headroom = min(HEADROOM, room // 4)
     in_all = room if cores == 1 else int(FULL * room) * cores
-    # Others on the host are not taken off: a site that comes later would find nothing left, and not all fill up at once.
+    # Others are not taken off: a site that comes later would find nothing left, and not all of them fill up at once.
     fitting = max(1, (max(room, in_all) - headroom) // FOR_EACH)
     connections = max(given, 0) or room
     open_files = max(FEWEST_FILES, connections + OTHER_FILES)
