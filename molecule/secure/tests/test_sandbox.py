@@ -181,7 +181,7 @@ def test_nginx_is_confined_and_serves(lab: LabHost) -> None:
                 "$0", "/var/log/nginx/dashboard.access.log"
             )
         )
-        assert " 200 " in lines, "it has no log after that was turned over"
+        assert '"status":200' in lines, "it has no log after that was turned over"
         # As Debian's package does when it is upgraded: a new main process beside the old one.
         lab.run(
             f"kill -USR2 {main}; for _ in $(seq 100); do [ -s /run/nginx.pid.oldbin ] && "
