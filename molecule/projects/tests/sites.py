@@ -181,8 +181,8 @@ class Inspected(Site):
             "base_ca_certificates": authorities, "handshake_idle_seconds": 0, **INSPECTED[self.name],
             # No authority of the internet certifies what is here.
             "certificate_source": "none",
-            # Its neighbours on the host have no firewall.
-            "firewall_enabled": False,
+            # Its neighbours on the host have none of this, and what SSH takes is one for all of them.
+            "firewall_enabled": False, "hardening_ssh_keys_only": False, "hardening_upgrades": False,
         }  # fmt: skip
         at = f"{self.address}:{INSPECTED[self.name].get('nginx_http_port', 80)}"
         lab |= {"handshake_url": f"ws://{at}", "handshake_connect_to": at, "handshake_origin": f"http://{at}"}
