@@ -191,8 +191,8 @@ def test_database_that_is_killed_comes_back(sites: Sites) -> None:
     postmaster = "cat /run/postgresql/*-main.pid"
     before = database.run(postmaster)
     database.run(f"kill -KILL $({postmaster})")
-    deadline = time.monotonic() + 60
-    while database.host.run(f"pg_isready --quiet && {postmaster}").stdout in ("", before) or site.request("/")[0] != 200:
+    ready, deadline = f"pg_isready --quiet && {postmaster}", time.monotonic() + 60
+    while database.host.run(ready).stdout in ("", before) or site.request("/")[0] != 200:
         assert time.monotonic() < deadline, "the database is not there 60 s after it was killed"
         time.sleep(0.5)
     assert talk(site, "after it was killed")["kept"]
