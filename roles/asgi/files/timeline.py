@@ -109,7 +109,9 @@ def requests(log: Path) -> Iterator[Line]:
 def gather(command: list[str], log: Path, lines: int, since: float) -> list[Line]:
     """Return the last lines from a moment on, in order, by a manager's own command for its logs (managers.py)."""
     if command[0] == "journalctl":
-        asked = [*command, "--output=json", *([f"--since=@{since:.6f}"] if since else [])]
+        asked = [*command, "--output=json"]
+        if since:  # and no number with it, by which journalctl would give the first lines from then on, not the last
+            asked = [part for part in asked if not part.startswith("--lines")] + [f"--since=@{since:.6f}"]
         done = subprocess.run(asked, capture_output=True, text=True, check=False)
         said = list(of_journal(done.stdout))
     else:
