@@ -84,7 +84,7 @@ def test_new_unit_is_no_other_release_s(host: ReleaseHost, copy: Callable, tmp_p
     assert host.run(shown) == before
     template = tmp_path / "unit.j2"
     shipped = (Path(__file__).resolve().parents[3] / "templates" / "asgi" / "process.service.j2").read_text()
-    template.write_text(shipped.replace("UMask=0027", "UMask=0027\nNoSuchKey=1"))
+    template.write_text(shipped.replace("[Service]\n", "[Service]\nNoSuchKey=1\n"))
     told = ["nothing was switched", "asgi_unit_template", "Unknown key", "NoSuchKey"]
     taken_back(host, copy("template").folder, told, "-e", f"asgi_unit_template={template}")
     assert host.run(shown) == before
