@@ -126,7 +126,11 @@ def firewall_of_others(host: HostView) -> Iterator[Problem]:
     ]
     if host.installs and others and not host.get("firewall_enabled"):
         fault = f"is false, and the firewall of {listed(others)} on the host would refuse this site's ports"
-        yield Problem("firewall_enabled", fault, "Have it let them in:\n  firewall_enabled: true")
+        fix = (
+            "Have it let them in:\n  firewall_enabled: true\nor end it for all of the host first:\n"
+            "  systemctl disable --now channels-firewall && rm -r /etc/channels-firewall"
+        )
+        yield Problem("firewall_enabled", fault, fix)
 
 
 @check("firewall")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import configparser
+import json
 import re
 import shlex
 import subprocess
@@ -175,11 +176,35 @@ def test_security_upgrades_alone_come_by_themselves(render: Render) -> None:
         f"{upgrades}Origins-Pattern": ["origin=Debian,codename=${distro_codename}-security,label=Debian-Security"],
         "APT::Periodic::Update-Package-Lists": ["1"], "APT::Periodic::Unattended-Upgrade": ["1"],
     }  # fmt: skip
-    given = {"hardening_upgrades_hold": ["redis-server$", "^nginx"], "hardening_upgrades_reboot": "04:30"}
+    given = {
+        "hardening_upgrades": True, "hardening_upgrades_hold": ["redis-server$", "^nginx"],
+        "hardening_upgrades_reboot": "04:30",
+    }  # fmt: skip
     assert apt_settings(render("hardening/upgrades.conf.j2", **given)) == plain | {
-        f"{upgrades}Package-Blacklist": ["redis-server$", "^nginx"], f"{upgrades}Automatic-Reboot": ["true"],
+        f"{upgrades}Package-Blacklist": ["^nginx", "redis-server$"], f"{upgrades}Automatic-Reboot": ["true"],
         f"{upgrades}Automatic-Reboot-Time": ["04:30"],
     }  # fmt: skip
+
+
+def test_projects_of_a_host_have_its_upgrades_in_common(render: Render) -> None:
+    """Each one's packages are held back, and the host starts anew at the earliest time; its own old wish is gone."""
+
+    def wish(project: str, **values: Any) -> dict[str, Any]:
+        none = {"ssh_keys_only": False, "upgrades": False, "upgrades_hold": [], "upgrades_reboot": ""}
+        return none | {"project": project, "fail2ban": False, "fail2ban_ignore": []} | values
+
+    of_others = [
+        wish("dash-board", upgrades=True, upgrades_hold=["old$"], upgrades_reboot="01:00"),
+        wish("second", upgrades=True, upgrades_hold=["nginx$"], upgrades_reboot="04:30"),
+        wish("third", upgrades_hold=["third$"], upgrades_reboot="02:00"),
+    ]
+    host = {**HOST, "hardening_projects": json.dumps(of_others)}
+    given = {"hardening_upgrades_hold": ["redis$"], "hardening_upgrades_reboot": "05:00", "_preflight_host": host}
+    for upgrades in (True, False):
+        found = apt_settings(render("hardening/upgrades.conf.j2", hardening_upgrades=upgrades, **given))
+        held = found["Unattended-Upgrade::Package-Blacklist"]
+        assert held == (["nginx$", "redis$"] if upgrades else ["nginx$"])
+        assert found["Unattended-Upgrade::Automatic-Reboot-Time"] == ["04:30"]
 
 
 @pytest.mark.parametrize(
@@ -205,7 +230,7 @@ def test_ssh_takes_keys_alone(render: Render) -> None:
 def test_fail2ban_never_shuts_out_who_sets_it_up(render: Render, init: str) -> None:
     host: dict[str, Any] = {**HOST, "init": init, "ssh_connection": "198.51.100.7 50000 10.0.0.1 22"}
     given = configparser.ConfigParser()
-    ignored = {"hardening_fail2ban_ignore": ["10.0.0.0/8"]}
+    ignored = {"hardening_fail2ban": True, "hardening_fail2ban_ignore": ["10.0.0.0/8"]}
     given.read_string(render("hardening/fail2ban.conf.j2", _preflight_host=host, **ignored))
     assert shlex.split(given["DEFAULT"]["ignoreip"]) == ["127.0.0.1/8", "::1", "198.51.100.7", "10.0.0.0/8"]
     assert given["DEFAULT"]["banaction"] == "nftables-multiport"

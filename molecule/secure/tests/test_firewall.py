@@ -258,6 +258,28 @@ def test_security_upgrades_come_by_themselves(walled: Walled) -> None:
     assert 'APT::Periodic::Unattended-Upgrade "1"' in walled.lab.run("apt-config dump")
 
 
+def test_host_keeps_what_one_of_its_projects_wants(walled: Walled) -> None:
+    """Another project of the host wants none of it, and then its own; whoever runs last, the host is the same."""
+    lab, wish = walled.lab, "/etc/channels-hardening/second.json"
+    wishes = {"ssh_keys_only": False, "upgrades": True, "upgrades_hold": ["second$"], "upgrades_reboot": "04:30"}
+    wishes |= {"project": "second", "fail2ban": False, "fail2ban_ignore": []}
+    try:
+        lab.run("echo %s > %s", json.dumps(wishes), wish)
+        second = walled.run(hardening_ssh_keys_only=False, hardening_upgrades=False)
+        assert second.changed(lab.name) > 0
+        assert "passwordauthentication yes" in lab.run("sshd -T").splitlines(), "nobody wants keys alone"
+        settings = lab.run("apt-config dump")
+        assert 'Package-Blacklist:: "second$"' in settings and 'Automatic-Reboot-Time "04:30"' in settings
+        lab.run("echo %s > %s", json.dumps(wishes | {"ssh_keys_only": True}), wish)
+        assert walled.run(hardening_ssh_keys_only=False, hardening_upgrades=False).changed(lab.name) > 0
+        assert "passwordauthentication no" in lab.run("sshd -T").splitlines()
+        assert walled.run(hardening_ssh_keys_only=False, hardening_upgrades=False).changed(lab.name) == 0
+    finally:
+        lab.run("rm %s", wish)
+    assert walled.run().changed(lab.name) > 0
+    assert "second" not in lab.run("apt-config dump")
+
+
 def test_failing_logins_are_shut_out(walled: Walled) -> None:
     """Of another host; this machine's address is never shut out."""
     target = walled.addresses[walled.lab.name]

@@ -72,6 +72,8 @@ printf 'ssh_ports=%s\n' "$({
 } | sort -nu | tr '\n' ' ')"
 printf 'hardening_there=%s\n' "$(ls /etc/ssh/sshd_config.d/00-channels.conf /etc/apt/apt.conf.d/60channels-upgrades \
   /etc/fail2ban/jail.d/channels.conf 2>&- | tr '\n' ' ')"
+# What each project wants of the host, a line of JSON each.
+printf 'hardening_projects=[%s]\n' "$(cat /etc/channels-hardening/*.json 2>&- | paste -sd ,)"
 # Whether it may set its clock (CAP_SYS_TIME, bit 25 of those that any process here can get), and what does.
 printf 'clock_own=%s\n' "$((0x$(sed -n 's/^CapBnd:[ \t]*//p' /proc/self/status) >> 25 & 1))"
 for daemon in chrony=/usr/sbin/chronyd systemd-timesyncd=/lib/systemd/systemd-timesyncd other=/usr/sbin/ntpd; do
