@@ -10,8 +10,6 @@ import base64
 import contextlib
 import json
 import os
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,9 +17,9 @@ from types import SimpleNamespace as Story
 from urllib.parse import urlsplit
 
 import pytest
-import yaml
 from lab_host import ROOT, LabHost
 from pair import NAMES, Clients, Copy, Pair, Playbook, deploy
+from vault_inventory import Vault
 
 SECRETS = ("vault_secret_key", "vault_jwt_secret", "vault_redis_password", "vault_postgresql_password")
 GATE = "Each process answers HTTP and completes a handshake"
@@ -90,28 +88,6 @@ except psycopg.OperationalError as error:
 """
 
 
-class Vault:
-    """An inventory beside the scenario's, with its secrets in a vault, and the vault's password."""
-
-    def __init__(self, folder: Path, values: dict[str, str]) -> None:
-        self.folder, self.password = folder / "secrets", folder / "password"
-        self.file = self.folder / "group_vars" / "all" / "vault.yml"
-        self.file.parent.mkdir(parents=True)
-        (self.folder / "hosts.yml").write_text(yaml.safe_dump({"all": {"hosts": dict.fromkeys(NAMES, VARIABLES)}}))
-        self.file.write_text("# Secrets of the test.\n" + yaml.safe_dump(values))
-        self.password.touch(mode=0o600)
-        self.password.write_text("the-password-of-the-vault-itself\n")
-        command = [sys.executable, "scripts/vault_secrets.py", str(self.folder), f"--password-file={self.password}"]
-        subprocess.run(command, cwd=ROOT, check=True)
-        self.options = ("--inventory", str(self.folder), "--vault-password-file", str(self.password))
-
-    def values(self) -> dict[str, str]:
-        """Return what is in the vault now."""
-        program = str(Path(sys.executable).with_name("ansible-vault"))
-        view = [program, "view", "--vault-password-file", str(self.password), str(self.file)]
-        return yaml.safe_load(subprocess.run(view, cwd=ROOT, check=True, capture_output=True, text=True).stdout)
-
-
 class Watch:
     """Looks at the command lines of all processes, again and again: those of lab hosts are this machine's too."""
 
@@ -174,7 +150,8 @@ def story(lab: Pair, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story
     given = first.secrets()
     kept = (ROOT / ".lab" / "secrets" / "postgresql_password").read_text().split()[0]
     values = [given["SECRET_KEY"], given["JWT_SECRET"], given["Redis password"], kept]
-    vault = Vault(folder, dict(zip(SECRETS, values, strict=True)))
+    hosts = dict.fromkeys(NAMES, VARIABLES)
+    vault = Vault(folder, dict(zip(SECRETS, values, strict=True)), hosts)
     # Other tests have provisioned with other settings, and what PostgreSQL reads when it starts would restart it now.
     Playbook("provision", *vault.options).succeeded()
     deploy(project, *vault.options, drain=1, spread=0).succeeded()

@@ -8,9 +8,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from lab_host import LabHost, Run, echoes
+import yaml
+from lab_fixtures import HOSTS
+from lab_host import ROOT, LabHost, Run, echoes
 from pebble import CERTIFICATE, Acme
 from secure_site import PARTS, greet, opened, scores, trusting
+from vault_inventory import Vault
 
 # A unit may not be started so often in so short a time.
 RENEW = "systemctl reset-failed channels-certificates 2>/dev/null; systemctl start channels-certificates.service"
@@ -87,34 +90,52 @@ def test_certificate_is_renewed_when_the_authority_says_so(acme: Acme) -> None:
     assert acme.site(*SITE).changed(acme.lab.name) > 0, "another authority is asked from now on"
 
 
-def test_renewals_in_the_midst_of_a_deploy(acme: Acme) -> None:
-    """One after another, forced, while a deploy switches: no handshake fails, and both end well."""
+def test_renewals_in_the_midst_of_a_deploy_and_a_rotation(acme: Acme, tmp_path: Path) -> None:
+    """All at once, renewals forced, one after another: no handshake fails, no socket is lost, and all end well."""
     lab, before = acme.lab, acme.served("site.test")
     generation = lab.run("readlink -f /srv/dashboard/live").strip()
-    more = ("playbooks/deploy.yml", "--limit", lab.name)
+    sites = yaml.safe_load((ROOT / "molecule/secure/inventory/hosts.yml").read_text())["all"]["hosts"]
+    secrets = sites[lab.name]["release_secrets"] | {
+        "JWT_SECRET": "{{ vault_jwt_secret }}", "JWT_SECRET_PREVIOUS": "{{ vault_jwt_secret_previous | default('') }}",
+    }  # fmt: skip
+    old = lab.environment()["JWT_SECRET"]
+    vault = Vault(tmp_path, {"vault_jwt_secret": old}, {name: {"release_secrets": secrets} for name in sites})
+    runs = (
+        ("playbooks/deploy.yml", *vault.options, "-e", "asgi_ping_interval=19"),
+        ("playbooks/rotate_secrets.yml", *vault.options, "-e", "rotate_secrets=jwt"),
+    )
     renewing = f"touch /run/renewing; while [ -e /run/renewing ]; do {FORCED} || exit 1; echo renewed; done"
     lab.run("systemd-run --unit=renewals sh -c %s", renewing)
     try:
-        with acme.opened() as websocket, ThreadPoolExecutor(1) as pool:
-            deploy = pool.submit(Run, *more, "-e", "asgi_ping_interval=19")
+        with acme.opened() as websocket, ThreadPoolExecutor(2) as pool:
+            going = [pool.submit(Run, *run) for run in runs]
             answers = []
-            while not deploy.done():
+            while not all(run.done() for run in going):
                 answers.append(acme.handshake())
-            assert deploy.result().changed(lab.name) > 0
-            assert echoes(websocket), "a deploy or a renewal has cost a socket"
+            for run in going:
+                assert run.result().changed(lab.name) > 0
+            assert echoes(websocket), "a deploy, a rotation or a renewal has cost a socket"
         lab.run("rm /run/renewing; while systemctl is-active --quiet renewals; do sleep 0.2; done")
         renewals = int(lab.run("journalctl --unit=renewals --boot --output=cat | grep -cx renewed"))
         assert set(answers) == {b"HTTP/1.1 101 Switching Protocols\r\n"}
         assert renewals > 1 and len(answers) > 10, f"{renewals} renewals and {len(answers)} handshakes meet no deploy"
         lab.run("! systemctl is-failed --quiet renewals")
         assert lab.run("readlink -f /srv/dashboard/live").strip() != generation, "the deploy has switched nothing"
+        # Whichever of the two came first, the next deploy has the new key, and takes the old one.
+        Run(*runs[0][:-2]).changed(lab.name)
+        values, given = vault.values(), lab.environment()
+        assert values["vault_jwt_secret"] not in ("", old) and values["vault_jwt_secret_previous"] == old
+        assert [given["JWT_SECRET"], given["JWT_SECRET_PREVIOUS"]] == [values["vault_jwt_secret"], old]
+        assert acme.handshake() == b"HTTP/1.1 101 Switching Protocols\r\n"
         assert acme.der() != before
         acme.await_served("site.test", acme.der())
         lab.run("cmp /etc/dashboard/certificate/fullchain.pem /etc/letsencrypt/live/dashboard/fullchain.pem")
     finally:
         lab.run("rm -f /run/renewing; systemctl reset-failed renewals 2>/dev/null || true")
-        Run(*more).changed(lab.name)
-        vars(lab).pop("live", None)
+        Run("playbooks/deploy.yml").changed(lab.name)
+        for host in HOSTS.values():
+            for name in ("live", "units"):
+                vars(host).pop(name, None)
 
 
 def test_failed_renewal_is_seen_and_costs_nothing(acme: Acme) -> None:
