@@ -393,7 +393,9 @@ def test_workers_of_a_daemon_that_was_killed_give_its_ports_back(toy: Toy) -> No
     """They would serve on with the old configuration, and keep the new one from its ports."""
     worker = 'exec -a "toyd: worker process" sleep 20'
     master = f"exec -a 'toyd: master process' bash -c '{worker} & wait'"
-    with subprocess.Popen(["bash", "-c", worker]) as orphan, subprocess.Popen(["bash", "-c", master]) as other:
+    # A shell starts what runs in the background with SIGQUIT ignored, and so the tests, where they are run so.
+    shell = ["env", "--default-signal=QUIT", "bash", "-c"]
+    with subprocess.Popen([*shell, worker]) as orphan, subprocess.Popen([*shell, master]) as other:
         deadline = time.monotonic() + 5
         while not daemon.workers(other.pid) or daemon.orphans("toyd") != [orphan.pid]:
             assert time.monotonic() < deadline, daemon.orphans("toyd")
