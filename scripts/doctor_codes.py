@@ -12,11 +12,11 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "plugins" / "module_utils"))
+sys.path.insert(0, str(ROOT / "collections"))
 
-from doctor_catalogue import CATALOGUE, HOPS  # type: ignore[import-not-found]  # noqa: E402
+from ansible_collections.channels.stack.plugins.module_utils.doctor.catalogue import CATALOGUE, HOPS  # noqa: E402
 
-MARK = "<!-- From here on: written by scripts/doctor_codes.py from plugins/module_utils/doctor_catalogue.py. -->\n"
+MARK = "<!-- From here on: written by scripts/doctor_codes.py from plugins/module_utils/doctor/catalogue.py. -->\n"
 
 
 def reference() -> str:

@@ -24,17 +24,15 @@ import subprocess
 import sys
 from pathlib import Path
 
-import ansible.module_utils
 from ansible import constants
 from ansible.cli import CLI
 from ansible.errors import AnsibleError
 from ansible.parsing.dataloader import DataLoader
 from ansible.parsing.vault import VaultLib, is_encrypted
 
-# The same thing that ansible.cfg's module_utils does for a run.
-ansible.module_utils.__path__.append(str(Path(__file__).resolve().parents[1] / "plugins" / "module_utils"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "collections"))
 
-from ansible.module_utils.vault_files import (  # noqa: E402
+from ansible_collections.channels.stack.plugins.module_utils.vault.files import (
     BITS,
     LENGTH,
     File,
@@ -48,7 +46,7 @@ from ansible.module_utils.vault_files import (  # noqa: E402
     read,
     save,
 )
-from ansible.module_utils.vault_rotation import FINISH, Outcome, Rotation, listed  # noqa: E402
+from ansible_collections.channels.stack.plugins.module_utils.vault.rotation import FINISH, Outcome, Rotation, listed
 
 ASK = "ask"
 

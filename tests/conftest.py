@@ -9,7 +9,7 @@ from ansible.plugins.loader import init_plugin_loader
 
 ROOT = Path(__file__).resolve().parents[1]
 
-init_plugin_loader()  # as every command of Ansible's does first
+init_plugin_loader([str(ROOT / "collections")])  # as every command of Ansible's does first, by ansible.cfg
 
 
 @pytest.fixture(scope="session")

@@ -29,16 +29,10 @@ import tempfile
 import typing as t
 from pathlib import Path
 
-import ansible.module_utils
 from ansible.errors import AnsibleError
 from ansible.plugins.action import ActionBase
 
-# ansible.cfg's module_utils is searched for modules only; an action runs in the controller's own Python.
-_SHARED = str(Path(__file__).resolve().parents[1] / "module_utils")
-if _SHARED not in ansible.module_utils.__path__:
-    ansible.module_utils.__path__.append(_SHARED)
-
-from ansible.module_utils.certificates import LIFETIME, Authority, CertificateError, Pair, files_of  # noqa: E402
+from ..module_utils.certificates.pairs import LIFETIME, Authority, CertificateError, Pair, files_of
 
 FILES = ("fullchain.pem", "privkey.pem")
 
@@ -81,7 +75,7 @@ class ActionModule(ActionBase):
             where = given.get("authority")
             return {**result, "failed": True, "msg": f"The authority in {where} cannot be used: {error}"}
         module = {"entries": entries, "secrets": secrets}
-        return self._execute_module(module_name="files", module_args=module, task_vars=variables)
+        return self._execute_module(module_name="channels.stack.files", module_args=module, task_vars=variables)
 
     def _authority(self, given: dict[str, t.Any]) -> Authority | None:
         """Return the authority, made where there is none; None where none is asked for, or in check mode to be made."""

@@ -24,6 +24,7 @@ from ansible.errors import AnsibleConnectionFailure, AnsibleError
 from ansible.parsing.vault import is_encrypted
 from ansible.plugins.action import ActionBase
 
+MODULE = "channels.stack.certificate_lineage"
 Kept = dict[str, t.Any]
 
 
@@ -38,7 +39,7 @@ class ActionModule(ActionBase):
         given, variables = self._task.args, task_vars or {}
         if given.get("state") == "absent":
             args = {"app": given["app"], "state": "absent"}
-            done = self._execute_module(module_name="certificate_lineage", module_args=args, task_vars=variables)
+            done = self._execute_module(module_name=MODULE, module_args=args, task_vars=variables)
             return {**result, **done}
         folder = Path(given["folder"]).expanduser()
         path = folder / f"{variables['inventory_hostname']}-{given['app']}.json"
@@ -60,14 +61,14 @@ class ActionModule(ActionBase):
             accounts = {name: text for name, text in kept["files"].items() if name.startswith("accounts/")}
             parts = {"files": accounts, "links": {}}
         args = {"app": given["app"], "kept": parts}
-        done = self._execute_module(module_name="certificate_lineage", module_args=args, task_vars=variables)
+        done = self._execute_module(module_name=MODULE, module_args=args, task_vars=variables)
         return {key: done[key] for key in ("changed", "failed", "msg") if key in done}
 
     def _keep(self, path: Path, kept: Kept, given: Kept, variables: Kept) -> Kept:
         """Write what the host has, where it is another than what is kept."""
         same = kept.get("digest", "") if kept.get("order") == given["order"] else ""
         args = {"app": given["app"], "known": same}
-        found = self._execute_module(module_name="certificate_lineage", module_args=args, task_vars=variables)
+        found = self._execute_module(module_name=MODULE, module_args=args, task_vars=variables)
         if found.get("failed") or not found["digest"] or found["digest"] == same:
             return {"changed": False, **{key: found[key] for key in ("failed", "msg") if key in found}}
         if not self._task.check_mode:

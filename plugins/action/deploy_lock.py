@@ -16,16 +16,10 @@ import typing as t
 import uuid
 from pathlib import Path
 
-import ansible.module_utils
 from ansible.errors import AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
 
-# ansible.cfg's module_utils is searched for modules only; an action runs in the controller's own Python.
-_SHARED = str(Path(__file__).resolve().parents[1] / "module_utils")
-if _SHARED not in ansible.module_utils.__path__:
-    ansible.module_utils.__path__.append(_SHARED)
-
-from ansible.module_utils.host_locks import name_of, stat_of  # noqa: E402
+from ..module_utils.host.locks import name_of, stat_of
 
 BOOT = Path("/proc/sys/kernel/random/boot_id")
 
@@ -115,7 +109,8 @@ class ActionModule(ActionBase):
         app, wait = args["app"], float(args.get("wait", 300))
 
         def module(**more: t.Any) -> dict[str, t.Any]:
-            answer: dict[str, t.Any] = self._execute_module("deploy_lock", {**args, **more}, task_vars=task_vars)
+            name = "channels.stack.deploy_lock"
+            answer: dict[str, t.Any] = self._execute_module(name, {**args, **more}, task_vars=task_vars)
             return answer
 
         if args.get("state", "taken") != "taken":

@@ -6,19 +6,13 @@ import os
 from pathlib import Path
 from typing import Any
 
-import ansible.module_utils
 from ansible.plugins.action import ActionBase
 from ansible.utils.color import stringc
 from ansible.utils.display import Display
 
-# ansible.cfg's module_utils is searched for modules only; an action runs in the controller's own Python.
-_SHARED = str(Path(__file__).resolve().parents[1] / "module_utils")
-if _SHARED not in ansible.module_utils.__path__:
-    ansible.module_utils.__path__.append(_SHARED)
-
-from ansible.module_utils import doctor_controller  # noqa: E402
-from ansible.module_utils.doctor_diagnosis import diagnose  # noqa: E402
-from ansible.module_utils.doctor_page import lines, plain  # noqa: E402
+from ..module_utils.doctor import controller
+from ..module_utils.doctor.diagnosis import diagnose
+from ..module_utils.doctor.page import lines, plain
 
 
 class ActionModule(ActionBase):
@@ -34,19 +28,19 @@ class ActionModule(ActionBase):
         """Look, diagnose, write the report, and show the summary."""
         super().run(tmp, task_vars)
         args, collected = self._task.args, self._task.args.get("collected") or {}
-        evidence = doctor_controller.evidence_of(args, collected)
+        evidence = controller.evidence_of(args, collected)
         versions = ((evidence["host"] or {}).get("project") or {}).get("versions", {})
         report = {
-            "schema": doctor_controller.SCHEMA, "name": evidence["name"], "url": evidence["url"],
-            "at": doctor_controller.stamp(evidence["now"]), **diagnose(evidence), "versions": versions,
+            "schema": controller.SCHEMA, "name": evidence["name"], "url": evidence["url"],
+            "at": controller.stamp(evidence["now"]), **diagnose(evidence), "versions": versions,
             "evidence": evidence,
         }  # fmt: skip
         token = args.get("token") or collected.get("token") or ""
-        report = doctor_controller.masked(report, doctor_controller.secrets_of_query(args, token))
+        report = controller.masked(report, controller.secrets_of_query(args, token))
         path = os.path.realpath(args["report"]) if args.get("report") else ""
         # The report is what this task is for and no state of a host, so it does not count as a change.
         if path:
-            doctor_controller.write(Path(path), report)
+            controller.write(Path(path), report)
         shown = lines(report, lambda text, colour: stringc(text, colour))
         Display().display("\n".join(["", *shown, f"  {path}" if path else ""]))
         return {"changed": False, "verdict": report["verdict"], "ok": report["ok"], "lines": lines(report, plain)}

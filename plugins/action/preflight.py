@@ -22,32 +22,34 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import ansible.module_utils
 from ansible.errors import AnsibleAction
 from ansible.plugins.action import ActionBase
 from packaging.requirements import InvalidRequirement, Requirement
 
-# ansible.cfg's module_utils is searched for modules only; an action runs in the controller's own Python.
-_SHARED = str(Path(__file__).resolve().parents[1] / "module_utils")
-if _SHARED not in ansible.module_utils.__path__:
-    ansible.module_utils.__path__.append(_SHARED)
+from ..module_utils.code.files import SKIPPED
 
 # By their import, their checks are made.
-from ansible.module_utils import (  # noqa: E402
-    preflight_certificate,  # noqa: F401
-    preflight_firewall,  # noqa: F401
-    preflight_handshake,  # noqa: F401
-    preflight_hardening,  # noqa: F401
-    preflight_limits,
-    preflight_nginx,  # noqa: F401
-    preflight_proxies,  # noqa: F401
-    preflight_pythons,  # noqa: F401
-    preflight_sandbox,  # noqa: F401
-    preflight_store_tls,  # noqa: F401
-    preflight_stores,  # noqa: F401
-    project_requirements,
+from ..module_utils.preflight.checks import (
+    certificate,  # noqa: F401
+    firewall,  # noqa: F401
+    handshake,  # noqa: F401
+    hardening,  # noqa: F401
+    limits,
+    proxies,  # noqa: F401
+    pythons,  # noqa: F401
+    sandbox,  # noqa: F401
+    store_tls,  # noqa: F401
+    stores,  # noqa: F401
 )
-from ansible.module_utils.preflight_hosts import (  # noqa: E402
+from ..module_utils.preflight.checks import nginx as preflight_nginx  # noqa: F401
+from ..module_utils.preflight.checks.ports import facts_for_roles
+from ..module_utils.preflight.checks.workers import processes_of
+from ..module_utils.preflight.values import (
+    option_problems,
+    placeholder_problems,
+    unknown_problems,
+)
+from ..module_utils.preflight.view import (
     CHECKS,
     MASK,
     PLACEHOLDER,
@@ -68,14 +70,7 @@ from ansible.module_utils.preflight_hosts import (  # noqa: E402
     shown,
     strings,
 )
-from ansible.module_utils.preflight_ports import facts_for_roles  # noqa: E402
-from ansible.module_utils.preflight_values import (  # noqa: E402
-    option_problems,
-    placeholder_problems,
-    unknown_problems,
-)
-from ansible.module_utils.preflight_workers import processes_of  # noqa: E402
-from ansible.module_utils.project_source import SKIPPED  # noqa: E402
+from ..module_utils.requirements import merged
 
 SEARCH_DEPTH = 3  # folders below the one searched
 WIDTH = 100  # columns of the report
@@ -231,15 +226,15 @@ def release_requirements(host: HostView) -> Iterator[Problem]:
     known = []
     for name in names if isinstance(names, list) else []:
         try:
-            fault = project_requirements.kind_fault(str(name))
-        except project_requirements.RequirementsError:
+            fault = merged.kind_fault(str(name))
+        except merged.RequirementsError:
             fault = "it is no path with extras in brackets behind it. Write such as uv.lock[production]"
         if fault:
             what, _, fix = fault.partition(". ")
             what, _, fix = (what, "", fix) if fix else fault.partition(": ")
             yield Problem("release_requirements", f"{name} cannot be read: {what}", fix[:1].upper() + fix[1:] + ".")
         else:
-            known.append(project_requirements.named(str(name))[0])
+            known.append(merged.named(str(name))[0])
     backend = backend_folder(host)
     if not backend or not (backend / "manage.py").is_file():
         return
@@ -270,7 +265,7 @@ def release_packages(host: HostView) -> Iterator[Problem]:
                 place = re.match(r"-e |\.|[a-z+]+://|git\+", text) and variable == "release_packages"
                 fault = "" if place and "\n" not in text else "is no requirement"
             if fault:
-                shown_text = project_requirements.masked(text)
+                shown_text = merged.masked(text)
                 yield Problem(variable, f'"{shown_text}" {fault}', f'Write lines such as\n  {variable}: ["{example}"]')
 
 
@@ -1283,11 +1278,7 @@ class ActionModule(ActionBase):
                 "groups": sorted(host.groups),
                 "manager": manager_of(host),
                 **(processes_of(host) if any(role.name == "asgi" for role in host.roles) else {}),
-                **(
-                    {"limits": preflight_limits.limits_of(host)}
-                    if any(role.name == "nginx" for role in host.roles)
-                    else {}
-                ),
+                **({"limits": limits.limits_of(host)} if any(role.name == "nginx" for role in host.roles) else {}),
             }
             for host in hosts
         }

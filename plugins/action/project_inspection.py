@@ -18,15 +18,10 @@ import os
 import typing as t
 from pathlib import Path
 
-import ansible.module_utils
 from ansible.plugins.action import ActionBase
 
-# ansible.cfg's module_utils is searched for modules only; an action runs in the controller's own Python.
-_SHARED = str(Path(__file__).resolve().parents[1] / "module_utils")
-if _SHARED not in ansible.module_utils.__path__:
-    ansible.module_utils.__path__.append(_SHARED)
-
-from ansible.module_utils import project_inspection, project_inventory, project_summary  # noqa: E402
+from ..module_utils.inspection import inspect, summary
+from ..module_utils.inspection import inventory as project_inventory
 
 BUNDLE = Path(__file__).resolve().parents[2]
 
@@ -48,7 +43,7 @@ class ActionModule(ActionBase):
             return failed(
                 f"{folder} is no folder on this machine. Write the path of the project: -e folder=/path/to/it"
             )
-        found = project_inspection.inspect(folder)
+        found = inspect.inspect(folder)
         inventory = Path(str(self._task.args.get("inventory") or BUNDLE / "inventories" / found.app)).expanduser()
         inventory = Path(os.path.abspath(inventory))
         files: list[Path] = []
@@ -56,10 +51,10 @@ class ActionModule(ActionBase):
             try:
                 files = project_inventory.write(found, inventory)
             except (project_inventory.InventoryExists, OSError) as error:
-                return failed(str(error)) | {"lines": project_summary.summary(found, [], inventory)}
+                return failed(str(error)) | {"lines": summary.summary(found, [], inventory)}
         return {
             "changed": bool(files) or self._task.check_mode,
-            "lines": project_summary.summary(found, files, inventory),
+            "lines": summary.summary(found, files, inventory),
             "files": [str(path) for path in files],
             "notes": [dataclasses.asdict(note) for note in found.notes],
             "found": {

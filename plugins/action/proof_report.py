@@ -9,16 +9,21 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import ansible.module_utils
 from ansible.plugins.action import ActionBase
 
-# ansible.cfg's module_utils is searched for modules only; an action runs in the controller's own Python.
-_SHARED = str(Path(__file__).resolve().parents[1] / "module_utils")
-if _SHARED not in ansible.module_utils.__path__:
-    ansible.module_utils.__path__.append(_SHARED)
-
-from ansible.module_utils import doctor_controller, doctor_probe, doctor_proof  # noqa: E402
-from ansible.module_utils.channels_websocket import (  # noqa: E402
+from ..module_utils.doctor import controller
+from ..module_utils.proof import report as doctor_proof
+from ..module_utils.proof.report import result
+from ..module_utils.proof.sockets import (
+    ACCEPTED,
+    LINGER,
+    closed_within,
+    echo,
+    refusal,
+    unwelcome,
+)
+from ..module_utils.websocket import exchange
+from ..module_utils.websocket.client import (
     HAS_WSPROTO,
     NO_SUBPROTOCOL,
     HandshakeFailed,
@@ -26,15 +31,6 @@ from ansible.module_utils.channels_websocket import (  # noqa: E402
     WebSocket,
     explain,
     open_websocket,
-)
-from ansible.module_utils.doctor_proof import result  # noqa: E402
-from ansible.module_utils.proof_sockets import (  # noqa: E402
-    ACCEPTED,
-    LINGER,
-    closed_within,
-    echo,
-    refusal,
-    unwelcome,
 )
 
 #: Statuses that turn a foreign Origin away; some frameworks call it a bad request.
@@ -64,17 +60,17 @@ class ActionModule(ActionBase):
         failed = [each for each in results if each["state"] == "failed"]
         evidence: dict[str, Any] = {"name": args["name"], "url": args["url"], "now": time.time()}
         if failed:
-            evidence = doctor_controller.evidence_of(args, collected)
+            evidence = controller.evidence_of(args, collected)
         report = {
-            "schema": doctor_controller.SCHEMA, "name": args["name"], "url": args["url"],
-            "at": doctor_controller.stamp(evidence["now"]), **doctor_proof.report_of(results, evidence),
+            "schema": controller.SCHEMA, "name": args["name"], "url": args["url"],
+            "at": controller.stamp(evidence["now"]), **doctor_proof.report_of(results, evidence),
             "versions": collected["versions"], "evidence": evidence if failed else None,
         }  # fmt: skip
-        report = doctor_controller.masked(report, doctor_controller.secrets_of_query(args, token))
+        report = controller.masked(report, controller.secrets_of_query(args, token))
         # The report is what this task is for and no state of a host, so it does not count as a change.
         path = os.path.realpath(args["report"]) if args.get("report") else ""
         if path and not self._task.check_mode:
-            doctor_controller.write(Path(path), report)
+            controller.write(Path(path), report)
         lines = list(doctor_proof.lines(report["results"]))
         if failed:
             told = "\n".join(lines)
@@ -88,9 +84,9 @@ def opened(args: dict[str, Any], token: str, origin: str) -> WebSocket:
     """Open a WebSocket from here, as a browser would."""
     query = f"?{args['query']}" if args.get("query") else ""
     return open_websocket(
-        doctor_probe.filled(args["url"] + query, token), origin=origin or None, timeout=float(args["timeout"]),
-        connect_to=args.get("connect_to") or None, ssl_context=doctor_controller.context(args),
-        **doctor_probe.offered(args, token),
+        exchange.filled(args["url"] + query, token), origin=origin or None, timeout=float(args["timeout"]),
+        connect_to=args.get("connect_to") or None, ssl_context=controller.context(args),
+        **exchange.offered(args, token),
     )  # fmt: skip
 
 

@@ -40,17 +40,11 @@ import tempfile
 import typing as t
 from pathlib import Path, PurePosixPath
 
-import ansible.module_utils
 from ansible.plugins.action import ActionBase
 
-# ansible.cfg's module_utils is searched for modules only; an action runs in the controller's own Python.
-_SHARED = str(Path(__file__).resolve().parents[1] / "module_utils")
-if _SHARED not in ansible.module_utils.__path__:
-    ansible.module_utils.__path__.append(_SHARED)
-
-from ansible.module_utils import project_requirements  # noqa: E402
-from ansible.module_utils.project_cache import whole_file  # noqa: E402
-from ansible.module_utils.project_git import (  # noqa: E402
+from ..module_utils.requirements import merged
+from ..module_utils.source.cache import whole_file
+from ..module_utils.source.git import (
     Git,
     Member,
     SourceError,
@@ -164,10 +158,10 @@ def readable(members: list[Member]) -> dict[str, bytes]:
 
 def needs_of(contents: dict[str, bytes], wanted: t.Mapping[str, t.Any], release: str, cache: Path) -> dict[str, t.Any]:
     """Read what the project needs, and keep it where the role finds it: lines may hold credentials."""
-    needs, notices = project_requirements.read(
+    needs, notices = merged.read(
         contents, wanted["backend"], wanted["requirements"], wanted["packages"], wanted["constraints"]
     )
-    name = project_requirements.digest(needs, release)
+    name = merged.digest(needs, release)
     path = cache / "requirements" / f"{name}.json"
     with whole_file(path, 0o600, 0o700) as file:
         file.write(json.dumps(vars(needs)).encode())
@@ -175,8 +169,8 @@ def needs_of(contents: dict[str, bytes], wanted: t.Mapping[str, t.Any], release:
         "requirements_hash": name,
         "requirements": str(path),
         "needs_git": any("git+" in line for line in [*needs.lines, *needs.constraints, *needs.overrides]),
-        "needs_source": project_requirements.local(needs),
-        "notices": notices + project_requirements.python_notice(needs.python, wanted["python"]),
+        "needs_source": merged.local(needs),
+        "notices": notices + merged.python_notice(needs.python, wanted["python"]),
     }
 
 
@@ -234,5 +228,5 @@ class ActionModule(ActionBase):
         )
         try:
             return {"changed": False, **archive(wanted)}
-        except (SourceError, project_requirements.RequirementsError, OSError) as error:
+        except (SourceError, merged.RequirementsError, OSError) as error:
             return {"failed": True, "msg": str(error)}

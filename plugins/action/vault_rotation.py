@@ -15,16 +15,10 @@ import os
 import typing as t
 from pathlib import Path
 
-import ansible.module_utils
 from ansible.plugins.action import ActionBase
 
-# ansible.cfg's module_utils is searched for modules only; an action runs in the controller's own Python.
-_SHARED = str(Path(__file__).resolve().parents[1] / "module_utils")
-if _SHARED not in ansible.module_utils.__path__:
-    ansible.module_utils.__path__.append(_SHARED)
-
-from ansible.module_utils.vault_files import SecretsError, locked  # noqa: E402
-from ansible.module_utils.vault_rotation import Outcome, Rotation, listed  # noqa: E402
+from ..module_utils.vault.files import SecretsError, locked
+from ..module_utils.vault.rotation import Outcome, Rotation, listed
 
 
 class ActionModule(ActionBase):

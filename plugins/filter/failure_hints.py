@@ -3,17 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
-import ansible.module_utils
-
-# ansible.cfg's module_utils is searched for modules only; a filter runs in the controller's own Python.
-_SHARED = str(Path(__file__).resolve().parents[1] / "module_utils")
-if _SHARED not in ansible.module_utils.__path__:
-    ansible.module_utils.__path__.append(_SHARED)
-
-from ansible.module_utils import failure_hints  # noqa: E402
+from ..module_utils.failures import hints
 
 DOCUMENTATION = """
 name: failure_hints
@@ -49,9 +41,9 @@ class FilterModule:
 
 def install_hints(said: Any, given: Mapping[str, Any] | None = None) -> str:
     """Lines that say what to change when uv said this."""
-    return failure_hints.told(failure_hints.install_hints(str(said), given))
+    return hints.told(hints.install_hints(str(said), given))
 
 
 def run_hints(failure: Any, log: Any = "", given: Mapping[str, Any] | None = None) -> str:
     """Lines that say what to change when a release was rejected with this failure, and its processes logged this."""
-    return failure_hints.told(failure_hints.run_hints(str(failure), str(log), given))
+    return hints.told(hints.run_hints(str(failure), str(log), given))

@@ -3,17 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
-import ansible.module_utils
-
-# ansible.cfg's module_utils is searched for modules only; a filter runs in the controller's own Python.
-_SHARED = str(Path(__file__).resolve().parents[1] / "module_utils")
-if _SHARED not in ansible.module_utils.__path__:
-    ansible.module_utils.__path__.append(_SHARED)
-
-from ansible.module_utils import sandbox  # noqa: E402
+from ..module_utils.host import sandbox
 
 DOCUMENTATION = """
 name: sandbox_lines

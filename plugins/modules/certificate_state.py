@@ -42,9 +42,10 @@ state:
 
 import time
 
-from ansible.module_utils import certificate_state
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.doctor_catalogue import CATALOGUE
+
+from ..module_utils.certificates import state as certificate_state
+from ..module_utils.doctor.catalogue import CATALOGUE
 
 
 def main() -> None:

@@ -69,7 +69,8 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.host_locks import Busy, DeployLock, Refused, at_work, working
+
+from ..module_utils.host.locks import Busy, DeployLock, Refused, at_work, working
 
 
 def main() -> None:

@@ -53,8 +53,9 @@ token:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.channels_secrets import harmless
-from ansible.module_utils.doctor_examination import Examination
+
+from ..module_utils.doctor.examination import Examination
+from ..module_utils.text.secrets import harmless
 
 
 def main() -> None:

@@ -303,8 +303,10 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
-from ansible.module_utils.channels_secrets import MASK, header_secrets, redact
-from ansible.module_utils.channels_websocket import (
+
+from ..module_utils.doctor.https import REDIRECTS, forwarded, leads_back
+from ..module_utils.text.secrets import MASK, header_secrets, redact
+from ..module_utils.websocket.client import (
     HAS_WSPROTO,
     NO_SUBPROTOCOL,
     WSPROTO_IMPORT_ERROR,
@@ -319,7 +321,6 @@ from ansible.module_utils.channels_websocket import (
     open_websocket,
     watch,
 )
-from ansible.module_utils.proof_https import REDIRECTS, forwarded, leads_back
 
 #: A consumer that accepts and then closes does so within milliseconds; without this look it would pass as open.
 SETTLE_SECONDS = 0.1

@@ -82,10 +82,17 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from ansible.module_utils import doctor_host
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.channels_secrets import harmless, header_secrets, redact
-from ansible.module_utils.channels_websocket import (
+
+from ..module_utils.doctor.diagnosis import unsteady_values
+from ..module_utils.doctor.examination import Examination, spoiled
+from ..module_utils.doctor.https import forwarded, judge, leads_back
+from ..module_utils.host import servers
+from ..module_utils.host.project import Project, stale
+from ..module_utils.host.steady import Watch, of_kind
+from ..module_utils.proof.sockets import ACCEPTED, await_nonce, echo, refusal, unwelcome
+from ..module_utils.text.secrets import harmless, header_secrets, redact
+from ..module_utils.websocket.client import (
     HAS_WSPROTO,
     NO_SUBPROTOCOL,
     Closed,
@@ -97,13 +104,7 @@ from ansible.module_utils.channels_websocket import (
     open_websocket,
     watch,
 )
-from ansible.module_utils.doctor_diagnosis import unsteady_values
-from ansible.module_utils.doctor_examination import Examination, spoiled
-from ansible.module_utils.doctor_probe import carries_token, filled, offered, opened_exchange
-from ansible.module_utils.doctor_project import Project, stale
-from ansible.module_utils.doctor_steady import Watch, of_kind
-from ansible.module_utils.proof_https import forwarded, judge, leads_back
-from ansible.module_utils.proof_sockets import ACCEPTED, await_nonce, echo, refusal, unwelcome
+from ..module_utils.websocket.exchange import carries_token, filled, offered, opened_exchange
 
 ARGUMENTS: dict[str, dict[str, Any]] = {
     "app": {"type": "str", "required": True},
@@ -160,7 +161,7 @@ class Host:
 
     def __init__(self, params: dict) -> None:
         self.params = params
-        self.bundle = doctor_host.bundle(params["app"])
+        self.bundle = servers.bundle(params["app"])
         self.home = Path("/srv", params["app"])
         self.generation: str = self.bundle.get("generation", "")
         self.instances: list[str] = self.bundle.get("instances", [])
@@ -204,7 +205,7 @@ class Host:
         """Find who listens on the generation's sockets. One that was started just now gets a moment to do so."""
         deadline = time.monotonic() + START_SECONDS
         while True:
-            holders = {address: each for each in doctor_host.processes() for address in each["listens"]}
+            holders = {address: each for each in servers.processes() for address in each["listens"]}
             self.serving = {path: holders[f"unix:{path}"] for path in self.sockets if f"unix:{path}" in holders}
             if len(self.serving) == len(self.sockets) or time.monotonic() > deadline:
                 return
@@ -269,7 +270,7 @@ def check_processes(host: Host, proof: Proof) -> bool:
 def check_environment(host: Host, proof: Proof) -> None:
     """1b: the processes run with the environment that is on the disk, so that a token of one is good for the other."""
     title = "Processes have the environment that is on the disk"
-    running = [doctor_host.environment_of(each["pid"]) for each in host.serving.values()]
+    running = [servers.environment_of(each["pid"]) for each in host.serving.values()]
     changed = ", ".join(sorted({name for each in running for name in stale(host.environment or {}, each)}))
     if not running:
         proof.skipped("environment", title, "no process runs")
@@ -606,7 +607,7 @@ def check_logs(host: Host, proof: Proof, offsets: dict[str, int], begun: float) 
     deadline = time.monotonic() + 3
     while host.mark not in (lines := read_new(access, offsets)) and time.monotonic() < deadline:
         time.sleep(0.1)
-    journal = doctor_host.output("journalctl", "--no-pager", "--output=cat", f"--since=@{int(begun)}")
+    journal = servers.output("journalctl", "--no-pager", "--output=cat", f"--since=@{int(begun)}")
     texts = {"journal": journal, access: lines}
     texts |= {path: read_new(path, offsets) for path in (*host.params["logs"], *host.manager_logs)}
     secrets = [token for token in host.tokens.values() if token]

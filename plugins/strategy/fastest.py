@@ -36,8 +36,9 @@ description:
     from. Of templates only the bundle's own are, since those of an inventory may hold secrets.
 """
 
-BUNDLE = Path(__file__).resolve().parents[2]
-OWN = tuple(f"{BUNDLE / name}{os.sep}" for name in ("playbooks", "roles", "templates"))
+# Where the collection is, and what a link to it leads to.
+BUNDLES = {path.parents[2] for path in (Path(__file__), Path(__file__).resolve())}
+OWN = tuple(f"{bundle / name}{os.sep}" for bundle in BUNDLES for name in ("playbooks", "roles", "templates"))
 HOME = Path(constants.config.get_config_value("ANSIBLE_HOME"))
 # What decides how a template is read, and so what its compiled form is.
 SYNTAX = (

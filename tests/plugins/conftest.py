@@ -21,7 +21,6 @@ from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
-import ansible.module_utils
 import pytest
 import websockets.sync.server
 from cryptography import x509
@@ -30,9 +29,6 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import AuthorityInformationAccessOID, NameOID
 
 PLUGINS = Path(__file__).resolve().parents[2] / "plugins"
-
-# The same thing that ansible.cfg's module_utils does for a run.
-ansible.module_utils.__path__.append(str(PLUGINS / "module_utils"))
 
 KEY_USAGES = (
     "digital_signature", "content_commitment", "key_encipherment", "data_encipherment", "key_agreement",
@@ -82,13 +78,7 @@ async def application(scope, receive, send):
 @pytest.fixture(scope="session")
 def handshake_module() -> ModuleType:
     """The module as a Python module, for what needs no Ansible run."""
-    path = PLUGINS / "modules" / "websocket_handshake.py"
-    spec = importlib.util.spec_from_file_location("websocket_handshake_under_test", path)
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
+    return importlib.import_module("ansible_collections.channels.stack.plugins.modules.websocket_handshake")
 
 
 @pytest.fixture

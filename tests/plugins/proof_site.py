@@ -19,7 +19,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from ansible.module_utils import doctor_host
+from ansible_collections.channels.stack.plugins.module_utils.host import servers
 from small_server import EXPIRED, GOOD
 
 PLUGINS = Path(__file__).resolve().parents[2] / "plugins"
@@ -29,12 +29,7 @@ SECRET = "secret-of-the-processes"
 
 def load(kind: str, name: str) -> ModuleType:
     """A plugin as a Python module."""
-    spec = importlib.util.spec_from_file_location(f"{name}_under_test", PLUGINS / kind / f"{name}.py")
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
+    return importlib.import_module(f"ansible_collections.channels.stack.plugins.{kind}.{name}")
 
 
 class Front:
@@ -221,7 +216,7 @@ class Tool:
 
 def commands_of(site: Site, journal: str = "") -> Any:
     """A stand-in for the commands of a host: its tool, and a journal."""
-    said = doctor_host.output
+    said = servers.output
 
     def output(*command: str, **options: Any) -> str:
         if command[0] == "/usr/local/sbin/site-generations":

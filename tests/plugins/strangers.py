@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from ansible.module_utils import project_inspection, project_inventory
+from ansible_collections.channels.stack.plugins.module_utils.inspection import inspect
+from ansible_collections.channels.stack.plugins.module_utils.inspection import inventory as project_inventory
 
 ROOT = Path(__file__).resolve().parents[2]
 ANSWER = "python=3.11.2\nid=debian\nversion=12\ninit=systemd\nuser=root\napt=yes\ncores=2\nmemory_mb=2000\n"
@@ -105,7 +106,7 @@ UnsafeLoader.add_constructor("!unsafe", lambda loader, node: loader.construct_sc
 
 def look(folder: Path) -> tuple[Any, dict[str, Any], dict[str, str]]:
     """What is found in a folder, the variables of the inventory that is made of it, and its files."""
-    found = project_inspection.inspect(folder)
+    found = inspect.inspect(folder)
     files = project_inventory.documents(found, Path("inventories/mine"))
     variables = {**yaml.load(files["group_vars/all/main.yml"], UnsafeLoader)}
     for name, text in files.items():

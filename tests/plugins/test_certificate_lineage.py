@@ -15,16 +15,8 @@ from ansible.parsing.vault import VaultLib, VaultSecret
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def load(folder: str) -> Any:
-    """Return the module or the action of the name."""
-    spec = importlib.util.spec_from_file_location(folder, ROOT / "plugins" / folder / "certificate_lineage.py")
-    assert spec and spec.loader
-    loaded = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(loaded)
-    return loaded
-
-
-module, action = load("modules"), load("action")
+PLUGINS = "ansible_collections.channels.stack.plugins"
+module, action = (importlib.import_module(f"{PLUGINS}.{kind}.certificate_lineage") for kind in ("modules", "action"))
 Lineage = module.Lineage
 
 

@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible.module_utils import certificate_state, certificates
-from ansible.module_utils.certificate_state import DAY, faults, lines, look
-from ansible.module_utils.certificates import Authority, Pair
+from ansible_collections.channels.stack.plugins.module_utils.certificates import pairs
+from ansible_collections.channels.stack.plugins.module_utils.certificates import state as certificate_state
+from ansible_collections.channels.stack.plugins.module_utils.certificates.pairs import Authority, Pair
+from ansible_collections.channels.stack.plugins.module_utils.certificates.state import DAY, faults, lines, look
 
 NOW = 1_800_000_000.0
 
@@ -87,10 +88,10 @@ def codes(state: dict[str, Any], now: float) -> list[str]:
 def test_certificate_that_is_well(host: Any) -> None:
     (host.notes / "shop.last").write_text("1800000000 0\n\n")
     state = host.site()
-    now = certificates.now().timestamp()
+    now = pairs.now().timestamp()
     assert state["served"] is True and host.server.names == ["www.example.org"]
     assert abs(state["since"] - now) < 2 * 3600 and round((state["ends"] - state["since"]) / DAY) == 397
-    (site, *_) = certificates.read_chain((host.home / "fullchain.pem").read_text())
+    (site, *_) = pairs.read_chain((host.home / "fullchain.pem").read_text())
     assert int(state["serial"], 16) == site.serial_number and state["issuer"].startswith("CN=Authority of")
     assert codes(state, now) == []
     told = "\n".join(lines(state, now))

@@ -10,10 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible.module_utils import certificates, preflight_certificate
-from ansible.module_utils.certificates import Authority, Pair
-from ansible.module_utils.preflight_hosts import PROBE, HostView
 from ansible.template import Templar
+from ansible_collections.channels.stack.plugins.module_utils.certificates import pairs
+from ansible_collections.channels.stack.plugins.module_utils.certificates.pairs import Authority, Pair
+from ansible_collections.channels.stack.plugins.module_utils.preflight.checks import (
+    certificate as preflight_certificate,
+)
+from ansible_collections.channels.stack.plugins.module_utils.preflight.view import PROBE, HostView
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -29,7 +32,7 @@ def authority(tmp_path: Path) -> Authority:
 
 
 def faults(pair: Pair, *names: str, trusted: tuple[x509.Certificate, ...] = ()) -> list[tuple[str, str]]:
-    return list(certificates.faults(pair, names or SITE, trusted))
+    return list(pairs.faults(pair, names or SITE, trusted))
 
 
 def between(authority: Authority) -> tuple[Pair, str]:
@@ -37,13 +40,13 @@ def between(authority: Authority) -> tuple[Pair, str]:
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Between")])
     middle = (
-        certificates.builder(name, authority.certificate.subject, key.public_key(), 90)
+        pairs.builder(name, authority.certificate.subject, key.public_key(), 90)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .sign(authority.key, hashes.SHA256())  # type: ignore[arg-type]
     )
     own = Authority.__new__(Authority)
     own.certificate, own.key = middle, key
-    return own.issue(SITE), certificates.chain_text(middle)
+    return own.issue(SITE), pairs.chain_text(middle)
 
 
 def test_pair_of_an_authority_serves_its_site(authority: Authority) -> None:
@@ -64,14 +67,14 @@ def test_authority_whose_key_is_elsewhere_is_not_made_again(authority: Authority
     with pytest.raises(OSError, match=r"authority\.key"):
         again.issue(SITE)
     assert Authority(authority.path.parent, lambda path: key if path == authority.key_path else "").issue(SITE)
-    stranger = certificates.key_text(ec.generate_private_key(ec.SECP256R1()))
-    with pytest.raises(certificates.CertificateError, match=r"is not the key of authority\.crt"):
+    stranger = pairs.key_text(ec.generate_private_key(ec.SECP256R1()))
+    with pytest.raises(pairs.CertificateError, match=r"is not the key of authority\.crt"):
         Authority(authority.path.parent, lambda _: stranger).issue(SITE)
 
 
 def read(pair: Pair) -> x509.Certificate:
     """Return a pair's own certificate."""
-    return certificates.read_chain(pair.chain)[0]
+    return pairs.read_chain(pair.chain)[0]
 
 
 def test_hosts_that_come_at_once_have_one_authority(tmp_path: Path) -> None:
@@ -88,8 +91,8 @@ def test_pair_is_made_again_where_it_has_to_be(
     assert not authority.has_issued(Pair(pair.chain, authority.issue(SITE).key), SITE)
     assert not authority.has_issued(Pair("", ""), SITE)
     assert not Authority(tmp_path / "another").has_issued(pair, SITE)
-    late = certificates.now() + datetime.timedelta(days=certificates.LIFETIME * 0.7)
-    monkeypatch.setattr(certificates, "now", lambda: late)
+    late = pairs.now() + datetime.timedelta(days=pairs.LIFETIME * 0.7)
+    monkeypatch.setattr(pairs, "now", lambda: late)
     assert not authority.has_issued(pair, SITE)
 
 
@@ -106,8 +109,8 @@ def test_pair_is_made_again_where_it_has_to_be(
     ],
 )
 def test_names_of_a_certificate(authority: Authority, names: list[str], name: str, fits: bool) -> None:
-    (certificate,) = certificates.read_chain(authority.issue(names).chain)
-    assert certificates.is_for(certificate, name) is fits
+    (certificate,) = pairs.read_chain(authority.issue(names).chain)
+    assert pairs.is_for(certificate, name) is fits
 
 
 def test_faults_of_what_is_given(authority: Authority, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -132,7 +135,7 @@ def test_faults_of_what_is_given(authority: Authority, monkeypatch: pytest.Monke
     assert [part for part, _ in found] == ["key", "chain"]
     assert found[1][1].endswith("and not for no.example.org")
     for days, words in ((-1, "is valid from"), (500, "was valid until")):
-        monkeypatch.setattr(certificates, "now", lambda days=days: certificates_now() + datetime.timedelta(days=days))
+        monkeypatch.setattr(pairs, "now", lambda days=days: certificates_now() + datetime.timedelta(days=days))
         assert any(words in told for _, told in faults(whole, trusted=trusted)), words
 
 

@@ -18,8 +18,8 @@ from typing import Any
 
 import pytest
 import websockets
-from ansible.module_utils.channels_secrets import redact
-from ansible.module_utils.channels_websocket import (
+from ansible_collections.channels.stack.plugins.module_utils.text.secrets import redact
+from ansible_collections.channels.stack.plugins.module_utils.websocket.client import (
     SYMPTOMS,
     Closed,
     HandshakeFailed,
@@ -237,7 +237,7 @@ def test_a_long_error_page_is_cut_and_an_endless_one_does_not_hold_us(
         connection.sendall(b"long" * 25_000 if b"/long" in request else b"short")
         done.wait(20)
 
-    monkeypatch.setattr("ansible.module_utils.channels_websocket.BODY_WAIT", 0.2)
+    monkeypatch.setattr("ansible_collections.channels.stack.plugins.module_utils.websocket.client.BODY_WAIT", 0.2)
     server = raw_server(talk)
     begun = time.monotonic()
     with pytest.raises(HandshakeRefused) as caught:

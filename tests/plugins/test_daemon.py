@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.util
+import importlib
 import json
 import os
 import re
@@ -19,10 +19,7 @@ import pytest
 from ansible.module_utils.testing import patch_module_args
 
 ROOT = Path(__file__).resolve().parents[2]
-spec = importlib.util.spec_from_file_location("daemon", ROOT / "plugins" / "modules" / "daemon.py")
-assert spec and spec.loader
-daemon = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(daemon)
+daemon = importlib.import_module("ansible_collections.channels.stack.plugins.modules.daemon")
 
 # Goes to the background as nginx does, but keeps its output open; SIGHUP gives it another child. Like nginx, it goes on
 # with the child that it has where it cannot have its address, and replaces one that crashed.

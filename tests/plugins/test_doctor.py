@@ -17,15 +17,22 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from ansible.module_utils import doctor_host, doctor_nginx, doctor_probe
-from ansible.module_utils.channels_secrets import scrub, secrets_of
-from ansible.module_utils.doctor_catalogue import CATALOGUE, HOPS, MENDS
-from ansible.module_utils.doctor_diagnosis import SIGNATURES, claims_of, diagnose, last_life
-from ansible.module_utils.doctor_examination import Examination
-from ansible.module_utils.doctor_page import lines, page
-from ansible.module_utils.doctor_project import PROBE, Project
-from ansible.module_utils.doctor_proof import lines as proof_lines
-from ansible.module_utils.doctor_proof import report_of, result
+from ansible_collections.channels.stack.plugins.module_utils.doctor.catalogue import CATALOGUE, HOPS, MENDS
+from ansible_collections.channels.stack.plugins.module_utils.doctor.diagnosis import (
+    SIGNATURES,
+    claims_of,
+    diagnose,
+    last_life,
+)
+from ansible_collections.channels.stack.plugins.module_utils.doctor.examination import Examination
+from ansible_collections.channels.stack.plugins.module_utils.doctor.page import lines, page
+from ansible_collections.channels.stack.plugins.module_utils.host import nginx as doctor_nginx
+from ansible_collections.channels.stack.plugins.module_utils.host import servers as doctor_host
+from ansible_collections.channels.stack.plugins.module_utils.host.project import PROBE, Project
+from ansible_collections.channels.stack.plugins.module_utils.proof.report import lines as proof_lines
+from ansible_collections.channels.stack.plugins.module_utils.proof.report import report_of, result
+from ansible_collections.channels.stack.plugins.module_utils.text.secrets import scrub, secrets_of
+from ansible_collections.channels.stack.plugins.module_utils.websocket import exchange as doctor_probe
 
 ROOT = Path(__file__).resolve().parents[2]
 URL = "wss://app.example.org/ws/chat/"

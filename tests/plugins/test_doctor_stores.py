@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from ansible.module_utils import doctor_stores
-from ansible.module_utils.certificates import Authority
+from ansible_collections.channels.stack.plugins.module_utils.certificates.pairs import Authority
+from ansible_collections.channels.stack.plugins.module_utils.host import stores
 
 
 @pytest.fixture(params=["rediss", "postgresql"])
@@ -44,7 +44,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
 
 
 def test_certificate_of_a_store_is_read(store: str, tmp_path: Path) -> None:
-    (found,) = doctor_stores.certificates({"A": store + f"{tmp_path}/own/authority.crt", "B": "x", "C": "http://[::"})
+    (found,) = stores.certificates({"A": store + f"{tmp_path}/own/authority.crt", "B": "x", "C": "http://[::"})
     began, ended = (ssl.cert_time_to_seconds(found[name]) for name in ("since", "expires"))
     assert ended - began == 730 * 86400 and found["name"] == "A" and found["place"].startswith("127.0.0.1:")
     assert "hunter2" not in str(found)
@@ -54,4 +54,4 @@ def test_certificate_that_is_not_taken_is_none(store: str, tmp_path: Path) -> No
     """Nor one of a store that speaks without an authority to hold it against, or that is not there."""
     Authority(tmp_path / "other")
     addresses = {"A": store + f"{tmp_path}/other/authority.crt", "B": store.partition("?")[0], "C": store + "/none"}
-    assert list(doctor_stores.certificates(addresses)) == []
+    assert list(stores.certificates(addresses)) == []

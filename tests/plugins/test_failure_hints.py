@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 import yaml
-from ansible.module_utils import failure_builds, failure_hints, failure_signs
+from ansible_collections.channels.stack.plugins.module_utils.failures import builds, signs
+from ansible_collections.channels.stack.plugins.module_utils.failures import hints as failure_hints
 
 ROOT = Path(__file__).resolve().parents[2]
 UV = yaml.safe_load((Path(__file__).parent / "uv_failures.yml").read_text())
@@ -233,8 +234,8 @@ def test_no_migrations_because_of_the_inventory() -> None:
 def test_all_variables_that_are_named_exist() -> None:
     """Those in sentences, too."""
     known = set(re.findall(r"^\| `(\w+)", (ROOT / "docs" / "variables.md").read_text(), re.MULTILINE))
-    sources = [Path(module.__file__).read_text() for module in (failure_builds, failure_signs)]
-    for row in (*failure_builds.INSTALL, *failure_signs.RUN):
+    sources = [Path(module.__file__).read_text() for module in (builds, signs)]
+    for row in (*builds.INSTALL, *signs.RUN):
         assert row.variable in known
     named = set(re.findall(r"\b(?:release|asgi|redis|base|handshake|nginx|postgresql)_[a-z_]+\b", "".join(sources)))
     own = {"release_hooks_", "release_hooks_before_switch", "postgresql_url", "redis_password"}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import getpass
 import grp
-import importlib.util
+import importlib
 import json
 import os
 from pathlib import Path
@@ -14,10 +14,7 @@ import pytest
 from ansible.module_utils.testing import patch_module_args
 
 ROOT = Path(__file__).resolve().parents[2]
-spec = importlib.util.spec_from_file_location("files", ROOT / "plugins" / "modules" / "files.py")
-assert spec and spec.loader
-files = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(files)
+files = importlib.import_module("ansible_collections.channels.stack.plugins.modules.files")
 SECRET = "correct horse battery staple"
 
 

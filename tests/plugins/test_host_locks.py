@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import json
 import os
 import subprocess
@@ -13,15 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.channels.stack.plugins.module_utils.host import locks
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "plugins" / "module_utils"))
-import host_locks as locks  # noqa: E402
 
-spec = importlib.util.spec_from_file_location("deploy_lock_action", ROOT / "plugins" / "action" / "deploy_lock.py")
-assert spec and spec.loader
-action = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(action)
+action = importlib.import_module("ansible_collections.channels.stack.plugins.action.deploy_lock")
 
 ALICE: dict[str, Any] = {"run": "alice's", "who": "alice@laptop"}
 BOB: dict[str, Any] = {"run": "bob's", "who": "bob@desk"}
@@ -46,9 +42,9 @@ def test_second_run_is_told_of_the_first(lock: Any) -> None:
 TAKER = """
 import sys, time
 sys.path.insert(0, {folder!r})
-import host_locks
+from ansible_collections.channels.stack.plugins.module_utils.host import locks
 from pathlib import Path
-lock = host_locks.DeployLock(Path({home!r}))
+lock = locks.DeployLock(Path({home!r}))
 while time.time() < {begin!r}:
     pass
 # Killed runs' locks are broken on the way, by all of them.
@@ -64,7 +60,7 @@ def test_of_many_at_once_one_gets_it(lock: Any, tmp_path: Path, before: dict[str
         if before:
             lock.take(before)
         code = TAKER.format(
-            folder=str(ROOT / "plugins" / "module_utils"), home=str(tmp_path), begin=time.time() + 0.7,
+            folder=str(ROOT / "collections"), home=str(tmp_path), begin=time.time() + 0.7,
             dead=before and before["run"],
         )  # fmt: skip
         runs = [
@@ -162,18 +158,18 @@ Run = Callable[..., subprocess.Popen[str]]
 @pytest.fixture
 def deploy(tmp_path: Path) -> Any:
     """Return a function that begins a run which takes the lock, without any SSH session; it ends with `stop`."""
+    lock = {"app": "dashboard", "home": str(tmp_path / "srv")}
     play = [
         {
             "hosts": "localhost", "gather_facts": False, "strategy": "ansible.builtin.linear",
             "tasks": [
                 {
-                    "deploy_lock": {"app": "dashboard", "home": str(tmp_path / "srv"), "who": "{{ who }}", "wait": 1},
+                    "channels.stack.deploy_lock": {**lock, "who": "{{ who }}", "wait": 1},
                     "register": "lock", "failed_when": "not lock.taken",
                 },
                 {"ansible.builtin.debug": {"msg": "NOTES {{ lock.notes }}"}},
                 {"ansible.builtin.wait_for": {"path": str(tmp_path / "stop"), "timeout": 60}, "when": "holds"},
-                {"deploy_lock": {"app": "dashboard", "home": str(tmp_path / "srv"), "state": "given_back",
-                                 "run": "{{ lock.run }}"}},
+                {"channels.stack.deploy_lock": {**lock, "state": "given_back", "run": "{{ lock.run }}"}},
             ],
         }
     ]  # fmt: skip

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -11,10 +11,7 @@ import pytest
 from ansible.playbook.play_context import PlayContext
 
 ROOT = Path(__file__).resolve().parents[2]
-spec = importlib.util.spec_from_file_location("new_connection", ROOT / "plugins" / "action" / "new_connection.py")
-assert spec and spec.loader
-new_connection = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(new_connection)
+new_connection = importlib.import_module("ansible_collections.channels.stack.plugins.action.new_connection")
 
 
 @pytest.fixture

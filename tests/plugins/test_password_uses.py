@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.util
+import importlib
 import json
 import shlex
 from pathlib import Path
@@ -13,10 +13,7 @@ import pytest
 from ansible.module_utils.testing import patch_module_args
 
 ROOT = Path(__file__).resolve().parents[2]
-spec = importlib.util.spec_from_file_location("password_uses", ROOT / "plugins" / "modules" / "password_uses.py")
-assert spec and spec.loader
-password_uses = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(password_uses)
+password_uses = importlib.import_module("ansible_collections.channels.stack.plugins.modules.password_uses")
 
 PASSWORDS = ("old pass/w'ord@1", "new-password-2", "none-has-this-3")
 HASHES = [hashlib.sha256(password.encode()).hexdigest() for password in PASSWORDS]

@@ -7,7 +7,6 @@ import hashlib
 import hmac
 import importlib.util
 import json
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -19,12 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 ROOT = Path(__file__).resolve().parents[2]
-PLUGIN = ROOT / "plugins" / "modules" / "postgresql_project.py"
-spec = importlib.util.spec_from_file_location("postgresql_project", PLUGIN)
-assert spec and spec.loader
-postgresql_project = importlib.util.module_from_spec(spec)
-sys.modules[spec.name] = postgresql_project
-spec.loader.exec_module(postgresql_project)
+postgresql_project = importlib.import_module("ansible_collections.channels.stack.plugins.modules.postgresql_project")
 
 PASSWORD = "p@ss/w:rd?#%+ '\"$\\"
 PRINTABLE = st.text(st.characters(min_codepoint=32, max_codepoint=126), min_size=1, max_size=40)

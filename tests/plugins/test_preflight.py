@@ -12,13 +12,12 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
 import yaml
-from ansible.module_utils.preflight_hosts import CHECKS, PROBE
 from ansible.template import Templar, trust_as_template
+from ansible_collections.channels.stack.plugins.module_utils.preflight.view import CHECKS, PROBE
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -40,7 +39,7 @@ class CallbackModule(CallbackBase):
     CALLBACK_NAME = "recorder"
 
     def v2_runner_on_ok(self, result):
-        if result.task.action == "preflight" and "roles" in result.task.args:
+        if result.task.action == "channels.stack.preflight" and "roles" in result.task.args:
             with open(os.environ["RECORD"], "w") as file:
                 json.dump({key: result.result.get(key) for key in ("msg", "problems", "hosts")}, file)
 
@@ -55,7 +54,7 @@ PLAY = [
         "gather_facts": False,
         "any_errors_fatal": True,
         "strategy": "ansible.builtin.linear",
-        "tasks": [{"name": "Check", "ansible.builtin.include_role": {"name": "preflight"}}],
+        "tasks": [{"name": "Check", "ansible.builtin.include_role": {"name": "channels.stack.preflight"}}],
     },
     {
         "name": "Change",
@@ -166,6 +165,10 @@ class Bench:
         self.write("play.yml", yaml.safe_dump(PLAY, sort_keys=False))
         self.write("imports.yml", yaml.safe_dump(IMPORTS, sort_keys=False))
         shutil.copytree(ROOT / "roles" / "preflight", folder / "roles" / "preflight")
+        collection = folder / "collections" / "ansible_collections" / "channels" / "stack"
+        collection.mkdir(parents=True)
+        (collection / "roles").symlink_to(folder / "roles")
+        (collection / "plugins").symlink_to(ROOT / "plugins")
         for name, options in FAKE_ROLES.items():
             contract = {"argument_specs": {"main": {"short_description": name, "options": options}}}
             self.write(f"roles/{name}/meta/argument_specs.yml", yaml.safe_dump(contract))
@@ -203,8 +206,7 @@ class Bench:
             "LC_ALL": "C.UTF-8",
             "ANSIBLE_CONFIG": str(self.folder / "ansible.cfg"),
             "ANSIBLE_NOCOLOR": "1",
-            "ANSIBLE_ROLES_PATH": str(self.folder / "roles"),
-            "ANSIBLE_ACTION_PLUGINS": str(PLUGIN.parent),
+            "ANSIBLE_COLLECTIONS_PATH": str(self.folder / "collections"),
             "ANSIBLE_CONNECTION_PLUGINS": str(CONNECTIONS),
             "ANSIBLE_CALLBACK_PLUGINS": str(self.folder / "callback"),
             "ANSIBLE_CALLBACK_RESULT_FORMAT": "yaml",
@@ -492,17 +494,7 @@ def test_placeholder_of_another_host_is_found(bench: Bench) -> None:
 # --- single checks --------------------------------------------------------------------------------------------------
 
 
-def load_plugin() -> ModuleType:
-    """The action plugin as a module."""
-    spec = importlib.util.spec_from_file_location("preflight_action", PLUGIN)
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-preflight = load_plugin()
+preflight = importlib.import_module("ansible_collections.channels.stack.plugins.action.preflight")
 
 
 def problems(check: str, **variables: Any) -> list[tuple[str, str, str]]:

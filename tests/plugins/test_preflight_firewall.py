@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible.module_utils.preflight_firewall import (
+from ansible.template import Templar
+from ansible_collections.channels.stack.plugins.module_utils.preflight.checks.firewall import (
     firewall_allow,
     firewall_is_the_only_one,
     firewall_knows_peers,
@@ -17,15 +18,14 @@ from ansible.module_utils.preflight_firewall import (
     firewall_of_others,
     network_fault,
 )
-from ansible.module_utils.preflight_hardening import (
+from ansible_collections.channels.stack.plugins.module_utils.preflight.checks.hardening import (
     clock_is_right,
     hardening_fail2ban,
     hardening_hold,
     hardening_reboot,
     hardening_ssh,
 )
-from ansible.module_utils.preflight_hosts import PROBE, HostView, Problem, Role
-from ansible.template import Templar
+from ansible_collections.channels.stack.plugins.module_utils.preflight.view import PROBE, HostView, Problem, Role
 
 ROOT = Path(__file__).resolve().parents[2]
 CAME = "ssh_connection=198.51.100.7 50000 10.0.0.1 22\nssh_ports=22\n"

@@ -5,9 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ansible.module_utils.preflight_handshake import handshake_addresses, handshake_paths, handshake_token
-from ansible.module_utils.preflight_hosts import HostView
 from ansible.template import Templar
+from ansible_collections.channels.stack.plugins.module_utils.preflight.checks.handshake import (
+    handshake_addresses,
+    handshake_paths,
+    handshake_token,
+)
+from ansible_collections.channels.stack.plugins.module_utils.preflight.view import HostView
 
 
 def told(**variables: Any) -> list[tuple[str, str]]:

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible.module_utils.preflight_hosts import PROBE, HostView
-from ansible.module_utils.preflight_limits import (
+from ansible.template import Templar
+from ansible_collections.channels.stack.plugins.module_utils.preflight.checks.limits import (
     FEWEST_FILES,
     HEADROOM,
     OTHER_FILES,
@@ -17,7 +17,7 @@ from ansible.module_utils.preflight_limits import (
     nginx_limit_exempt,
     nginx_sockets_fit,
 )
-from ansible.template import Templar
+from ansible_collections.channels.stack.plugins.module_utils.preflight.view import PROBE, HostView
 
 PROGRAM = Path(__file__).resolve().parents[2] / "roles" / "preflight" / "files" / "probe.sh"
 ALL = "000001ffffffffff"  # capabilities of root on a machine of its own

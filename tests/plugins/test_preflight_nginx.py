@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ansible.module_utils.preflight_hosts import PROBE, HostView
-from ansible.module_utils.preflight_nginx import (
+from ansible.template import Templar
+from ansible_collections.channels.stack.plugins.module_utils.preflight.checks.nginx import (
     nginx_conf_of_others,
     nginx_header_buffers,
     nginx_redacted_parameters,
     nginx_sites_aside,
 )
-from ansible.template import Templar
+from ansible_collections.channels.stack.plugins.module_utils.preflight.view import PROBE, HostView
 
 PACKAGED = "nginx_packaged=aaa bbb \n"
 

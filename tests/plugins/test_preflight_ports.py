@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible.module_utils.preflight_hosts import PROBE, HostView, Role, probe_facts
-from ansible.module_utils.preflight_ports import (
+from ansible.template import Templar
+from ansible_collections.channels.stack.plugins.module_utils.preflight.checks.ports import (
     facts_for_roles,
     kernel_address,
     listeners_of,
@@ -22,7 +22,7 @@ from ansible.module_utils.preflight_ports import (
     ports_of_our_own,
     split_address,
 )
-from ansible.template import Templar
+from ansible_collections.channels.stack.plugins.module_utils.preflight.view import PROBE, HostView, Role, probe_facts
 
 PROGRAM = Path(__file__).resolve().parents[2] / "roles" / "preflight" / "files" / "probe.sh"
 SET = {

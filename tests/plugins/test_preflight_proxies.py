@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ansible.module_utils import origins, preflight_proxies, proxies
-from ansible.module_utils.preflight_hosts import PROBE, HostView
 from ansible.template import Templar
+from ansible_collections.channels.stack.plugins.module_utils.nginx import origins, proxies
+from ansible_collections.channels.stack.plugins.module_utils.preflight.checks import proxies as preflight_proxies
+from ansible_collections.channels.stack.plugins.module_utils.preflight.view import PROBE, HostView
 
 LOOKS = (
     preflight_proxies.nginx_networks,

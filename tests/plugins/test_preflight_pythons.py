@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible.module_utils.preflight_hosts import PROBE, HostView, Role, probe_facts
-from ansible.module_utils.preflight_pythons import python_of_the_host
 from ansible.template import Templar
+from ansible_collections.channels.stack.plugins.module_utils.preflight.checks.pythons import python_of_the_host
+from ansible_collections.channels.stack.plugins.module_utils.preflight.view import PROBE, HostView, Role, probe_facts
 
 PROGRAM = Path(__file__).resolve().parents[2] / "roles" / "preflight" / "files" / "probe.sh"
 BOOKWORM = "python=3.11.2\nversion=12\npythons=/usr/bin/python3.11 /usr/bin/python3.11-config \n"

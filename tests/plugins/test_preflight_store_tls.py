@@ -6,16 +6,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible.module_utils.certificates import Authority
-from ansible.module_utils.preflight_hosts import PROBE, HostView, Role
-from ansible.module_utils.preflight_store_tls import (
+from ansible.template import Templar
+from ansible_collections.channels.stack.plugins.module_utils.certificates.pairs import Authority
+from ansible_collections.channels.stack.plugins.module_utils.preflight.checks.store_tls import (
     postgresql_speaks,
     redis_is_changed_over,
     redis_ports,
     redis_speaks,
     stores_are_provided,
 )
-from ansible.template import Templar
+from ansible_collections.channels.stack.plugins.module_utils.preflight.view import PROBE, HostView, Role
 
 HOSTS = {
     "app1": {"private_address": "10.0.0.1"},

@@ -5,9 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ansible.module_utils.preflight_hosts import PROBE, HostView, Role
-from ansible.module_utils.preflight_stores import database_is_one, redis_is_there, redis_memory
 from ansible.template import Templar
+from ansible_collections.channels.stack.plugins.module_utils.preflight.checks.stores import (
+    database_is_one,
+    redis_is_there,
+    redis_memory,
+)
+from ansible_collections.channels.stack.plugins.module_utils.preflight.view import PROBE, HostView, Role
 
 HERE = {"REDIS_URL": "redis://channels:hunter2-hunter2@127.0.0.1:6379/0"}
 ASKED = "listeners=asked\nmemory_mb=2000\n"

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 import yaml
-from ansible.module_utils.preflight_hosts import HostView, Role
-from ansible.module_utils.preflight_values import option_problems
 from ansible.template import Templar
+from ansible_collections.channels.stack.plugins.module_utils.preflight.values import option_problems
+from ansible_collections.channels.stack.plugins.module_utils.preflight.view import HostView, Role
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -7,8 +7,8 @@ import subprocess
 from typing import Any
 
 import pytest
-from ansible.module_utils.preflight_hosts import PROBE, HostView
-from ansible.module_utils.preflight_workers import (
+from ansible.template import Templar
+from ansible_collections.channels.stack.plugins.module_utils.preflight.checks.workers import (
     asgi_memory,
     asgi_processes_fit,
     asgi_workers,
@@ -16,7 +16,7 @@ from ansible.module_utils.preflight_workers import (
     cron_fault,
     processes_of,
 )
-from ansible.template import Templar
+from ansible_collections.channels.stack.plugins.module_utils.preflight.view import PROBE, HostView
 
 
 def host_of(cores: int = 2, memory: int = 2000, **variables: Any) -> HostView:

@@ -15,15 +15,12 @@ from pathlib import Path
 
 import pytest
 import yaml
-from ansible.module_utils import (
-    project_dependencies,
-    project_inspection,
-    project_inventory,
-    project_routes,
-    project_source,
-    project_summary,
-    project_values,
-)
+from ansible_collections.channels.stack.plugins.module_utils.code import files as project_source
+from ansible_collections.channels.stack.plugins.module_utils.code import values
+from ansible_collections.channels.stack.plugins.module_utils.inspection import inspect, summary
+from ansible_collections.channels.stack.plugins.module_utils.inspection import inventory as project_inventory
+from ansible_collections.channels.stack.plugins.module_utils.inspection import routes as project_routes
+from ansible_collections.channels.stack.plugins.module_utils.requirements import declared
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from strangers import (
@@ -627,7 +624,7 @@ def test_texts_of_the_project_stay_texts(tmp_path: Path) -> None:
         for line in content.splitlines():
             if not line.lstrip().startswith("#") and "{{ evil" in line:
                 assert "!unsafe" in line, f"{name}: {line}"
-    assert all("\n" not in line for line in project_summary.summary(found, [], Path("x")))
+    assert all("\n" not in line for line in summary.summary(found, [], Path("x")))
 
 
 def test_no_template_of_the_project_is_filled_in(tmp_path: Path) -> None:
@@ -712,7 +709,7 @@ def test_broken_files_are_reported(
             ast.parse(project_source.decode(content)[0])
         except (SyntaxError, ValueError):
             assert any(note.place == name for note in found.notes), name
-    project_summary.summary(found, [], Path("x"))
+    summary.summary(found, [], Path("x"))
 
 
 def test_large_projects_take_seconds(tmp_path: Path) -> None:
@@ -738,7 +735,7 @@ def test_values_that_cannot_be_keys_are_no_names(tmp_path: Path) -> None:
 
 @given(st.text(max_size=80))
 def test_any_line_of_requirements(line: str) -> None:
-    project_dependencies.requirement(line, project_values.Place("x", 1))
+    declared.requirement(line, values.Place("x", 1))
 
 
 @pytest.mark.parametrize(
@@ -756,13 +753,13 @@ def test_any_line_of_requirements(line: str) -> None:
     ],
 )
 def test_samples_of_regular_expressions(pattern: str, prefix: str, sample: str) -> None:
-    socket = project_routes.socket_of("regex", pattern, project_values.Place("x"), True)
+    socket = project_routes.socket_of("regex", pattern, values.Place("x"), True)
     assert (socket.prefix, socket.sample) == (prefix, sample)
 
 
 @given(st.text(max_size=60) | st.text("^/ws\\d+*?()[]$|<>:in.{}", max_size=40), st.sampled_from(["path", "regex"]))
 def test_any_route(pattern: str, kind: str) -> None:
-    socket = project_routes.socket_of(kind, pattern, project_values.Place("x"), True)
+    socket = project_routes.socket_of(kind, pattern, values.Place("x"), True)
     assert socket.prefix.startswith("/")
     if kind == "regex" and socket.sample:
         begins = pattern.removeprefix("^").startswith(("/", "\\/"))
@@ -822,7 +819,7 @@ def test_what_is_written_passes_preflight(tmp_path: Path, shape: str) -> None:
     else:
         make(folder, files)
     inventory = tmp_path / "mine"
-    project_inventory.write(project_inspection.inspect(folder), inventory)
+    project_inventory.write(inspect.inspect(folder), inventory)
     assert faults(inventory) == []
 
 

@@ -11,7 +11,10 @@ from typing import Any
 
 import pytest
 import yaml
-from ansible.module_utils import project_inspection, project_inventory, project_python, project_syntax
+from ansible_collections.channels.stack.plugins.module_utils.code import syntax
+from ansible_collections.channels.stack.plugins.module_utils.inspection import inspect
+from ansible_collections.channels.stack.plugins.module_utils.inspection import inventory as project_inventory
+from ansible_collections.channels.stack.plugins.module_utils.inspection import python as project_python
 from hypothesis import given
 from hypothesis import strategies as st
 from strangers import (
@@ -211,7 +214,7 @@ def test_pythons_that_debian_has_not(
 def test_preflight_refuses_a_debian_whose_python_is_too_old(tmp_path: Path) -> None:
     inventory = tmp_path / "mine"
     folder = make(tmp_path / "chat", {".python-version": "3.13\n"})
-    project_inventory.write(project_inspection.inspect(folder), inventory)
+    project_inventory.write(inspect.inspect(folder), inventory)
     fill(inventory)
     assert "runs debian 12; supported: Debian 13" in preflight(inventory)
 
@@ -239,13 +242,13 @@ def test_code_for_a_newer_python_is_read_all_the_same(tmp_path: Path) -> None:
     ],
 )
 def test_fstrings_as_older_pythons_read_them(text: str, older: str, line: int) -> None:
-    strings = project_syntax.FStrings(text)
+    strings = syntax.FStrings(text)
     assert (strings.older, strings.line) == (older, line)
 
 
 @given(st.text(max_size=60) | st.text("f'\"{}[]:!\\\n a#", max_size=60))
 def test_any_text_ends(text: str) -> None:
-    assert len(project_syntax.FStrings(text).older) == len(text)
+    assert len(syntax.FStrings(text).older) == len(text)
 
 
 def test_specifiers() -> None:
@@ -570,7 +573,7 @@ def test_what_is_written_is_right_filled_in(tmp_path: Path, shape: str, marks: s
     files, backend = SHAPES[shape]
     inventory = tmp_path / "mine"
     folder = make(tmp_path / "chat", files, backend=backend)
-    project_inventory.write(project_inspection.inspect(folder), inventory)
+    project_inventory.write(inspect.inspect(folder), inventory)
     fill(inventory)
     if marks == "without its marks":
         for path in inventory.rglob("*.yml"):

@@ -6,8 +6,8 @@ import re
 from pathlib import Path
 
 import pytest
-from ansible.module_utils import project_flags
-from ansible.module_utils.project_values import Environment
+from ansible_collections.channels.stack.plugins.module_utils.code import flags
+from ansible_collections.channels.stack.plugins.module_utils.code.values import Environment
 from strangers import SETTINGS, changed, levels, look, make
 
 
@@ -124,9 +124,9 @@ def test_debug_that_cannot_be_told_is_warned_of(tmp_path: Path, code: str) -> No
     ],
 )  # fmt: skip
 def test_what_code_makes_of_a_text(how: tuple[str, ...], raw: str, means: bool | None) -> None:
-    assert project_flags.applied(how, raw) is means
-    text = project_flags.off(Environment("X", raw, how))
-    assert text is None or project_flags.applied(how, text) is False
+    assert flags.applied(how, raw) is means
+    text = flags.off(Environment("X", raw, how))
+    assert text is None or flags.applied(how, text) is False
 
 
 def test_each_file_of_sqlite_outlives_a_release(tmp_path: Path) -> None:

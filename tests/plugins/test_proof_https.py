@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible.module_utils.doctor_catalogue import CATALOGUE
-from ansible.module_utils.doctor_project import PROBE
-from ansible.module_utils.proof_https import forwarded, judge, leads_back
+from ansible_collections.channels.stack.plugins.module_utils.doctor.catalogue import CATALOGUE
+from ansible_collections.channels.stack.plugins.module_utils.doctor.https import forwarded, judge, leads_back
+from ansible_collections.channels.stack.plugins.module_utils.host.project import PROBE
 
 SITE = "https://www.example.org"
 SETTINGS = """

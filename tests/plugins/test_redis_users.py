@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import getpass
 import hashlib
-import importlib.util
+import importlib
 import json
 import socketserver
 import ssl
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,11 +17,7 @@ import pytest
 from ansible.module_utils.testing import patch_module_args
 
 ROOT = Path(__file__).resolve().parents[2]
-spec = importlib.util.spec_from_file_location("redis_users", ROOT / "plugins" / "modules" / "redis_users.py")
-assert spec and spec.loader
-redis_users = importlib.util.module_from_spec(spec)
-sys.modules[spec.name] = redis_users
-spec.loader.exec_module(redis_users)
+redis_users = importlib.import_module("ansible_collections.channels.stack.plugins.modules.redis_users")
 
 SHOP = "# project=shop\nuser shop on #00 ~shop* +get\n"
 CHAT = "# project=chat\nuser chat on #11 ~chat* +get\nuser cache on #22 ~c* +get\n"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import functools
 import http.server
-import importlib.util
+import importlib
 import json
 import os
 import resource
@@ -17,13 +17,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible.module_utils import project_git
+from ansible_collections.channels.stack.plugins.module_utils.source import git as project_git
 
 ROOT = Path(__file__).resolve().parents[2]
-spec = importlib.util.spec_from_file_location("release_archive", ROOT / "plugins" / "action" / "release_archive.py")
-assert spec and spec.loader
-release_archive = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(release_archive)
+release_archive = importlib.import_module("ansible_collections.channels.stack.plugins.action.release_archive")
 RequirementsError = release_archive.project_requirements.RequirementsError
 
 

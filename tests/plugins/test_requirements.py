@@ -9,17 +9,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible.module_utils import project_locks, project_requirements
+from ansible_collections.channels.stack.plugins.module_utils.requirements import locks, merged
 from packaging.markers import Marker, default_environment
 
-ERROR = project_locks.RequirementsError
+ERROR = locks.RequirementsError
 HERE = {"sys_platform": "linux", "platform_system": "Linux", "os_name": "posix", "extra": ""}
 
 
-def read(files: dict[str, Any], *names: str, backend: str = ".", **more: Any) -> tuple[project_locks.Needs, list[str]]:
+def read(files: dict[str, Any], *names: str, backend: str = ".", **more: Any) -> tuple[locks.Needs, list[str]]:
     """What files of a source say; texts are encoded."""
     contents = {path: text if isinstance(text, bytes) else text.encode() for path, text in files.items()}
-    return project_requirements.read(contents, backend, names or ("requirements.txt",), **more)
+    return merged.read(contents, backend, names or ("requirements.txt",), **more)
 
 
 def lines(*arguments: Any, **more: Any) -> list[str]:
@@ -203,16 +203,16 @@ SOURCE = {"back/lib/x/setup.py": "", "back/wheels/a.whl": b"", "back/setup.py": 
 def test_what_lies_in_the_source_belongs_to_its_release(line: str, kept: str) -> None:
     needs, _ = read({**SOURCE, "back/requirements.txt": f"{line}\n"}, backend="back")
     assert [one.replace("-e ../back", "-e .") for one in needs.lines] == [kept]
-    assert project_requirements.local(needs)
-    assert project_requirements.digest(needs, "a") != project_requirements.digest(needs, "b")
+    assert merged.local(needs)
+    assert merged.digest(needs, "a") != merged.digest(needs, "b")
 
 
 def test_other_needs_are_shared_by_releases() -> None:
     needs, _ = read({"requirements.txt": "Django\nx @ git+https://host/x.git\n"})
-    assert project_requirements.digest(needs, "a") == project_requirements.digest(needs, "b")
+    assert merged.digest(needs, "a") == merged.digest(needs, "b")
     for changed in ({"packages": ["gunicorn"]}, {"constraints": ["redis<8"]}):
         other, _ = read({"requirements.txt": "Django\nx @ git+https://host/x.git\n"}, **changed)
-        assert project_requirements.digest(other, "a") != project_requirements.digest(needs, "a")
+        assert merged.digest(other, "a") != merged.digest(needs, "a")
 
 
 @pytest.mark.parametrize(
@@ -299,9 +299,9 @@ def test_what_pyproject_tells_uv_is_heeded_without_a_lock() -> None:
 
 
 def test_python_that_the_project_is_not_for_is_told() -> None:
-    assert "is for Python >=3.12, and gets 3.11.2" in project_requirements.python_notice(">=3.12", "3.11.2")[0]
+    assert "is for Python >=3.12, and gets 3.11.2" in merged.python_notice(">=3.12", "3.11.2")[0]
     for wanted, has in ((">=3.11", "3.11.2"), ("", "3.11.2"), (">=3.12", ""), ("garbage", "3.11.2")):
-        assert project_requirements.python_notice(wanted, has) == []
+        assert merged.python_notice(wanted, has) == []
 
 
 def test_dynamic_dependencies_are_followed() -> None:
@@ -324,7 +324,7 @@ def test_pyproject_without_dependencies_says_what_else() -> None:
     ],
 )  # fmt: skip
 def test_poetrys_versions(poetry: str, line: str) -> None:
-    assert project_locks.specifier(poetry) == line
+    assert locks.specifier(poetry) == line
 
 
 POETRY = """
@@ -464,7 +464,7 @@ UV_LOCK = """
 """
 
 
-USUAL = project_locks.usual_index()
+USUAL = locks.usual_index()
 
 
 def uv_files(index: str = f"https://{USUAL}/simple") -> dict[str, str]:
@@ -513,9 +513,9 @@ def test_usual_index_is_the_one_that_pip_and_uv_ask(monkeypatch: pytest.MonkeyPa
     for gone in [name for name in sys.modules if name == "pip" or name.startswith("pip.")]:
         monkeypatch.delitem(sys.modules, gone)
     monkeypatch.setitem(sys.modules, "pip", None)
-    assert project_locks.usual_index.__wrapped__() == USUAL
-    monkeypatch.setattr(project_locks.shutil, "which", lambda *_, **__: None)
-    assert project_locks.usual_index.__wrapped__() == ""
+    assert locks.usual_index.__wrapped__() == USUAL
+    monkeypatch.setattr(locks.shutil, "which", lambda *_, **__: None)
+    assert locks.usual_index.__wrapped__() == ""
 
 
 WORKSPACE = """

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible.module_utils import preflight_sandbox, sandbox
-from ansible.module_utils.preflight_hosts import HostView
 from ansible.template import Templar
+from ansible_collections.channels.stack.plugins.module_utils.host import sandbox
+from ansible_collections.channels.stack.plugins.module_utils.preflight.checks import sandbox as preflight_sandbox
+from ansible_collections.channels.stack.plugins.module_utils.preflight.view import HostView
 
 OURS = {
     "ProtectSystem": "strict",

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import getpass
-import importlib.util
+import importlib
 import json
 import os
 import shutil
 import sqlite3
-import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -19,11 +18,7 @@ import pytest
 from ansible.module_utils.testing import patch_module_args
 
 ROOT = Path(__file__).resolve().parents[2]
-spec = importlib.util.spec_from_file_location("shared_paths", ROOT / "plugins" / "modules" / "shared_paths.py")
-assert spec and spec.loader
-shared_paths = importlib.util.module_from_spec(spec)
-sys.modules[spec.name] = shared_paths
-spec.loader.exec_module(shared_paths)
+shared_paths = importlib.import_module("ansible_collections.channels.stack.plugins.modules.shared_paths")
 
 Share = Callable[..., dict[str, Any]]
 

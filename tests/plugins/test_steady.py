@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible.module_utils import doctor_host
-from ansible.module_utils.doctor_diagnosis import diagnose
-from ansible.module_utils.doctor_steady import Watch, of_kind
-from ansible.module_utils.websocket_symptoms import of_log, telling_line
+from ansible_collections.channels.stack.plugins.module_utils.doctor.diagnosis import diagnose
+from ansible_collections.channels.stack.plugins.module_utils.host import servers
+from ansible_collections.channels.stack.plugins.module_utils.host.steady import Watch, of_kind
+from ansible_collections.channels.stack.plugins.module_utils.websocket.symptoms import of_log, telling_line
 from test_doctor import BUNDLE, came, everywhere, healthy, judged
 from test_generations import make, tool
 
@@ -63,7 +63,7 @@ def test_the_tool_is_understood(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
         tool.main()
         return str(capsys.readouterr().out)
 
-    monkeypatch.setattr(doctor_host, "output", output)
+    monkeypatch.setattr(servers, "output", output)
     watch = Watch({"app": "app", "generation": row["generation"]})
     monkeypatch.setattr(Manager, "age", 9.0)
     (found,) = of_kind(watch.end(), worker=False)

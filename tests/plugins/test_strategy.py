@@ -45,10 +45,9 @@ def run(tmp_path: Path, text: str = PLAY, **environment: str) -> str:
 def fastest() -> ModuleType:
     """The strategy's module, and none of what it changes in Ansible after the test."""
     before = AnsibleEnvironment.compile
-    spec = importlib.util.spec_from_file_location("fastest", ROOT / "plugins" / "strategy" / "fastest.py")
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    name = "ansible_collections.channels.stack.plugins.strategy.fastest"
+    sys.modules.pop(name, None)
+    module = importlib.import_module(name)
     AnsibleEnvironment.compile = before
     return module
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import json
 import subprocess
 import time
@@ -14,10 +14,7 @@ import pytest
 from ansible.module_utils.testing import patch_module_args
 
 ROOT = Path(__file__).resolve().parents[2]
-spec = importlib.util.spec_from_file_location("trial", ROOT / "plugins" / "modules" / "trial.py")
-assert spec and spec.loader
-trial = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(trial)
+trial = importlib.import_module("ansible_collections.channels.stack.plugins.modules.trial")
 Run = Callable[..., dict[str, Any]]
 
 

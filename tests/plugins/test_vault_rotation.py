@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 import yaml
-from ansible.module_utils import vault_files
-from ansible.module_utils.vault_files import SecretsError
-from ansible.module_utils.vault_rotation import Outcome, Rotation, listed
 from ansible.parsing.vault import VaultLib, VaultSecret
+from ansible_collections.channels.stack.plugins.module_utils.vault import files
+from ansible_collections.channels.stack.plugins.module_utils.vault.files import SecretsError
+from ansible_collections.channels.stack.plugins.module_utils.vault.rotation import Outcome, Rotation, listed
 
 ROOT = Path(__file__).resolve().parents[2]
 LIBRARY = VaultLib([("default", VaultSecret(b"password"))])
@@ -33,15 +33,15 @@ def inventory(tmp_path: Path) -> Path:
         copy = folder / path.relative_to(ROOT / "inventories" / "production")
         copy.parent.mkdir(parents=True, exist_ok=True)
         copy.write_text(path.read_text())
-    file = vault_files.read(folder / "group_vars" / "all" / "vault.yml", LIBRARY)
+    file = files.read(folder / "group_vars" / "all" / "vault.yml", LIBRARY)
     file.fill()
-    vault_files.save(file, LIBRARY)
+    files.save(file, LIBRARY)
     return folder
 
 
 def text(inventory: Path) -> str:
     """Return what the vault says."""
-    return vault_files.read(inventory / "group_vars" / "all" / "vault.yml", LIBRARY).text
+    return files.read(inventory / "group_vars" / "all" / "vault.yml", LIBRARY).text
 
 
 def values(inventory: Path) -> dict[str, str]:

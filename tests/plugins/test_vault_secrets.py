@@ -15,10 +15,10 @@ from pathlib import Path
 import pytest
 import yaml
 from ansible.errors import AnsibleError
-from ansible.module_utils import vault_files
-from ansible.module_utils.project_given import HINTS
-from ansible.module_utils.vault_files import LENGTH, SecretsError
 from ansible.parsing.vault import VaultLib, VaultSecret
+from ansible_collections.channels.stack.plugins.module_utils.inspection.given import HINTS
+from ansible_collections.channels.stack.plugins.module_utils.vault import files
+from ansible_collections.channels.stack.plugins.module_utils.vault.files import LENGTH, SecretsError
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = ROOT / "scripts" / "vault_secrets.py"
@@ -217,7 +217,7 @@ def test_killed_anywhere_it_is_the_old_file_or_the_new(
     for name in names:
         for path, content in before.items():
             path.write_bytes(content)
-        file = vault_files.read(vault(inventory), library)
+        file = files.read(vault(inventory), library)
         file.fill()
         child = os.fork()
         if not child:  # pragma: no cover
@@ -228,7 +228,7 @@ def test_killed_anywhere_it_is_the_old_file_or_the_new(
                 return real(*given, **more)
 
             monkeypatch.setattr(os, name, die)
-            vault_files.save(file, library)
+            files.save(file, library)
             os._exit(0)
         os.waitpid(child, 0)
         left = {path: path.read_bytes() for path in inventory.rglob("*") if path.is_file()}
@@ -239,16 +239,16 @@ def test_killed_anywhere_it_is_the_old_file_or_the_new(
         assert [path for path in left if path not in before] in ([], [vault(inventory).with_name(".vault.yml.part")])
         open_to = vault(inventory).stat().st_mode
         assert all(path.stat().st_mode & ~open_to & 0o077 == 0 for path in left if path not in before)
-    file = vault_files.read(vault(inventory), library)  # and the next run is not disturbed by what is left
+    file = files.read(vault(inventory), library)  # and the next run is not disturbed by what is left
     file.fill()
-    vault_files.save(file, library)
+    files.save(file, library)
     assert not vault(inventory).with_name(".vault.yml.part").exists()
-    assert vault_files.read(vault(inventory), library).text == file.text
+    assert files.read(vault(inventory), library).text == file.text
 
 
 def test_full_disk_leaves_the_old_file(inventory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     library = VaultLib([("default", VaultSecret(b"password"))])
-    file = vault_files.read(vault(inventory), library)
+    file = files.read(vault(inventory), library)
     file.fill()
 
     def full(*_: object) -> None:
@@ -256,7 +256,7 @@ def test_full_disk_leaves_the_old_file(inventory: Path, monkeypatch: pytest.Monk
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(SecretsError, match="No space left"):
-        vault_files.save(file, library)
+        files.save(file, library)
     assert vault(inventory).read_text() == MINE and len(list(vault(inventory).parent.iterdir())) == 2
 
 
@@ -266,9 +266,9 @@ def test_mode_and_link_of_a_file_stay(inventory: Path, tmp_path: Path) -> None:
     vault(inventory).rename(real)
     real.chmod(0o640)
     vault(inventory).symlink_to(real)
-    file = vault_files.read(vault(inventory), library)
+    file = files.read(vault(inventory), library)
     file.fill()
-    vault_files.save(file, library)
+    files.save(file, library)
     assert vault(inventory).is_symlink() and real.stat().st_mode & 0o777 == 0o640
     assert real.read_bytes().startswith(b"$ANSIBLE_VAULT;")
     with pytest.raises(AnsibleError):
@@ -277,7 +277,7 @@ def test_mode_and_link_of_a_file_stay(inventory: Path, tmp_path: Path) -> None:
 
 def test_two_at_once_do_not_overwrite_each_other(make: Make, inventory: Path) -> None:
     """The second one waits, and finds what the first has made."""
-    with vault_files.locked(inventory):
+    with files.locked(inventory):
         command = [sys.executable, str(SCRIPT), str(inventory), f"--password-file={inventory.parent / 'password'}"]
         waiting = subprocess.Popen(command, stdout=subprocess.DEVNULL)
         time.sleep(2)
@@ -296,4 +296,4 @@ def test_example_inventories_have_no_secret_left(make: Make, inventory: Path, na
 
 
 def test_placeholders_that_inspection_writes_can_be_made() -> None:
-    assert all(vault_files.RANDOM.match(hint) for hint in HINTS.values())
+    assert all(files.RANDOM.match(hint) for hint in HINTS.values())

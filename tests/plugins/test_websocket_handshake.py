@@ -61,8 +61,7 @@ def run_ansible(tmp_path: Path) -> Callable[..., tuple[bool, dict[str, Any], str
     environment = {
         **os.environ,
         "ANSIBLE_CONFIG": str(config),
-        "ANSIBLE_LIBRARY": str(PLUGINS / "modules"),
-        "ANSIBLE_MODULE_UTILS": str(PLUGINS / "module_utils"),
+        "ANSIBLE_COLLECTIONS_PATH": str(PLUGINS.parent / "collections"),
         "ANSIBLE_NOCOLOR": "1",
         "ANSIBLE_LOCAL_TEMP": str(tmp_path / "local"),
         "ANSIBLE_REMOTE_TEMP": str(tmp_path / "remote"),
@@ -74,7 +73,7 @@ def run_ansible(tmp_path: Path) -> Callable[..., tuple[bool, dict[str, Any], str
                 str(Path(sys.executable).with_name("ansible")),
                 "localhost",
                 "-m",
-                "websocket_handshake",
+                "channels.stack.websocket_handshake",
                 "-a",
                 json.dumps(options),
                 "-vvv",

@@ -14,9 +14,11 @@ from typing import Any
 from unittest.mock import MagicMock
 
 import pytest
-from ansible.module_utils import doctor_examination, doctor_host, proof_sockets
-from ansible.module_utils.doctor_project import PROBE
-from ansible.module_utils.doctor_proof import report_of, result
+from ansible_collections.channels.stack.plugins.module_utils.doctor import examination
+from ansible_collections.channels.stack.plugins.module_utils.host import servers
+from ansible_collections.channels.stack.plugins.module_utils.host.project import PROBE
+from ansible_collections.channels.stack.plugins.module_utils.proof import sockets
+from ansible_collections.channels.stack.plugins.module_utils.proof.report import report_of, result
 from proof_site import SECRET, FakeProject, Site, Tool, commands_of, load
 from small_server import EXPIRED, GOOD
 
@@ -42,11 +44,11 @@ def site(whole_site: Site, module: ModuleType, monkeypatch: pytest.MonkeyPatch) 
     whole_site.reset()
     FakeProject.site = whole_site
     monkeypatch.setattr(module, "Project", FakeProject)
-    monkeypatch.setattr(doctor_examination, "Project", FakeProject)
-    monkeypatch.setattr(doctor_host, "bundle", lambda _app: dict(whole_site.bundle))
-    monkeypatch.setattr(doctor_host, "output", commands_of(whole_site))
+    monkeypatch.setattr(examination, "Project", FakeProject)
+    monkeypatch.setattr(servers, "bundle", lambda _app: dict(whole_site.bundle))
+    monkeypatch.setattr(servers, "output", commands_of(whole_site))
     monkeypatch.setattr(module, "START_SECONDS", 0.5)
-    monkeypatch.setattr(proof_sockets, "TURNING_AWAY", 0.5)
+    monkeypatch.setattr(sockets, "TURNING_AWAY", 0.5)
     return whole_site
 
 
@@ -449,7 +451,7 @@ def test_another_log_with_a_token(
     assert failed(results) == {"logs"} and str(site.error) in results["logs"]["seen"]
     monkeypatch.setattr(module, "check_logs", checked)
     assert failed(prove()) == set(), "what was logged before the proof began is no fault of now"
-    monkeypatch.setattr(doctor_host, "output", commands_of(site, f"INFO connection with {token} accepted"))
+    monkeypatch.setattr(servers, "output", commands_of(site, f"INFO connection with {token} accepted"))
     assert "the token stands in journal" in prove()["logs"]["seen"]
 
 

@@ -68,11 +68,11 @@ def test_doctor_sees_what_it_listens_on_and_its_environment(listener: tuple[int,
     pid, port = listener
     code = f"""
 import json
-import ansible.module_utils
-ansible.module_utils.__path__.append({str(ROOT / "plugins/module_utils")!r})
-from ansible.module_utils import doctor_host
-(found,) = [each for each in doctor_host.processes() if each["pid"] == {pid}]
-print(json.dumps([found["listens"], found["files"], sorted(doctor_host.environment_of({pid}))]))
+import sys
+sys.path.insert(0, {str(ROOT / "collections")!r})
+from ansible_collections.channels.stack.plugins.module_utils.host import servers
+(found,) = [each for each in servers.processes() if each["pid"] == {pid}]
+print(json.dumps([found["listens"], found["files"], sorted(servers.environment_of({pid}))]))
 """
     listens, files, names = json.loads(without_ptrace(code))
     assert listens == [f"tcp:127.0.0.1:{port}"]

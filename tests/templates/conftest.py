@@ -7,19 +7,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import ansible.module_utils
 import pytest
 from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar, trust_as_template
+from ansible_collections.channels.stack.plugins.module_utils.preflight.checks.limits import limits_of
+from ansible_collections.channels.stack.plugins.module_utils.preflight.checks.workers import processes_of
+from ansible_collections.channels.stack.plugins.module_utils.preflight.view import PROBE, HostView
 
 ROOT = Path(__file__).resolve().parents[2]
-# The same thing that ansible.cfg's module_utils does for a run.
-ansible.module_utils.__path__.append(str(ROOT / "plugins" / "module_utils"))
-
-from ansible.module_utils.preflight_hosts import PROBE, HostView  # noqa: E402
-from ansible.module_utils.preflight_limits import limits_of  # noqa: E402
-from ansible.module_utils.preflight_workers import processes_of  # noqa: E402
-
 INVENTORY = {
     "ansible_managed": "Ansible managed",
     "inventory_hostname": "host",

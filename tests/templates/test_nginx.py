@@ -283,7 +283,7 @@ def test_before_the_first_deploy_nothing_answers(render: Render) -> None:
 def test_files_of_nginx(root: Path) -> None:
     """Which file comes from what; logs are as Debian's own, and what a deploy has written stays."""
     task, _ = yaml.safe_load((root / "roles/nginx/tasks/configure.yml").read_text())
-    given = task["files"]["entries"]
+    given = task["channels.stack.files"]["entries"]
     given.remove("{{ _nginx_restart_file }}")
     # Its folder is there by then, and other managers than systemd have none.
     assert given.index("{{ _nginx_sandbox_entry if _nginx_systemd else _nginx_restart_file }}") > 2

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import yaml
-from ansible.module_utils.origins import allowed
+from ansible_collections.channels.stack.plugins.module_utils.nginx.origins import allowed
 from nginx_parsed import found, location, parsed_nginx, settings
 from test_nginx import TLS, header_sent, sites
 

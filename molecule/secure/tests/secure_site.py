@@ -14,9 +14,14 @@ from typing import Any
 from lab_host import GOOD, ROOT, LabHost
 from websockets.sync.client import ClientConnection, connect
 
-sys.path.insert(0, str(ROOT / "plugins" / "module_utils"))
+sys.path.insert(0, str(ROOT / "collections"))
 
-from certificates import Authority, Pair, names_of, read_chain
+from ansible_collections.channels.stack.plugins.module_utils.certificates.pairs import (
+    Authority,
+    Pair,
+    names_of,
+    read_chain,
+)
 
 __all__ = ["Authority", "Pair", "names_of", "read_chain"]
 

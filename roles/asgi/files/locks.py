@@ -1,1 +1,1 @@
-../../../plugins/module_utils/host_locks.py
+../../../plugins/module_utils/host/locks.py

@@ -1,0 +1,83 @@
+"""The collection as its users install it: built, put into an empty folder, and run from there by its name."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from lab_host import ROOT, LabHost
+
+
+class Folder:
+    """A folder that holds nothing but an inventory and requirements.yml, and the collection beside it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.home, self.installed = folder / "mine", folder / "collections"
+        self.home.mkdir()
+        inventory = Path(os.environ["MOLECULE_EPHEMERAL_DIRECTORY"]) / "inventory"
+        (self.home / "inventory").symlink_to(inventory)
+        self.command("ansible-galaxy", "collection", "build", "--output-path", str(folder), str(ROOT))
+        (built,) = folder.glob("channels-stack-*.tar.gz")
+        (self.home / "requirements.yml").write_text(f"collections:\n  - {{name: {built}, type: file}}\n")
+        self.command("ansible-galaxy", "collection", "install", "-r", "requirements.yml", "-p", str(self.installed))
+
+    def command(self, program: str, *arguments: str, **environment: str) -> str:
+        """Run a program of Ansible's here; return what it printed, or fail the test where it fails."""
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")}
+        given = {"ANSIBLE_COLLECTIONS_PATH": str(self.installed), "ANSIBLE_NOCOLOR": "1"} | environment
+        done = subprocess.run(
+            [str(Path(sys.executable).with_name(program)), *arguments],
+            cwd=self.home, env=kept | given, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout
+        return done.stdout
+
+    def play(self, name: str, host: str, **environment: str) -> str:
+        """Run a playbook of the collection on a host; what the lab's own inventory reads is where it always is."""
+        more = ("--limit", f"{host},localhost", "-e", f"lab_root={ROOT}")
+        return self.command("ansible-playbook", f"channels.stack.{name}", "-i", "inventory", *more, **environment)
+
+
+@pytest.fixture(scope="module")
+def folder(lab: LabHost, tmp_path_factory: pytest.TempPathFactory) -> Folder:
+    """One for all tests of this module, which ask the same of both Debians."""
+    if not lab.name.endswith("bookworm"):
+        pytest.skip("is the controller's business, and was tried on another host")
+    return Folder(tmp_path_factory.mktemp("collection"))
+
+
+def test_site_is_the_one_that_the_clone_has_made(folder: Folder, lab: LabHost) -> None:
+    """Nothing is changed, and all is proven; reports are where the run began, and nothing is in the collection."""
+    before = sorted(
+        path for path in folder.installed.rglob("*") if path.suffix != ".pyc" and path.name != "__pycache__"
+    )
+    said = folder.play("site", lab.name)
+    assert f"{lab.name} " in said and "changed=0 " in said.split("PLAY RECAP")[1]
+    assert "Handshake from the controller, as a browser would" in said
+    assert (folder.home / "artifacts" / "verify" / f"{lab.name}.html").is_file()
+    after = sorted(path for path in folder.installed.rglob("*") if path.suffix != ".pyc" and path.name != "__pycache__")
+    assert before == after and len(after) > 300
+
+
+def test_its_strategy_is_mitogen_s(folder: Folder, lab: LabHost) -> None:
+    said = folder.play("status", lab.name, ANSIBLE_STRATEGY="channels.stack.fastest")
+    assert "Mitogen" not in said and "live" in said
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "shown"),
+    [
+        ("role", "asgi", "ENTRY POINT: *main"),
+        ("module", "websocket_handshake", "OPTIONS"),
+        ("module", "files", "OPTIONS"),
+        ("lookup", "extra_var", "extra variable"),
+        ("strategy", "fastest", "Mitogen"),
+        ("filter", "failure_hints", "failure"),
+    ],
+)
+def test_documentation_is_shown(folder: Folder, kind: str, name: str, shown: str) -> None:
+    said = folder.command("ansible-doc", "-t", kind, f"channels.stack.{name}")
+    assert shown in said and "ERROR" not in said, said

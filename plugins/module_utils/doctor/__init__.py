@@ -1,0 +1,1 @@
+"""From evidence on a host to a verdict."""

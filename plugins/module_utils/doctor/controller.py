@@ -1,0 +1,118 @@
+"""What the doctor and the proof do on the controller: look from outside, put the evidence together, write reports."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import ssl
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from ..text.secrets import header_secrets, redact, scrub
+from ..websocket import exchange
+from .diagnosis import claims_of
+from .page import page
+
+SCHEMA = 1
+#: How a host that could not be asked is told from its message: pattern, code.
+PROBLEMS = (
+    ("sudo|become|Incorrect .*password|privilege", "E902_NO_RIGHTS"),
+    ("python", "E903_NO_PYTHON"),
+)
+
+
+def problem(collected: dict[str, Any]) -> dict[str, str]:
+    """Why the host could not be asked; empty where it was, or where nobody wanted to."""
+    if not collected or "evidence" in collected:
+        return {}
+    text = " ".join(str(collected.get(key) or "") for key in ("msg", "module_stderr", "module_stdout"))
+    text = scrub(" ".join(text.split()))[:300]
+    code = "E901_UNREACHABLE"
+    if not collected.get("unreachable"):
+        code = next((code for pattern, code in PROBLEMS if re.search(pattern, text, re.IGNORECASE)), code)
+    return {"code": code, "error": text}
+
+
+def evidence_of(args: dict[str, Any], collected: dict[str, Any]) -> dict[str, Any]:
+    """All that is to be judged: what was collected on the host, and what is seen from here.
+
+    `args` are those of the actions: name, url, query, origin, foreign_origin, token, idle_seconds, timeout and
+    validate_certs. A token that was made on the host takes the place of one that was not given.
+    """
+    token, query = args.get("token") or collected.get("token") or "", args.get("query") or ""
+    used = token if exchange.carries_token(args) else query.rpartition("=")[2]
+    host, now = collected.get("evidence"), time.time()
+    cut = any(each["close"] for each in (host or {}).get("exchanges", []) if each["kind"] == "good")
+    outside = look(args, query, token, bool(collected), cut)
+    evidence: dict[str, Any] = {
+        "name": args["name"], "url": args["url"], "origin": args.get("origin") or "",
+        "idle_seconds": float(args.get("idle_seconds") or 0), "now": now, "host": host, "problem": problem(collected),
+        "skew": (host or {}).get("skew", 0.0), "outside": outside,
+        "token": {"present": bool(used), "length": len(used), "claims": claims_of(used),
+                  "minted": bool(token and not args.get("token"))},
+    }  # fmt: skip
+    parts = urlsplit(args["url"])
+    if parts.scheme == "wss" and any(each["status"] for each in evidence["outside"]):
+        evidence["http2"] = exchange.offers_http2(parts.hostname or "", parts.port or 443)
+    return evidence
+
+
+def look(args: dict[str, Any], query: str, token: str, collected: bool, cut: bool) -> list[dict[str, Any]]:
+    """Try handshakes from here, as a browser would: with the token, and where no host was asked, a foreign Origin."""
+    given = f"?{exchange.filled(query, token)}" if query else ""
+    options: dict[str, Any] = {"via": "outside", "timeout": float(args.get("timeout") or 5), "context": context(args)}
+    options |= exchange.offered(args, token)
+    origin, foreign = args.get("origin") or "", args.get("foreign_origin") or ""
+    linger = 0.0 if collected else exchange.LINGER
+    # What cut the host's own silent sockets would cut this one too: there is nothing more to learn from waiting.
+    idle = 0.0 if cut else float(args.get("idle_seconds") or 0)
+    tries: list[dict[str, Any]] = [{"kind": "good", "origin": origin, "linger": linger, "idle": idle}]
+    if foreign and not collected:
+        tries.append({"kind": "foreign", "origin": foreign})
+    with ThreadPoolExecutor(len(tries)) as pool:
+        return list(pool.map(lambda each: exchange.attempt(args["url"] + given, **options, **each), tries))
+
+
+def context(args: dict[str, Any]) -> ssl.SSLContext | None:
+    """How certificates are checked; None is the strict way."""
+    if args.get("validate_certs", True):
+        if not args.get("ca_path"):
+            return None
+        known = ssl.create_default_context()
+        known.load_verify_locations(args["ca_path"])
+        return known
+    loose = ssl.create_default_context()
+    loose.check_hostname, loose.verify_mode = False, ssl.CERT_NONE
+    return loose
+
+
+def secrets_of_query(args: dict[str, Any], token: str) -> list[str]:
+    """What must not be told of an address: the token, and the values of a query that somebody wrote out."""
+    values = [part.partition("=")[2] or part for part in (args.get("query") or "").split("&") if "{token}" not in part]
+    values += header_secrets(args.get("headers") or {})
+    return [secret for secret in [token, *values] if len(secret or "") >= 6]
+
+
+def masked(report: dict[str, Any], secrets: list[str]) -> dict[str, Any]:
+    """A report without secrets, known ones and what looks like one."""
+    whole: dict[str, Any] = scrub(redact(report, secrets))
+    return whole
+
+
+def stamp(now: float) -> str:
+    """A time as reports have it."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now))
+
+
+def write(path: Path, report: dict[str, Any]) -> None:
+    """Write a report as JSON and as a page, each whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(report, indent=2, ensure_ascii=False) + "\n"
+    for target, content in ((path, text), (path.with_suffix(".html"), page(report))):
+        part = target.with_name(f"{target.name}.{os.getpid()}.part")
+        part.write_text(content, encoding="utf-8")
+        part.replace(target)

@@ -1,0 +1,369 @@
+"""One examination of a host: what runs there, what leads to it, and what handshakes on the host itself come to.
+
+Changes nothing, and judges nothing: doctor_diagnosis does.
+"""
+
+from __future__ import annotations
+
+import os
+import ssl
+import time
+import traceback
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+from urllib.parse import urlsplit
+
+from ..certificates import state
+from ..host import servers, stores
+from ..host.project import Project, stale
+from ..host.steady import Watch
+from ..text.secrets import header_secrets, redact, scrub, secrets_of
+from ..websocket import exchange
+
+#: No more processes than these are spoken to: they are alike.
+MOST_SERVERS = 4
+#: A log is read again until it holds what a refused handshake left there, for as many seconds.
+LOG_WAIT = 1.0
+#: Servers that are starting are waited for, in seconds; one that is older than the second number hangs.
+START_WAIT = 15.0
+LONGEST_START = 300.0
+
+
+class Examination:
+    """One examination of one host: what was asked for, and what was found."""
+
+    def __init__(self, params: dict[str, Any]) -> None:
+        self.params = params
+        self.parts = urlsplit(params["url"])
+        self.begun = time.time()
+        self.evidence: dict[str, Any] = {
+            "exchanges": [], "units": [], "user": "root" if os.geteuid() == 0 else str(os.geteuid()),
+            "manager": servers.manager(),
+        }  # fmt: skip
+        self.token: str = params["token"]
+        self.expired = ""
+        self.secrets: list[str] = [params["token"], params["query"].replace("{token}", "")]
+        self.secrets += [part.partition("=")[2] for part in params["query"].split("&") if "{token}" not in part]
+        self.secrets += header_secrets(params.get("headers") or {})
+        self.servers: list[dict[str, Any]] = []
+
+    # --- what is there
+
+    def look(self) -> None:
+        """Find processes, units, nginx, Redis, and which of the processes this is about."""
+        port = self.parts.port or (443 if self.parts.scheme == "wss" else 80)
+        with ThreadPoolExecutor(4) as pool:
+            nginx = pool.submit(servers.nginx, self.parts.hostname or "", port, self.parts.path or "/")
+            redis = pool.submit(servers.redis)
+            programs = pool.submit(servers.supervised)
+            self.processes = servers.processes()
+            bundle = servers.bundle(self.params["app"])
+            self.evidence |= {"nginx": nginx.result(), "redis": redis.result(), "programs": programs.result()}
+        route = self.evidence["nginx"].get("route") or {}
+        upstream = [_address(each) for each in route.get("upstream", [])]
+        sockets = [f"unix:{path}" for path in bundle.get("sockets", [])]
+        if not self.params["app"] and upstream and not set(upstream) & set(sockets):
+            bundle, sockets = {}, []
+        self.bundle = bundle
+        self._choose(sockets, upstream)
+        self._await_start(sockets, upstream)
+        if self.params["app"] and not bundle and not any(each["server"] for each in self.processes):
+            self.evidence["missing"] = f"/srv/{self.params['app']}"
+        # Others see nothing of what is the project's alone.
+        self.evidence["shared"] = servers.shared(bundle) if self.evidence["user"] == "root" else []
+        root = self.evidence["user"] == "root" and bundle
+        self.evidence["certificate"] = state.look(bundle["app"]) if root else {}
+        # Processes that answer plain HTTP beside those that this is about.
+        listening = {address for each in self.processes for address in each["listens"]}
+        beside = [f"unix:{path}" for path in bundle.get("wsgi", {}).get("sockets", [])]
+        self.evidence["wsgi"] = [{"address": address, "listening": address in listening} for address in beside]
+        self.evidence["bundle"] = {
+            key: bundle[key]
+            for key in ("app", "generation", "manager", "unit", "server", "application", "home")
+            if key in bundle
+        }
+
+    def units(self) -> list[dict[str, Any]]:
+        """The units of the servers that this is about, and of all others on the host."""
+        prefix = f"{self.bundle['unit']}@{self.bundle['generation']}-" if self.bundle else ""
+        known = {each["unit"] for each in self.processes if each["server"]} - {"", "supervisor.service"}
+        return servers.units(prefix, known)
+
+    def _await_start(self, sockets: list[str], upstream: list[str]) -> None:
+        """Wait for servers that were started just now: one that imports its project does not listen yet."""
+        first = self._starting()
+        now, deadline = first, time.monotonic() + START_WAIT
+        while now.keys() & first.keys() and time.monotonic() < deadline:
+            time.sleep(0.25)
+            self.processes = servers.processes()
+            self._choose(sockets, upstream)
+            now = self._starting()
+        # Where there is another one in its place, it ended, and was started again.
+        self.evidence["starting"] = [each for pid, each in now.items() if pid in first]
+
+    def _starting(self) -> dict[int, dict[str, Any]]:
+        """The processes that should listen where nobody does, by their number."""
+        if self.servers and all(each["pid"] for each in self.servers):
+            return {}
+        dead = [each["address"] for each in self.servers if not each["pid"]]
+        lonely = {each["pid"] for each in self._lonely()}
+        if dead:
+            started = [each for each in self.units() if each["state"] in ("active", "activating")]
+            lonely |= {each["pid"] for each in started if _is_meant(each["unit"], each, dead)}
+        listening = {each["pid"] for each in self.processes if each["listens"]}
+        ages = {pid: servers.age(pid) for pid in lonely - listening - {0}}
+        return {pid: {"pid": pid, "age": age} for pid, age in ages.items() if 0 <= age < LONGEST_START}
+
+    def _own(self, units: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """The units of the servers that this is about, where they are known: others' logs tell of others' faults."""
+        addresses = [each["address"] for each in self.servers]
+        alive = {each["pid"] for each in self.servers}
+        names = {each["unit"] for each in self.processes if each["pid"] in alive}
+        own = [each for each in units if each["unit"] in names or _is_meant(each["unit"], each, addresses)]
+        return own or units
+
+    def _lonely(self) -> list[dict[str, Any]]:
+        """The servers that listen nowhere, and are not known to be of another stack."""
+        lonely = [each for each in self.processes if each["server"] and not each["listens"]]
+        dead = [each["address"] for each in self.servers if not each["pid"]]
+        return [each for each in lonely if not dead or _is_meant("", each, dead)]
+
+    def _choose(self, sockets: list[str], upstream: list[str]) -> None:
+        """Choose which servers this is about: the live generation's, else those behind nginx, else all that run."""
+        listening = {address: each for each in reversed(self.processes) for address in each["listens"]}
+        self.servers = []
+        if sockets:
+            wanted = sockets
+        elif any(_holder(address, listening) for address in upstream):
+            wanted = upstream
+        else:
+            # Those that another site of nginx leads to are not the ones that this one misses.
+            taken = {_address(each) for each in self.evidence["nginx"].get("others", [])}
+            running = [each for each in self.processes if each["server"] and not taken & set(each["listens"])]
+            wanted = [address for each in running for address in each["listens"][:1]] or upstream
+        for address in list(dict.fromkeys(wanted))[:MOST_SERVERS]:
+            process = _holder(address, listening)
+            self.servers.append({"address": address, "pid": process["pid"] if process else 0})
+        self.main = next((_holder(each["address"], listening) for each in self.servers if each["pid"]), None)
+        if self.main is None:
+            self.main = next(iter(self._lonely()), None)
+        self.evidence["servers"] = self.servers
+        self.evidence["upstream"] = [
+            {"address": address, "listening": _holder(address, listening) is not None} for address in upstream
+        ]
+        self.evidence["leftovers"] = servers.leftovers([*sockets, *upstream], set(listening))
+
+    def ask(self, project: Project, application: str) -> tuple[dict[str, Any], dict[str, str]]:
+        """Have a project import itself, speak to its channel layer and mint tokens; return that and its environment."""
+        commands = {"good": self.params["token_command"], "expired": self.params["expired_token_command"]}
+        if self.params["token"]:
+            del commands["good"]
+        with ThreadPoolExecutor(1) as pool:
+            disk = pool.submit(project.disk_environment)
+            wanted = {name: line for name, line in commands.items() if line}
+            found = project.ask(application, wanted, self.params["origin"])
+        return found, disk.result() or {}
+
+    def ask_project(self, asked: Future[Any] | None) -> None:
+        """Take what the project has said, or ask it, where it had to be found first."""
+        environ = servers.environment_of(self.main["pid"]) if self.main else {}
+        self.secrets += secrets_of(environ)
+        self.evidence["project"] = {}
+        if asked:
+            found, disk = asked.result()
+        else:
+            project = Project({}, self.main, environ)
+            if not project.known:
+                return
+            asgi = self.main and self.main["server"] in servers.ASGI
+            found, disk = self.ask(project, self.main["application"] if self.main and asgi else "")
+        self.secrets += secrets_of(disk)
+        if disk and environ:
+            found["stale"] = stale(disk, environ)
+        found["allowed_hosts_from"] = servers.listed_in(disk, found.get("allowed_hosts", []))
+        minted = found.pop("minted", {})
+        self.token = self.token or minted.get("good", "")
+        self.expired = minted.get("expired", "")
+        self.secrets += [*found.pop("secrets", []), *minted.values()]
+        self.evidence["project"] = found
+        found["certificates"] = list(stores.certificates(environ or disk))
+        databases = {
+            urlsplit(servers.environment_of(each["pid"]).get("REDIS_URL", "")).path.lstrip("/")
+            for each in self.processes if each["server"] and each["pid"] in {one["pid"] for one in self.servers}
+        }  # fmt: skip
+        found["databases"] = sorted(databases - {""})
+
+    # --- what happens
+
+    def address(self, token: str) -> str:
+        """The WebSocket's address with a token in its place, or without the place where there is no token."""
+        query = exchange.filled(self.params["query"], token)
+        return f"ws://{self.parts.netloc}{self.parts.path or '/'}" + (f"?{query}" if query else "")
+
+    def attempt(self, via: str, kind: str, server: dict[str, Any] | None = None, **options: Any) -> dict[str, Any]:
+        """Try one handshake, to a server or through nginx on loopback, and note what came."""
+        token = {"none": "", "bad": spoiled(self.token), "expired": self.expired}.get(kind, self.token)
+        options.setdefault("origin", self.params["origin"])
+        options |= exchange.offered(self.params, token)
+        url = self.address(token)
+        if server and server["address"].startswith("unix:"):
+            options["unix_socket"] = server["address"].removeprefix("unix:")
+        elif server:
+            host, _, port = server["address"].removeprefix("tcp:").rpartition(":")
+            options["connect_to"] = (_loopback(host), int(port))
+        else:
+            listen = self._listen()
+            options["connect_to"] = (_loopback(listen.get("address", "")), listen["port"])
+            if listen["tls"]:
+                url, options["context"] = "wss" + url[2:], _loose()
+        found = exchange.attempt(url, via=via, kind=kind, timeout=self.params["timeout"], **options)
+        self.evidence["exchanges"].append(found)
+        return found
+
+    def _listen(self) -> dict[str, Any]:
+        """Where nginx is spoken to: on a plain port if it has one, as what is tried here is not TLS."""
+        listens = (self.evidence["nginx"].get("route") or {})["listen"]
+        usable = [each for each in listens if each.get("address", "") not in ("unix", "unix:")] or listens
+        # What takes the PROXY protocol hangs up on everything else.
+        usable = [each for each in usable if not each.get("proxied")] or usable
+        plain = [each for each in usable if not each["tls"]]
+        return next((each for each in plain if each.get("address", "").startswith("127.")), (plain or usable)[0])
+
+    def try_all(self) -> None:
+        """Try a good token everywhere, what should be refused at one process, and plain HTTP; all at the same time."""
+        stay = {"linger": exchange.LINGER, "idle": self.params["idle_seconds"]}
+        jobs: list[tuple[str, str, dict[str, Any] | None, dict[str, Any]]] = []
+        alive = [each for each in self.servers if each["pid"]]
+        jobs += [("process", "good", each, stay) for each in alive]
+        first = alive[0] if alive else None
+        if first:
+            jobs.append(("process", "http", first, {"upgrade": False}))
+            if exchange.carries_token(self.params) and self.token:
+                jobs += [("process", kind, first, {"linger": 0.5}) for kind in ("none", "bad")]
+                jobs += [("process", "expired", first, {"linger": 0.5})] if self.expired else []
+            if self.params["foreign_origin"]:
+                jobs.append(("process", "foreign", first, {"origin": self.params["foreign_origin"]}))
+        plain = [each for each in self.evidence["wsgi"] if each["listening"]]
+        jobs += [("process", "wsgi", each, {"upgrade": False}) for each in plain[:1]]
+        if self.evidence["nginx"].get("running") and self.evidence["nginx"].get("route"):
+            jobs.append(("proxy", "good", None, stay))
+        if jobs:
+            with ThreadPoolExecutor(len(jobs)) as pool:
+                for via, kind, server, options in jobs:
+                    pool.submit(self.attempt, via, kind, server, **options)
+        refused = [each for each in self.evidence["exchanges"] if each["kind"] == "good" and each["via"] == "process"]
+        if first and refused and all(each["status"] == 403 for each in refused):
+            self.try_origins(first)
+
+    def try_origins(self, server: dict[str, Any]) -> None:
+        """Try other Origins where a good token is refused: is it the token, or the Origin?"""
+        hosts = [host.lstrip(".") for host in self.evidence["project"].get("allowed_hosts", []) if host != "*"]
+        scheme = "https" if self.parts.scheme == "wss" else "http"
+        for origin in list(dict.fromkeys([*(f"{scheme}://{host}" for host in hosts), f"{scheme}://localhost"]))[:3]:
+            if self.attempt("process", "other_origin", server, origin=origin)["status"] == 101:
+                return
+        self.attempt("process", "other_origin", server, origin="")
+
+    # --- what was logged
+
+    def read_logs(self, files: dict[str, int]) -> None:
+        """Read what the servers logged during the handshakes, and the last words of those that do not run."""
+        units = [each["unit"] for each in self.evidence["units"]]
+        failed = any(each["status"] not in (101, 0) for each in self.evidence["exchanges"] if each["kind"] == "good")
+        closed = any(each["close"] for each in self.evidence["exchanges"] if each["kind"] == "good")
+        deadline = time.monotonic() + LOG_WAIT
+        since = f"--since=@{self.begun:.0f}"
+        while True:
+            lines = servers.journal(units, since) + servers.new_lines(files)
+            if lines or not (failed or closed) or time.monotonic() > deadline:
+                break
+            time.sleep(0.2)
+        self.evidence["log"] = lines[-60:]
+        crowded = servers.journal(units, "--since=-1h", "--grep=over capacity")
+        self.evidence["crowded"] = crowded[-1:]
+        # Not with --since as well: Debian 12's journalctl then shows the first lines and not the last.
+        for unit in self.evidence["units"]:
+            if unit["state"] != "active" or unit["restarts"]:
+                unit["log"] = servers.journal([unit["unit"]], "--lines=80")
+        for program in self.evidence["programs"]:
+            if program["state"] in ("FATAL", "BACKOFF", "EXITED", "STOPPED"):
+                program["log"] = servers.program_log(program["program"])
+        self.evidence["kills"] = servers.kernel_kills(self.begun - 600)
+
+    def examine(self) -> None:
+        """Do all of it. A fault of the examination itself must not hide what was seen until then."""
+        try:
+            with ThreadPoolExecutor(3) as pool:
+                # A project whose name is known need not be found first, and takes the longest to answer.
+                named = servers.bundle(self.params["app"]) if self.params["app"] else {}
+                asked = pool.submit(self.ask, Project(named, None, {}), named["application"]) if named else None
+                watching = pool.submit(Watch, named)
+                self.look()
+                if self.bundle and not named:
+                    watching = pool.submit(Watch, self.bundle)
+                alive = [each["pid"] for each in self.servers if each["pid"]]
+                files = servers.file_logs(alive or [each["pid"] for each in self.processes if each["server"]])
+                files |= servers.supervisor_logs()
+                units = pool.submit(self.units)
+                if self.bundle and not asked:
+                    asked = pool.submit(self.ask, Project(self.bundle, None, {}), self.bundle["application"])
+                self.ask_project(asked)
+                self.try_all()
+            self.evidence["steady"] = watching.result().end() if self.bundle else {}
+            self.evidence["units"] = self._own(units.result())
+            self.read_logs(files)
+        except Exception:
+            self.evidence["fault"] = traceback.format_exc().splitlines()[-6:]
+
+    def shown(self) -> dict[str, Any]:
+        """The evidence without what is for this host only, and without secrets."""
+        private = {"argv", "uid", "environ"}
+        about = [each for each in getattr(self, "processes", []) if each["server"]]
+        about += [each for each in getattr(self, "processes", []) if not each["server"] and each["listens"]]
+        self.evidence["processes"] = [
+            {key: value for key, value in each.items() if key not in private} for each in about
+        ]
+        # Taken at the beginning: the report of a fleet is made when its slowest host has answered.
+        self.evidence["skew"] = round(self.begun - (self.params["asked_at"] or self.begun), 1)
+        self.evidence["seconds"] = round(time.time() - self.begun, 2)
+        known = [secret for secret in self.secrets if len(secret or "") >= 6]
+        return scrub(redact(self.evidence, known))
+
+
+def _is_meant(name: str, each: dict[str, Any], addresses: list[str]) -> bool:
+    """Whether a process or unit is the one that should listen at one of some addresses."""
+    return any(servers.is_to_listen(name, each["command"], address) for address in addresses)
+
+
+def _address(upstream: str) -> str:
+    """An upstream of nginx as an address of this host: `unix:/path` or `tcp:address:port`."""
+    if upstream.startswith("unix:"):
+        return upstream.rstrip("/").rstrip(":")
+    host, colon, port = upstream.rpartition(":")
+    if not colon or not port.isdigit():
+        host, port = upstream, "80"
+    return f"tcp:{'127.0.0.1' if host == 'localhost' else host.strip('[]')}:{port}"
+
+
+def _holder(address: str, listening: dict[str, dict[str, Any]]) -> dict[str, Any] | None:
+    """The process that listens on an address, on all addresses too."""
+    if address in listening or address.startswith("unix:"):
+        return listening.get(address)
+    port = address.rpartition(":")[2]
+    return next((listening[each] for each in (f"tcp:0.0.0.0:{port}", f"tcp::::{port}") if each in listening), None)
+
+
+def _loopback(host: str) -> str:
+    return "127.0.0.1" if host in ("", "0.0.0.0", "*", "::", "[::]") else host.strip("[]")
+
+
+def _loose() -> Any:
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return context
+
+
+def spoiled(token: str) -> str:
+    """A token with one character of its signature changed, far enough from the end to matter."""
+    position = max(0, len(token) - 8)
+    return token[:position] + ("A" if token[position : position + 1] != "A" else "B") + token[position + 1 :]

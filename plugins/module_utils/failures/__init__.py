@@ -1,0 +1,1 @@
+"""What to change after a failure, by what was said."""

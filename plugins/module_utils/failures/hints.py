@@ -1,0 +1,75 @@
+"""What to change in the inventory after a failure, as far as its text and the processes' last log lines tell.
+
+The tables are in failure_builds (what uv says) and failure_signs (what the project and its processes say). Where
+several signs are there, the first cause is told first, each subject once, and three at most: what follows from a cause
+only hides it. Controller only.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from .builds import INSTALL
+from .signs import RUN
+from .table import Given, Row
+
+MOST = 3
+HEADING = "What changes it:"
+CREDENTIALS = re.compile(r"(://)[^/@\s]+@")
+#: What the gate says of likely causes names signs of others; the application's answer at its end is none of that.
+ADVICE = re.compile(r"^  Likely: .*$|^  Fix: .*?(?:and the answer: |$)", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Hint:
+    """One thing to change: the text by which it was known, the variable, and what to do as a sentence."""
+
+    sign: str
+    variable: str
+    write: str
+
+
+def found(rows: Iterable[Row], texts: Iterable[str], given: Given) -> list[Hint]:
+    """The hints of some rows for texts, of which the first is the failure itself and others are logs."""
+    candidates: list[tuple[bool, int, int, Row, Hint]] = []
+    for number, text in enumerate(texts):
+        for order, row in enumerate(rows):
+            matches = list(row.sign.finditer(text))
+            write = row.written(matches, given) if matches else None
+            if write is not None:
+                hint = Hint(matches[0][0].strip(), *write)
+                candidates.append((row.vague, number, order if row.vague else matches[0].start(), row, hint))
+    # Of rows that match at one place, the one that stands first in the table is the more exact.
+    candidates.sort(key=lambda one: one[:3])
+    hints: list[Hint] = []
+    subjects: set[str] = set()
+    for vague, _, _, row, hint in candidates:
+        if row.subject not in subjects and not (vague and hints):
+            subjects.add(row.subject)
+            hints.append(hint)
+    return hints[:MOST]
+
+
+def plain(text: str) -> str:
+    """A text without credentials in addresses."""
+    return CREDENTIALS.sub(r"\1***@", text)
+
+
+def install_hints(said: str, given: Given | None = None) -> list[Hint]:
+    """What to change when uv could not install what a project needs and said this."""
+    return found(INSTALL, [plain(said)], given or {})
+
+
+def run_hints(failure: str, log: str = "", given: Given | None = None) -> list[Hint]:
+    """What to change when a project was rejected with this failure, and its processes logged this."""
+    if HEADING in failure:  # by the task that failed itself
+        return []
+    return found(RUN, [ADVICE.sub("", plain(failure)), plain(log)], given or {})
+
+
+def told(hints: Iterable[Hint]) -> str:
+    """Hints as lines for a person; nothing where there are none."""
+    lines = [f"  {hint.write}" for hint in hints]
+    return "\n".join([HEADING, *lines]) if lines else ""

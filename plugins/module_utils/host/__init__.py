@@ -1,0 +1,1 @@
+"""What is read on a host, or locked there: processes, units, nginx, stores, the project itself."""

@@ -1,0 +1,229 @@
+"""What to tell of a project that would go wrong on a host."""
+
+from __future__ import annotations
+
+import re
+
+from ..code.commands import command_lines
+from ..code.files import Sources
+from ..code.flags import on_by_default
+from ..code.scope import Scope
+from ..requirements import declared
+from .environment import installed_apps
+from .findings import Database, Inspection
+
+FIXED_DAPHNE = "4.2.2"
+
+
+def advise(sources: Sources, found: Inspection, scope: Scope | None) -> None:
+    """Notes on what would go wrong on a host, or goes without saying only on a developer's machine."""
+    advise_dependencies(sources, found, scope)
+    advise_settings(sources, found, scope)
+    advise_layer(found)
+    advise_files(sources, found)
+    if found.early:
+        chain = " → ".join(found.early)
+        text = f"models are imported before Django is set up ({chain}): AppRegistryNotReady under daphne alone"
+        found.note("warning", found.asgi_place or found.asgi, text, "asgi_application in the inventory goes round it.")
+    if found.sockets and not found.token.origin:
+        text = "no OriginValidator is around the routes: pages of any site may open sockets in a visitor's name"
+        found.note(
+            "warning",
+            found.asgi_place,
+            text,
+            "AllowedHostsOriginValidator; until then handshake_foreign_origin is empty.",
+        )
+    if found.sockets and not any(one.called for one in found.sockets):
+        text = "no route leads to a Consumer by as_asgi(), as Channels 2 had it"
+        found.note("warning", found.sockets[0].place, text, "Channels 3 or later needs as_asgi().")
+    servers = [
+        (place, line) for place, line in command_lines(sources) if re.search(r"runserver|gunicorn|daphne|uvicorn", line)
+    ]
+    if servers and all(re.search(r"manage\.py\s+runserver", line) for _, line in servers):
+        found.note("notice", servers[0][0], "starts runserver, a developer's server; hosts get daphne", "")
+    wsgi = [place for place, line in servers if re.search(r"gunicorn.*wsgi", line) and "uvicorn" not in line]
+    if wsgi and not any(re.search(r"daphne|uvicorn", line) for _, line in servers):
+        found.note("notice", wsgi[0], "starts gunicorn with WSGI, which has no WebSockets; hosts get daphne", "")
+
+
+def advise_dependencies(sources: Sources, found: Inspection, scope: Scope | None) -> None:
+    """Notes on packages."""
+    needs, asked = found.dependencies, found.dependencies.asked
+    if not needs.files and not needs.packages:
+        found.note(
+            "error", found.backend, "no list of packages, and no import that tells of one", "Write release_packages."
+        )
+    elif not needs.files and needs.kind != "Pipfile":
+        text = "no file lists the project's packages; release_packages is guessed from its imports"
+        more = f" Unknown: {', '.join(needs.unknown[:8])}." if needs.unknown else ""
+        found.note("warning", found.backend, text, f"Add versions and what is missing.{more}")
+    for path in needs.others[:3]:
+        found.note(
+            "notice",
+            path,
+            f"lists packages too; {(needs.files or ['release_packages'])[0]} was taken",
+            "Correct release_requirements.",
+        )
+    for path, encoding in needs.encodings.items():
+        found.note("notice", path, f"is {encoding.upper()}, as Windows shells write it; it is converted on the way", "")
+    for one in needs.windows:
+        found.note("notice", one.place, f"{one.name} is for Windows or an older Python, and is left out", "")
+    daphne = asked.get("daphne")
+    channels = asked.get("channels")
+    if needs.files and not daphne and "daphne" not in (channels.extras if channels else ""):
+        text = "daphne is not among the packages; it is installed beside them"
+        found.note("warning", needs.files[0], text, "Add daphne to choose its version.")
+    if daphne and daphne.version and daphne.version < declared.Version(FIXED_DAPHNE):
+        text = f"daphne {daphne.version} has CVE-2026-44545 (unbounded messages) and CVE-2026-44546 (header injection)"
+        found.note("warning", daphne.place, text, f"Ask for daphne>={FIXED_DAPHNE}.")
+    if channels and channels.version and channels.version.major < 3:
+        found.note(
+            "error",
+            channels.place,
+            f"channels {channels.version} is older than 3, which is what hosts are made for",
+            "Upgrade it.",
+        )
+    if needs.files and not channels:
+        found.note("warning", needs.files[0], "channels is not among the packages", "Add channels.")
+    django = asked.get("django")
+    if django and django.version and django.version < declared.Version("4.1"):
+        text = f"Django {django.version} does not run on Python 3.13, which is Debian 13's"
+        found.note("warning", django.place, text, 'Debian 12, or release_python: "3.11".')
+    engines = {"postgresql": {"psycopg", "psycopg2", "psycopg2-binary"}, "mysql": {"mysqlclient", "pymysql"}}
+    drivers = engines.get(found.database.kind)
+    if drivers and asked and not drivers & set(asked):
+        text = f"the database is {found.database.kind}, and no package is its driver"
+        found.note("warning", found.database.place, text, f"Add one of {', '.join(sorted(drivers))}.")
+    if found.layer.kind in ("core", "pubsub") and asked and not {"channels-redis", "channels-rabbitmq"} & set(asked):
+        found.note(
+            "warning",
+            found.layer.place,
+            "the channel layer is channels_redis, and no package brings it",
+            "Add channels-redis.",
+        )
+
+
+def lets_redis_8_in(found: Inspection) -> bool:
+    """Whether an installation may bring redis-py 8, whose timeout closes idle consumers of the core layer."""
+    redis, layer = found.dependencies.asked.get("redis"), found.dependencies.asked.get("channels-redis")
+    if found.layer.kind != "core" or (not redis and found.dependencies.resolved and not found.dependencies.missing):
+        return False
+    return (redis.allows("8.0.0") if redis else True) and bool(
+        layer or not found.dependencies.files or "channels-redis" in found.dependencies.missing
+    )
+
+
+def advise_settings(sources: Sources, found: Inspection, scope: Scope | None) -> None:
+    """Notes on settings."""
+    apps = installed_apps(scope)
+    place = scope.places.get("INSTALLED_APPS") if scope else None
+    if apps and "daphne" not in apps:
+        text = "daphne is not in INSTALLED_APPS, so runserver speaks no WebSocket (Channels 4); hosts do not need it"
+        found.note("notice", place, text, "")
+    elif (
+        apps
+        and "django.contrib.staticfiles" in apps
+        and apps.index("daphne") > apps.index("django.contrib.staticfiles")
+    ):
+        found.note("notice", place, "daphne is not before django.contrib.staticfiles, so runserver is Django's own", "")
+    known_fixes = {
+        "DEBUG": (
+            "DEBUG is True in the code, and no environment turns it off: errors show settings to visitors"
+            if found.debug_shows
+            else "whether DEBUG is off does not show, and no name of the environment is sure to turn it off",
+            "warning",
+        ),
+        "ALLOWED_HOSTS": (
+            "ALLOWED_HOSTS lets every host in, so AllowedHostsOriginValidator lets in pages of any site"
+            if found.token.by_hosts and "*" in found.hosts_fixed
+            else "ALLOWED_HOSTS is fixed in the code, and does not name your site",
+            "warning",
+        ),
+        "SECRET_KEY": ("SECRET_KEY is in the code: whoever reads it can sign sessions", "warning"),
+    }
+    for name, (text, level) in known_fixes.items():
+        if name in found.fixed:
+            found.note(level, found.fixed[name], text, "deployed_settings.py in the inventory changes it.")
+    debug = found.debug
+    if debug and on_by_default(debug) is not False:
+        place = found.names[debug.name].places[0] if debug.name in found.names else found.debug_place
+        found.note("warning", place, f"DEBUG is on unless {debug.name} says otherwise; the inventory turns it off", "")
+    for file in found.files_read:
+        text = f"a file is read that is not shipped: {file.path or 'its path does not show'}"
+        keys = ", ".join(".".join(one) for one in file.keys)
+        needed = f" It needs {keys}." if keys else ""
+        if file.optional:
+            found.note("notice", file.place, f"{text}, if it is there", "")
+        elif file.placed:
+            found.note("warning", file.place, text, f"release_files brings it to the host.{needed}")
+        else:
+            where = "Put it onto the host yourself" if file.path else "Give it to the host by release_files"
+            found.note("warning", file.place, text, f"{where}.{needed}")
+    for path in [sources.backend / ".env", sources.folder / ".env"]:
+        if path.is_file():
+            text = "is in the folder; what the inventory says comes first, and git may carry it to the host"
+            found.note("notice", sources.relative(path), text, "Keep secrets in the vault, and .env out of git.")
+            break
+
+
+def advise_layer(found: Inspection) -> None:
+    """Notes on the channel layer."""
+    layer = found.layer
+    if layer.kind == "memory":
+        text = "the channel layer is in memory: each process has its own, so there is but one, and none after a restart"
+        found.note("warning", layer.place, text, "channels_redis.pubsub.RedisPubSubChannelLayer.")
+    elif layer.kind == "none" and found.sockets:
+        found.note("notice", found.settings_place, "there is no channel layer: no message reaches another socket", "")
+    elif layer.kind == "other":
+        text = f"the channel layer is not known ({layer.backend or 'it is built at a run'})"
+        found.note("warning", layer.place, text, "See that it is in the environment.")
+    for address in layer.addresses:
+        if not address.hard_coded:
+            continue
+        where = f"{address.host or 'an address'}:{address.port}"
+        if address.host in ("127.0.0.1", "localhost", "::1", ""):
+            text = f"the channel layer's Redis is {where} in the code, without a password"
+            found.note("warning", layer.place, text, "redis_anonymous: true lets it in, on loopback only.")
+        else:
+            text = f"the channel layer's Redis is {where} in the code, a name of a compose file"
+            found.note("warning", layer.place, text, "base_host_aliases gives that name an address.")
+    if lets_redis_8_in(found):
+        text = "nothing keeps redis-py below 8, whose 5 s timeout closes idle consumers of the core layer"
+        asked = found.dependencies.asked.get("redis") or found.dependencies.asked.get("channels-redis")
+        found.note(
+            "warning",
+            asked.place if asked else layer.place,
+            text,
+            "release_constraints: [redis<8] is in the inventory.",
+        )
+
+
+def advise_sqlite(sources: Sources, found: Inspection, database: Database) -> None:
+    """A note on a file of SQLite beside the code."""
+    there = (sources.backend / database.file).is_file()
+    file = f"{database.file}{', which is there' if there else ''}"
+    text = f"SQLite is beside the code ({file}); each release has its own code"
+    held = next((database.names[role] for role in ("name", "url", "folder") if role in database.names), "")
+    fix = f"{held} leads to the shared folder." if held else "release_shared_paths keeps it from release to release."
+    found.note("warning", database.place, text, fix)
+
+
+def advise_files(sources: Sources, found: Inspection) -> None:
+    """Notes on files beside the code."""
+    database = found.database
+    for one in (database, *found.further.values()):
+        if one.kind == "sqlite" and one.beside:
+            advise_sqlite(sources, found, one)
+    if database.kind in ("mysql", "other"):
+        text = f"the database is {database.kind}; nothing here installs a server for it"
+        found.note("warning", database.place, text, "Give it yours by the environment.")
+    if database.others:
+        text = f"the settings choose between {database.kind} and {', '.join(database.others)}"
+        found.note("notice", database.place, text, f"{database.kind} is taken.")
+    if found.media and not found.media.startswith("/"):
+        fix = "release_shared_paths keeps it from release to release."
+        found.note("notice", found.media, "holds uploads, beside the code (MEDIA_ROOT)", fix)
+    if not found.static_root:
+        text = "there is no STATIC_ROOT, so no static files are collected, and nginx serves none"
+        fix = "deployed_settings.py in the inventory sets one." if found.collects else ""
+        found.note("notice", found.settings_place, text, fix)

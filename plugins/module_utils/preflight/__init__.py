@@ -1,0 +1,1 @@
+"""Whether an inventory fits together, before anything is changed."""

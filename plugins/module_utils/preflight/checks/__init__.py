@@ -1,0 +1,1 @@
+"""Checks of values that must fit together, by topic; importing one registers it."""

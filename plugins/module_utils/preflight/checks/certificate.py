@@ -1,0 +1,179 @@
+"""Whether the site's certificate can serve it, and whether what is proven goes through TLS. Controller only."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import json
+import re
+import socket
+from collections.abc import Iterator
+from urllib.parse import urlsplit
+
+from ...certificates.pairs import Pair, as_address, faults, system_authorities
+from ..view import PROBE, HostView, Problem, check, listed, probe_facts
+
+SOURCES = {
+    "chain": "certificate_chain: \"{{ lookup('ansible.builtin.file', 'fullchain.pem') }}\"",
+    "key": 'certificate_key: "{{ vault_certificate_key }}"',
+}
+
+
+NAME = re.compile(r"(\*\.)?([A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?\.)*[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?")
+
+
+def source_of(host: HostView) -> str:
+    """Where the host's certificate comes from; `none` where it has none, or the value is none that is known."""
+    return str(host.get("certificate_source") or "none")
+
+
+@check("certificate")
+def certificate_names(host: HostView) -> Iterator[Problem]:
+    """A certificate is for names, and nginx serves those that it is for."""
+    names, site = host.items("certificate_names"), [str(name) for name in host.items("nginx_server_names")]
+    if source_of(host) == "none" or {"certificate_names", "nginx_server_names"} & host.faulty:
+        return
+    fix = "Name the site as browsers do:\n  nginx_server_names: [www.example.org]"
+    if "_" in site:
+        yield Problem("nginx_server_names", "has _, and no certificate is for every name", fix)
+    elif not names:
+        yield Problem("certificate_names", "is empty, and a certificate is for names", fix)
+    elif missing := [name for name in site if name not in names]:
+        fault = f"lacks {listed(missing)} of nginx_server_names"
+        yield Problem("certificate_names", fault, "Add it, or delete the line.")
+    elif strange := [str(name) for name in names if not NAME.fullmatch(str(name)) and not as_address(str(name))]:
+        yield Problem("certificate_names", f'"{strange[0]}" is no name that a certificate can be for', fix)
+
+
+@check("certificate")
+def certificate_acme(host: HostView) -> Iterator[Problem]:
+    """An authority of the internet can know the names, and can come to ask."""
+    if source_of(host) != "acme" or "certificate_names" in host.faulty:
+        return
+    hook = "certificate_acme_auth_hook: /usr/local/bin/put-challenge-into-dns"
+    public = not host.get("certificate_acme_server")
+    for name in map(str, host.items("certificate_names")):
+        address = as_address(name)
+        if public and (not address.is_global if address else unknown_outside(name)):
+            fix = "Name the site as the internet knows it, or write certificate_source: self_signed"
+            yield Problem("certificate_names", f'"{name}" is no name of the internet, and nobody certifies it', fix)
+        elif name.startswith("*.") and not host.get("certificate_acme_auth_hook"):
+            fix = f"Name a command that answers over DNS, or leave the name out:\n  {hook}"
+            yield Problem("certificate_names", f'"{name}" is certified by a challenge over DNS only', fix)
+    if host.get("nginx_http_port") != 80 and not host.get("certificate_acme_auth_hook"):
+        fix = f"Let it be 80, or name a command that answers over DNS:\n  {hook}"
+        yield Problem("nginx_http_port", f"is {host.get('nginx_http_port')}, and the authority asks at 80", fix)
+
+
+@check("certificate")
+def certificate_names_lead_here(host: HostView) -> Iterator[Problem]:
+    """The authority that comes to ask for a name comes to this site. What was ordered once is not looked up again."""
+    asks = source_of(host) == "acme" and host.installs and not host.get("certificate_acme_auth_hook")
+    if not asks or "certificate_names" in host.faulty or not host.get("certificate_acme_check_names"):
+        return
+    ordered = names_ordered(host)
+    names = [name for name in map(str, host.items("certificate_names")) if name not in ordered]
+    site = site_addresses(host) if names else []
+    for name in names:
+        if name.startswith("*.") or not (as_address(name) or NAME.fullmatch(name)):
+            continue
+        try:
+            found = looked_up(name)
+            astray = [address for address in found if address not in site]
+            why = (
+                f"leads to {listed(astray)}, and the site's hosts have {listed(site) or 'no address'}" if astray else ""
+            )
+        except OSError as error:
+            why = f"has no address, as seen from this machine ({error.strerror or error})"
+        if why:
+            fix = (
+                f"Have it lead to {listed(site) or 'the host'} in the DNS. Where a balancer, a CDN or NAT that passes "
+                "the challenge on is there, or the authority knows names that this machine does not:\n"
+                "  certificate_acme_check_names: false"
+            )
+            yield Problem("certificate_names", f'"{name}" {why}', fix)
+
+
+def names_ordered(host: HostView) -> set[str]:
+    """The names that the host has ordered a certificate for, as it has noted."""
+    with contextlib.suppress(ValueError):
+        order = json.loads(probe_facts(host.probe).get(f"ordered:{host.get('release_app')}") or "[]")
+        return {str(word).partition("=")[2] for word in order if re.match("--(domain|ip-address)=", str(word))}
+    return set()
+
+
+def site_addresses(host: HostView) -> list[str]:
+    """The addresses of all hosts that may answer for the site: those of its app hosts and proxies."""
+    hostvars, groups = host.raw("hostvars") or {}, host.raw("groups") or {}
+    found: dict[str, None] = {}
+    for name in dict.fromkeys([host.name, *groups.get("app", ()), *groups.get("proxy", ())]):
+        variables = hostvars.get(name, host.inventory)
+        own = probe_facts(variables.get(PROBE) or {}).get("addresses", "").split()
+        for way in (variables.get("ansible_host") or name, variables.get("private_address"), *own):
+            with contextlib.suppress(OSError):
+                found |= dict.fromkeys(looked_up(str(way)) if way else ())
+    return list(found)
+
+
+@functools.cache
+def looked_up(name: str) -> tuple[str, ...]:
+    """The addresses of a name, as this machine knows them; raise OSError where there are none."""
+    if address := as_address(name):
+        return (str(address),)
+    try:
+        answers = socket.getaddrinfo(name.rstrip("."), None, type=socket.SOCK_STREAM)
+    except UnicodeError as error:  # such as of a label that is too long
+        raise OSError(str(error)) from error
+    return tuple(dict.fromkeys(str(as_address(str(answer[4][0]).partition("%")[0])) for answer in answers))
+
+
+@check("certificate")
+def certificate_is_kept_apart(host: HostView) -> Iterator[Problem]:
+    """Keys do not come into a repository by mistake."""
+    folder = host.path("certificate_acme_keep")
+    if source_of(host) != "acme" or not folder:
+        return
+    folder = folder.absolute()
+    if inside := next((each for each in (folder, *folder.parents) if (each / ".git").exists()), None):
+        fix = "Name a folder outside of it:\n  certificate_acme_keep: ~/.local/share/certificates"
+        yield Problem("certificate_acme_keep", f"is in the git repository {inside}, and would hold keys", fix)
+
+
+def unknown_outside(name: str) -> bool:
+    """Whether a name is none of the internet's (RFC 6761 and 8375)."""
+    last = name.rstrip(".").rpartition(".")[2].lower()
+    return "." not in name.rstrip(".") or last in ("localhost", "test", "invalid", "local", "internal", "lan", "arpa")
+
+
+@check("certificate")
+def certificate_provided(host: HostView) -> Iterator[Problem]:
+    """Chain and key belong together, are in date, complete, and for the site."""
+    if source_of(host) != "provided":
+        return
+    texts = {part: str(host.get(f"certificate_{part}") or "") for part in ("chain", "key")}
+    for part, text in texts.items():
+        if not text.strip() and f"certificate_{part}" not in host.faulty:
+            fix = f"Give its text, in PEM:\n  {SOURCES[part]}"
+            yield Problem(f"certificate_{part}", "is empty, though certificate_source is provided", fix)
+    if not all(text.strip() for text in texts.values()):
+        return
+    names = [str(name) for name in host.items("certificate_names")]
+    trusted = system_authorities(str(path) for path in host.items("base_ca_certificates"))
+    fixes = {
+        "chain": "Put the site's certificate first, and behind it each one that has issued the one before, in PEM.",
+        "key": "Give the key that the certificate was made for, in PEM and without a password.",
+    }
+    for part, fault in faults(Pair(texts["chain"], texts["key"]), names, trusted):
+        yield Problem(f"certificate_{part}", fault, fixes[part])
+
+
+@check("certificate")
+def certificate_is_proven(host: HostView) -> Iterator[Problem]:
+    """What verify tries is what browsers do: over a site with TLS, ws:// is refused."""
+    url = host.get("handshake_url")
+    if source_of(host) == "none" or not isinstance(url, str) or "handshake_url" not in host.inventory:
+        return
+    if url.startswith("ws://"):
+        at = urlsplit(url).netloc
+        fix = f"Write the site as browsers reach it, or delete the line:\n  handshake_url: wss://{at}"
+        yield Problem("handshake_url", "begins with ws://, and the site has a certificate", fix)

@@ -1,0 +1,154 @@
+"""Whether the firewall would shut out who sets it up, or stand beside another one. Controller only."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Iterator, Mapping
+
+from ..view import HostView, Problem, check, is_mapping, listed, probe_facts
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+LISTS = ("firewall_ssh_from", "firewall_site_from")
+STORES = {"redis": ("Redis", "redis_bind"), "postgresql": ("PostgreSQL", "postgresql_bind")}
+
+
+def network_of(text: object) -> Network | None:
+    """An address or a network; None where it is neither."""
+    try:
+        return ipaddress.ip_network(str(text))
+    except ValueError:
+        return None
+
+
+def network_fault(text: object) -> str:
+    """Why a text is no network that rules can have; nothing where it is one."""
+    network = network_of(text)
+    if network is None:
+        with_host = re.fullmatch(r"(.+)/(\d+)", str(text))
+        try:
+            better = ipaddress.ip_network(str(text), strict=False)
+        except ValueError:
+            return f'"{text}" is no address or network'
+        return f'"{text}" has bits of a host{f": write {better}" if with_host else ""}'
+    return f'"{text}" is everywhere: leave the list empty' if network.prefixlen == 0 else ""
+
+
+def controller_of(facts: Mapping[str, str]) -> Address | None:
+    """The address that this run's connection comes from, as the host sees it; None where there is no SSH."""
+    words = facts.get("ssh_connection", "").split()
+    try:
+        address = ipaddress.ip_address(words[0].partition("%")[0])
+    except (IndexError, ValueError):
+        return None
+    return getattr(address, "ipv4_mapped", None) or address
+
+
+def wanted(host: HostView) -> bool:
+    """Whether the host is to have the firewall, by this run."""
+    return host.installs and bool(host.get("firewall_enabled"))
+
+
+@check("firewall")
+def firewall_networks(host: HostView) -> Iterator[Problem]:
+    """Lists of networks hold nothing else."""
+    for name in LISTS:
+        for text in host.items(name):
+            if fault := network_fault(text):
+                host.faulty.add(name)
+                yield Problem(name, fault, f"Write addresses and networks:\n  {name}: [198.51.100.0/24, 2001:db8::/32]")
+                break
+
+
+@check("firewall")
+def firewall_allow(host: HostView) -> Iterator[Problem]:
+    """What else is let in has a port and, where not everybody may come, networks."""
+    fix = "Write such as:\n  firewall_allow:\n    - {port: 8443, from: [198.51.100.0/24]}"
+    for rule in host.items("firewall_allow"):
+        if not is_mapping(rule):
+            continue
+        port = str(rule.get("port"))
+        ends = [int(end) for end in port.split("-") if end.isdigit()]
+        if not re.fullmatch(r"\d+(-\d+)?", port) or not all(0 < end < 65536 for end in ends) or ends != sorted(ends):
+            yield Problem("firewall_allow", f'"{port}" is no port and no range of ports', fix)
+        for text in rule.get("from") or []:
+            if fault := network_fault(text):
+                yield Problem("firewall_allow", f"from of port {port}: {fault}", fix)
+                break
+
+
+@check("firewall")
+def firewall_lets_ssh_in(host: HostView) -> Iterator[Problem]:
+    """This machine, which sets it up, gets in afterwards too."""
+    facts = probe_facts(host.probe)
+    if not wanted(host) or "ssh_connection" not in facts:
+        return
+    address, networks = controller_of(facts), [network_of(text) for text in host.items("firewall_ssh_from")]
+    inside = any(address in network for network in networks if network and address)
+    if "firewall_ssh_from" not in host.faulty and networks and address and not inside:
+        fault = f"lacks {address}, from where this run has come: it would shut this machine out"
+        fix = f"Add it, or a network that it is in, as the host sees it:\n  firewall_ssh_from: [{address}]"
+        yield Problem("firewall_ssh_from", fault, fix)
+    if address and not facts.get("ssh_ports", "").split():
+        fix = "Look what `sshd -T` says there, or write firewall_enabled: false"
+        yield Problem("firewall_enabled", "is true, and on which port SSH listens cannot be known", fix)
+
+
+@check("firewall")
+def firewall_is_the_only_one(host: HostView) -> Iterator[Problem]:
+    """A host with a firewall of somebody else's keeps that: what one lets in, the other would refuse."""
+    facts = probe_facts(host.probe)
+    if not wanted(host):
+        return
+    found = ""
+    if facts.get("firewall_ufw", "").lower().strip('"') == "yes":
+        found, way = "ufw is on", "ufw disable"
+    elif facts.get("firewall_firewalld"):
+        found, way = "firewalld runs", "systemctl disable --now firewalld"
+    elif others := [one for one in facts.get("firewall_others", "").split(";") if one]:
+        found, way = f"nftables' {listed(others)} refuses what it does not name", "take it out of its configuration"
+    elif facts.get("firewall_legacy"):
+        found, way = "iptables refuses what its chain INPUT does not name", "take it out of its configuration"
+    if found:
+        fix = (
+            "Keep the host's own, and let it pass SSH and the site's ports:\n  firewall_enabled: false\n"
+            f"or end it there first ({way})."
+        )
+        yield Problem("firewall_enabled", f"is true, and {found} on the host", fix)
+
+
+@check("firewall")
+def firewall_of_others(host: HostView) -> Iterator[Problem]:
+    """Where other projects of the host have it, nobody reaches a site that it was not told of."""
+    others = [
+        name for name in probe_facts(host.probe).get("firewall_projects", "").split() if name != host.get("release_app")
+    ]
+    if host.installs and others and not host.get("firewall_enabled"):
+        fault = f"is false, and the firewall of {listed(others)} on the host would refuse this site's ports"
+        fix = (
+            "Have it let them in:\n  firewall_enabled: true\nor end it for all of the host first:\n"
+            "  systemctl disable --now channels-firewall && rm -r /etc/channels-firewall"
+        )
+        yield Problem("firewall_enabled", fault, fix)
+
+
+@check("firewall")
+def firewall_knows_peers(host: HostView) -> Iterator[Problem]:
+    """Hosts that use a store on this one are known by the address that they come from."""
+    if not wanted(host):
+        return
+    groups, variables = host.raw("groups") or {}, host.raw("hostvars") or {}
+    users = [name for name in groups.get("app") or () if name != host.name]
+    for role in host.roles:
+        if role.name not in STORES:
+            continue
+        store, bind = STORES[role.name]
+        addresses = [str(one).removeprefix("-") for one in host.items(bind)]
+        if all(one in ("localhost", "::1") or one.startswith("127.") for one in addresses):
+            continue
+        lacking = [name for name in users if not (variables.get(name) or {}).get("private_address")]
+        if lacking:
+            fault = f"is true, and from where {listed(lacking)} come to {store}, nobody has said"
+            fix = "Write for each of them the address that it has on the way there:\n  private_address: 10.0.0.1"
+            yield Problem("firewall_enabled", fault, fix)

@@ -1,0 +1,30 @@
+"""Whether a host has the Python that environments are to be made with, or can get it. Controller only."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from ..view import HostView, Problem, check, listed, probe_facts
+
+VERSION = re.compile(r"(?:c?python@?)?(3\.\d+)(?:\.\d+)?")
+
+
+@check("release")
+def python_of_the_host(host: HostView) -> Iterator[Problem]:
+    """A version that is neither there, nor installed by this run, nor fetched, is told before a host is changed."""
+    facts = probe_facts(host.probe)
+    wanted = VERSION.fullmatch(str(host.get("release_python") or ""))
+    if not wanted or host.get("release_python_download") or not facts.get("pythons"):
+        return
+    there = {f"3.{minor}" for minor in re.findall(r"/python3\.(\d+)(?:\s|$)", facts["pythons"])}
+    there |= {".".join(facts.get("python", "").split(".")[:2])} - {""}
+    packages = {str(one) for name in ("release_system_packages", "base_extra_packages") for one in host.items(name)}
+    if wanted[1] in there or f"python{wanted[1]}" in packages:
+        return
+    has = listed(sorted(there, key=lambda one: int(one.partition(".")[2])))
+    fix = (
+        "Have uv fetch it from its makers' releases, or write python3 for Debian's own:\n"
+        "  release_python_download: true"
+    )
+    yield Problem("release_python", f"is {wanted[1]}, and Debian {facts.get('version', '')} there has {has}", fix)

@@ -1,0 +1,1 @@
+"""What the proof tries with sockets, and its report."""

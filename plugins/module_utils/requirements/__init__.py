@@ -1,0 +1,1 @@
+"""What packages a project needs, by its files."""

@@ -1,0 +1,1 @@
+"""How a project's code comes to the controller."""

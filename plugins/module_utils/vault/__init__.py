@@ -1,0 +1,1 @@
+"""Secrets of an inventory in files of Ansible Vault."""

@@ -1,0 +1,1 @@
+"""One client for WebSockets, and what its failures mean."""
