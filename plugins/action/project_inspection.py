@@ -23,8 +23,6 @@ from ansible.plugins.action import ActionBase
 from ..module_utils.inspection import inspect, summary
 from ..module_utils.inspection import inventory as project_inventory
 
-BUNDLE = Path(__file__).resolve().parents[2]
-
 
 class ActionModule(ActionBase):
     """The action `project_inspection`."""
@@ -44,7 +42,7 @@ class ActionModule(ActionBase):
                 f"{folder} is no folder on this machine. Write the path of the project: -e folder=/path/to/it"
             )
         found = inspect.inspect(folder)
-        inventory = Path(str(self._task.args.get("inventory") or BUNDLE / "inventories" / found.app)).expanduser()
+        inventory = Path(str(self._task.args.get("inventory") or Path("inventories", found.app))).expanduser()
         inventory = Path(os.path.abspath(inventory))
         files: list[Path] = []
         if not self._task.check_mode:

@@ -43,7 +43,7 @@ from pathlib import Path, PurePosixPath
 from ansible.plugins.action import ActionBase
 
 from ..module_utils.requirements import merged
-from ..module_utils.source.cache import whole_file
+from ..module_utils.source.cache import prune, whole_file
 from ..module_utils.source.git import (
     Git,
     Member,
@@ -188,6 +188,7 @@ def archive(wanted: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
         notices.append(f"Git LFS has the content of {', '.join(pointers[:4])}; the release has only pointers to it.")
     needs = needs_of(readable(members), wanted, release, cache)
     target = cache / "releases" / f"{release}.tar.gz"
+    prune(target.parent)
     if not target.exists():
         pack([*members, (tarfile.TarInfo(wanted["marker"]), b"")], target)
     return {

@@ -19,11 +19,11 @@ from pathlib import Path
 from typing import Any
 
 from ansible import constants
-from ansible._internal._datatag._tags import Origin
-from ansible._internal._templating._jinja_bits import AnsibleEnvironment, _TemplateCompileContext
 from ansible.plugins.loader import filter_loader, lookup_loader, test_loader
 from ansible.plugins.strategy.linear import StrategyModule as LinearStrategy
 from ansible.utils.display import Display
+
+from ..module_utils.source.cache import prune
 
 DOCUMENTATION = """
 name: fastest
@@ -57,6 +57,7 @@ def kept(folder: Path, digest: str, make: Callable[[], bytes], read: Callable[[b
     made = make()
     with contextlib.suppress(OSError):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        prune(folder.parent)
         part = path.with_suffix(f".{os.getpid()}")
         try:
             part.write_bytes(made)
@@ -83,8 +84,11 @@ def compiled(compile_template: Callable[..., Any], folder: Path) -> Callable[...
 
     One that cannot be compiled raises as ever; nothing of it is kept.
     """
+    # Private to ansible-core, which says by them where a text comes from and how its backslashes are read.
+    from ansible._internal._datatag._tags import Origin
+    from ansible._internal._templating._jinja_bits import _TemplateCompileContext
 
-    def compile_kept(self: AnsibleEnvironment, source: Any, *arguments: Any, **options: Any) -> Any:
+    def compile_kept(self: Any, source: Any, *arguments: Any, **options: Any) -> Any:
         origin = Origin.get_tag(source) if isinstance(source, str) and not arguments and not options else None
         if origin is None or not str(origin.path).startswith(OWN):
             return compile_template(self, source, *arguments, **options)
@@ -102,34 +106,66 @@ def versions(*packages: str) -> str:
     return "-".join([str(sys.implementation.cache_tag), *map(importlib.metadata.version, packages)])
 
 
-AnsibleEnvironment.compile = compiled(
-    AnsibleEnvironment.compile, HOME / "compiled" / versions("ansible", "ansible-core", "jinja2")
-)
-# Each task runs in a process of its own, which inherits what is loaded here, and would load it for itself otherwise.
-filter_loader.get("ansible.builtin.default")
-test_loader.get("ansible.builtin.search")
-template_lookup = sys.modules[lookup_loader.get("ansible.builtin.template", class_only=True).__module__]
-# It copies all variables of a host down to the last leaf for each file, and then sets a few on the first level.
-template_lookup.deepcopy = copy.copy
+def keep_templates() -> None:
+    """Compile each of the bundle's templates once, and not in each task of each run."""
+    from ansible._internal._templating._jinja_bits import AnsibleEnvironment
 
+    folder = HOME / "compiled" / versions("ansible-core", "jinja2")
+    AnsibleEnvironment.compile = compiled(AnsibleEnvironment.compile, folder)
+
+
+def load_plugins() -> None:
+    """Load what each task needs: it runs in a process of its own, which inherits what is loaded here."""
+    filter_loader.get("ansible.builtin.default")
+    test_loader.get("ansible.builtin.search")
+
+
+def copy_less() -> None:
+    """Have the template lookup copy variables on the first level, where it sets a few, and not down to each leaf."""
+    template_lookup = sys.modules[lookup_loader.get("ansible.builtin.template", class_only=True).__module__]
+    if not hasattr(template_lookup, "deepcopy"):
+        raise AttributeError("the lookup `template` copies its variables in another way")
+    template_lookup.deepcopy = copy.copy
+
+
+def shorten_once() -> None:
+    """Keep what Mitogen sends to hosts, shortened: half a second of the controller's time at a run's first task."""
+    # The imports of each module are looked for in much the same files of Ansible: compiled once, and not for each.
+    ansible_mitogen.module_finder.compile = functools.cache(compile)
+    mitogen.minify.minimize_source = remembered(
+        mitogen.minify.minimize_source, HOME / "shortened" / versions("mitogen")
+    )
+
+
+def hasten(*changes: Callable[[], None]) -> None:
+    """Make changes to Ansible that cost speed where they do not fit its version, and never a run."""
+    for change in changes:
+        try:
+            change()
+        except Exception as error:
+            Display().warning(f"This Ansible is one that cannot be made faster here ({change.__name__}: {error!r})")
+
+
+hasten(keep_templates, load_plugins, copy_less)
 try:
     import ansible_mitogen.module_finder
     import ansible_mitogen.strategy
     import mitogen
     import mitogen.minify
-except ImportError:
-    Display().warning("The mitogen package is not installed: this run uses Ansible's own, slower strategy.")
+
+    mixin = ansible_mitogen.strategy.StrategyMixin
+except Exception as error:  # ansible_mitogen itself raises where an Ansible is newer than those it knows
+    Display().warning(
+        "The mitogen package is not installed: this run uses Ansible's own, slower strategy."
+        if isinstance(error, ImportError)
+        else f"The mitogen package does not fit this Ansible: this run uses Ansible's own, slower strategy. {error}"
+    )
 
     class StrategyModule(LinearStrategy):
         """Ansible's own linear strategy."""
 
 else:
-    # The imports of each module are looked for in much the same files of Ansible: compiled once, and not for each.
-    ansible_mitogen.module_finder.compile = functools.cache(compile)
-    # Half a second of the controller's time at the first task of each run.
-    mitogen.minify.minimize_source = remembered(
-        mitogen.minify.minimize_source, HOME / "shortened" / versions("mitogen")
-    )
+    hasten(shorten_once)
 
-    class StrategyModule(ansible_mitogen.strategy.StrategyMixin, LinearStrategy):
+    class StrategyModule(mixin, LinearStrategy):
         """Mitogen's linear strategy."""

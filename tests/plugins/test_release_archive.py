@@ -21,7 +21,7 @@ from ansible_collections.channels.stack.plugins.module_utils.source import git a
 
 ROOT = Path(__file__).resolve().parents[2]
 release_archive = importlib.import_module("ansible_collections.channels.stack.plugins.action.release_archive")
-RequirementsError = release_archive.project_requirements.RequirementsError
+RequirementsError = release_archive.merged.RequirementsError
 
 
 @pytest.fixture

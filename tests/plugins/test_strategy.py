@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
+import importlib.metadata
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 from types import CodeType, ModuleType
 from typing import Any
@@ -13,6 +15,7 @@ from typing import Any
 import pytest
 from ansible._internal._datatag._tags import Origin
 from ansible._internal._templating._jinja_bits import AnsibleEnvironment, _TemplateCompileContext
+from ansible_collections.channels.stack.plugins.module_utils.source import cache
 
 ROOT = Path(__file__).resolve().parents[2]
 PLAY = """
@@ -125,6 +128,61 @@ def test_mitogen_runs_the_tasks(tmp_path: Path) -> None:
     output = run(tmp_path)
     assert "mitogen package is not installed" not in output
     assert "(mitogen:" in output
+
+
+def test_what_does_not_fit_ansible_costs_speed_and_a_notice(
+    fastest: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where a release of ansible-core has another private name."""
+    made: list[str] = []
+    told: list[str] = []
+    monkeypatch.setattr(fastest.Display, "warning", lambda self, text, **_: told.append(text))
+
+    def impossible() -> None:
+        raise ImportError("cannot import name 'Origin'")
+
+    fastest.hasten(impossible, lambda: made.append("the next"))
+    assert made == ["the next"]
+    assert len(told) == 1 and "impossible: ImportError" in told[0]
+
+
+def test_with_a_mitogen_that_does_not_fit_ansible_runs_them(tmp_path: Path) -> None:
+    """It says so itself when it is imported."""
+    (tmp_path / "ansible_mitogen").mkdir()
+    (tmp_path / "ansible_mitogen" / "__init__.py").write_text("raise RuntimeError('Ansible 9.9 is too recent')\n")
+    output = run(tmp_path, PYTHONPATH=str(tmp_path))
+    assert (
+        "does not fit this Ansible: this run uses Ansible's own, slower strategy. Ansible 9.9 is too recent" in output
+    )
+    assert "(mitogen:" not in output
+
+
+def test_ansible_core_alone_is_enough(fastest: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The package `ansible`, which brings collections that nothing here uses, may be absent."""
+    right, before, told = importlib.metadata.version, AnsibleEnvironment.compile, []
+
+    def version(name: str) -> str:
+        if name == "ansible":
+            raise importlib.metadata.PackageNotFoundError(name)
+        return right(name)
+
+    monkeypatch.setattr(importlib.metadata, "version", version)
+    monkeypatch.setattr(fastest.Display, "warning", lambda self, text, **_: told.append(text))
+    fastest.hasten(fastest.keep_templates, fastest.shorten_once)
+    AnsibleEnvironment.compile = before
+    assert told == []
+
+
+def test_files_that_nobody_uses_are_deleted(tmp_path: Path) -> None:
+    names = ("old/archive", "read/archive", "new/archive")
+    for name in names:
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).touch()
+    now, long_ago = time.time(), time.time() - 86400 * (cache.KEPT_DAYS + 1)
+    os.utime(tmp_path / "old/archive", (long_ago, long_ago))
+    os.utime(tmp_path / "read/archive", (now, long_ago))
+    cache.prune(tmp_path)
+    assert [name for name in names if (tmp_path / name).exists()] == ["read/archive", "new/archive"]
 
 
 def test_without_mitogen_ansible_runs_them_and_says_so(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 #: Sets by name, each with `source`, `seen` (the day) and `networks`.
-SETS = Path(__file__).resolve().parents[2] / "roles" / "nginx" / "files" / "proxies.yml"
+SETS = Path(__file__).resolve().parents[3] / "roles" / "nginx" / "files" / "proxies.yml"
 
 
 @functools.cache  # for every host the same

@@ -3,12 +3,26 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
+import time
 import typing as t
 from collections.abc import Iterator
 from pathlib import Path
 
 SETTING = "release_cache names another folder"
+KEPT_DAYS = 60  # after its last use; what is made again costs seconds
+
+
+@functools.cache  # once for each process: what is old in a run is old at its end
+def prune(folder: Path) -> None:
+    """Delete the files below a folder that nobody has written or read for `KEPT_DAYS`; one that stays is no fault."""
+    limit = time.time() - KEPT_DAYS * 86400
+    for path in list(folder.rglob("*")):
+        with contextlib.suppress(OSError):
+            found = path.lstat()
+            if not path.is_dir() and max(found.st_mtime, found.st_atime) < limit:
+                path.unlink()
 
 
 @contextlib.contextmanager
