@@ -13,7 +13,7 @@ from ansible.plugins.action import ActionBase
 
 from ..module_utils.doctor import controller
 from ..module_utils.proof import report as doctor_proof
-from ..module_utils.proof.report import result
+from ..module_utils.proof.results import result
 from ..module_utils.proof.sockets import (
     ACCEPTED,
     LINGER,
@@ -23,15 +23,10 @@ from ..module_utils.proof.sockets import (
     unwelcome,
 )
 from ..module_utils.websocket import exchange
-from ..module_utils.websocket.client import (
-    HAS_WSPROTO,
-    NO_SUBPROTOCOL,
-    HandshakeFailed,
-    HandshakeRefused,
-    WebSocket,
-    explain,
-    open_websocket,
-)
+from ..module_utils.websocket.client import WebSocket, open_websocket
+from ..module_utils.websocket.errors import HandshakeFailed, HandshakeRefused
+from ..module_utils.websocket.explain import NO_SUBPROTOCOL, explain
+from ..module_utils.websocket.library import HAS_WSPROTO
 
 #: Statuses that turn a foreign Origin away; some frameworks call it a bad request.
 REFUSING = (400, 401, 403)

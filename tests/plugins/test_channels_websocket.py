@@ -19,19 +19,17 @@ from typing import Any
 import pytest
 import websockets
 from ansible_collections.channels.stack.plugins.module_utils.text.secrets import redact
-from ansible_collections.channels.stack.plugins.module_utils.websocket.client import (
-    SYMPTOMS,
+from ansible_collections.channels.stack.plugins.module_utils.websocket.client import Message, open_websocket
+from ansible_collections.channels.stack.plugins.module_utils.websocket.errors import (
     Closed,
     HandshakeFailed,
     HandshakeRefused,
-    Message,
     SocketClosed,
-    Symptom,
-    explain,
-    http_get,
-    open_websocket,
-    watch,
 )
+from ansible_collections.channels.stack.plugins.module_utils.websocket.explain import explain
+from ansible_collections.channels.stack.plugins.module_utils.websocket.http import http_get
+from ansible_collections.channels.stack.plugins.module_utils.websocket.symptoms import SYMPTOMS, Symptom
+from ansible_collections.channels.stack.plugins.module_utils.websocket.watch import watch
 from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 
@@ -237,7 +235,7 @@ def test_a_long_error_page_is_cut_and_an_endless_one_does_not_hold_us(
         connection.sendall(b"long" * 25_000 if b"/long" in request else b"short")
         done.wait(20)
 
-    monkeypatch.setattr("ansible_collections.channels.stack.plugins.module_utils.websocket.client.BODY_WAIT", 0.2)
+    monkeypatch.setattr("ansible_collections.channels.stack.plugins.module_utils.websocket.upgrade.BODY_WAIT", 0.2)
     server = raw_server(talk)
     begun = time.monotonic()
     with pytest.raises(HandshakeRefused) as caught:

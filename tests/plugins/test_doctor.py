@@ -30,7 +30,8 @@ from ansible_collections.channels.stack.plugins.module_utils.host import nginx a
 from ansible_collections.channels.stack.plugins.module_utils.host import servers as doctor_host
 from ansible_collections.channels.stack.plugins.module_utils.host.project import PROBE, Project
 from ansible_collections.channels.stack.plugins.module_utils.proof.report import lines as proof_lines
-from ansible_collections.channels.stack.plugins.module_utils.proof.report import report_of, result
+from ansible_collections.channels.stack.plugins.module_utils.proof.report import report_of
+from ansible_collections.channels.stack.plugins.module_utils.proof.results import result
 from ansible_collections.channels.stack.plugins.module_utils.text.secrets import scrub, secrets_of
 from ansible_collections.channels.stack.plugins.module_utils.websocket import exchange as doctor_probe
 

@@ -20,6 +20,9 @@ from typing import Any
 import pytest
 import websockets.sync.server
 import yaml
+from ansible_collections.channels.stack.plugins.module_utils.proof.handshake import plan, retries
+from ansible_collections.channels.stack.plugins.module_utils.proof.handshake.run import run as run_checks
+from ansible_collections.channels.stack.plugins.module_utils.text.secrets import header_secrets
 
 PLUGINS = Path(__file__).resolve().parents[2] / "plugins"
 TOKEN = "eyJhbGciOiJIUzI1NiJ9.c2VjcmV0+/=&.signature"
@@ -44,7 +47,7 @@ def check(handshake_module: ModuleType) -> Check:
     def run(**given: Any) -> list[dict[str, Any]]:
         options = {name: spec.get("default") for name, spec in handshake_module.ARGUMENTS.items()} | given
         secrets = {options["token"]} if options["token"] else set()
-        entries, wrong = handshake_module.run(options, secrets)
+        entries, wrong = run_checks(options, secrets)
         if wrong:
             raise ValueError(wrong)
         json.dumps(entries)  # Ansible sends it as JSON.
@@ -454,11 +457,10 @@ def test_proxy_that_does_not_say_who_answered_is_judged_by_connections(
 
 @pytest.mark.parametrize(("addresses", "tried"), [("", 1), ("00 01 80 10 80 lo\n", 2), ("00 02 40 20 80 eth0\n", 1)])
 def test_listener_of_ipv6_counts_where_there_is_such(
-    check: Check, serve: Serve, handshake_module: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
-    addresses: str, tried: int,
-) -> None:  # fmt: skip
+    check: Check, serve: Serve, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, addresses: str, tried: int
+) -> None:
     (tmp_path / "if_inet6").write_text(addresses)
-    monkeypatch.setattr(handshake_module, "IPV6_ADDRESSES", tmp_path / "if_inet6")
+    monkeypatch.setattr(plan, "IPV6_ADDRESSES", tmp_path / "if_inet6")
     port = serve(stay).port
     listeners = [{"address": f"{name}:{port}", "host": ""} for name in ("localhost", "[::1]")]
     assert len(check(url="ws://localhost/x/", listeners=listeners)) == tried
@@ -479,11 +481,9 @@ def test_it_gives_up(check: Check, short_dir: Path) -> None:
     assert not entry["ok"] and entry["attempts"] in (2, 3)
 
 
-def test_it_takes_no_for_an_answer(
-    check: Check, serve: Serve, handshake_module: ModuleType, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_it_takes_no_for_an_answer(check: Check, serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     """A 403 that stays one is not waited for; a 500 may be of something that is still to come."""
-    monkeypatch.setattr(handshake_module, "REFUSED_SECONDS", 0.3)
+    monkeypatch.setattr(retries, "REFUSED_SECONDS", 0.3)
     answers = iter([500, 404, *[500] * 10])
     first = serve(stay, process_request=lambda connection, request: connection.respond(next(answers, 403), "")).url
     (entry,) = check(url=first, wait_seconds=60, delay=0.1)
@@ -499,10 +499,10 @@ def failing(serve: Serve, **options: Any) -> Any:
 
 
 @pytest.fixture
-def hasty(handshake_module: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have the module believe at once what it believes."""
     for name in ("FAILED_SECONDS", "UNKNOWN_SECONDS", "REFUSED_SECONDS", "LOG_SECONDS"):
-        monkeypatch.setattr(handshake_module, name, 0.1)
+        monkeypatch.setattr(retries, name, 0.1)
 
 
 @pytest.mark.usefixtures("hasty")
@@ -527,10 +527,8 @@ def test_an_error_that_stays_is_told_and_one_that_may_pass_is_waited_for(
 
 
 @pytest.mark.usefixtures("hasty")
-def test_error_without_a_reason_is_believed_later(
-    check: Check, serve: Serve, handshake_module: ModuleType, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(handshake_module, "UNKNOWN_SECONDS", 60)
+def test_error_without_a_reason_is_believed_later(check: Check, serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retries, "UNKNOWN_SECONDS", 60)
     sick = failing(serve, unix=True).path
     for command in ([], ["echo", "no reason"], ["false"], ["/nowhere/at/all"]):
         (entry,) = check(url="ws://h/", unix_sockets=[sick], wait_seconds=1, delay=0.1, log_command=command)
@@ -539,13 +537,13 @@ def test_error_without_a_reason_is_believed_later(
 
 @pytest.mark.usefixtures("hasty")
 def test_error_of_processes_that_die_is_not_their_last_word(
-    check: Check, serve: Serve, handshake_module: ModuleType, monkeypatch: pytest.MonkeyPatch
+    check: Check, serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each time another process answers; and what answers 503 says itself that it is not ready."""
     common = {"url": "ws://localhost/", "wait_seconds": 1.5, "delay": 0.1, "log_command": ["echo", "ValueError: x"]}
     sick, count = failing(serve, unix=True).path, itertools.count()
-    assert handshake_module.process_behind(sick) == os.getpid()
-    monkeypatch.setattr(handshake_module, "process_behind", lambda _: next(count))
+    assert retries.process_behind(sick) == os.getpid()
+    monkeypatch.setattr(retries, "process_behind", lambda _: next(count))
     (entry,) = check(unix_sockets=[sick], **common)
     assert "runs on" not in entry["problem"]["what"]
     busy = serve(stay, process_request=lambda connection, request: connection.respond(503, "")).url
@@ -631,12 +629,12 @@ def test_a_command_that_makes_no_token_ends_the_run(
     assert "make token" in told[0] and said in told[0]
 
 
-def test_which_headers_are_secret(handshake_module: ModuleType) -> None:
-    secrets = handshake_module.header_secrets(
+def test_which_headers_are_secret() -> None:
+    secrets = header_secrets(
         {"Authorization": "Bearer abcdef", "X-Forwarded-Proto": "https", "Host": "h", "Cookie": "a=1; session=abcdefg"}
     )
     assert secrets == {"Bearer abcdef", "Bearer", "abcdef", "a=1; session=abcdefg", "session", "abcdefg"}
-    assert handshake_module.url_secrets("ws://h/?jwt=abc&page=1&access_token={token}&key=k") == {"abc", "k"}
+    assert plan.url_secrets("ws://h/?jwt=abc&page=1&access_token={token}&key=k") == {"abc", "k"}
 
 
 # --- options

@@ -17,8 +17,11 @@ import pytest
 from ansible_collections.channels.stack.plugins.module_utils.doctor import examination
 from ansible_collections.channels.stack.plugins.module_utils.host import servers
 from ansible_collections.channels.stack.plugins.module_utils.host.project import PROBE
+from ansible_collections.channels.stack.plugins.module_utils.proof import host as proof_host
+from ansible_collections.channels.stack.plugins.module_utils.proof import prove as whole_proof
 from ansible_collections.channels.stack.plugins.module_utils.proof import sockets
-from ansible_collections.channels.stack.plugins.module_utils.proof.report import report_of, result
+from ansible_collections.channels.stack.plugins.module_utils.proof.report import report_of
+from ansible_collections.channels.stack.plugins.module_utils.proof.results import Proof, result
 from proof_site import SECRET, FakeProject, Site, Tool, commands_of, load
 from small_server import EXPIRED, GOOD
 
@@ -40,14 +43,14 @@ def whole_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 
 @pytest.fixture
-def site(whole_site: Site, module: ModuleType, monkeypatch: pytest.MonkeyPatch) -> Site:
+def site(whole_site: Site, monkeypatch: pytest.MonkeyPatch) -> Site:
     whole_site.reset()
     FakeProject.site = whole_site
-    monkeypatch.setattr(module, "Project", FakeProject)
+    monkeypatch.setattr(proof_host, "Project", FakeProject)
     monkeypatch.setattr(examination, "Project", FakeProject)
     monkeypatch.setattr(servers, "bundle", lambda _app: dict(whole_site.bundle))
     monkeypatch.setattr(servers, "output", commands_of(whole_site))
-    monkeypatch.setattr(module, "START_SECONDS", 0.5)
+    monkeypatch.setattr(proof_host, "START_SECONDS", 0.5)
     monkeypatch.setattr(sockets, "TURNING_AWAY", 0.5)
     return whole_site
 
@@ -57,11 +60,11 @@ def prove(site: Site, module: ModuleType) -> Proved:
     """Run the proof on the host; its results by their ids, each with its code, as far as the proof itself knows it."""
 
     def run(examined: bool = False, **given: Any) -> dict[str, dict[str, Any]]:
-        host, proof = module.Host(site.params(module, **given)), module.Proof()
-        module.prove(host, proof)
+        host, proof = proof_host.Host(site.params(module, **given)), Proof()
+        whole_proof.prove(host, proof)
         evidence: dict[str, Any] = {"name": "app-1", "url": site.url, "now": 0.0}
         if examined:
-            evidence["host"] = module.why(host)
+            evidence["host"] = whole_proof.why(host)
         report = report_of(proof.results, evidence)
         assert report["ok"] is not any(each["state"] == "failed" for each in proof.results)
         json.dumps(report)
@@ -436,20 +439,18 @@ def test_an_access_log_with_the_query(prove: Proved, site: Site) -> None:
 
 
 @pytest.mark.parametrize("token", [GOOD, EXPIRED])
-def test_another_log_with_a_token(
-    prove: Proved, site: Site, module: ModuleType, monkeypatch: pytest.MonkeyPatch, token: str
-) -> None:
+def test_another_log_with_a_token(prove: Proved, site: Site, monkeypatch: pytest.MonkeyPatch, token: str) -> None:
     """nginx's error log, and what the processes said."""
-    checked = module.check_logs
+    checked = whole_proof.check_logs
 
     def late(*arguments: Any) -> None:
         site.error.write_text(f"upstream timed out, request: GET /ws/?token={token}\n")
         checked(*arguments)
 
-    monkeypatch.setattr(module, "check_logs", late)
+    monkeypatch.setattr(whole_proof, "check_logs", late)
     results = prove()
     assert failed(results) == {"logs"} and str(site.error) in results["logs"]["seen"]
-    monkeypatch.setattr(module, "check_logs", checked)
+    monkeypatch.setattr(whole_proof, "check_logs", checked)
     assert failed(prove()) == set(), "what was logged before the proof began is no fault of now"
     monkeypatch.setattr(servers, "output", commands_of(site, f"INFO connection with {token} accepted"))
     assert "the token stands in journal" in prove()["logs"]["seen"]

@@ -19,7 +19,8 @@ from urllib.parse import urlsplit
 from ..certificates.state import TIMER, ends_soon, faults, renewed_by
 from ..host.servers import is_to_listen
 from ..host.steady import of_kind
-from ..websocket.client import HandshakeFailed, HandshakeRefused, explain
+from ..websocket.errors import HandshakeFailed, HandshakeRefused
+from ..websocket.explain import explain
 from ..websocket.symptoms import of_log, telling_line
 from .catalogue import BESIDE, CATALOGUE, HOPS, MENDS, Mend
 from .https import judge

@@ -1,1 +1,1 @@
-"""What the proof tries with sockets, and its report."""
+"""The proof on a host and its report, and a single handshake that is waited for."""

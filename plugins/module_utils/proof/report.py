@@ -24,16 +24,6 @@ TOLD = ("code", "cause", "fix", "settings", "commands")
 NOTHING: Finding = {"code": "", "cause": "", "fix": "", "settings": {}, "commands": []}
 
 
-def result(name: str, title: str, state: str, seen: str, **hints: Any) -> dict[str, Any]:
-    """One result. `hints` lead to its finding, and are for `report_of` only.
-
-    `code` is what it surely is and `guess` what it is where the diagnosis knows nothing of that hop, both with `values`
-    for their texts; `hop` is the one that is at fault where it is not the one that was tried; `fix` is for a failure
-    that nobody can explain.
-    """
-    return {"id": name, "title": title, "state": state, "seen": seen, "hints": hints}
-
-
 def report_of(results: list[dict[str, Any]], evidence: dict[str, Any]) -> dict[str, Any]:
     """The report: `results` with their findings, and what a diagnosis has (`verdict`, `finding`, `noticed`, `hops`).
 

@@ -4,15 +4,9 @@ from __future__ import annotations
 
 import time
 
-from ..websocket.client import (
-    Closed,
-    HandshakeFailed,
-    HandshakeRefused,
-    Message,
-    SocketClosed,
-    WebSocket,
-    explain,
-)
+from ..websocket.client import Message, WebSocket
+from ..websocket.errors import Closed, HandshakeFailed, HandshakeRefused, SocketClosed
+from ..websocket.explain import explain
 
 #: What is seen where somebody gets in who must not.
 ACCEPTED = "it was accepted with 101"

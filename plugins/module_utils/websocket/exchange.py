@@ -38,7 +38,7 @@ _EMPTY: dict[str, Any] = {
 }  # fmt: skip
 
 
-def opened_exchange(via: str, place: str, milliseconds: dict[str, float]) -> dict[str, Any]:
+def opened_exchange(via: str, place: str, milliseconds: dict[str, float | None]) -> dict[str, Any]:
     """The exchange of a handshake with a good token that somebody else has made, and that opened a socket."""
     return {**_EMPTY, "headers": {}, "ms": milliseconds, "via": via, "kind": "good", "to": place, "status": 101}
 

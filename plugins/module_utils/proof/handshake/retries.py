@@ -1,0 +1,99 @@
+"""How long a target is tried: until it is right, until what it says will not change, or until the time is over."""
+
+from __future__ import annotations
+
+import re
+import socket
+import struct
+import subprocess
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ...doctor.https import REDIRECTS
+from .plan import Plan
+
+#: Of an application that is there, and has looked at it.
+REFUSALS = REDIRECTS | {400, 401, 403, 404, 405, 410, 426}
+REFUSED_SECONDS = 3
+REFUSING_CODES = frozenset({1000, 1008, *range(3000, 5000)})  # of a consumer that accepts, and then turns away
+FAILED_SECONDS = 6  # of the same failure, with a reason in the log that does not pass
+UNKNOWN_SECONDS = 12  # of the same failure without a reason: Django logs none for a page, unless it is told to
+FAILED_TRIES = 4
+REASON = re.compile(
+    r"(?:[A-Za-z_]\w*\.)*[A-Z]\w*"
+    r"(?:Error|Exception|Configured|DoesNotExist|NotReady|Refused|Timeout|Mismatch|Operation|Denied)\b"
+)
+#: Reasons that are another service's, which may be starting.
+PASSING = re.compile(
+    r"refused|timed? ?out|Errno (?:11[0-3]|-[2-5])\b|Error (?:11[0-3]|-[2-5]) connecting|reset by peer|Broken pipe|"
+    r"Name or service not known|name resolution|No route to host|\bLOADING\b|MASTERDOWN|READONLY|starting up|"
+    r"shutting down|not yet accepting|too many (?:clients|connections)|database is locked",
+    re.IGNORECASE,
+)
+LOG_SECONDS = 1  # between two looks at the log
+
+Try = Callable[[Plan, "str | None"], dict[str, Any]]
+
+
+def check(plan: Plan, unix_socket: str | None, attempt: Try) -> dict[str, Any]:
+    """Try one target until it is right, has made up its mind, or the time to wait is over."""
+    give_up = time.monotonic() + plan.options["wait_seconds"]
+    attempts, since, first, look_at = 0, 0.0, 0, 0.0
+    answer: tuple[object, ...] = ()
+    while True:
+        attempts += 1
+        result = attempt(plan, unix_socket)
+        now = time.monotonic()
+        if result["ok"] or now + plan.options["delay"] > give_up:
+            return {**result, "attempts": attempts}
+        kind, *codes = kind_of(result)
+        said = (kind, *codes, process_behind(unix_socket) if kind else 0)
+        if said != answer:
+            answer, since, first = said, now, attempts
+        if kind == "refused" and now > since + REFUSED_SECONDS:
+            return {**result, "attempts": attempts}
+        if kind == "failed" and now > max(since + FAILED_SECONDS, look_at) and attempts >= first + FAILED_TRIES:
+            look_at, passes = now + LOG_SECONDS, may_pass(plan)
+            if passes is False or (passes is None and now > since + UNKNOWN_SECONDS):
+                result["problem"]["what"] += f" So it did for {now - since:.0f} s, and its process runs on."
+                return {**result, "attempts": attempts}
+        time.sleep(plan.options["delay"])
+
+
+def kind_of(result: Mapping[str, Any]) -> tuple[str, int | None, int | None, int | None]:
+    """Return whether an answer is the application's word (refused), its error (failed) or neither, and its codes.
+
+    502 to 504 are neither: they say that something is not there yet.
+    """
+    http = result["http"] or {"ok": True, "status": None}
+    statuses = {result["status"], None if http["ok"] else http["status"]}
+    code = result["close_code"]
+    kind = "refused" if statuses & REFUSALS or code in REFUSING_CODES else ""
+    return kind or ("failed" if 500 in statuses or code == 1011 else ""), result["status"], http["status"], code
+
+
+def process_behind(unix_socket: str | None) -> int:
+    """Return the process that has made a unix socket (unix(7), SO_PEERCRED); 0 where that cannot be told."""
+    if unix_socket is None:
+        return 0
+    try:
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(1)
+            connection.connect(unix_socket)
+            found = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    except OSError:
+        return 0
+    return int(struct.unpack("3i", found)[0])
+
+
+def may_pass(plan: Plan) -> bool | None:
+    """Tell by the log whether an error is of something that may still come; None where it does not say."""
+    if not plan.options["log_command"]:
+        return None
+    try:
+        done = subprocess.run(plan.options["log_command"], capture_output=True, timeout=10, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    reasons = [line for line in done.stdout.decode(errors="replace").splitlines() if REASON.match(line)]
+    return any(PASSING.search(line) for line in reasons) if reasons else None

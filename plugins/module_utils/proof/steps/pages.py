@@ -1,0 +1,60 @@
+"""3: plain HTTP is answered, and the pages work."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ...doctor.https import forwarded, judge, leads_back
+from ...websocket.errors import HandshakeFailed
+from ...websocket.explain import explain
+from ...websocket.http import http_get
+from ..host import Host
+from ..results import Proof
+
+
+def check_http(host: Host, proof: Proof) -> None:
+    """3: nginx's local port answers, and each process's socket does."""
+    ways: list[tuple[str, dict[str, Any]]] = [
+        (f"port {host.params['local_port']}", {"address": f"127.0.0.1:{host.params['local_port']}"}),
+    ]
+    # Where plain HTTP is answered by processes of its own, the others may know none.
+    plain = host.bundle.get("wsgi") or host.bundle
+    ways += [
+        (f"process {name}", {"unix_socket": path})
+        for name, path in zip(plain.get("instances", []), plain.get("sockets", []), strict=True)
+    ]
+    answers, faults = [], []
+    for name, way in ways:
+        try:
+            answer = http_get(
+                host.params["health_path"], host=host.params["host"], timeout=host.params["timeout"],
+                headers=forwarded(host.params["origin"]), **way,
+            )  # fmt: skip
+        except HandshakeFailed as error:
+            faults.append(f"{name}: {explain(error)['what']}")
+            continue
+        answers.append(str(answer.status))
+        location = answer.headers.get("location", "")
+        if "unix_socket" in way and leads_back(
+            host.params["origin"], host.params["health_path"], host.params["host"], answer.status, location
+        ):
+            faults.append(f"{name}: {answer.status}, which leads back to {host.params['health_path']}")
+        elif answer.status >= 400:
+            faults.append(f"{name}: {answer.status} {answer.reason} {answer.body[:120]}".strip())
+    title = f"Port {host.params['local_port']} and each process answer HTTP"
+    if faults:
+        proof.failed("http", title, "; ".join(faults))
+    else:
+        proof.passed("http", title, f"{host.params['health_path']}: {', '.join(answers)}")
+
+
+def check_pages(host: Host, proof: Proof) -> None:
+    """3b: the project's settings know where the site's pages are: they do not loop, and forms and cookies work."""
+    title = "Pages work at the address that browsers use"
+    if "page" not in host.project:
+        return
+    found = list(judge(host.project["page"]))
+    for code, seen, values in found:
+        proof.add("pages", title, "failed" if code.startswith("E") else "warned", seen, code=code, values=values)
+    if not found:
+        proof.passed("pages", title, host.params["origin"])

@@ -1,0 +1,74 @@
+"""1: the processes serve, have the environment that is on the disk, and stay alive."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ...doctor.diagnosis import unsteady_values
+from ...host import servers
+from ...host.project import stale
+from ...host.steady import of_kind
+from ..host import Host
+from ..results import Proof
+
+
+def check_processes(host: Host, proof: Proof) -> bool:
+    """1: each socket has an ASGI server behind it, not runserver and not a WSGI server."""
+    title = "Processes are an ASGI server"
+    if not host.generation:
+        return proof.failed("process", title, f"{host.home}/live is not there: nothing was deployed yet",
+                            code="E117_NOT_DEPLOYED", values={"home": str(host.home)})  # fmt: skip
+    missing = [Path(name).name for name in host.sockets if name not in host.serving]
+    if missing:
+        return proof.failed("process", title, f"no process listens on {', '.join(missing)}")
+    silent = sorted({each["server"] for each in host.serving.values() if each["server"] and not each["speaks"]})
+    if silent:
+        return proof.failed(
+            "process", title, f"the sockets are served by {', '.join(silent)}, which speaks no WebSocket"
+        )
+    names = ", ".join(sorted({each["server"] or each["name"] for each in host.serving.values()}))
+    version = host.project.get("versions", {}).get(host.bundle["server"], "")
+    if not version:
+        return proof.failed("process", title, f"{host.bundle['server']} is not installed in {host.home}/live/venv",
+                            code="E103_SERVER_MISSING")  # fmt: skip
+    return proof.passed("process", title, f"{len(host.serving)} × {names} {version}, generation {host.generation}")
+
+
+def check_environment(host: Host, proof: Proof) -> None:
+    """1b: the processes run with the environment that is on the disk, so that a token of one is good for the other."""
+    title = "Processes have the environment that is on the disk"
+    running = [servers.environment_of(each["pid"]) for each in host.serving.values()]
+    changed = ", ".join(sorted({name for each in running for name in stale(host.environment or {}, each)}))
+    if not running:
+        proof.skipped("environment", title, "no process runs")
+    elif host.environment is None:
+        proof.failed("environment", title, f"{host.home}/live/env cannot be read, so nothing could be compared")
+    elif changed:
+        proof.failed("environment", title, f"{changed} changed on the disk after the processes had started",
+                     code="E114_ENVIRONMENT_STALE", values={"names": changed})  # fmt: skip
+    else:
+        values = len(host.environment) or "no"
+        proof.passed("environment", title, f"{values} values are the same in {len(running)} processes")
+
+
+def check_steady(host: Host, proof: Proof) -> None:
+    """1c: what was started is alive at the end of the proof as it was at its beginning, workers too."""
+    host.steady = host.watch.end()
+    for worker, name, who, code in (
+        (False, "steady", "Processes", "E121_PROCESS_UNSTEADY"),
+        (True, "workers", "Workers", "E122_WORKER_UNSTEADY"),
+    ):
+        found, title = of_kind(host.steady, worker), f"{who} stay alive"
+        told = [each for each in found if each["what"]]
+        seen = "; ".join(each["what"] for each in told)
+        if not host.steady and not worker:
+            proof.skipped(name, title, "the host's tool does not say; it is of an older bundle, and a deploy renews it")
+        elif not told and found:
+            proof.passed(name, title, f"{len(found)} × the same for {host.steady['seconds']:.0f} s")
+        elif told and told[0]["unsteady"]:
+            # Why a server does not run may be known better; a worker is no hop of the way.
+            hints = {"code" if worker else "guess": code, "values": unsteady_values(told[0], host.bundle)}
+            proof.failed(name, title, seen, **hints)
+        elif told:
+            values = unsteady_values(told[0], host.bundle)
+            proof.add(name, title, "warned", seen, code="W123_STARTED_AGAIN", values=values)

@@ -1,0 +1,81 @@
+"""6 and 7: sockets survive silence, and a message goes from one process to all others."""
+
+from __future__ import annotations
+
+import time
+import uuid
+
+from ...websocket.client import WebSocket
+from ...websocket.errors import Closed
+from ...websocket.watch import watch
+from ..host import Host
+from ..results import Proof
+from ..sockets import await_nonce, echo
+
+
+def check_silence(host: Host, proof: Proof, opened: list[tuple[str, WebSocket]]) -> list[tuple[str, WebSocket]]:
+    """6: silent sockets stay open, and still receive, which a message to all shows where there is one; return them."""
+    seconds = host.params["idle_seconds"]
+    title = f"Silent sockets are still open after {seconds:g} s, and still receive"
+    if seconds <= 0:
+        proof.skipped("idle", title, "handshake_idle_seconds is 0")
+        return opened
+    reports = watch([websocket for _, websocket in opened], seconds)
+    closed = [(name, report.closed) for (name, _), report in zip(opened, reports, strict=True) if report.closed]
+    if closed:
+        note_closed(host, proof, title, closed, len(opened))
+        return [entry for entry, report in zip(opened, reports, strict=True) if not report.closed]
+    if host.params["broadcast"] or not host.params["send"]:
+        shown = "" if host.params["broadcast"] else "; that they receive is not tried, as handshake_send is empty"
+        proof.passed("idle", title, f"{len(opened)} of {len(opened)}{shown}")
+        return opened
+    if deaf := deaf_among(host, opened):
+        name, why = next(iter(deaf.items()))
+        seen = f"all are open, and {len(deaf)} of {len(opened)} do not answer any more; {name}: {why}"
+        proof.failed("idle", title, seen, guess="E609_DEAF", values={"error": why, "seconds": f"{seconds:g}"})
+    else:
+        proof.passed("idle", title, f"{len(opened)} of {len(opened)}, and each answers")
+    return opened
+
+
+def deaf_among(host: Host, opened: list[tuple[str, WebSocket]]) -> dict[str, str]:
+    """The sockets that do not answer any more, and what came instead; none where nothing is known to be answered."""
+    if not host.params["send"]:
+        return {}
+    wrong = {name: echo(each, host.params["send"], uuid.uuid4().hex, host.params["timeout"]) for name, each in opened}
+    return {name: why for name, why in wrong.items() if why}
+
+
+def note_closed(host: Host, proof: Proof, title: str, closed: list[tuple[str, Closed]], number: int) -> None:
+    """Note which silent sockets were closed, how, and how long after their handshake."""
+    paths = dict(zip(host.instances, host.sockets, strict=True))
+    for name, end in closed:
+        host.closed[paths.get(name, name)] = {"code": end.code, "reason": end.reason, "at": round(end.at, 1)}
+    name, end = next((each for each in closed if each[0] in paths), closed[0])
+    values = {"close": end.code, "seconds": f"{end.at:.1f}", "half": max(1, round(end.at / 2)), "timeout": "not known"}
+    seen = f"{len(closed)} of {number} were closed, {name} with {end.code} {end.at:.1f} s after its handshake"
+    proof.failed("idle", title, seen, guess="E604_IDLE_SERVER" if name in paths else "E601_IDLE_PROXY", values=values)
+
+
+def check_broadcast(host: Host, proof: Proof, opened: list[tuple[str, WebSocket]]) -> None:
+    """6 and 7: a message over a socket of one process reaches the sockets of all others, after the silence too."""
+    title = "A message reaches the sockets of all processes"
+    if not host.params["broadcast"]:
+        proof.skipped("broadcast", title, "handshake_broadcast is empty, so it is not known what to send")
+    elif len(opened) < 2:
+        proof.skipped("broadcast", title, "fewer than two sockets are open")
+    else:
+        nonce, (sender, first) = uuid.uuid4().hex, opened[0]
+        begun = time.monotonic()
+        wrong = {sender: echo(first, host.params["broadcast"], nonce, host.params["timeout"])}
+        for name, websocket in opened[1:]:
+            wrong[name] = await_nonce(websocket, nonce, host.params["timeout"])
+        lost = {name: why for name, why in wrong.items() if why}
+        if lost:
+            seen = f"sent by {sender}, not received by " + "; ".join(f"{name}: {why}" for name, why in lost.items())
+            deaf = deaf_among(host, [each for each in opened if each[0] in lost])
+            values = {"error": next(iter(deaf.values()), ""), "seconds": f"{host.params['idle_seconds']:g}"}
+            proof.failed("broadcast", title, seen, guess="E609_DEAF" if deaf else "E512_NOT_SHARED", values=values)
+        else:
+            spent = (time.monotonic() - begun) * 1000
+            proof.passed("broadcast", title, f"sent by {sender}, received by {len(wrong)} sockets in {spent:.0f} ms")
