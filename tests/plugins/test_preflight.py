@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import re
@@ -17,12 +16,17 @@ from typing import Any
 import pytest
 import yaml
 from ansible.template import Templar, trust_as_template
-from ansible_collections.channels.stack.plugins.module_utils.preflight.view import CHECKS, PROBE
+from ansible_collections.channels.stack.plugins.module_utils.preflight import checks
+from ansible_collections.channels.stack.plugins.module_utils.preflight.checks import CHECKS
+from ansible_collections.channels.stack.plugins.module_utils.preflight.checks.asgi import asgi_fault, manager_of
+from ansible_collections.channels.stack.plugins.module_utils.preflight.checks.numbers import LIMITS, numbers
+from ansible_collections.channels.stack.plugins.module_utils.preflight.probe import host_problems
+from ansible_collections.channels.stack.plugins.module_utils.preflight.project import path_fault
+from ansible_collections.channels.stack.plugins.module_utils.preflight.view import PROBE, HostView
 from hypothesis import given
 from hypothesis import strategies as st
 
 ROOT = Path(__file__).resolve().parents[2]
-PLUGIN = ROOT / "plugins" / "action" / "preflight.py"
 # The value that no output may hold.
 SECRET = "hunter2-hunter2-hunter2"
 
@@ -494,14 +498,18 @@ def test_placeholder_of_another_host_is_found(bench: Bench) -> None:
 # --- single checks --------------------------------------------------------------------------------------------------
 
 
-preflight = importlib.import_module("ansible_collections.channels.stack.plugins.action.preflight")
-
-
 def problems(check: str, **variables: Any) -> list[tuple[str, str, str]]:
     """What one check says of a host with these variables."""
-    host = preflight.HostView("app1", variables, {}, Templar())
-    (made,) = {found for _, found in CHECKS if getattr(found, "__name__", "") == check} or {getattr(preflight, check)}
+    host = HostView("app1", variables, {}, Templar())
+    found = {function for _, function in CHECKS if getattr(function, "__name__", "") == check}
+    (made,) = {numbers} if check == "numbers" else found
     return [(one.variable, one.fault, one.fix) for one in made(host)]
+
+
+def test_all_modules_of_checks_are_registered() -> None:
+    """A new one would check nothing until it is named."""
+    modules = {path.stem for path in Path(checks.__file__).parent.glob("*.py")} - {"__init__"}
+    assert sorted(checks.TOPICS) == sorted(modules)
 
 
 @pytest.mark.parametrize(
@@ -531,7 +539,7 @@ def test_asgi_path_is_explained(value: str, fault: str, meant: str) -> None:
 
 def found_fault(value: str) -> str:
     """The fault of an ASGI path."""
-    return str(preflight.asgi_fault(value)[0])
+    return str(asgi_fault(value)[0])
 
 
 NAME = st.from_regex(r"[a-z_][a-z0-9_]{0,8}", fullmatch=True).filter(lambda name: name not in ("wsgi", "py"))
@@ -540,15 +548,15 @@ NAME = st.from_regex(r"[a-z_][a-z0-9_]{0,8}", fullmatch=True).filter(lambda name
 @given(st.lists(NAME, min_size=1, max_size=4), NAME)
 def test_right_asgi_paths_are_let_through(modules: list[str], attribute: str) -> None:
     """No false alarm."""
-    assert preflight.asgi_fault(f"{'.'.join(modules)}:{attribute}") == ("", "")
+    assert asgi_fault(f"{'.'.join(modules)}:{attribute}") == ("", "")
 
 
 @given(st.text(max_size=30))
 def test_advice_is_taken(value: str) -> None:
     """What a message advises is right by the same check, whatever was written."""
-    fault, meant = preflight.asgi_fault(value)
+    fault, meant = asgi_fault(value)
     if fault and not meant.startswith("module.path:attribute, "):
-        assert preflight.asgi_fault(meant) == ("", "")
+        assert asgi_fault(meant) == ("", "")
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "::1", "-::1", "10.1.2.3", "192.168.0.1", "fd00::1", "100.64.0.1"])
@@ -574,8 +582,8 @@ def test_app_names(name: str) -> None:
 def test_unprobed_host_is_no_good_host() -> None:
     """Where the probe was skipped, by tags for one, nothing is known of a host."""
     for probe in ({}, {"skipped": True}):
-        host = preflight.HostView("app1", {PROBE: probe}, {}, Templar())
-        assert [one.fault for one in preflight.host_problems(host, ["12"], "3.11")] == ["was not probed"]
+        host = HostView("app1", {PROBE: probe}, {}, Templar())
+        assert [one.fault for one in host_problems(host, ["12"], "3.11")] == ["was not probed"]
 
 
 def test_secret_needs_length() -> None:
@@ -741,7 +749,7 @@ def test_systemd_must_have_booted_the_host() -> None:
     ((variable, fault, fix),) = problems("asgi_manager", asgi_manager="systemd", **probe)
     assert variable == "asgi_manager" and "booted by init" in fault and "asgi_manager: supervisor" in fix
     assert problems("asgi_manager", asgi_manager="supervisor", **probe) == problems("asgi_manager", **probe) == []
-    assert preflight.manager_of(preflight.HostView("app1", probe, {}, Templar())) == "supervisor"
+    assert manager_of(HostView("app1", probe, {}, Templar())) == "supervisor"
 
 
 @pytest.mark.parametrize("name", ["asgi_websocket_timeout", "asgi_websocket_connect_timeout"])
@@ -1027,7 +1035,7 @@ PART = st.from_regex(r"[a-z][a-z0-9_.-]{0,6}", fullmatch=True)
 @given(st.lists(PART, min_size=1, max_size=4).map("/".join))
 def test_plain_paths_are_let_through(path: str) -> None:
     """No false alarm."""
-    assert preflight.path_fault(path) == preflight.path_fault(f"{path}/") == ""
+    assert path_fault(path) == path_fault(f"{path}/") == ""
 
 
 def test_redis_needs_a_password_unless_anonymous() -> None:
@@ -1187,8 +1195,8 @@ def test_numbers_are_within_limits(variable: str, wrong: Any) -> None:
     """Numbers that nothing could start with; each is looked at for the hosts of its role."""
     assert [one for one, _, _ in problems("numbers", **{variable: wrong})] == [variable]
     role = variable.partition("_")[0]
-    (own,) = [found for name, found in preflight.CHECKS if getattr(found, "keywords", {}) == {"role": f"{role}_"}]
-    host = preflight.HostView("app1", {variable: wrong}, {}, Templar())
+    (own,) = [found for name, found in CHECKS if getattr(found, "keywords", {}) == {"role": f"{role}_"}]
+    host = HostView("app1", {variable: wrong}, {}, Templar())
     assert [one.variable for one in own(host)] == [variable]
 
 
@@ -1197,10 +1205,10 @@ def test_numbers_that_are_right_are_let_through() -> None:
     given: dict[str, Any] = {}
     for file in sorted(ROOT.glob("roles/*/defaults/main.yml")):
         given |= yaml.safe_load(file.read_text()) or {}
-    plain = {name: given[name] for name in preflight.LIMITS if not isinstance(given[name], str)}
+    plain = {name: given[name] for name in LIMITS if not isinstance(given[name], str)}
     assert len(plain) > 20 and problems("numbers", **plain) == []
     assert problems("numbers", redis_port="many", asgi_processes=None, nginx_http_port=[]) == []
-    assert set(preflight.LIMITS) <= set(given)
+    assert set(LIMITS) <= set(given)
 
 
 @pytest.mark.parametrize(

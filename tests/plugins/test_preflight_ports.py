@@ -15,13 +15,13 @@ from typing import Any
 import pytest
 from ansible.template import Templar
 from ansible_collections.channels.stack.plugins.module_utils.preflight.checks.ports import (
-    facts_for_roles,
     kernel_address,
     listeners_of,
     ports_of_others,
     ports_of_our_own,
     split_address,
 )
+from ansible_collections.channels.stack.plugins.module_utils.preflight.facts import facts_for_roles
 from ansible_collections.channels.stack.plugins.module_utils.preflight.view import PROBE, HostView, Role, probe_facts
 
 PROGRAM = Path(__file__).resolve().parents[2] / "roles" / "preflight" / "files" / "probe.sh"

@@ -1,7 +1,8 @@
 """What preflight knows of a host, and what its checks have in common. Controller only.
 
 To add a check of values that must fit together, write a function decorated with `@check("<role>")` in the module of its
-topic: it is called for each host that the role applies to, and yields `Problem`s.
+topic in `checks/`: it is called for each host that the role applies to, and yields `Problem`s. A new module is named in
+`checks/__init__.py`.
 """
 
 from __future__ import annotations
@@ -33,6 +34,11 @@ NOT_SECRET = {"ansible_ssh_private_key_file"}  # the path of a key, which the ss
 MAGIC = {"hostvars", "groups", "vars", PROBE}  # what Ansible itself puts among a host's variables
 SHORTEST_MASKED = 6  # characters: masking shorter values would garble the message more than it would hide
 SECRET_LENGTH = 12  # characters
+# How to come by a secret.
+NEW_SECRET = (
+    "Have one made, by a placeholder in the inventory's vault and `make secrets` (docs/secrets.md):\n"
+    '  vault_NAME: "!!!SET a random string!!!"'
+)
 
 
 @dataclass(frozen=True)

@@ -1,1 +1,40 @@
-"""Checks of values that must fit together, by topic; importing one registers it."""
+"""Checks of values that must fit together, by topic. Importing this package registers all of them in `CHECKS`."""
+
+from __future__ import annotations
+
+import importlib
+
+from ..view import CHECKS
+
+__all__ = ["CHECKS", "TOPICS"]
+
+# In the order in which a report has their problems.
+TOPICS = (
+    "certificate",
+    "firewall",
+    "handshake",
+    "hardening",
+    "workers",
+    "limits",
+    "proxies",
+    "pythons",
+    "sandbox",
+    "ports",
+    "stores",
+    "store_tls",
+    "nginx",
+    "names",
+    "release",
+    "files",
+    "asgi",
+    "site",
+    "remove",
+    "hosts",
+    "postgresql",
+    "numbers",
+    "groups",
+    "redis",
+)
+
+for topic in TOPICS:
+    importlib.import_module(f".{topic}", __name__)

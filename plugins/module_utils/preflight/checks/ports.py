@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ipaddress
 import re
-import typing as t
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -170,9 +169,3 @@ def way(listener: Listener) -> str:
     if pid == 1:
         return "Stop its socket unit where it is not needed (systemctl list-sockets names it)"
     return f"Stop {name} where it is not needed (systemctl status {pid} shows what it belongs to)"
-
-
-def facts_for_roles(facts: dict[str, t.Any]) -> dict[str, t.Any]:
-    """The probe's facts without those that are only looked at here: they would fill every line that shows a host."""
-    left = r"(ss|kernel|pid|nginx_aside):|(pythons|sshd|clock)$"
-    return {key: value for key, value in facts.items() if not re.match(left, key)}

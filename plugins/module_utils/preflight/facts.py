@@ -1,0 +1,29 @@
+"""What roles are told of a host that has no problem. Controller only."""
+
+from __future__ import annotations
+
+import re
+import typing as t
+
+from .checks.asgi import manager_of
+from .checks.limits import limits_of
+from .checks.workers import processes_of
+from .view import HostView, probe_facts
+
+
+def facts_of(host: HostView) -> dict[str, t.Any]:
+    """The probe's facts of a host, and what is computed of it once for all roles."""
+    applied = {role.name for role in host.roles}
+    return {
+        **facts_for_roles(probe_facts(host.probe)),
+        "groups": sorted(host.groups),
+        "manager": manager_of(host),
+        **(processes_of(host) if "asgi" in applied else {}),
+        **({"limits": limits_of(host)} if "nginx" in applied else {}),
+    }
+
+
+def facts_for_roles(facts: dict[str, t.Any]) -> dict[str, t.Any]:
+    """The probe's facts without those that only checks look at: they would fill every line that shows a host."""
+    left = r"(ss|kernel|pid|nginx_aside):|(pythons|sshd|clock)$"
+    return {key: value for key, value in facts.items() if not re.match(left, key)}

@@ -1,0 +1,32 @@
+"""What roles say of their variables, by their files. Controller only."""
+
+from __future__ import annotations
+
+import typing as t
+from collections.abc import Mapping
+from pathlib import Path
+
+from .view import Role
+
+
+def load_roles(loader: t.Any, folder: Path, groups: Mapping[str, list[str]]) -> dict[str, Role]:
+    """Read the contract of every role of a folder that has one; `groups` names those that a role is applied to."""
+    roles = {}
+    for specs in sorted(folder.glob("*/meta/argument_specs.yml")):
+        path = specs.parents[1]
+        main = (load(loader, specs).get("argument_specs") or {}).get("main") or {}
+        roles[path.name] = Role(
+            name=path.name,
+            options=main.get("options") or {},
+            defaults=load(loader, path / "defaults" / "main.yml"),
+            computed=load(loader, path / "vars" / "main.yml"),
+            groups=list(groups.get(path.name) or []),
+        )
+    return roles
+
+
+def load(loader: t.Any, path: Path) -> dict[str, t.Any]:
+    """A role's YAML file; its templates are the bundle's own and may be run."""
+    if not path.is_file():
+        return {}
+    return loader.load_from_file(str(path), trusted_as_template=True) or {}
