@@ -1,25 +1,4 @@
-"""Action that brings a site's certificate and its key to a host: those that are given, or some of an own authority.
-
-    - certificate:
-        path: /etc/dashboard/certificate        # gets fullchain.pem and privkey.pem
-        names: [www.example.org]
-        authority: .lab/authority               # folder on the controller, where the authority is kept and made;
-                                                # "" makes a pair of an authority that nobody has, where there is none
-        chain: "{{ … }}"                        # with key, in place of an authority
-        key: "{{ … }}"
-        site: {source: acme, names: […], port: 443}   # for who looks after it on the host, in site.json
-
-    - certificate:                              # the same for a daemon that reads its key as its own user
-        path: /etc/redis/certificate
-        owner: redis
-        days: 730
-        names: [10.0.0.10]
-        authority: inventories/production/stores-authority
-        trust: /etc/redis/certificate/authority.pem   # file with the authority, for clients; with no path, alone
-        trusted: "{{ … }}"                      # further authorities in that file, in PEM
-
-An action and not a module: an authority's key never leaves the controller.
-"""
+"""Action that brings a certificate and its key to a host; see `plugins/modules/certificate.py`."""
 
 from __future__ import annotations
 

@@ -1,16 +1,6 @@
-"""Action that keeps what certbot has of a project on the controller, and brings it back to a host that was built anew.
+"""Action that keeps what certbot has of a project on the controller; see `plugins/modules/certificate_lineage.py`.
 
-    - certificate_lineage:
-        app: dashboard
-        folder: ~/certificates          # on the controller; gets HOST-dashboard.json, of mode 0600
-        order: [--cert-name=dashboard, …]   # what is ordered: what was ordered otherwise is not brought back
-        restore: true                   # false keeps what the host has
-
-    - certificate_lineage:              # removes it from the host; what is kept stays
-        app: dashboard
-        state: absent
-
-Encrypted by Ansible Vault where the run has its password. Both ways the host is asked first: what it has stays.
+Both ways the host is asked first: what it has stays.
 """
 
 from __future__ import annotations

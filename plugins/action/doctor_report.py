@@ -1,4 +1,4 @@
-"""Look at a WebSocket from the controller, make a diagnosis of all that was seen, write it down and show it."""
+"""Action that says why a WebSocket does not connect; see `plugins/modules/doctor_report.py`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Action that logs in to the host over a new connection, as the next run will, whatever connections are open."""
+"""Action that logs in to the host over a new connection; see `plugins/modules/new_connection.py`."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
-"""Action that finds every problem of an inventory and its hosts at once, before anything changes.
+"""Action that finds every problem of an inventory and its hosts at once; see `plugins/modules/preflight.py`.
 
-It runs once, on the controller, after a raw probe has registered `__preflight_probe` on every host, and touches none
-of them. What it does is in `module_utils/preflight/`; `view.py` there says how to add a check.
+What it does is in `module_utils/preflight/`; `view.py` there says how to add a check.
 """
 
 from __future__ import annotations

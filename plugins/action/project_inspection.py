@@ -1,15 +1,4 @@
-"""Action that looks at a project's folder on the controller, and writes a first inventory for it.
-
-It reads the project and imports nothing of it. An inventory that is there is never overwritten.
-
-    - name: Project has a first inventory
-      project_inspection:
-        folder: /home/me/chat                   # relative to where Ansible was started, unless it is a whole path
-        inventory: inventories/chat             # unless told, inventories/<the project's name> of this bundle
-
-Returns `lines` (what was found, where, and what to look at, for people), `files` that were written, `notes` (level,
-place, text, fix) and `found` (the ASGI path, backend and the like, as data).
-"""
+"""Action that writes a first inventory for a project; see `plugins/modules/project_inspection.py`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Try WebSockets from the controller, put it beside what was tried on the host, and say why what failed has failed."""
+"""Action that proves from the controller that a WebSocket works; see `plugins/modules/proof_report.py`."""
 
 from __future__ import annotations
 

@@ -1,32 +1,4 @@
-"""Action that packs a project's source into an archive on the controller, named by its content.
-
-Packs a local folder (`folder`), or a `version` (branch, tag or commit) of a git `repository`, into a tar file that has
-the same bytes for the same content, so that many hosts share one and an unchanged source makes nothing new. Submodules
-are packed with it. From a folder it takes what git would, be it in a work tree or not: files that .gitignore names stay
-behind, and well-known debris. The file `marker` comes last in it, so that a folder that has it was unpacked whole.
-Beside the source, it reads what the project needs: requirements files of any kind become one list.
-
-    - name: Source is packed
-      release_archive:
-        repository: https://git.example.org/team/dashboard.git
-        version: v1.4.2
-        deploy_key: "{{ vault_deploy_key }}"    # the text of a private SSH key, for git on the controller
-        submodules: true
-        backend: backend                        # in which requirements are looked up; files that they include are found
-        requirements: [requirements/base.txt]   # or pyproject.toml, uv.lock, poetry.lock, Pipfile.lock
-        packages: [gunicorn]                    # beside them, as lines of a requirements file
-        constraints: ["redis<8"]
-        python: 3.11.2                          # of the host, to tell whether the project is for it
-        marker: .complete
-        cache: .cache                           # keeps archives and clones
-
-Returns `release` (twelve hexadecimal digits of the commit or of the folder's content), `path` of the archive,
-`requirements` (path of a JSON file with what the project needs: lines, constraints, overrides), `requirements_hash`
-(its name), `needs_git` (whether packages come from git), `needs_source` (whether some are in the source itself),
-`notices` (for who deploys), `size` (bytes of the source, unpacked) and `version` (what was asked for, a version or a
-folder's name). An action and not a module: on the controller, the start of another interpreter would take longer than
-the work.
-"""
+"""Action that packs a project's source into an archive; see `plugins/modules/release_archive.py`."""
 
 from __future__ import annotations
 
@@ -43,6 +15,7 @@ from pathlib import Path, PurePosixPath
 from ansible.plugins.action import ActionBase
 
 from ..module_utils.requirements import merged
+from ..module_utils.requirements.errors import RequirementsError
 from ..module_utils.source.cache import prune, whole_file
 from ..module_utils.source.git import (
     Git,
@@ -229,5 +202,5 @@ class ActionModule(ActionBase):
         )
         try:
             return {"changed": False, **archive(wanted)}
-        except (SourceError, merged.RequirementsError, OSError) as error:
+        except (SourceError, RequirementsError, OSError) as error:
             return {"failed": True, "msg": str(error)}

@@ -1,13 +1,4 @@
-"""Action that replaces secrets in the vault of an inventory, on the controller and with the password of this run.
-
-    - name: Make new secrets in the vault
-      vault_rotation:
-        rotate: redis,jwt       # or django, database, all, or names of variables; finish forgets the old values
-        inventory: ["{{ inventory_file }}"]
-
-Returns `rotated` (variables that have a new value), `ended` (those whose old value is forgotten), `under_way` (those
-whose old value is kept), `files` (that were written, as they are to be read again) and `notices`. No value is returned.
-"""
+"""Action that replaces secrets in the vault of an inventory; see `plugins/modules/vault_rotation.py`."""
 
 from __future__ import annotations
 
@@ -22,7 +13,7 @@ from ..module_utils.vault.rotation import Outcome, Rotation, listed
 
 
 class ActionModule(ActionBase):
-    """See the module's docstring."""
+    """The action `vault_rotation`."""
 
     _supports_check_mode = True
     _requires_connection = False

@@ -7,29 +7,6 @@ from typing import Any
 
 from ..module_utils.failures import hints
 
-DOCUMENTATION = """
-name: failure_hints
-author: ansible-channels-stack
-short_description: What to change in the inventory after a failure
-description:
-  - Tells by the text of a failure and by the last log lines which variables would change it, and what to write.
-  - C(install_hints) does so of what uv said.
-positional: log, given
-options:
-  _input: {description: Text of the failure., type: str, required: true}
-  log: {description: The last log lines of the processes., type: str}
-  given: {description: 'Values of variables by their names, and C(python), the version of the host''s own.', type: dict}
-"""
-
-EXAMPLES = """
-- ansible.builtin.fail:
-    msg: "{{ result.stderr }}\n{{ result.stderr | failure_hints(log.stdout, {'release_app': release_app}) }}"
-"""
-
-RETURN = """
-_value: {description: Lines for a person; empty where nothing is known., type: str}
-"""
-
 
 class FilterModule:
     """The filters."""

@@ -7,27 +7,6 @@ from typing import Any
 
 from ..module_utils.nginx import origins, proxies
 
-DOCUMENTATION = """
-name: proxy_networks
-author: ansible-channels-stack
-short_description: Addresses and networks of balancers
-description:
-  - Replaces names of sets, such as C(cloudflare), by their networks.
-  - C(origin_patterns) makes expressions of origins, of which a handshake's Origin and Host match one.
-  - C(header_lines) makes directives that add headers.
-options:
-  _input: {description: 'Addresses, networks and names of sets.', type: list, elements: str, required: true}
-"""
-
-EXAMPLES = """
-- ansible.builtin.debug:
-    msg: "{{ ['cloudflare', '10.0.0.5'] | proxy_networks }}"
-"""
-
-RETURN = """
-_value: {description: 'Networks and addresses, each once.', type: list, elements: str}
-"""
-
 
 def origin_patterns(
     given: Iterable[str], names: Iterable[str], tls_only: bool, http_port: int = 80, https_port: int = 443

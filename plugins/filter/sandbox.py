@@ -7,29 +7,6 @@ from typing import Any
 
 from ..module_utils.host import sandbox
 
-DOCUMENTATION = """
-name: sandbox_lines
-author: ansible-channels-stack
-short_description: Lines of a unit that confine a service
-description:
-  - Turns a mapping of systemd's names into lines, where what an inventory gives has the place of ours.
-  - Paths that are given are beside ours. C(false) switches a line off, whatever it has then to say.
-  - C(sandbox_values) gives the values of each line instead.
-positional: given
-options:
-  _input: {description: Our own lines., type: dict, required: true}
-  given: {description: What an inventory has instead; may be given several times., type: dict}
-"""
-
-EXAMPLES = """
-- ansible.builtin.debug:
-    msg: "{{ {'MemoryDenyWriteExecute': true} | sandbox_lines(asgi_sandbox) }}"
-"""
-
-RETURN = """
-_value: {description: Lines with their ends., type: str}
-"""
-
 
 class FilterModule:
     """The filters."""

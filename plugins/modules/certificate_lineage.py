@@ -13,8 +13,22 @@ description:
   - Of all certificates that there were, only the newest is taken.
 options:
   app: {description: Project of this bundle., type: str, required: true}
-  kept: {description: 'What is to be put back: texts of files by their paths below C(root).', type: dict}
-  known: {description: Digest of what need not be read again., type: str, default: ""}
+  folder:
+    description:
+      - Folder of the controller that keeps it, as C(HOST-APP.json) of mode 0600, encrypted where the run has a password
+        of Ansible Vault. The action reads it, and needs it unless O(state=absent).
+    type: path
+  order:
+    description: What is ordered, as certbot's options. Of what was ordered otherwise only the account is brought back.
+    type: list
+    elements: str
+  restore:
+    description: V(true) has the action bring back what is kept; V(false) has it keep what the host has.
+    type: bool
+  kept:
+    description: What is to be put back, as texts of files by their paths below O(root); set by the action.
+    type: dict
+  known: {description: Digest of what need not be read again; set by the action., type: str, default: ""}
   state:
     description: With C(absent) it is removed, and its account where no other certificate is of that.
     type: str
@@ -28,11 +42,18 @@ author:
 """
 
 EXAMPLES = r"""
-- name: Read the lineage
-  certificate_lineage:
+- name: Keep the lineage on the controller
+  channels.stack.certificate_lineage:
     app: dashboard
-  register: __certificate_lineage
+    folder: ~/certificates
+    order: [--cert-name=dashboard, --domain=www.example.org]
+    restore: false
   no_log: true
+
+- name: Remove it from the host; what is kept stays
+  channels.stack.certificate_lineage:
+    app: dashboard
+    state: absent
 """
 
 RETURN = r"""

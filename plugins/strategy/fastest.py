@@ -27,6 +27,7 @@ from ..module_utils.source.cache import prune
 
 DOCUMENTATION = """
 name: fastest
+author: ansible-channels-stack
 short_description: Mitogen's linear strategy where it is installed, else Ansible's own
 description:
   - Behaves as C(mitogen_linear), several times faster than C(linear) over SSH.

@@ -17,6 +17,8 @@ ROOT = Path(__file__).resolve().parents[2]
 ROLES = sorted(path.name for path in (ROOT / "roles").iterdir() if path.is_dir())
 # Checks the variables of all roles, which does not make it their reader.
 JUDGE = ROOT / "plugins" / "module_utils" / "preflight"
+# Given on the command line of a playbook, which no inventory has.
+ON_COMMAND_LINE = {"lines", "minutes", "maintenance", "maintenance_sockets"}
 # Said by a role for inventories to read, and for nobody else.
 FOR_INVENTORIES = {"postgresql_url", "redis_url"}
 # Read by the judge alone, and meant for it: how it is to look, or what it computes for roles.
@@ -38,10 +40,14 @@ def load(path: Path) -> Any:
     return (yaml.load(path.read_text(encoding="utf-8"), AnyTagLoader) or {}) if path.is_file() else {}
 
 
+def entry_points(role: str) -> dict[str, dict[str, Any]]:
+    """What the spec of a role has, by entry point: `main`, and each `tasks_from`."""
+    return load(ROOT / "roles" / role / "meta" / "argument_specs.yml").get("argument_specs", {})
+
+
 def options(role: str) -> dict[str, dict[str, Any]]:
     """The public variables of a role, as its spec has them."""
-    specs = load(ROOT / "roles" / role / "meta" / "argument_specs.yml")
-    return specs.get("argument_specs", {}).get("main", {}).get("options") or {}
+    return entry_points(role).get("main", {}).get("options") or {}
 
 
 def defaults(role: str) -> dict[str, Any]:
@@ -80,6 +86,50 @@ def test_role_has_a_contract(role: str) -> None:
     assert specs["argument_specs"]["main"].get("short_description"), f"role {role} has no short_description"
 
 
+def entries_used() -> dict[str, set[str]]:
+    """The `tasks_from` that playbooks and roles use, by role."""
+    found: dict[str, set[str]] = {role: set() for role in ROLES}
+    plays = [play for path in sorted((ROOT / "playbooks").glob("*.yml")) for play in load(path)]
+    lists = [play[part] for play in plays for part in ("pre_tasks", "tasks", "post_tasks") if part in play]
+    used = [task for items in lists for task in opened(items)]
+    for task in [*used, *(task for role in ROLES for _, task in tasks(role))]:
+        for module in ("ansible.builtin.import_role", "ansible.builtin.include_role"):
+            if "tasks_from" in (called := task.get(module) or {}):
+                found[called["name"].removeprefix("channels.stack.")].add(called["tasks_from"])
+    return found
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_each_entry_point_has_a_contract(role: str) -> None:
+    """What a playbook or another role runs of a role is described, and nothing that is run nowhere."""
+    used = entries_used()[role]
+    assert set(entry_points(role)) - {"main"} == used, f"role {role}: specs, and tasks_from of playbooks and roles"
+    for entry in used:
+        assert entry_points(role)[entry].get("short_description"), f"role {role}, {entry}: no short_description"
+        assert entry_points(role)[entry].get("description"), f"role {role}, {entry}: no description"
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_entry_points_say_the_same_of_a_variable(role: str) -> None:
+    """A variable that the role's inventory knows is the same everywhere; others are given by who runs the entry."""
+    for entry, point in entry_points(role).items():
+        for name, spec in (point.get("options") or {}).items():
+            known = options(role).get(name)
+            assert known is None or spec == known, f"role {role}, {entry}: {name} is another one in main"
+            assert known or "default" not in spec or name in ON_COMMAND_LINE, f"role {role}, {entry}: {name}"
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_entry_points_have_what_they_read(role: str) -> None:
+    """A public variable that stands in an entry point's own file is one of its options."""
+    for entry in entries_used()[role]:
+        text = (ROOT / "roles" / role / "tasks" / f"{entry}.yml").read_text()
+        code = "\n".join(line for line in text.splitlines() if not line.lstrip().startswith("#"))
+        found = {name for name in options(role) if re.search(rf"(?<!-e )\b{name}\b(?!=)", code)}
+        missing = found - set(entry_points(role)[entry].get("options") or {})
+        assert not missing, f"roles/{role}/meta/argument_specs.yml: {entry} reads {sorted(missing)}"
+
+
 @pytest.mark.parametrize("role", ROLES)
 def test_defaults_are_the_specs(role: str) -> None:
     """The same variables with the same values in both files; what is required has no default."""
@@ -104,7 +154,7 @@ def same(one: Any, other: Any) -> bool:
 @pytest.mark.parametrize("role", ROLES)
 def test_options_are_described(role: str) -> None:
     """Every option has a type and a description, keys of a value included."""
-    for name, spec in nested(options(role)):
+    for name, spec in (each for point in entry_points(role).values() for each in nested(point.get("options") or {})):
         assert spec.get("type"), f"role {role}: {name} has no type"
         assert spec.get("description"), f"role {role}: {name} has no description"
         if spec["type"] == "list":
@@ -122,8 +172,9 @@ def test_secrets_are_marked(role: str) -> None:
 @pytest.mark.parametrize("role", ROLES)
 def test_names(role: str) -> None:
     """`role_x` is public, `_role_x` computed, `__role_x` registered."""
-    for name in options(role):
-        assert name.startswith(f"{role}_"), f"role {role}: public variable {name} does not begin with {role}_"
+    for name in {name for point in entry_points(role).values() for name in point.get("options") or {}}:
+        own = name.startswith(f"{role}_") or name in ON_COMMAND_LINE - set(options(role))
+        assert own, f"role {role}: public variable {name} does not begin with {role}_"
     for path in sorted((ROOT / "roles" / role / "vars").rglob("*.yml")):
         for name in load(path):
             assert name.startswith(f"_{role}_"), f"{path.relative_to(ROOT)}: {name} does not begin with _{role}_"
@@ -164,6 +215,13 @@ def test_no_variable_is_dead(role: str) -> None:
         if not any(reading.search(text) for text in readers().values()):
             dead.append(name)
     assert not dead, f"role {role}: no task, template, plugin or playbook reads {dead}"
+
+
+def test_reference_has_each_variable_once() -> None:
+    """However many entry points of a role read a variable, it is explained in one place."""
+    text = (ROOT / "docs" / "variables.md").read_text()
+    rows = re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE)
+    assert sorted(rows) == sorted(name for role in ROLES for name in options(role))
 
 
 def test_reference_is_current() -> None:

@@ -19,7 +19,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from ansible_collections.channels.stack.plugins.module_utils.host import servers
+from ansible_collections.channels.stack.plugins.module_utils.host import raw
 from small_server import EXPIRED, GOOD
 
 PLUGINS = Path(__file__).resolve().parents[2] / "plugins"
@@ -216,7 +216,7 @@ class Tool:
 
 def commands_of(site: Site, journal: str = "") -> Any:
     """A stand-in for the commands of a host: its tool, and a journal."""
-    said = servers.output
+    said = raw.output
 
     def output(*command: str, **options: Any) -> str:
         if command[0] == "/usr/local/sbin/site-generations":

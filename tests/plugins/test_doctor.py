@@ -18,16 +18,14 @@ from typing import Any
 
 import pytest
 from ansible_collections.channels.stack.plugins.module_utils.doctor.catalogue import CATALOGUE, HOPS, MENDS
-from ansible_collections.channels.stack.plugins.module_utils.doctor.diagnosis import (
-    SIGNATURES,
-    claims_of,
-    diagnose,
-    last_life,
-)
+from ansible_collections.channels.stack.plugins.module_utils.doctor.controller import claims_of
+from ansible_collections.channels.stack.plugins.module_utils.doctor.diagnosis import diagnose
 from ansible_collections.channels.stack.plugins.module_utils.doctor.examination import Examination
 from ansible_collections.channels.stack.plugins.module_utils.doctor.page import lines, page
+from ansible_collections.channels.stack.plugins.module_utils.doctor.rules.process import last_life
+from ansible_collections.channels.stack.plugins.module_utils.doctor.signatures import SIGNATURES
+from ansible_collections.channels.stack.plugins.module_utils.host import deployed, logs, raw, servers, units
 from ansible_collections.channels.stack.plugins.module_utils.host import nginx as doctor_nginx
-from ansible_collections.channels.stack.plugins.module_utils.host import servers as doctor_host
 from ansible_collections.channels.stack.plugins.module_utils.host.project import PROBE, Project
 from ansible_collections.channels.stack.plugins.module_utils.proof.report import lines as proof_lines
 from ansible_collections.channels.stack.plugins.module_utils.proof.report import report_of
@@ -410,7 +408,7 @@ def test_times_in_a_token() -> None:
     ("python worker.py", ("", False)),
 ])  # fmt: skip
 def test_servers_are_told_by_their_command_line(command: str, kind: tuple[str, bool]) -> None:
-    assert doctor_host.server_kind(command.split()) == kind
+    assert servers.server_kind(command.split()) == kind
 
 
 NGINX = """nginx: configuration file /etc/nginx/nginx.conf test is successful
@@ -667,11 +665,11 @@ def test_a_host_without_systemd_is_told_its_own_commands() -> None:
 
 def test_what_a_host_lacks_is_no_fault(monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither systemctl nor journalctl, supervisorctl, dmesg or nginx: nothing is found, and nothing is raised."""
-    monkeypatch.setattr(doctor_host, "output", lambda *_command, **_options: "")
-    monkeypatch.setattr(doctor_host, "manager", lambda: "init")
-    assert doctor_host.units("app-daphne@r1-", {"app.service"}) == [] and doctor_host.supervised() == []
-    assert doctor_host.journal(["app.service"]) == [] and doctor_host.kernel_kills(0) == []
-    assert doctor_host.program_log("app-1") == []
+    monkeypatch.setattr(raw, "output", lambda *_command, **_options: "")
+    monkeypatch.setattr(logs, "manager", lambda: "init")
+    assert units.units("app-daphne@r1-", {"app.service"}) == [] and units.supervised() == []
+    assert logs.journal(["app.service"]) == [] and logs.kernel_kills(0) == []
+    assert logs.program_log("app-1") == []
 
 
 def test_a_project_that_does_not_answer_is_why_there_is_no_token(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -697,11 +695,11 @@ def test_a_project_that_does_not_answer_is_why_there_is_no_token(monkeypatch: py
     ("chat.service", "gunicorn --bind=127.0.0.1:9001 core.wsgi", "tcp:127.0.0.1:9001", True),
 ])  # fmt: skip
 def test_who_should_listen(name: str, command: str, address: str, meant: bool) -> None:
-    assert doctor_host.is_to_listen(name, command, address) is meant
+    assert servers.is_to_listen(name, command, address) is meant
 
 
 def test_a_command_that_is_missing_prints_nothing() -> None:
-    assert doctor_host.output("no-such-command-as-this") == ""
+    assert raw.output("no-such-command-as-this") == ""
 
 
 def test_an_examination_of_this_machine_raises_nothing() -> None:
@@ -745,7 +743,7 @@ def test_gunicorn_that_does_not_answer_is_noticed() -> None:
 
 
 def test_what_should_outlive_a_release_is_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doctor_host, "output", lambda *command, **_: "" if "closed" in command[-1] else "yes\n")
+    monkeypatch.setattr(raw, "output", lambda *command, **_: "" if "closed" in command[-1] else "yes\n")
     code, shared = tmp_path / "releases" / "r1", tmp_path / "shared"
     for folder in (code / "plain", shared / "right", shared / "closed", shared / "plain", tmp_path / "live"):
         folder.mkdir(parents=True)
@@ -754,14 +752,14 @@ def test_what_should_outlive_a_release_is_looked_at(tmp_path: Path, monkeypatch:
         (code / name).symlink_to(shared / name)
     paths = ["right/", "db.sqlite3", "closed/", "gone/", "plain/", "lost.txt"]
     bundle = BUNDLE | {"user": "app", "home": str(tmp_path / "live"), "shared_paths": paths}
-    assert [(each["seen"], each["mend"]) for each in doctor_host.shared(bundle)] == [
+    assert [(each["seen"], each["mend"]) for each in deployed.shared(bundle)] == [
         (f"{shared}/closed is not writable for app", f"chown -R app: {shared}/closed"),
         (f"{shared}/gone is not there", f"install -d -o app -g app {shared}/gone"),
         (f"{code}/plain does not lead to {shared}/plain",
          f"mv {code}/plain {code}/plain.aside && ln -s {shared}/plain {code}/plain"),
         (f"{code}/lost.txt does not lead to {shared}/lost.txt", f"ln -s {shared}/lost.txt {code}/lost.txt"),
     ]  # fmt: skip
-    assert doctor_host.shared({}) == []
+    assert deployed.shared({}) == []
 
 
 @pytest.mark.parametrize(("engine", "error"), [("postgresql", "psycopg"), ("sqlite3", ""), ("dummy", "")])
@@ -784,9 +782,9 @@ def test_a_project_is_asked_for_its_database(tmp_path: Path, engine: str, error:
 def test_a_process_of_uvicorn_on_a_unix_socket() -> None:
     command = "python /srv/a/venv/bin/uvicorn --uds /run/a/r1-1.sock --ws-ping-interval 15 core.asgi:application"
     argv = command.split()
-    assert doctor_host.server_kind(argv) == ("uvicorn", True)
-    assert doctor_host.application_of(argv) == "core.asgi:application"
-    assert doctor_host.number(argv, 20, "--ping-interval", "--ws-ping-interval") == 15
+    assert servers.server_kind(argv) == ("uvicorn", True)
+    assert servers.application_of(argv) == "core.asgi:application"
+    assert servers.number(argv, 20, "--ping-interval", "--ws-ping-interval") == 15
     bundle = BUNDLE | {"unit": "app-uvicorn", "server": "uvicorn"}
     missing = judged(host__bundle=bundle, host__servers__0__pid=0, host__units__0__status="203",
                      host__units__0__result="exit-code", host__units__0__state="failed")  # fmt: skip

@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.channels.stack.plugins.module_utils.requirements.errors import RequirementsError
 from ansible_collections.channels.stack.plugins.module_utils.source import git as project_git
 
 ROOT = Path(__file__).resolve().parents[2]
 release_archive = importlib.import_module("ansible_collections.channels.stack.plugins.action.release_archive")
-RequirementsError = release_archive.merged.RequirementsError
 
 
 @pytest.fixture

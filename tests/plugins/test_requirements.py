@@ -9,14 +9,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.channels.stack.plugins.module_utils.requirements import locks, merged
+from ansible_collections.channels.stack.plugins.module_utils.requirements import indexes, merged
+from ansible_collections.channels.stack.plugins.module_utils.requirements.errors import RequirementsError
+from ansible_collections.channels.stack.plugins.module_utils.requirements.needs import Needs
+from ansible_collections.channels.stack.plugins.module_utils.requirements.versions import specifier
 from packaging.markers import Marker, default_environment
 
-ERROR = locks.RequirementsError
+ERROR = RequirementsError
 HERE = {"sys_platform": "linux", "platform_system": "Linux", "os_name": "posix", "extra": ""}
 
 
-def read(files: dict[str, Any], *names: str, backend: str = ".", **more: Any) -> tuple[locks.Needs, list[str]]:
+def read(files: dict[str, Any], *names: str, backend: str = ".", **more: Any) -> tuple[Needs, list[str]]:
     """What files of a source say; texts are encoded."""
     contents = {path: text if isinstance(text, bytes) else text.encode() for path, text in files.items()}
     return merged.read(contents, backend, names or ("requirements.txt",), **more)
@@ -324,7 +327,7 @@ def test_pyproject_without_dependencies_says_what_else() -> None:
     ],
 )  # fmt: skip
 def test_poetrys_versions(poetry: str, line: str) -> None:
-    assert locks.specifier(poetry) == line
+    assert specifier(poetry) == line
 
 
 POETRY = """
@@ -464,7 +467,7 @@ UV_LOCK = """
 """
 
 
-USUAL = locks.usual_index()
+USUAL = indexes.usual_index()
 
 
 def uv_files(index: str = f"https://{USUAL}/simple") -> dict[str, str]:
@@ -513,9 +516,9 @@ def test_usual_index_is_the_one_that_pip_and_uv_ask(monkeypatch: pytest.MonkeyPa
     for gone in [name for name in sys.modules if name == "pip" or name.startswith("pip.")]:
         monkeypatch.delitem(sys.modules, gone)
     monkeypatch.setitem(sys.modules, "pip", None)
-    assert locks.usual_index.__wrapped__() == USUAL
-    monkeypatch.setattr(locks.shutil, "which", lambda *_, **__: None)
-    assert locks.usual_index.__wrapped__() == ""
+    assert indexes.usual_index.__wrapped__() == USUAL
+    monkeypatch.setattr(indexes.shutil, "which", lambda *_, **__: None)
+    assert indexes.usual_index.__wrapped__() == ""
 
 
 WORKSPACE = """

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.channels.stack.plugins.module_utils.doctor.diagnosis import diagnose
-from ansible_collections.channels.stack.plugins.module_utils.host import servers
+from ansible_collections.channels.stack.plugins.module_utils.host import raw
 from ansible_collections.channels.stack.plugins.module_utils.host.steady import Watch, of_kind
 from ansible_collections.channels.stack.plugins.module_utils.websocket.symptoms import of_log, telling_line
 from test_doctor import BUNDLE, came, everywhere, healthy, judged
@@ -63,7 +63,7 @@ def test_the_tool_is_understood(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
         tool.main()
         return str(capsys.readouterr().out)
 
-    monkeypatch.setattr(servers, "output", output)
+    monkeypatch.setattr(raw, "output", output)
     watch = Watch({"app": "app", "generation": row["generation"]})
     monkeypatch.setattr(Manager, "age", 9.0)
     (found,) = of_kind(watch.end(), worker=False)

@@ -15,7 +15,7 @@ from unittest.mock import MagicMock
 
 import pytest
 from ansible_collections.channels.stack.plugins.module_utils.doctor import examination
-from ansible_collections.channels.stack.plugins.module_utils.host import servers
+from ansible_collections.channels.stack.plugins.module_utils.host import deployed, raw
 from ansible_collections.channels.stack.plugins.module_utils.host.project import PROBE
 from ansible_collections.channels.stack.plugins.module_utils.proof import host as proof_host
 from ansible_collections.channels.stack.plugins.module_utils.proof import prove as whole_proof
@@ -48,8 +48,8 @@ def site(whole_site: Site, monkeypatch: pytest.MonkeyPatch) -> Site:
     FakeProject.site = whole_site
     monkeypatch.setattr(proof_host, "Project", FakeProject)
     monkeypatch.setattr(examination, "Project", FakeProject)
-    monkeypatch.setattr(servers, "bundle", lambda _app: dict(whole_site.bundle))
-    monkeypatch.setattr(servers, "output", commands_of(whole_site))
+    monkeypatch.setattr(deployed, "bundle", lambda _app: dict(whole_site.bundle))
+    monkeypatch.setattr(raw, "output", commands_of(whole_site))
     monkeypatch.setattr(proof_host, "START_SECONDS", 0.5)
     monkeypatch.setattr(sockets, "TURNING_AWAY", 0.5)
     return whole_site
@@ -452,7 +452,7 @@ def test_another_log_with_a_token(prove: Proved, site: Site, monkeypatch: pytest
     assert failed(results) == {"logs"} and str(site.error) in results["logs"]["seen"]
     monkeypatch.setattr(whole_proof, "check_logs", checked)
     assert failed(prove()) == set(), "what was logged before the proof began is no fault of now"
-    monkeypatch.setattr(servers, "output", commands_of(site, f"INFO connection with {token} accepted"))
+    monkeypatch.setattr(raw, "output", commands_of(site, f"INFO connection with {token} accepted"))
     assert "the token stands in journal" in prove()["logs"]["seen"]
 
 

@@ -1,6 +1,6 @@
 """One examination of a host: what runs there, what leads to it, and what handshakes on the host itself come to.
 
-Changes nothing, and judges nothing: doctor_diagnosis does.
+Changes nothing, and judges nothing: the diagnosis does.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ..certificates import state
-from ..host import servers, stores
-from ..host.project import Project, stale
+from ..host import deployed, logs, nginx, proc, redis, servers, stores, units
+from ..host.project import Project, listed_in, stale
 from ..host.steady import Watch
 from ..text.secrets import header_secrets, redact, scrub, secrets_of
 from ..websocket import exchange
@@ -38,7 +38,7 @@ class Examination:
         self.begun = time.time()
         self.evidence: dict[str, Any] = {
             "exchanges": [], "units": [], "user": "root" if os.geteuid() == 0 else str(os.geteuid()),
-            "manager": servers.manager(),
+            "manager": units.manager(),
         }  # fmt: skip
         self.token: str = params["token"]
         self.expired = ""
@@ -53,12 +53,14 @@ class Examination:
         """Find processes, units, nginx, Redis, and which of the processes this is about."""
         port = self.parts.port or (443 if self.parts.scheme == "wss" else 80)
         with ThreadPoolExecutor(4) as pool:
-            nginx = pool.submit(servers.nginx, self.parts.hostname or "", port, self.parts.path or "/")
-            redis = pool.submit(servers.redis)
-            programs = pool.submit(servers.supervised)
-            self.processes = servers.processes()
-            bundle = servers.bundle(self.params["app"])
-            self.evidence |= {"nginx": nginx.result(), "redis": redis.result(), "programs": programs.result()}
+            asked: dict[str, Future[Any]] = {
+                "nginx": pool.submit(nginx.nginx, self.parts.hostname or "", port, self.parts.path or "/"),
+                "redis": pool.submit(redis.redis),
+                "programs": pool.submit(units.supervised),
+            }
+            self.processes = proc.processes()
+            bundle = deployed.bundle(self.params["app"])
+            self.evidence |= {name: found.result() for name, found in asked.items()}
         route = self.evidence["nginx"].get("route") or {}
         upstream = [_address(each) for each in route.get("upstream", [])]
         sockets = [f"unix:{path}" for path in bundle.get("sockets", [])]
@@ -70,7 +72,7 @@ class Examination:
         if self.params["app"] and not bundle and not any(each["server"] for each in self.processes):
             self.evidence["missing"] = f"/srv/{self.params['app']}"
         # Others see nothing of what is the project's alone.
-        self.evidence["shared"] = servers.shared(bundle) if self.evidence["user"] == "root" else []
+        self.evidence["shared"] = deployed.shared(bundle) if self.evidence["user"] == "root" else []
         root = self.evidence["user"] == "root" and bundle
         self.evidence["certificate"] = state.look(bundle["app"]) if root else {}
         # Processes that answer plain HTTP beside those that this is about.
@@ -87,7 +89,7 @@ class Examination:
         """The units of the servers that this is about, and of all others on the host."""
         prefix = f"{self.bundle['unit']}@{self.bundle['generation']}-" if self.bundle else ""
         known = {each["unit"] for each in self.processes if each["server"]} - {"", "supervisor.service"}
-        return servers.units(prefix, known)
+        return units.units(prefix, known)
 
     def _await_start(self, sockets: list[str], upstream: list[str]) -> None:
         """Wait for servers that were started just now: one that imports its project does not listen yet."""
@@ -95,7 +97,7 @@ class Examination:
         now, deadline = first, time.monotonic() + START_WAIT
         while now.keys() & first.keys() and time.monotonic() < deadline:
             time.sleep(0.25)
-            self.processes = servers.processes()
+            self.processes = proc.processes()
             self._choose(sockets, upstream)
             now = self._starting()
         # Where there is another one in its place, it ended, and was started again.
@@ -111,7 +113,7 @@ class Examination:
             started = [each for each in self.units() if each["state"] in ("active", "activating")]
             lonely |= {each["pid"] for each in started if _is_meant(each["unit"], each, dead)}
         listening = {each["pid"] for each in self.processes if each["listens"]}
-        ages = {pid: servers.age(pid) for pid in lonely - listening - {0}}
+        ages = {pid: proc.age(pid) for pid in lonely - listening - {0}}
         return {pid: {"pid": pid, "age": age} for pid, age in ages.items() if 0 <= age < LONGEST_START}
 
     def _own(self, units: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -166,7 +168,7 @@ class Examination:
 
     def ask_project(self, asked: Future[Any] | None) -> None:
         """Take what the project has said, or ask it, where it had to be found first."""
-        environ = servers.environment_of(self.main["pid"]) if self.main else {}
+        environ = proc.environment_of(self.main["pid"]) if self.main else {}
         self.secrets += secrets_of(environ)
         self.evidence["project"] = {}
         if asked:
@@ -180,7 +182,7 @@ class Examination:
         self.secrets += secrets_of(disk)
         if disk and environ:
             found["stale"] = stale(disk, environ)
-        found["allowed_hosts_from"] = servers.listed_in(disk, found.get("allowed_hosts", []))
+        found["allowed_hosts_from"] = listed_in(disk, found.get("allowed_hosts", []))
         minted = found.pop("minted", {})
         self.token = self.token or minted.get("good", "")
         self.expired = minted.get("expired", "")
@@ -188,7 +190,7 @@ class Examination:
         self.evidence["project"] = found
         found["certificates"] = list(stores.certificates(environ or disk))
         databases = {
-            urlsplit(servers.environment_of(each["pid"]).get("REDIS_URL", "")).path.lstrip("/")
+            urlsplit(proc.environment_of(each["pid"]).get("REDIS_URL", "")).path.lstrip("/")
             for each in self.processes if each["server"] and each["pid"] in {one["pid"] for one in self.servers}
         }  # fmt: skip
         found["databases"] = sorted(databases - {""})
@@ -274,36 +276,36 @@ class Examination:
         deadline = time.monotonic() + LOG_WAIT
         since = f"--since=@{self.begun:.0f}"
         while True:
-            lines = servers.journal(units, since) + servers.new_lines(files)
+            lines = logs.journal(units, since) + logs.new_lines(files)
             if lines or not (failed or closed) or time.monotonic() > deadline:
                 break
             time.sleep(0.2)
         self.evidence["log"] = lines[-60:]
-        crowded = servers.journal(units, "--since=-1h", "--grep=over capacity")
+        crowded = logs.journal(units, "--since=-1h", "--grep=over capacity")
         self.evidence["crowded"] = crowded[-1:]
         # Not with --since as well: Debian 12's journalctl then shows the first lines and not the last.
         for unit in self.evidence["units"]:
             if unit["state"] != "active" or unit["restarts"]:
-                unit["log"] = servers.journal([unit["unit"]], "--lines=80")
+                unit["log"] = logs.journal([unit["unit"]], "--lines=80")
         for program in self.evidence["programs"]:
             if program["state"] in ("FATAL", "BACKOFF", "EXITED", "STOPPED"):
-                program["log"] = servers.program_log(program["program"])
-        self.evidence["kills"] = servers.kernel_kills(self.begun - 600)
+                program["log"] = logs.program_log(program["program"])
+        self.evidence["kills"] = logs.kernel_kills(self.begun - 600)
 
     def examine(self) -> None:
         """Do all of it. A fault of the examination itself must not hide what was seen until then."""
         try:
             with ThreadPoolExecutor(3) as pool:
                 # A project whose name is known need not be found first, and takes the longest to answer.
-                named = servers.bundle(self.params["app"]) if self.params["app"] else {}
+                named = deployed.bundle(self.params["app"]) if self.params["app"] else {}
                 asked = pool.submit(self.ask, Project(named, None, {}), named["application"]) if named else None
                 watching = pool.submit(Watch, named)
                 self.look()
                 if self.bundle and not named:
                     watching = pool.submit(Watch, self.bundle)
                 alive = [each["pid"] for each in self.servers if each["pid"]]
-                files = servers.file_logs(alive or [each["pid"] for each in self.processes if each["server"]])
-                files |= servers.supervisor_logs()
+                files = logs.file_logs(alive or [each["pid"] for each in self.processes if each["server"]])
+                files |= logs.supervisor_logs()
                 units = pool.submit(self.units)
                 if self.bundle and not asked:
                     asked = pool.submit(self.ask, Project(self.bundle, None, {}), self.bundle["application"])

@@ -1,14 +1,17 @@
-"""What nginx does with a WebSocket's path, read from `nginx -T`: servers, locations and upstreams.
+"""Whether nginx runs, and what it does with a WebSocket's path, read from `nginx -T`: servers, locations, upstreams.
 
 Only what the doctor asks is understood; an unknown directive is passed over.
 """
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
+
+from . import proc, raw
 
 _TOKEN = re.compile(
     r"""\s+|\#[^\n]*|(?P<q>"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*')|(?P<p>[{};])|(?P<w>(?:\$\{[^}]*\}|[^\s{};])+)"""
@@ -32,6 +35,22 @@ class Directive:
     def all(self, name: str) -> list[Directive]:
         """The directives of a name in this block, not deeper."""
         return [each for each in self.block if each.name == name]
+
+
+def nginx(host: str, port: int, path: str) -> dict[str, Any]:
+    """Whether nginx is there, runs and has a sound configuration, and the way that a path takes through it."""
+    binary = next((name for name in ("/usr/sbin/nginx", "/usr/local/sbin/nginx") if os.path.exists(name)), "")
+    if not binary:
+        return {"present": False}
+    running = proc.titled("nginx: master")
+    shown = raw.output(binary, "-T", errors=True)
+    error = re.search(r"^(?:nginx:|\S+ \S+) \[emerg\] (?:\d+#\d+: )?(.*)$", shown, re.MULTILINE)
+    found = routes(shown)
+    route = choose(found, host, port, path)
+    others = sorted(
+        {address for each in found for address in each["upstream"]} - set((route or {}).get("upstream", []))
+    )
+    return {"present": True, "running": running, "error": error[1] if error else "", "route": route, "others": others}
 
 
 def parse(text: str) -> dict[str, list[Directive]]:

@@ -186,6 +186,11 @@ def stale(disk: dict[str, str], running: dict[str, str]) -> list[str]:
     return sorted(name for name, value in disk.items() if running.get(name) != value)
 
 
+def listed_in(environment: dict[str, str], values: list[str]) -> str:
+    """The name of the variable that lists some values, separated by commas or spaces; empty where none does."""
+    return next((name for name, text in environment.items() if values and re.split(r"[,\s]+", text) == values), "")
+
+
 class Project:
     """How commands are run as a project's processes are: its user, environment, folder and Python."""
 

@@ -6,7 +6,7 @@ import json
 import time
 from typing import Any
 
-from . import servers as doctor_host
+from . import raw
 
 #: A process that was started again so often, and last within so many seconds, keeps dying.
 OFTEN, LATELY = 3, 60.0
@@ -28,7 +28,7 @@ class Watch:
         if not self.bundle:
             return None
         try:
-            return json.loads(doctor_host.output(f"/usr/local/sbin/{self.bundle['app']}-generations", *command))
+            return json.loads(raw.output(f"/usr/local/sbin/{self.bundle['app']}-generations", *command))
         except ValueError:
             return None
 

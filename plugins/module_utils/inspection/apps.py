@@ -12,7 +12,7 @@ from ..code.files import Sources
 from ..code.scope import Scope
 from ..code.values import Place
 from ..requirements.declared import imported, package_of
-from ..requirements.locks import RequirementsError
+from ..requirements.errors import RequirementsError
 from ..requirements.merged import Reader
 from .findings import Inspection
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from ..doctor.case import Case, Finding
 from ..doctor.catalogue import HOPS
-from ..doctor.diagnosis import Case, Finding, diagnose
+from ..doctor.diagnosis import diagnose
 from ..doctor.page import mending
 
 #: The hop that each result is about, by its id; those of processes are `handshake_<n>`.

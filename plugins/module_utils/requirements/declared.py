@@ -18,7 +18,9 @@ from packaging.version import InvalidVersion, Version
 
 from ..code.files import Sources, decode
 from ..code.values import Place
-from .locks import RequirementsError, pipenv_python, pipfile_line, specifier
+from .errors import RequirementsError
+from .pipfile import pipenv_python, pipfile_line
+from .versions import specifier
 
 TEXT = re.compile(
     r"(.*req(uire)?m?[a-z]*s?[^/]*|pip[-_]?[a-z]*|base|common|prod|production|main)\.(txt|pip)", re.IGNORECASE

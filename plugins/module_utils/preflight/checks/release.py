@@ -10,7 +10,9 @@ from pathlib import Path
 
 from packaging.requirements import InvalidRequirement, Requirement
 
-from ...requirements import merged
+from ...requirements.errors import RequirementsError
+from ...requirements.kinds import kind_fault, named
+from ...requirements.strangers import masked
 from ..project import SEARCH_DEPTH, backend_folder, find_files, path_fault
 from ..view import HostView, Problem, check, is_mapping, listed
 
@@ -62,15 +64,15 @@ def release_requirements(host: HostView) -> Iterator[Problem]:
     known = []
     for name in names if isinstance(names, list) else []:
         try:
-            fault = merged.kind_fault(str(name))
-        except merged.RequirementsError:
+            fault = kind_fault(str(name))
+        except RequirementsError:
             fault = "it is no path with extras in brackets behind it. Write such as uv.lock[production]"
         if fault:
             what, _, fix = fault.partition(". ")
             what, _, fix = (what, "", fix) if fix else fault.partition(": ")
             yield Problem("release_requirements", f"{name} cannot be read: {what}", fix[:1].upper() + fix[1:] + ".")
         else:
-            known.append(merged.named(str(name))[0])
+            known.append(named(str(name))[0])
     backend = backend_folder(host)
     if not backend or not (backend / "manage.py").is_file():
         return
@@ -101,7 +103,7 @@ def release_packages(host: HostView) -> Iterator[Problem]:
                 place = re.match(r"-e |\.|[a-z+]+://|git\+", text) and variable == "release_packages"
                 fault = "" if place and "\n" not in text else "is no requirement"
             if fault:
-                shown_text = merged.masked(text)
+                shown_text = masked(text)
                 yield Problem(variable, f'"{shown_text}" {fault}', f'Write lines such as\n  {variable}: ["{example}"]')
 
 

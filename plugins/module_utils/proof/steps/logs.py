@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 
-from ...host import servers
+from ...host import raw
 from ...text.secrets import redact
 from ..host import Host
 from ..results import Proof
@@ -23,7 +23,7 @@ def check_logs(host: Host, proof: Proof, offsets: dict[str, int], begun: float) 
     deadline = time.monotonic() + 3
     while host.mark not in (lines := read_new(access, offsets)) and time.monotonic() < deadline:
         time.sleep(0.1)
-    journal = servers.output("journalctl", "--no-pager", "--output=cat", f"--since=@{int(begun)}")
+    journal = raw.output("journalctl", "--no-pager", "--output=cat", f"--since=@{int(begun)}")
     texts = {"journal": journal, access: lines}
     texts |= {path: read_new(path, offsets) for path in (*host.params["logs"], *host.manager_logs)}
     secrets = [token for token in host.tokens.values() if token]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ...doctor.diagnosis import unsteady_values
-from ...host import servers
+from ...doctor.unsteady import unsteady_values
+from ...host import proc
 from ...host.project import stale
 from ...host.steady import of_kind
 from ..host import Host
@@ -37,7 +37,7 @@ def check_processes(host: Host, proof: Proof) -> bool:
 def check_environment(host: Host, proof: Proof) -> None:
     """1b: the processes run with the environment that is on the disk, so that a token of one is good for the other."""
     title = "Processes have the environment that is on the disk"
-    running = [servers.environment_of(each["pid"]) for each in host.serving.values()]
+    running = [proc.environment_of(each["pid"]) for each in host.serving.values()]
     changed = ", ".join(sorted({name for each in running for name in stale(host.environment or {}, each)}))
     if not running:
         proof.skipped("environment", title, "no process runs")

@@ -1,0 +1,68 @@
+"""What came of one exchange: whether a socket opened, who turned it away, and how to say it in a line."""
+
+from __future__ import annotations
+
+from typing import Any
+
+REFUSED = (401, 403)
+REDIRECTS = (301, 302, 303, 307, 308)
+TOO_LONG = (413, 414, 431, 494)
+AUTH_CLOSES = {1008, 3000, 3003}
+#: What a server answers to a handshake that it took for plain HTTP.
+PLAIN = (200, 400, 404, 405, 426)
+#: What a proxy says of itself, whatever the server behind it would have answered.
+ITS_OWN = ("E304_HEADER_BUFFERS", "E311_LIMIT", "E315_NGINX_ORIGINS")
+#: What a refusal by nginx_origins says, as templates/nginx/site.conf.j2 has it.
+ORIGIN_MARK = "(nginx_origins)"
+
+
+def opened(exchange: dict[str, Any] | None) -> bool:
+    """Whether a handshake opened a socket, and not only to close it at once."""
+    return bool(exchange and exchange["status"] == 101 and (not exchange["close"] or cut_late(exchange)))
+
+
+def cut_late(exchange: dict[str, Any]) -> bool:
+    """Whether a socket was closed, and so late that it is nothing of the handshake's.
+
+    daphne looks once a second for a consumer that failed in connect(), and closes with 1011 then.
+    """
+    close = exchange["close"]
+    return bool(close and close["at"] > (2.5 if close["code"] == 1011 else 1.5))
+
+
+def told(exchange: dict[str, Any] | None) -> str:
+    """An exchange in a line: where to, and what came."""
+    if not exchange:
+        return ""
+    name = {"outside": "from outside", "proxy": "through nginx on the host", "process": "to the process"}
+    what = f"{name[exchange['via']]} ({exchange['to']})"
+    if exchange["stage"]:
+        return f"{what}: {exchange['stage']}: {exchange['reason']}"
+    answer = f"{what}: HTTP {exchange['status']}"
+    kept = [f"{key}: {exchange['headers'][key]}" for key in ("server", "location") if key in exchange["headers"]]
+    answer += f" ({', '.join(kept)})" if kept else ""
+    if exchange["close"]:
+        answer += f", closed with {exchange['close']['code']} after {exchange['close']['at']} s"
+    return answer
+
+
+def refusal(exchange: dict[str, Any] | None) -> str:
+    """How an application turned a handshake away: a status or a close code; empty where it did not."""
+    if not exchange:
+        return ""
+    if exchange["status"] in REFUSED and ORIGIN_MARK not in exchange["body"]:
+        return f"HTTP {exchange['status']}"
+    code = (exchange["close"] or {}).get("code", 0)
+    early = exchange["close"] and not cut_late(exchange)
+    return f"101, then close {code}" if early and (code in AUTH_CLOSES or 4000 <= code < 5000) else ""
+
+
+def proxy_code(status: int, body: str) -> str:
+    """The code for an answer that a proxy gives of itself."""
+    if status in TOO_LONG or (status == 400 and "Too Large" in body):
+        return "E304_HEADER_BUFFERS"
+    if status in (429, 503):
+        return "E311_LIMIT"
+    if status == 403 and ORIGIN_MARK in body:
+        return "E315_NGINX_ORIGINS"
+    return "E310_PROXY_REFUSES" if status in REFUSED else "E312_EDGE"

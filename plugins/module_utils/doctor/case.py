@@ -1,0 +1,146 @@
+"""One host's evidence as the rules see it, and how they make a finding of it."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+from urllib.parse import urlsplit
+
+from .answers import opened
+from .catalogue import CATALOGUE, MENDS, Mend
+
+Finding = dict[str, Any]
+
+
+class Values(dict[str, Any]):
+    """What fills a text's `{names}`; one that is not known becomes three dots."""
+
+    def __missing__(self, key: str) -> str:
+        return "…"
+
+
+class Case:
+    """One host's evidence, with names for what rules ask."""
+
+    def __init__(self, evidence: dict[str, Any]) -> None:
+        self.evidence = evidence
+        self.host: dict[str, Any] = evidence.get("host") or {}
+        self.url: str = evidence["url"]
+        parts = urlsplit(self.url)
+        self.name = parts.hostname or ""
+        self.tls = parts.scheme == "wss"
+        self.port = parts.port or (443 if self.tls else 80)
+        self.path = parts.path or "/"
+        self.project: dict[str, Any] = self.host.get("project") or {}
+        self.route: dict[str, Any] = (self.host.get("nginx") or {}).get("route") or {}
+        self.units: list[dict[str, Any]] = self.host.get("units") or []
+        self.programs: list[dict[str, Any]] = self.host.get("programs") or []
+        self.exchanges: list[dict[str, Any]] = [*self.host.get("exchanges", []), *evidence.get("outside", [])]
+        self.outside = self.one("outside")
+        self.proxy = self.one("proxy")
+        good = [each for each in self.exchanges if each["via"] == "process" and each["kind"] == "good"]
+        self.directs = good
+        self.direct = next((each for each in good if not opened(each)), good[0] if good else None)
+        self.servers: list[dict[str, Any]] = self.host.get("servers") or []
+        self.alive = {each["pid"] for each in self.servers if each["pid"]}
+        self.processes = [each for each in self.host.get("processes", []) if each["pid"] in self.alive]
+        self.bundle: dict[str, Any] = self.host.get("bundle") or {}
+        self.certificate: dict[str, Any] = self.host.get("certificate") or {}
+
+    def one(self, via: str, kind: str = "good") -> dict[str, Any] | None:
+        """The exchange of a kind with a hop, if there was one."""
+        return next((each for each in self.exchanges if (each["via"], each["kind"]) == (via, kind)), None)
+
+    @property
+    def application(self) -> str:
+        """The ASGI path, as far as it is known."""
+        process = self.processes[0]["application"] if self.processes else ""
+        return self.bundle.get("application") or self.project.get("application") or process or "core.asgi:application"
+
+    @property
+    def log_command(self) -> str:
+        """The command that shows the servers' log."""
+        if self.bundle.get("manager") == "supervisor":
+            return f"{self.bundle['app']}-generations logs {self.bundle['generation']}"
+        if self.bundle.get("unit"):
+            return f"journalctl -u '{self.bundle['unit']}@*' -n 50"
+        names = [each["unit"] for each in self.units]
+        if names:
+            return f"journalctl -u {names[0]} -n 50"
+        if self.programs:
+            return f"supervisorctl tail {self.programs[0]['program']} stderr"
+        return "the server's log"
+
+    @property
+    def log(self) -> list[str]:
+        """What was logged during the examination."""
+        return self.host.get("log") or []
+
+    def find(self, code: str, seen: Any = (), hop: str = "", **values: Any) -> Finding:
+        """Make a finding of a code, its texts filled."""
+        entry = CATALOGUE[code]
+        application = self.application
+        known = Values(
+            host=self.name, port=self.port, path=self.path, application=application,
+            module=application.partition(":")[0], log=self.log_command, name=self.evidence.get("name", ""),
+            where=self.route.get("where") or "the location of " + self.path,
+            restart=" ".join(["systemctl restart", *(each["unit"] for each in self.units)] if self.units
+                             else ["restart the processes"]),
+            server=self.bundle.get("server") or "daphne",
+            venv=f"{self.bundle['home']}/venv" if self.bundle.get("home") else "VENV",
+        )  # fmt: skip
+        known.update(values)
+        fix = entry.fix.format_map(known)
+        if self.host.get("manager", "systemd") != "systemd":
+            fix = re.sub(r"systemctl (start|stop|restart|reload) ([\w-]+)", r"service \2 \1", fix)
+        mend = MENDS.get(code) if self.bundle or code == "E117_NOT_DEPLOYED" else None
+        if mend and mend.server not in ("", self.bundle.get("server") or "daphne"):
+            mend = None
+        return {
+            "code": code, "hop": hop or entry.hop, "severity": entry.severity, "title": entry.title,
+            "cause": entry.cause.format_map(known), "fix": fix,
+            "settings": {**settings_of(mend, known), **known.get("settings", {})} if mend else {},
+            "commands": [mend.command] if mend else [],
+            "seen": [line for line in ([seen] if isinstance(seen, str) else seen) if line],
+        }  # fmt: skip
+
+
+def settings_of(mend: Mend, known: Values) -> dict[str, Any]:
+    """The variables that mend a host, with their values filled; whole numbers as such."""
+    filled = {name: value.format_map(known) for name, value in mend.settings.items()}
+    return {name: int(value) if re.fullmatch(r"-?\d+", value) else value for name, value in filled.items()}
+
+
+def of_text(case: Case, code: str, line: str, seen: list[str]) -> Finding:
+    """A finding by a line of a log or an error, which is shown."""
+    line = line.strip()
+    # daphne shows the path as Python shows bytes: on any:b'/run/app.sock': Cannot acquire lock
+    path = re.search(r"unix:(\S+?)(?::|'|$)|on any:b?'?(/[^'\s]+?)'?: ", line)
+    socket = next((each for each in path.groups() if each), "…") if path else "SOCKET"
+    if code == "E201_ASGI_MODULE":
+        wanted = case.application.partition(":")[0]
+        missing = re.search(r"No module named '([\w.]+)'", line)
+        if missing and not wanted.startswith(missing[1].split(".")[0]):
+            code = "E204_IMPORT_ERROR"
+    listeners = "; ".join(f"{each['pid']} {each['command'][:60]}" for each in case.host.get("processes", [])
+                          if each["server"])  # fmt: skip
+    pattern = re.search(r"path '?([^'.\s]+)'?", line)
+    wanted_path = pattern[1] if pattern else case.path.lstrip("/")
+    return case.find(code, [*seen, line], error=line[:200], socket=socket, limit="see /proc/PID/limits",
+                     files=enough_files(0), listeners=listeners or "ss -ltnp", pattern=wanted_path)  # fmt: skip
+
+
+def proxy_is_down(case: Case) -> bool:
+    """Whether the host has an nginx, and it does not run."""
+    nginx = case.host.get("nginx") or {}
+    return bool(nginx.get("present") and not nginx.get("running"))
+
+
+def enough_files(limit: int) -> int:
+    """A limit of open files that is enough: what this bundle sets, or twice one that was not."""
+    return max(65536, 2 * limit)
+
+
+def version_of(text: str) -> tuple[int, ...]:
+    """A version as numbers that can be compared."""
+    return tuple(int(part) for part in re.findall(r"\d+", text)[:3])

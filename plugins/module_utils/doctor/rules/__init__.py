@@ -1,0 +1,26 @@
+"""What may be wrong, hop by hop of a handshake's way; they speak in the order of `RULES`.
+
+Each rule looks at one hop and blames it only for what it does itself: a proxy is at fault for an answer that the server
+behind it does not give.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from ..case import Case, Finding
+from .certificate import certificate
+from .edge import edge
+from .examined import examined
+from .idle import idle
+from .imports import imports
+from .layer import layer
+from .origin import origin
+from .process import process
+from .proxy import proxy
+from .reach import reach
+from .token import token
+
+RULES: tuple[Callable[[Case], Iterator[Finding]], ...] = (
+    reach, certificate, edge, proxy, process, imports, token, origin, layer, idle, examined,
+)  # fmt: skip

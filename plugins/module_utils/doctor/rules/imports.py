@@ -1,0 +1,26 @@
+"""The import of the ASGI application."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ..answers import opened
+from ..case import Case, Finding, of_text
+from ..signatures import signature
+
+
+def imports(case: Case) -> Iterator[Finding]:
+    """The ASGI application in the project's environment."""
+    error = case.project.get("import_error")
+    # Where somebody else's process serves, its own environment is not wholly known, and it has imported it already.
+    if not error or (not case.bundle and any(opened(each) for each in case.directs)):
+        return
+    if not case.bundle and case.processes and case.processes[0]["server"] not in ("daphne", "uvicorn", "hypercorn"):
+        return
+    code = signature(error)
+    if not code.startswith("E2"):
+        code = "E204_IMPORT_ERROR"
+    yield of_text(case, code, error, [f"import of {case.application}"])
+    setting = case.project.get("asgi_setting", "")
+    if ":" in setting:
+        yield case.find("E205_ASGI_PATH", f"ASGI_APPLICATION is {setting}")

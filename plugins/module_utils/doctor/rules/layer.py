@@ -1,0 +1,60 @@
+"""The channel layer and its Redis."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from ..answers import opened
+from ..case import Case, Finding, of_text, version_of
+from ..signatures import signature
+from .certificate import rest
+
+
+def layer(case: Case) -> Iterator[Finding]:
+    """The channel layer and its Redis."""
+    error, name = case.project.get("layer_error", ""), case.project.get("layer", "")
+    if error:
+        code = signature(error)
+        if not code.startswith("E5"):
+            code = "E501_REDIS_DOWN" if re.search(r"[Cc]onnect|refused|Timeout", error) else "E510_LAYER"
+        yield of_text(case, code, error, [])
+    if error := case.project.get("database_error", ""):
+        yield case.find("W513_DATABASE" if opened(case.direct) else "E513_DATABASE", error, error=error[:200])
+    count = len([each for each in case.servers if each["pid"]])
+    if name.endswith("InMemoryChannelLayer") and count > 1:
+        yield case.find("E508_LAYER_MEMORY", f"{name}, {count} processes", count=count)
+    if len(case.project.get("databases", [])) > 1:
+        yield case.find("E504_REDIS_DATABASE", f"databases: {', '.join(case.project['databases'])}")
+    redis = case.host.get("redis") or {}
+    if not redis.get("running") or not name.startswith("channels_redis") or not _is_local(case):
+        pass
+    else:
+        yield from _redis(case, redis, error)
+    for each in case.project.get("certificates", []):
+        if (left := rest(case, each)) is not None:
+            yield case.find(
+                "W515_STORE_CERT_EXPIRES", f"{each['name']}: {each['place']}", days=int(left // 86400), **each
+            )
+    if case.host.get("crowded"):
+        yield case.find("W509_CAPACITY", case.host["crowded"])
+
+
+def _is_local(case: Case) -> bool:
+    """Whether the layer's Redis is on this host; where its address is not known, it is taken to be."""
+    hosts = case.project.get("hosts") or []
+    return not hosts or any(re.match(r"(127\.|localhost|\[?::1|/|unix)", str(each)) for each in hosts)
+
+
+def _redis(case: Case, redis: dict[str, Any], error: str) -> Iterator[Finding]:
+    if redis.get("version") and version_of(redis["version"]) < (5,):
+        yield case.find("E505_REDIS_OLD", f"redis-server {redis['version']}")
+    policy, file = redis.get("maxmemory-policy", "noeviction"), redis.get("file", "redis.conf")
+    limited = redis.get("maxmemory", "0").strip() not in ("", "0")
+    if policy != "noeviction" and limited:
+        yield case.find("W506_REDIS_EVICTS", f"{file}: maxmemory-policy {policy}", policy=policy, file=file)
+    if redis.get("timeout", "0") != "0":
+        yield case.find(
+            "W511_REDIS_TIMEOUT", f"{file}: timeout {redis['timeout']}", timeout=redis["timeout"], file=file
+        )

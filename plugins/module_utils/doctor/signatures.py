@@ -1,0 +1,34 @@
+"""By which words of a log or an error a cause is known."""
+
+from __future__ import annotations
+
+import re
+
+#: Log lines and errors by which a cause is known; the first that matches is the answer.
+SIGNATURES: tuple[tuple[str, str], ...] = (
+    (r"No route found for path", "E404_NO_ROUTE"),
+    (r"AppRegistryNotReady|Apps aren't loaded yet", "E203_APPS_NOT_READY"),
+    (r"No module named '?(daphne|uvicorn|gunicorn)\b|(daphne|uvicorn): (command )?not found", "E103_SERVER_MISSING"),
+    (r"Cannot acquire lock", "E108_STALE_LOCK"),
+    (r"Address already in use|Errno 98", "E109_TWO_SERVERS"),
+    (r"Too many open files|Errno 24", "E110_OPEN_FILES"),
+    (r"not enough values to unpack|must be in format \"?<module>:<attribute>", "E205_ASGI_PATH"),
+    (r"[Mm]odule '[\w.]+' has no attribute|Attribute \"\w+\" not found in module", "E202_ASGI_ATTRIBUTE"),
+    (r"max number of clients reached", "E507_REDIS_CLIENTS"),
+    (r"DB index is out of range|invalid DB index", "E504_REDIS_DATABASE"),
+    (r"unknown command.{0,12}(BZPOPMIN|HELLO)", "E505_REDIS_OLD"),
+    (r"WRONGPASS|NOAUTH|AuthenticationError|invalid username-password|Client sent AUTH", "E502_REDIS_PASSWORD"),
+    # The bundle's own user of Redis may not change the database, so a wrong one is refused before it is looked for.
+    (r"no permissions to run the 'select'", "E504_REDIS_DATABASE"),
+    (r"NOPERM|NoPermissionError|has no permissions", "E503_REDIS_ACL"),
+    (r"connecting to \S+ .{0,80}(CERTIFICATE_VERIFY_FAILED|WRONG_VERSION_NUMBER)", "E514_REDIS_TLS"),
+    (r"Error \S+ connecting to|Connect call failed|redis\S*\.ConnectionError|ConnectionError: (Error|Connection)",
+     "E501_REDIS_DOWN"),
+    (r"ModuleNotFoundError: No module named|Could not import module|Cannot find '[\w.:]+' in", "E201_ASGI_MODULE"),
+    (r"MemoryError|oom-kill|Out of memory", "E106_OUT_OF_MEMORY"),
+)  # fmt: skip
+
+
+def signature(text: str) -> str:
+    """The code that a text is a sign of, or nothing."""
+    return next((code for pattern, code in SIGNATURES if re.search(pattern, text)), "")

@@ -1,0 +1,72 @@
+#!/usr/bin/python
+"""Documentation of the action `doctor_report`."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: doctor_report
+short_description: Says why a WebSocket does not connect
+description:
+  - Looks at a WebSocket from the controller, makes a diagnosis of that and of what M(channels.stack.websocket_doctor)
+    saw on the host, shows it, and writes it down as JSON and as a page.
+  - Does not fail for what it finds, and never reports a change, since a report is no state of a host.
+options:
+  name: {description: 'What the report calls what is looked at, as a host''s name.', type: str, required: true}
+  url: {description: 'Address of the WebSocket, without its query.', type: str, required: true}
+  query: {description: 'The query; C({token}) stands for the token.', type: str, default: ''}
+  origin: {description: The Origin that a browser would send., type: str, default: ''}
+  foreign_origin:
+    description: An Origin that should be refused; tried where no host was looked at.
+    type: str
+    default: ''
+  headers: {description: 'More headers of handshakes; C({token}) stands for the token.', type: dict, default: {}}
+  subprotocols:
+    {description: 'Subprotocols that handshakes offer; C({token}) as well.', type: list, elements: str, default: []}
+  token:
+    description: A token that should be good. Without it, the one that was made on the host.
+    type: str
+    default: ''
+  collected:
+    description: Result of M(channels.stack.websocket_doctor), even where it failed. Empty where no host was looked at.
+    type: dict
+    default: {}
+  idle_seconds: {description: Seconds of silence that a socket should survive., type: float, default: 0}
+  timeout: {description: Seconds for each handshake., type: float, default: 5}
+  validate_certs: {description: Whether a certificate must be one that clients trust., type: bool, default: true}
+  ca_path: {description: 'File of the controller with an authority that is trusted as well.', type: path}
+  report:
+    description: File of the controller for the report, ending in C(.json). Without it, none is written.
+    type: path
+attributes:
+  check_mode: {description: Looks and writes as ever., support: full}
+author:
+  - the authors of ansible-channels-stack
+"""
+
+EXAMPLES = r"""
+- name: Say why it does not connect
+  channels.stack.doctor_report:
+    name: app-1
+    url: wss://dashboard.example.org/ws/dashboard/
+    query: token={token}
+    collected: "{{ __doctor_collected }}"
+    report: artifacts/doctor/app-1.json
+"""
+
+RETURN = r"""
+verdict:
+  description: C(OK), or the code of the first hop that is broken; docs/doctor.md has them all.
+  type: str
+  returned: always
+ok:
+  description: Whether the WebSocket connects.
+  type: bool
+  returned: always
+lines:
+  description: The report for people.
+  type: list
+  elements: str
+  returned: always
+"""
+
+# The action does all of it, on the controller: plugins/action/doctor_report.py. ansible-doc reads this file.

@@ -1,0 +1,68 @@
+#!/usr/bin/python
+"""Documentation of the action `proof_report`."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: proof_report
+short_description: Proves from the controller that a WebSocket works
+description:
+  - Tries WebSockets from the controller, as a browser would, puts that beside what M(channels.stack.websocket_proof)
+    tried on the host, says why what failed has failed, and writes it down as JSON and as a page.
+  - Fails where one of the checks has failed. Never reports a change, since a report is no state of a host.
+requirements: [wsproto on the controller]
+options:
+  name: {description: 'What the report calls what is tried, as a host''s name.', type: str, required: true}
+  collected: {description: Result of M(channels.stack.websocket_proof)., type: dict, required: true}
+  url: {description: 'Address of the WebSocket, without its query.', type: str, required: true}
+  query: {description: 'The query; C({token}) stands for the token.', type: str, default: ''}
+  headers: {description: 'More headers of handshakes; C({token}) stands for the token.', type: dict, default: {}}
+  subprotocols:
+    {description: 'Subprotocols that handshakes offer; C({token}) as well.', type: list, elements: str, default: []}
+  token: {description: 'A token that is good. Without it, the one that was made on the host.', type: str, default: ''}
+  origin: {description: The Origin that a browser would send., type: str, default: ''}
+  foreign_origin:
+    description: An Origin that the project must refuse; an empty one is not tried.
+    type: str
+    default: ''
+  send: {description: 'Message that is answered with one that holds its C({nonce}).', type: str, default: ''}
+  validate_certs: {description: Whether a certificate must be one that clients trust., type: bool, default: true}
+  ca_path: {description: 'File of the controller with an authority that is trusted as well.', type: path}
+  connect_to: {description: 'Address and port to connect to, as C(host:port), in place of those of O(url).', type: str}
+  timeout: {description: Seconds for each handshake and each answer., type: float, required: true}
+  report:
+    description: File of the controller for the report, ending in C(.json). Without it, none is written.
+    type: path
+attributes:
+  check_mode: {description: 'Tries as ever, and writes no report.', support: full}
+author:
+  - the authors of ansible-channels-stack
+"""
+
+EXAMPLES = r"""
+- name: Prove it from here
+  channels.stack.proof_report:
+    name: app-1
+    collected: "{{ __proof }}"
+    url: wss://dashboard.example.org/ws/dashboard/
+    query: token={token}
+    origin: https://dashboard.example.org
+    foreign_origin: https://attacker.example
+    timeout: 10
+    report: artifacts/verify/app-1.json
+"""
+
+RETURN = r"""
+lines:
+  description: The results for people.
+  type: list
+  elements: str
+  returned: success
+results:
+  description: One for each thing tried, each with its C(title), C(state), what was C(seen), and the C(fix).
+  type: list
+  elements: dict
+  returned: success
+"""
+
+# The action does all of it, on the controller: plugins/action/proof_report.py. ansible-doc reads this file.
