@@ -63,7 +63,7 @@ secrets: ## Make the secrets of INVENTORY=inventories/…, and encrypt them (doc
 .PHONY: clean
 clean: ## Remove all that was made: hosts, images, keys, tools, reports
 	@$(lab) clean
-	@rm -rf .venv .lab .cache artifacts .pytest_cache .mypy_cache .ruff_cache .hypothesis .ansible
+	@rm -rf .venv .venv-newest .lab .cache artifacts .pytest_cache .mypy_cache .ruff_cache .hypothesis .ansible
 	@find . -name __pycache__ -prune -exec rm -rf {} +
 
 .PHONY: lint
@@ -71,8 +71,10 @@ lint: tools ## Check the style of everything
 	@scripts/lint.sh
 
 .PHONY: unit
-unit: tools ## Run the tests that need no host
-	@pytest --quiet --numprocesses=2 --dist=worksteal tests
+unit: tools ## Run the tests that need no host, with the newest Python and ansible-core that this machine has
+	@newest=$$(scripts/newest.sh); export PATH="$$newest:$$PATH"; \
+	  echo "unit: $$(python --version), ansible-core $$(python -c 'import ansible.release as a; print(a.__version__)')"; \
+	  pytest --quiet --numprocesses=2 --dist=worksteal tests
 	@cd examples/dashboard/backend && pytest --quiet
 
 .PHONY: molecule

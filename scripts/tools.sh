@@ -1,8 +1,10 @@
 #!/bin/sh
 # Installs the pinned tools into .venv/, every package checked against its hash. Fast when nothing changed.
+# VENV names another folder, PYTHON another Python.
 set -eu
 cd "$(dirname "$0")/.."
 python=${PYTHON:-python3}
+venv=${VENV:-.venv}
 
 fail() {
     printf 'tools: %s\n' "$1" >&2
@@ -24,16 +26,16 @@ if ! command -v ssh >/dev/null || ! command -v git >/dev/null; then
     apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq --yes --no-install-recommends openssh-client git >/dev/null
 fi
 
-echo "tools: installing the pinned tools into .venv/ (about half a minute, once)"
-[ -x .venv/bin/pip ] || "$python" -m venv .venv
+echo "tools: installing the pinned tools into $venv/ (about half a minute, once)"
+[ -x "$venv/bin/pip" ] || "$python" -m venv "$venv"
 # Companies have certificate authorities of their own: the machine's store is trusted, not one that pip brings.
 if [ -z "${PIP_CERT:-}" ] && [ -f /etc/ssl/certs/ca-certificates.crt ]; then
     export PIP_CERT=/etc/ssl/certs/ca-certificates.crt
     export SSL_CERT_FILE="${SSL_CERT_FILE:-$PIP_CERT}"
 fi
-.venv/bin/pip install --quiet --disable-pip-version-check --require-hashes --requirement roles/base/files/uv.txt
-.venv/bin/uv pip sync --quiet --require-hashes --python .venv/bin/python requirements.lock
+"$venv/bin/pip" install --quiet --disable-pip-version-check --require-hashes --requirement roles/base/files/uv.txt
+"$venv/bin/uv" pip sync --quiet --require-hashes --python "$venv/bin/python" requirements.lock
 # Compiled once, not at every start of ansible-playbook, also where PYTHONDONTWRITEBYTECODE is set.
-(cd .venv/lib/python3*/site-packages && "$OLDPWD/.venv/bin/python" -m compileall -q -j 0 \
+(cd "$venv"/lib/python3*/site-packages && "$OLDPWD/$venv/bin/python" -m compileall -q -j 0 \
     ansible ansible_mitogen mitogen jinja2 markupsafe yaml resolvelib packaging cryptography) || true
-touch .venv/.complete
+touch "$venv/.complete"
