@@ -17,10 +17,11 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from ansible_collections.channels.stack.plugins.module_utils.doctor.catalogue import CATALOGUE, HOPS, MENDS
+from ansible_collections.channels.stack.plugins.module_utils.doctor.catalogue import CATALOGUE, HOPS
 from ansible_collections.channels.stack.plugins.module_utils.doctor.controller import claims_of
 from ansible_collections.channels.stack.plugins.module_utils.doctor.diagnosis import diagnose
 from ansible_collections.channels.stack.plugins.module_utils.doctor.examination import Examination
+from ansible_collections.channels.stack.plugins.module_utils.doctor.mends import MENDS
 from ansible_collections.channels.stack.plugins.module_utils.doctor.page import lines, page
 from ansible_collections.channels.stack.plugins.module_utils.doctor.rules.process import last_life
 from ansible_collections.channels.stack.plugins.module_utils.doctor.signatures import SIGNATURES

@@ -7,7 +7,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from .answers import opened
-from .catalogue import CATALOGUE, MENDS, Mend
+from .catalogue import CATALOGUE
+from .mends import MENDS, Mend
 
 Finding = dict[str, Any]
 
