@@ -70,6 +70,11 @@ clean: ## Remove all that was made: hosts, images, keys, tools, reports
 lint: tools ## Check the style of everything
 	@scripts/lint.sh
 
+.PHONY: check
+check: tools ## Check in minutes what most changes break; leaves out ansible-lint, slow tests, the example, all scenarios
+	@scripts/lint.sh quick
+	@pytest --quiet --numprocesses=2 --dist=worksteal -m 'not slow' tests
+
 .PHONY: unit
 unit: tools ## Run the tests that need no host, with the newest Python and ansible-core that this machine has
 	@newest=$$(scripts/newest.sh); export PATH="$$newest:$$PATH"; \

@@ -9,7 +9,26 @@ from ansible.plugins.loader import init_plugin_loader
 
 ROOT = Path(__file__).resolve().parents[1]
 
+#: Files whose tests start programs again and again, or wait for time to pass; `make check` leaves them out.
+SLOW = {
+    "test_channels_websocket",
+    "test_daemon",
+    "test_host_locks",
+    "test_mutate",
+    "test_prepare",
+    "test_remove",
+    "test_websocket_handshake",
+    "test_websocket_proof",
+}
+
 init_plugin_loader([str(ROOT / "collections")])  # as every command of Ansible's does first, by ansible.cfg
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what is slow."""
+    for item in items:
+        if item.path.stem in SLOW:
+            item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture(scope="session")
