@@ -17,7 +17,7 @@ author:
 """
 
 EXAMPLES = r"""
-- name: Look at the certificate
+- name: Read the state of the certificate
   certificate_state:
     app: dashboard
   register: __certificate_state

@@ -62,7 +62,7 @@ author: ansible-channels-stack
 """
 
 EXAMPLES = r"""
-- name: Nginx runs its configuration
+- name: Run nginx with its configuration
   daemon:
     name: nginx
     reload_files: [/etc/nginx]

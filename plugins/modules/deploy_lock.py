@@ -32,14 +32,14 @@ author:
 """
 
 EXAMPLES = r"""
-- name: Lock of this deploy is taken
+- name: Take the lock of this deploy
   deploy_lock: {app: dashboard, who: alice@laptop}
   delegate_to: app-1
   run_once: true
   register: __lock
   failed_when: not __lock.taken
 
-- name: Lock of this deploy is given back
+- name: Give the lock of this deploy back
   deploy_lock: {app: dashboard, state: given_back, run: "{{ __lock.run }}"}
   delegate_to: app-1
   run_once: true

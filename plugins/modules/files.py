@@ -53,7 +53,7 @@ author:
 """
 
 EXAMPLES = r"""
-- name: Settings are there
+- name: Write the settings
   files:
     entries:
       - {path: /etc/dashboard, directory: true}

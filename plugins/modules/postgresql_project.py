@@ -46,7 +46,7 @@ author:
 """
 
 EXAMPLES = r"""
-- name: Database and its user are there
+- name: Create the database and its user
   postgresql_project:
     database: dashboard
     user: dashboard

@@ -41,7 +41,7 @@ EXAMPLES = r"""
   run_once: true
   delegate_to: localhost
 
-- name: Tell them
+- name: Report the problems
   channels.stack.preflight:
     report: "{{ __findings }}"
   run_once: true

@@ -48,7 +48,7 @@ author:
 """
 
 EXAMPLES = r"""
-- name: Users of Redis are declared
+- name: Declare the users of Redis
   redis_users:
     project: dashboard
     users: "{{ lookup('ansible.builtin.template', 'users.acl.j2') }}"

@@ -29,7 +29,7 @@ author:
 """
 
 EXAMPLES = r"""
-- name: Database and uploads outlive the release
+- name: Let the database and uploads outlive the release
   shared_paths:
     code: /srv/dashboard/releases/0123456789ab/backend
     shared: /srv/dashboard/shared

@@ -32,7 +32,7 @@ author: ansible-channels-stack
 """
 
 EXAMPLES = r"""
-- name: What the host knows is collected
+- name: Collect what the host knows
   websocket_doctor:
     url: wss://dashboard.example.org/ws/dashboard/
     query: token={token}

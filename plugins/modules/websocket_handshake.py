@@ -194,13 +194,13 @@ author:
 """
 
 EXAMPLES = r"""
-- name: The dashboard's WebSocket opens and stays open
+- name: Open the dashboard's WebSocket and see it stay open
   websocket_handshake:
     url: wss://dashboard.example.org/ws/dashboard/?token={token}
     token: "{{ dashboard_token }}"
     idle_seconds: 5
 
-- name: Each process of the new generation answers HTTP and completes a handshake
+- name: Wait until each process of the new generation answers HTTP and completes a handshake
   websocket_handshake:
     url: wss://dashboard.example.org/ws/dashboard/?token={token}
     token: "{{ dashboard_token }}"
@@ -211,7 +211,7 @@ EXAMPLES = r"""
     http_status: [200]
     wait_seconds: 30
 
-- name: A wrong token is turned away
+- name: See a wrong token turned away
   websocket_handshake:
     url: ws://localhost:8000/ws/dashboard/?token={token}
     token: wrong
@@ -219,7 +219,7 @@ EXAMPLES = r"""
     status: [401, 403]
     close_codes: [4401]
 
-- name: An echo comes back
+- name: See an echo come back
   websocket_handshake:
     url: ws://localhost:8000/ws/echo/
     send: ['{"say": "hello"}']

@@ -40,7 +40,7 @@ author: ansible-channels-stack
 """
 
 EXAMPLES = r"""
-- name: WebSockets are tried on the host
+- name: Try the WebSockets on the host
   websocket_proof:
     app: dashboard
     url: wss://dashboard.example.org/ws/dashboard/

@@ -193,7 +193,7 @@ RUNTIME: list[tuple[str, str, str]] = [
     # -- what the inventory has run, and what the gate saw
     ("token_command failed with 1, so no handshake was tried: python", "handshake_token_command", "token"),
     ("A command of release_hooks_before_migrate failed with 1: false", "release_hooks_before_migrate", "Correct it in"),
-    ("At: Commands succeed after the switch\nnon-zero", "release_hooks_before_switch", "release_hooks_after_switch"),
+    ("At: Run the commands after the switch\nnon-zero", "release_hooks_before_switch", "release_hooks_after_switch"),
     ("The server answered the handshake with 403 Forbidden.", "handshake_token_command", "handshake_origin"),
     ("The server answered the handshake with 404 Not Found.", "handshake_path", "handshake_path"),
     ("GET / was answered with 500 Internal Server Error, not with below 500.", "handshake_health_path", "page / fails"),

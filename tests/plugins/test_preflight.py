@@ -460,7 +460,7 @@ def test_playbooks_are_held_back(bench: Bench) -> None:
     assert "THE DEPLOY BEGAN" not in bad.output
     fine = bench.run({"app": {"app1": machine()}}, GOOD, play="imports.yml")
     assert fine.status == 0, fine.output
-    assert fine.output.count("What each host is has been read") == 1
+    assert fine.output.count("Probe each host") == 1
     assert "THE DEPLOY BEGAN" in fine.output
 
 

@@ -13,13 +13,13 @@ from websockets.exceptions import ConnectionClosed
 
 POINTS = [
     # The generation has its files, and the lock is held.
-    "Project passes its own check, its static files are collected, and its database is migrated",
+    "Check the project, collect its static files and migrate its database",
     # Its processes run.
-    "Each process answers HTTP and completes a handshake",
+    "Wait until each process answers HTTP and completes a handshake",
     # nginx passes connections to it already.
-    "New generation is the live one, and the old one drains",
+    "Make the new generation the live one and drain the old one",
     # It is the live one, and what follows the switch was not done.
-    "Deploy is noted, and what no kept generation needs is gone",
+    "Note the deploy and remove what no kept generation needs",
 ]
 
 
@@ -66,7 +66,7 @@ def test_second_deploy_at_once_is_told_who_holds_the_lock(lab: Pair, copy: Calla
         host.run("rm --force %s", GO)
     running = clients()
     first = deploy(slow.folder, "-e", "release_who=first@desk", "-e", "asgi_start_seconds=150", drain=180)
-    first.until("Each process answers HTTP and completes a handshake")
+    first.until("Wait until each process answers HTTP and completes a handshake")
     since = time.strftime("since %Y-%m-%d", time.gmtime())
     told = ("Nothing was changed: another deploy", "first@desk", since, "dashboard-generations unlock --force")
     deploy(copy("other").folder, "--limit", lab.hosts[-1].name, drain=180).failed(*told)
@@ -118,7 +118,7 @@ def test_migration_of_a_killed_run_is_waited_for(lab: Pair, copy: Callable) -> N
         host.run("rm --force /srv/dashboard/shared/migrations")
     one, two = f"slow_{time.time_ns()}", f"next_{time.time_ns()}"
     killed = deploy(migrating(copy("killed"), one, 20), "-e", "release_who=killed@desk")
-    killed.until("database is migrated")
+    killed.until("migrate its database")
     deadline = time.monotonic() + 30
     while "begin" not in lab.hosts[0].run(written):
         assert time.monotonic() < deadline, "the migration did not begin"

@@ -33,7 +33,7 @@ BAD: dict[str, dict[str, Any]] = {
     },
     "requirement that does not exist": {
         "files": {"requirements/base.txt": "nosuchpackage-xyz==1"},
-        "told": ["nosuchpackage-xyz", "Requirements are installed", "release_extra_indexes"],
+        "told": ["nosuchpackage-xyz", "Install the requirements", "release_extra_indexes"],
     },
     "ASGI path seen to be wrong": {
         "given": ["-e", "asgi_application=core.asgi:nope"],
@@ -50,7 +50,7 @@ BAD: dict[str, dict[str, Any]] = {
     },
     "command before the switch fails": {
         "given": ["-e", json.dumps({"release_hooks_before_switch": ["echo no luck >&2; false"]})],
-        "told": ["no luck", "At: Commands succeed before the switch"],
+        "told": ["no luck", "At: Run the commands before the switch"],
     },
     "failing migration": {
         "files": {

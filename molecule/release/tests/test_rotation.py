@@ -22,7 +22,7 @@ from pair import NAMES, Clients, Copy, Pair, Playbook, deploy
 from vault_inventory import Vault
 
 SECRETS = ("vault_secret_key", "vault_jwt_secret", "vault_redis_password", "vault_postgresql_password")
-GATE = "Each process answers HTTP and completes a handshake"
+GATE = "Wait until each process answers HTTP and completes a handshake"
 ASKS_DATABASE = """
 from channels.db import database_sync_to_async
 from django.contrib.auth.models import User

@@ -351,7 +351,7 @@ RUN = (
         "The command that makes a token for the gate failed: correct handshake_token_command, which is run in the "
         "project's folder and environment"),
     row(r"A command of (release_hooks_\w+) failed", "release_hooks_before_migrate", "Correct it in {1}"),
-    row(r"^At: Commands succeed (before|after) the switch", "release_hooks_before_switch",
+    row(r"^At: Run the commands (before|after) the switch", "release_hooks_before_switch",
         "Correct the command in release_hooks_{1}_switch"),
     # -- the sandbox
     row(r"(?:MemoryError: )?Cannot allocate write\+execute memory|cannot make segment writable|"
