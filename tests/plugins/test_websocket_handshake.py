@@ -66,6 +66,7 @@ def run_ansible(tmp_path: Path) -> Callable[..., tuple[bool, dict[str, Any], str
         "ANSIBLE_CONFIG": str(config),
         "ANSIBLE_COLLECTIONS_PATH": str(PLUGINS.parent / "collections"),
         "ANSIBLE_NOCOLOR": "1",
+        "ANSIBLE_INJECT_INVOCATION": "true",  # what a module was given is shown, as older releases always do
         "ANSIBLE_LOCAL_TEMP": str(tmp_path / "local"),
         "ANSIBLE_REMOTE_TEMP": str(tmp_path / "remote"),
     }
