@@ -24,11 +24,11 @@ class ActionModule(ActionBase):
         super().run(tmp, task_vars)
         given = str(self._task.args.get("folder") or "")
         if not given:
-            return failed("Say which folder: -e folder=/path/to/the/project")
+            return failed("Say which folder: -e inspect_folder=/path/to/the/project")
         folder = Path(given).expanduser()
         if not folder.is_dir():
             return failed(
-                f"{folder} is no folder on this machine. Write the path of the project: -e folder=/path/to/it"
+                f"{folder} is no folder on this machine. Write the path of the project: -e inspect_folder=/path/to/it"
             )
         found = inspect.inspect(folder)
         inventory = Path(str(self._task.args.get("inventory") or Path("inventories", found.app))).expanduser()

@@ -17,8 +17,6 @@ ROOT = Path(__file__).resolve().parents[2]
 ROLES = sorted(path.name for path in (ROOT / "roles").iterdir() if path.is_dir())
 # Checks the variables of all roles, which does not make it their reader.
 JUDGE = ROOT / "plugins" / "module_utils" / "preflight"
-# Given on the command line of a playbook, which no inventory has.
-ON_COMMAND_LINE = {"lines", "minutes", "maintenance", "maintenance_sockets"}
 # Said by a role for inventories to read, and for nobody else.
 FOR_INVENTORIES = {"postgresql_url", "redis_url"}
 # Read by the judge alone, and meant for it: how it is to look, or what it computes for roles.
@@ -116,7 +114,7 @@ def test_entry_points_say_the_same_of_a_variable(role: str) -> None:
         for name, spec in (point.get("options") or {}).items():
             known = options(role).get(name)
             assert known is None or spec == known, f"role {role}, {entry}: {name} is another one in main"
-            assert known or "default" not in spec or name in ON_COMMAND_LINE, f"role {role}, {entry}: {name}"
+            assert known or "default" not in spec, f"role {role}, {entry}: {name}"
 
 
 @pytest.mark.parametrize("role", ROLES)
@@ -173,7 +171,7 @@ def test_secrets_are_marked(role: str) -> None:
 def test_names(role: str) -> None:
     """`role_x` is public, `_role_x` computed, `__role_x` registered."""
     for name in {name for point in entry_points(role).values() for name in point.get("options") or {}}:
-        own = name.startswith(f"{role}_") or name in ON_COMMAND_LINE - set(options(role))
+        own = name.startswith(f"{role}_")
         assert own, f"role {role}: public variable {name} does not begin with {role}_"
     for path in sorted((ROOT / "roles" / role / "vars").rglob("*.yml")):
         for name in load(path):

@@ -825,21 +825,22 @@ def test_what_is_written_passes_preflight(tmp_path: Path, shape: str) -> None:
 
 def test_the_playbook_writes_an_inventory_once(tmp_path: Path) -> None:
     folder, inventory = make(tmp_path / "chat", {}), tmp_path / "inventories" / "mine"
-    checked = run("inspect.yml", "-e", f"folder={folder}", "-e", f"inventory={inventory}", "--check")
+    checked = run("inspect.yml", "-e", f"inspect_folder={folder}", "-e", f"inspect_inventory={inventory}", "--check")
     assert checked.returncode == 0 and not inventory.exists(), checked.stdout
     # Relative paths are where Ansible was started, as everywhere on a command line.
     done = run("inspect.yml", "-e", "folder=chat", "-e", "inventory=inventories/mine", cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
+    assert "the old names still work" in " ".join(done.stdout.split()) and "old names" not in checked.stdout
     files = {str(path.relative_to(inventory)) for path in inventory.rglob("*.yml")}
     assert files == {"hosts.yml", "group_vars/all/main.yml", "group_vars/all/vault.yml"}
     assert (inventory / "group_vars" / "all" / "vault.yml").stat().st_mode & 0o077 == 0
     assert "site_.asgi:application (site_/asgi.py:10)" in done.stdout and "places say !!!SET" in done.stdout
     before = {path: path.read_bytes() for path in inventory.rglob("*.yml")}
-    again = run("inspect.yml", "-e", f"folder={folder}", "-e", f"inventory={inventory}")
+    again = run("inspect.yml", "-e", f"inspect_folder={folder}", "-e", f"inspect_inventory={inventory}")
     assert again.returncode and "is there already, and is not overwritten" in again.stdout
     assert before == {path: path.read_bytes() for path in inventory.rglob("*.yml")}
     assert [path.name for path in inventory.parent.iterdir()] == ["mine"]
-    nowhere = run("inspect.yml", "-e", f"folder={tmp_path}/nowhere")
+    nowhere = run("inspect.yml", "-e", f"inspect_folder={tmp_path}/nowhere")
     assert nowhere.returncode and "is no folder on this machine" in nowhere.stdout
     assert "Say which folder" in run("inspect.yml").stdout
     linted = subprocess.run(
@@ -852,7 +853,7 @@ def test_the_playbook_writes_an_inventory_once(tmp_path: Path) -> None:
 def test_what_is_written_stops_preflight_until_it_is_filled_in(tmp_path: Path) -> None:
     """The example's: placeholders stop it, and nothing else is wrong with it."""
     inventory = tmp_path / "mine"
-    done = run("inspect.yml", "-e", "folder=examples/dashboard", "-e", f"inventory={inventory}")
+    done = run("inspect.yml", "-e", "inspect_folder=examples/dashboard", "-e", f"inspect_inventory={inventory}")
     assert done.returncode == 0, done.stdout + done.stderr
     said = preflight(inventory)
     for variable in ("site_name", "vault_secret_key", "vault_jwt_secret", "vault_redis_password"):

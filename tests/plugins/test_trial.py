@@ -6,7 +6,7 @@ import importlib
 import json
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +19,8 @@ Run = Callable[..., dict[str, Any]]
 
 
 @pytest.fixture
-def run(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Return a function that runs the module in a folder of its own, on a host where systemd does not run.
+def run(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
+    """Give a function that runs the module in a folder of its own, on a host where systemd does not run.
 
     What is loaded is written into `loaded`, by which tests see what the host works by.
     """
@@ -48,7 +48,8 @@ def run(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.
             trial.main()
         return json.loads(capsys.readouterr().out)
 
-    return ran
+    yield ran
+    subprocess.run(["pkill", "--full", f"{home}/"], check=False)  # timers, which would wait for ten minutes
 
 
 def texts(home: Path) -> tuple[str | None, str | None]:

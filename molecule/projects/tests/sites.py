@@ -168,7 +168,8 @@ class Inspected(Site):
     def inventory(self) -> list[str]:
         """The arguments that name it, and beside it what has to do with the lab only."""
         written = self.folder.with_name(f"{self.name}-inventory")
-        done = ansible("-e", f"folder={self.folder}", "-e", f"inventory={written}", "playbooks/inspect.yml")
+        given = ("-e", f"inspect_folder={self.folder}", "-e", f"inspect_inventory={written}")
+        done = ansible(*given, "playbooks/inspect.yml")
         assert done.returncode == 0, done.stdout
         filled = {"hosts.yml": self.host.name, "main.yml": self.address, "vault.yml": "0123456789" * 5}
         for path in written.rglob("*.yml"):

@@ -210,7 +210,7 @@ def test_logs_are_shown_from_all_hosts(lab: Pair, workers: dict[str, str]) -> No
     for host in lab:
         with host.connect() as websocket:
             ask(websocket, {"type": "status"})
-    told = Playbook("logs", "-e", "lines=40").succeeded().output
+    told = Playbook("logs", "-e", "asgi_log_lines=40").succeeded().output
     for host in lab:
         assert re.search(rf"{host.name}.*?{workers['second']}|{host.name}.*?connect", told, re.DOTALL), told
     for secret in lab.hosts[0].secrets().values():

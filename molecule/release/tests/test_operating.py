@@ -47,7 +47,7 @@ HEALTH = "import urllib.request as r; print(r.urlopen('http://localhost:8000/hea
 def maintenance(lab: Pair, *given: str) -> Iterator[None]:
     """Be in maintenance for a while."""
     try:
-        yield Playbook("maintenance", "-e", "maintenance=on", *given).succeeded()
+        yield Playbook("maintenance", "-e", "nginx_maintenance=on", *given).succeeded()
     finally:
         Playbook("maintenance", "-e", "maintenance=off").succeeded()
 
@@ -55,7 +55,7 @@ def maintenance(lab: Pair, *given: str) -> Iterator[None]:
 @pytest.mark.parametrize("sockets", ["keep", "close"])
 def test_maintenance_answers_everybody_and_ends(lab: Pair, sockets: str) -> None:
     opened = {host.name: [host.connect() for _ in range(3)] for host in lab}
-    given = ["-e", f"maintenance_sockets={sockets}", "-e", "release_drain_spread_seconds=1"]
+    given = ["-e", f"nginx_maintenance_sockets={sockets}", "-e", "release_drain_spread_seconds=1"]
     with maintenance(lab, *given):
         for host in lab:
             status, headers, body = host.get("/")

@@ -297,7 +297,8 @@ def test_reasons_are_told(story: Story) -> None:
         assert re.search(rf"{reason}, {request}", reasons), (reason, reasons)
     timed = re.search(r"(\d+\*\d+) upstream timed out", reasons)
     assert timed and timed[1] in {entry["connection"] for entry in entries(story).values()}
-    told = Run("playbooks/logs.yml", "--limit", story.lab.name, "-e", "minutes=60", "-e", "lines=2000").output
+    given = ("-e", "asgi_log_minutes=60", "-e", "asgi_log_lines=2000")
+    told = Run("playbooks/logs.yml", "--limit", story.lab.name, *given).output
     told = re.sub(r"\s+", " ", told)  # as it is wrapped
     places = [told.find(text) for text in ("504 timeout", "502 unreachable", "502 broken", "RuntimeError")]
     assert places == sorted(places) and places[0] > 0, places

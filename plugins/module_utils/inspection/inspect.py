@@ -92,12 +92,12 @@ def find_backend(sources: Sources, found: Inspection) -> None:
     else:
         asgi = sources.named("asgi\\.py")
         sources.backend = asgi[0].parent.parent if asgi and asgi[0].parent != sources.folder else sources.folder
-        fix = "Look in the right folder: -e folder=/path/to/the/project"
+        fix = "Look in the right folder: -e inspect_folder=/path/to/the/project"
         found.note("error", ".", "has no manage.py, so this is no Django project as a host can run it", fix)
     found.backend = sources.relative(sources.backend)
     if len(ordered) > 1:
         others = ", ".join(found.managers[1:4])
-        fix = "Name another by -e folder=, or correct release_backend."
+        fix = "Name another by -e inspect_folder=, or correct release_backend."
         found.note("notice", f"{found.backend}/manage.py", f"was taken; manage.py is in {others} too", fix)
     for path in sources.environments:
         fix = "Have git leave it out (.gitignore), or the host gets it with each release."

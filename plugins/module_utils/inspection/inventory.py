@@ -329,7 +329,7 @@ def write(found: Inspection, inventory: Path) -> list[Path]:
     """Write the inventory; raise InventoryExists where there is one, of which nothing is touched."""
     if os.path.lexists(inventory) and not (inventory.is_dir() and not any(inventory.iterdir())):
         raise InventoryExists(
-            f"{inventory} is there already, and is not overwritten: name another by -e inventory=, or move it"
+            f"{inventory} is there already, and is not overwritten: name another by -e inspect_inventory=, or move it"
         )
     files = documents(found, inventory)
     inventory.parent.mkdir(parents=True, exist_ok=True)
