@@ -48,6 +48,8 @@ class ActionModule(ActionBase):
         roles = load_roles(self._loader, Path(args["roles_path"]), args["roles"])
         hosts = host_views(variables, roles, self._templar, args["installs"])
         report = collect(hosts, roles, args, variables)
+        if report.notices:
+            result["warnings"] = list(report.notices)
         if report:
             problems = report.data(secrets_of(hosts, roles))
             return {**result, "failed": True, "msg": laid_out(problems), "problems": problems}

@@ -452,6 +452,12 @@ def test_umask_that_closes_files_is_told(bench: Bench, umask: str, closed: bool)
     assert run.faults() == ([("host app1", "", told)] if closed else [])
 
 
+def test_variable_of_another_role_is_noticed(bench: Bench) -> None:
+    run = bench.run({"app": {"app1": machine()}}, GOOD | {"redis_quorum_of_sentinels": 3})
+    assert run.status == 0, run.output
+    assert "redis_quorum_of_sentinels is no variable of this bundle's role redis" in " ".join(run.output.split())
+
+
 def test_playbooks_are_held_back(bench: Bench) -> None:
     """The bundle's own play stops at problems, and where there are none it asks the hosts only once in a run."""
     bad = bench.run({"app": {"app1": machine(), "app2": unreachable()}}, GOOD, play="imports.yml")

@@ -8,7 +8,11 @@ from typing import Any
 import pytest
 import yaml
 from ansible.template import Templar
-from ansible_collections.channels.stack.plugins.module_utils.preflight.values import option_problems
+from ansible_collections.channels.stack.plugins.module_utils.preflight.values import (
+    option_problems,
+    unknown_notices,
+    unknown_problems,
+)
 from ansible_collections.channels.stack.plugins.module_utils.preflight.view import HostView, Role
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -30,6 +34,27 @@ def told(**variables: Any) -> list[tuple[str, str]]:
     role = ROLES[SPECS[next(iter(variables))][0]]
     host = HostView("app1", {"group_names": ["app"], **variables}, {role.name: role}, Templar())
     return [(one.fault, one.fix) for one in option_problems(host, role) if one.variable in variables]
+
+
+@pytest.mark.parametrize(
+    ("name", "fix", "noticed"),
+    [
+        ("nginx_server_name", "Write nginx_server_names.", False),
+        ("redis_pasword", "Write redis_password.", False),
+        ("release_bakend", "Write release_backend.", False),
+        ("asgi_flavour", "Take it out, or give it a name that begins with no role's name.", False),
+        ("nginx_vhosts", "", True),
+        ("redis_sentinel_quorum", "", True),
+        ("firewall_zones", "", True),
+        ("myapp_color", "", False),
+    ],
+)
+def test_name_that_no_role_knows(name: str, fix: str, noticed: bool) -> None:
+    """Of a daemon's name, another role of the user's may read it, unless it is nearly one of ours."""
+    host = HostView("app1", {"group_names": ["app"], name: "x"}, ROLES, Templar())
+    assert [one.fix for one in unknown_problems(host, ROLES)] == ([fix] if fix else [])
+    notices = list(unknown_notices(host, ROLES))
+    assert len(notices) == noticed and all(name in text for text in notices)
 
 
 @pytest.mark.parametrize("name", NAMES)

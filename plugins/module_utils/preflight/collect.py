@@ -9,7 +9,7 @@ from .checks import CHECKS
 from .inventory import inventory_problems, vault_file
 from .probe import host_problems
 from .report import Report
-from .values import option_problems, placeholder_problems, unknown_problems
+from .values import option_problems, placeholder_problems, unknown_notices, unknown_problems
 from .view import HostView, Role
 
 
@@ -42,6 +42,7 @@ def collect(
     for host in hosts:
         for problem in unknown_problems(host, roles):
             report.add(problem, host)
+        report.notices.update(dict.fromkeys(unknown_notices(host, roles)))
         for role in host.roles:
             for problem in option_problems(host, role):
                 report.add(problem, host)

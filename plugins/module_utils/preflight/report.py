@@ -41,6 +41,7 @@ class Report:
         self._groups = groups
         self._hosts = hosts
         self._entries: dict[Problem, Entry] = {}
+        self.notices: dict[str, None] = {}  # each once, in their order
 
     def __bool__(self) -> bool:
         """Whether there is a problem."""

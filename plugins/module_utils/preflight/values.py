@@ -27,17 +27,33 @@ from .view import (
 VERSIONS = {"release_python"}
 
 
-def unknown_problems(host: HostView, roles: Mapping[str, Role]) -> Iterator[Problem]:
-    """Variables that begin like a role's and are none of it: nearly always a typo, and silently without effect."""
+# Names of daemons and such, which roles of other authors begin their variables with as well.
+SHARED = frozenset(("base", "certificate", "firewall", "hardening", "nginx", "postgresql", "redis", "supervisor"))
+
+
+def unknown(host: HostView, roles: Mapping[str, Role]) -> Iterator[tuple[str, str, str]]:
+    """Variables that begin like a role's and are none of it, each with the role and the name that is most like it."""
     known = {name for role in roles.values() for name in role.options}
     helpers = host.names_read_by_inventory()
     for name in sorted(set(host.inventory) - known - helpers):
         role = next((role for role in roles if name.startswith(f"{role}_")), None)
-        if role is None:
-            continue
-        match = nearest(name, known)
-        fix = f"Write {match}." if match else "Take it out, or give it a name that begins with no role's name."
-        yield Problem(name, f"is no variable of role {role} or of another, and has no effect", fix)
+        if role is not None:
+            yield name, role, nearest(name, known, 0.85 if role in SHARED else 0.7)
+
+
+def unknown_problems(host: HostView, roles: Mapping[str, Role]) -> Iterator[Problem]:
+    """Variables that are nearly always a typo, and silently without effect."""
+    for name, role, match in unknown(host, roles):
+        if match or role not in SHARED:
+            fix = f"Write {match}." if match else "Take it out, or give it a name that begins with no role's name."
+            yield Problem(name, f"is no variable of role {role} or of another, and has no effect", fix)
+
+
+def unknown_notices(host: HostView, roles: Mapping[str, Role]) -> Iterator[str]:
+    """Variables that another role of the user's may read, as those are named after the same daemon."""
+    for name, role, match in unknown(host, roles):
+        if not match and role in SHARED:
+            yield f"{name} is no variable of this bundle's role {role}: nothing here reads it."
 
 
 def option_problems(host: HostView, role: Role) -> Iterator[Problem]:

@@ -106,9 +106,9 @@ def names_in(text: str) -> frozenset[str]:
         return frozenset()
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
-    """The known name that is most like `name`, or nothing."""
-    return next(iter(difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.7)), "")
+def nearest(name: str, known: Iterable[str], alike: float = 0.7) -> str:
+    """The known name that is most like `name`, or nothing; `alike` is difflib's ratio, 1.0 for the same name."""
+    return next(iter(difflib.get_close_matches(name, sorted(known), n=1, cutoff=alike)), "")
 
 
 def origin(value: t.Any) -> str:
