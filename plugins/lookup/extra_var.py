@@ -20,7 +20,7 @@ options:
 
 EXAMPLES = """
 - ansible.builtin.debug:
-    msg: "{{ lookup('extra_var', 'release_version') or 'the one before' }}"
+    msg: "{{ lookup('channels.stack.extra_var', 'release_version') or 'the one before' }}"
 """
 
 RETURN = """

@@ -18,7 +18,7 @@ author:
 
 EXAMPLES = r"""
 - name: Read the state of the certificate
-  certificate_state:
+  channels.stack.certificate_state:
     app: dashboard
   register: __certificate_state
 """

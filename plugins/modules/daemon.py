@@ -63,7 +63,7 @@ author: ansible-channels-stack
 
 EXAMPLES = r"""
 - name: Run nginx with its configuration
-  daemon:
+  channels.stack.daemon:
     name: nginx
     reload_files: [/etc/nginx]
     restart_files: [/etc/systemd/system/nginx.service.d/limits.conf]

@@ -33,14 +33,14 @@ author:
 
 EXAMPLES = r"""
 - name: Take the lock of this deploy
-  deploy_lock: {app: dashboard, who: alice@laptop}
+  channels.stack.deploy_lock: {app: dashboard, who: alice@laptop}
   delegate_to: app-1
   run_once: true
   register: __lock
   failed_when: not __lock.taken
 
 - name: Give the lock of this deploy back
-  deploy_lock: {app: dashboard, state: given_back, run: "{{ __lock.run }}"}
+  channels.stack.deploy_lock: {app: dashboard, state: given_back, run: "{{ __lock.run }}"}
   delegate_to: app-1
   run_once: true
 """

@@ -54,7 +54,7 @@ author:
 
 EXAMPLES = r"""
 - name: Write the settings
-  files:
+  channels.stack.files:
     entries:
       - {path: /etc/dashboard, directory: true}
       - {path: /etc/dashboard/settings, content: "{{ lookup('ansible.builtin.template', 'settings.j2') }}"}

@@ -26,7 +26,7 @@ author:
 
 EXAMPLES = r"""
 - name: Ask which passwords are used
-  password_uses:
+  channels.stack.password_uses:
     folder: /srv/dashboard/generations
     hashes: "{{ hashes }}"
 """

@@ -47,7 +47,7 @@ author:
 
 EXAMPLES = r"""
 - name: Create the database and its user
-  postgresql_project:
+  channels.stack.postgresql_project:
     database: dashboard
     user: dashboard
     password: "{{ vault_postgresql_password }}"

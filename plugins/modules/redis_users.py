@@ -49,7 +49,7 @@ author:
 
 EXAMPLES = r"""
 - name: Declare the users of Redis
-  redis_users:
+  channels.stack.redis_users:
     project: dashboard
     users: "{{ lookup('ansible.builtin.template', 'users.acl.j2') }}"
 """

@@ -30,7 +30,7 @@ author:
 
 EXAMPLES = r"""
 - name: Let the database and uploads outlive the release
-  shared_paths:
+  channels.stack.shared_paths:
     code: /srv/dashboard/releases/0123456789ab/backend
     shared: /srv/dashboard/shared
     user: dashboard

@@ -62,7 +62,7 @@ author:
 
 EXAMPLES = r"""
 - name: Try the rules
-  trial:
+  channels.stack.trial:
     name: firewall
     files:
       - {path: /etc/channels-firewall/projects/dashboard.nft, content: "{{ lookup('template', 'project.nft.j2') }}"}
@@ -72,7 +72,7 @@ EXAMPLES = r"""
   register: __firewall_trial
 
 - name: Keep the rules
-  trial: {name: firewall, state: kept, id: "{{ __firewall_trial.id }}"}
+  channels.stack.trial: {name: firewall, state: kept, id: "{{ __firewall_trial.id }}"}
 """
 
 RETURN = r"""

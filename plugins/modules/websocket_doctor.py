@@ -33,7 +33,7 @@ author: ansible-channels-stack
 
 EXAMPLES = r"""
 - name: Collect what the host knows
-  websocket_doctor:
+  channels.stack.websocket_doctor:
     url: wss://dashboard.example.org/ws/dashboard/
     query: token={token}
     token_command: [python, manage.py, mint_token]

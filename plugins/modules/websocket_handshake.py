@@ -195,13 +195,13 @@ author:
 
 EXAMPLES = r"""
 - name: Open the dashboard's WebSocket and see it stay open
-  websocket_handshake:
+  channels.stack.websocket_handshake:
     url: wss://dashboard.example.org/ws/dashboard/?token={token}
     token: "{{ dashboard_token }}"
     idle_seconds: 5
 
 - name: Wait until each process of the new generation answers HTTP and completes a handshake
-  websocket_handshake:
+  channels.stack.websocket_handshake:
     url: wss://dashboard.example.org/ws/dashboard/?token={token}
     token: "{{ dashboard_token }}"
     unix_sockets:
@@ -212,7 +212,7 @@ EXAMPLES = r"""
     wait_seconds: 30
 
 - name: See a wrong token turned away
-  websocket_handshake:
+  channels.stack.websocket_handshake:
     url: ws://localhost:8000/ws/dashboard/?token={token}
     token: wrong
     outcome: refused
@@ -220,7 +220,7 @@ EXAMPLES = r"""
     close_codes: [4401]
 
 - name: See an echo come back
-  websocket_handshake:
+  channels.stack.websocket_handshake:
     url: ws://localhost:8000/ws/echo/
     send: ['{"say": "hello"}']
     expect: ['"hello"']

@@ -41,7 +41,7 @@ author: ansible-channels-stack
 
 EXAMPLES = r"""
 - name: Try the WebSockets on the host
-  websocket_proof:
+  channels.stack.websocket_proof:
     app: dashboard
     url: wss://dashboard.example.org/ws/dashboard/
     query: token={token}
