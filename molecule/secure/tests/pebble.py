@@ -128,7 +128,7 @@ class Acme:
         """Open a WebSocket of the site, whoever has issued its certificate."""
         way = socket.create_connection(("127.0.0.1", port_of(self.lab)), timeout=10)
         url = f"wss://site.test/ws/dashboard/?token={self.lab.token()}"
-        return connect(url, sock=way, ssl=loose(), open_timeout=10, ping_interval=None, proxy=None)
+        return connect(url, sock=way, ssl=loose(), open_timeout=60, ping_interval=None, proxy=None)
 
     def handshake(self) -> bytes:
         """Shake hands for a WebSocket, drop it, and return the first line of the answer."""

@@ -77,7 +77,7 @@ def opened(lab: LabHost, token: str = GOOD, context: ssl.SSLContext | None = Non
     """Open a WebSocket over TLS."""
     given = lab.token() if token == GOOD else token
     url = f"wss://localhost:{port_of(lab)}/ws/dashboard/?token={given}"
-    return connect(url, ssl=context or trusting(), open_timeout=10, ping_interval=None, proxy=None)
+    return connect(url, ssl=context or trusting(), open_timeout=60, ping_interval=None, proxy=None)
 
 
 # Runs on the host; arguments are units' files. Each is judged as it was written, with its own drop-ins and without
