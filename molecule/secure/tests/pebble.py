@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from lab_host import ROOT, LabHost, Run
-from secure_site import PARTS, Authority, greet, loose, names_of, port_of, read_chain
+from secure_site import PARTS, Authority, greet, loose, names_of, port_of, read_chain, sent
 from websockets.sync.client import ClientConnection, connect
 
 CERTIFICATE = "/etc/dashboard/certificate/fullchain.pem"
@@ -126,9 +126,13 @@ class Acme:
 
     def opened(self) -> ClientConnection:
         """Open a WebSocket of the site, whoever has issued its certificate."""
-        way = socket.create_connection(("127.0.0.1", port_of(self.lab)), timeout=10)
         url = f"wss://site.test/ws/dashboard/?token={self.lab.token()}"
-        return connect(url, sock=way, ssl=loose(), open_timeout=60, ping_interval=None, proxy=None)
+
+        def connecting() -> ClientConnection:
+            way = socket.create_connection(("127.0.0.1", port_of(self.lab)), timeout=10)
+            return connect(url, sock=way, ssl=loose(), open_timeout=30, ping_interval=None, proxy=None)
+
+        return sent(connecting)
 
     def handshake(self) -> bytes:
         """Shake hands for a WebSocket, drop it, and return the first line of the answer."""
