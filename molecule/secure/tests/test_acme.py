@@ -12,7 +12,7 @@ import yaml
 from lab_fixtures import HOSTS
 from lab_host import ROOT, LabHost, Run, echoes
 from pebble import CERTIFICATE, Acme
-from secure_site import PARTS, greet, opened, scores, trusting
+from secure_site import PARTS, greet, loose, opened, scores, trusting
 from vault_inventory import Vault
 
 # A unit may not be started so often in so short a time.
@@ -227,6 +227,17 @@ def test_names_over_dns_and_no_port_80(acme: Acme) -> None:
         before = acme.der()
         acme.lab.run(FORCED)
         assert acme.der() != before
+    assert acme.site(*SITE).changed(acme.lab.name) > 0
+
+
+def test_address_has_a_certificate(acme: Acme) -> None:
+    """Clients that call a host by its address send no name. Debian's Pebble knows no profiles, such as shortlived."""
+    address = acme.lab.run("hostname -I").split()[0]
+    assert acme.site("localhost", address).changed(acme.lab.name) > 0
+    assert acme.names() == {"localhost", address}
+    with greet(acme.lab, loose(), None) as way:
+        assert way.getpeercert(binary_form=True) == acme.der(), "without a name, another certificate is served"
+    assert acme.site("localhost", address).changed(acme.lab.name) == 0
     assert acme.site(*SITE).changed(acme.lab.name) > 0
 
 
