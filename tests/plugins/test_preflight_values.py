@@ -24,7 +24,7 @@ def load(name: str) -> Role:
     return Role(name, specs["argument_specs"]["main"]["options"], {}, {}, ["app"])
 
 
-ROLES = {path.name: load(path.name) for path in sorted((ROOT / "roles").iterdir())}
+ROLES = {path.name: load(path.name) for path in sorted((ROOT / "roles").iterdir()) if path.is_dir()}
 SPECS = {name: (role.name, spec) for role in ROLES.values() for name, spec in role.options.items()}
 NAMES = sorted(SPECS)
 

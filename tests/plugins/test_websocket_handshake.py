@@ -671,7 +671,7 @@ def test_the_documentation_and_the_arguments_are_the_same(handshake_module: Modu
         for inner, facts in documented[name].get("suboptions", {}).items():
             told.setdefault("options", {})[inner] = {key: fact for key, fact in facts.items() if key != "description"}
         assert told == {key: value for key, value in spec.items() if key != "no_log"}, name
-    assert all("websocket_handshake" in task for task in yaml.safe_load(handshake_module.EXAMPLES))
+    assert all("channels.stack.websocket_handshake" in task for task in yaml.safe_load(handshake_module.EXAMPLES))
 
 
 def test_the_documented_result_is_the_result(check: Check, handshake_module: ModuleType, daphne: str) -> None:
