@@ -24,9 +24,9 @@ from ..module_utils.proof.sockets import (
 )
 from ..module_utils.websocket import exchange
 from ..module_utils.websocket.client import WebSocket, open_websocket
+from ..module_utils.websocket.dependency import HAS_WSPROTO
 from ..module_utils.websocket.errors import HandshakeFailed, HandshakeRefused
 from ..module_utils.websocket.explain import NO_SUBPROTOCOL, explain
-from ..module_utils.websocket.library import HAS_WSPROTO
 
 #: Statuses that turn a foreign Origin away; some frameworks call it a bad request.
 REFUSING = (400, 401, 403)

@@ -297,7 +297,7 @@ from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 from ..module_utils.proof.handshake.plan import url_secrets
 from ..module_utils.proof.handshake.run import failure_text, run
 from ..module_utils.text.secrets import header_secrets, redact
-from ..module_utils.websocket.library import HAS_WSPROTO, WSPROTO_IMPORT_ERROR
+from ..module_utils.websocket.dependency import HAS_WSPROTO, WSPROTO_IMPORT_ERROR
 
 ARGUMENTS: dict[str, dict[str, Any]] = {
     "url": {"type": "str", "required": True},

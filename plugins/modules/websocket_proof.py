@@ -81,7 +81,7 @@ from ..module_utils.proof.host import Host
 from ..module_utils.proof.prove import prove, why
 from ..module_utils.proof.results import Proof
 from ..module_utils.text.secrets import harmless, redact
-from ..module_utils.websocket.library import HAS_WSPROTO
+from ..module_utils.websocket.dependency import HAS_WSPROTO
 
 ARGUMENTS: dict[str, dict[str, Any]] = {
     "app": {"type": "str", "required": True},

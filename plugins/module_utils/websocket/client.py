@@ -14,9 +14,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from .dependency import HAS_WSPROTO
 from .errors import Closed, SocketClosed, error_text
 from .http import header_dict
-from .library import HAS_WSPROTO
 from .transport import Transport, ms_since, parse_url, reach
 from .upgrade import shake_hands, upgrade_request
 

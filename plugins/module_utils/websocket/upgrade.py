@@ -6,9 +6,9 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from .dependency import HAS_WSPROTO
 from .errors import HandshakeFailed, HandshakeRefused, error_text, timed_out
 from .http import BODY_EXCERPT_BYTES, header_dict, phrase
-from .library import HAS_WSPROTO
 from .transport import Target, Transport
 
 if HAS_WSPROTO:
