@@ -11,6 +11,7 @@ import pytest
 from ansible.template import Templar
 from ansible_collections.channels.stack.plugins.module_utils.preflight.checks.firewall import (
     firewall_allow,
+    firewall_closes_no_neighbour,
     firewall_is_the_only_one,
     firewall_knows_peers,
     firewall_lets_ssh_in,
@@ -218,3 +219,30 @@ def test_firewall_of_a_neighbour_that_knows_nothing_of_this_site() -> None:
         (f"{CAME}firewall_projects=shop \n", {"firewall_enabled": False}),
     ):  # fmt: skip
         assert list(firewall_of_others(host_of(answer, **{"release_app": "shop", **options}))) == []
+
+
+CHAT = "site:chat=listen 80 default_server;listen [::]:80;listen 8443 ssl;listen 127.0.0.1:8001;server_name x.test;\n"
+
+
+def test_firewall_that_would_close_a_neighbour() -> None:
+    """A project that has no rules yet, as it never asked for the firewall."""
+    ours: dict[str, Any] = {
+        "release_app": "shop", "nginx_http_port": 81, "nginx_https_port": 444, "certificate_source": "none",
+    }  # fmt: skip
+    found = one(firewall_closes_no_neighbour, CAME + CHAT, **ours)
+    assert found.variable == "firewall_enabled" and "port 80 and 8443 of chat" in found.fault
+    assert "- {port: 80}\n    - {port: 8443}" in found.fix and "8001" not in found.fix
+    for answer, options in (
+        (f"{CAME}{CHAT}firewall_projects=chat \n", {}),
+        (CAME + CHAT, {"firewall_enabled": False}),
+        (CAME + CHAT, {"installs": False}),
+        (CAME + CHAT, {"firewall_allow": [{"port": 80}, {"port": "8000-9000"}]}),
+        (CAME + CHAT, {"nginx_http_port": 80, "nginx_https_port": 8443, "certificate_source": "acme"}),
+        (CAME + CHAT.replace("chat", "shop"), {}),
+    ):
+        assert list(firewall_closes_no_neighbour(host_of(answer, **{**ours, **options}))) == []
+    for options in (
+        {"firewall_allow": [{"port": 80, "protocol": "udp"}, {"port": 8443}]},
+        {"nginx_https_port": 80, "firewall_allow": [{"port": "8443-8444"}]},
+    ):
+        assert "port 80 of chat" in one(firewall_closes_no_neighbour, CAME + CHAT, **{**ours, **options}).fault

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator, Mapping
 
 from ..view import HostView, Problem, check, is_mapping, listed, probe_facts
+from .site import sites_of
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -131,6 +132,44 @@ def firewall_of_others(host: HostView) -> Iterator[Problem]:
             "  systemctl disable --now channels-firewall && rm -r /etc/channels-firewall"
         )
         yield Problem("firewall_enabled", fault, fix)
+
+
+def covered(host: HostView, port: int) -> bool:
+    """Whether the rules of this run let TCP in at a port."""
+    tls = host.get("certificate_source") != "none"
+    site = {str(host.get("nginx_http_port")), str(host.get("nginx_https_port")) if tls else ""}
+    ranges = [
+        str(rule.get("port")).partition("-")
+        for rule in host.items("firewall_allow")
+        if is_mapping(rule) and rule.get("protocol", "tcp") == "tcp"
+    ]
+    return str(port) in site or any(
+        first.isdigit() and int(first) <= port <= int(last if last.isdigit() else first) for first, _, last in ranges
+    )
+
+
+@check("firewall")
+def firewall_closes_no_neighbour(host: HostView) -> Iterator[Problem]:
+    """A project of the host that has no rules of its own keeps its ports when the firewall comes."""
+    if not wanted(host) or "firewall_allow" in host.faulty:
+        return
+    with_rules = probe_facts(host.probe).get("firewall_projects", "").split()
+    for name, site in sites_of(host).items():
+        if name in with_rules:
+            continue
+        listens = [words[1] for words in site if words[0] == "listen"]
+        ports = {
+            int(text.rpartition(":")[2])
+            for text in listens
+            if text.rpartition(":")[2].isdigit() and not text.startswith(("127.", "[::1]", "localhost:", "unix:"))
+        }
+        if closed := sorted(port for port in ports if not covered(host, port)):
+            fault = f"is true, and would close port {listed(map(str, closed))} of {name}, which is on this host too"
+            fix = "\n".join(
+                ["Let it in, until that project has firewall_enabled: true as well:", "  firewall_allow:"]
+                + [f"    - {{port: {port}}}" for port in closed]
+            )
+            yield Problem("firewall_enabled", fault, fix)
 
 
 @check("firewall")

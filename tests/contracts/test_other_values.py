@@ -1,0 +1,86 @@
+"""Each setting with a plain default is tried with another value on a host, or it is said here where else that is."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+CONTRARY = yaml.safe_load((ROOT / "molecule/neighbours/inventory/contrary.yml").read_text())["all"]["vars"]
+# Files in which the other defaults have another value: tests, or what an inventory of theirs gives.
+ELSEWHERE = {
+    "molecule/doctor/tests/test_repairs.py": ["asgi_websocket_timeout", "doctor_timeout", "handshake_token"],
+    "molecule/neighbours/inventory/scrap.yml": ["handshake_subprotocols"],
+    "molecule/neighbours/tests/test_neighbours.py": ["remove_data"],
+    "molecule/projects/inventory/bare.yml": ["release_extra_indexes"],
+    "molecule/projects/inventory/tagged.yml": ["release_repository", "release_version", "release_deploy_key"],
+    "molecule/projects/tests/sites.py": ["doctor_idle_seconds"],
+    "molecule/release/tests/test_rotation.py": ["redis_forget_passwords", "rotate_secrets"],
+    "molecule/release/tests/test_taken_back.py": ["asgi_unit_template"],
+    "molecule/secure/tests/test_acme.py": [
+        "certificate_acme_email", "certificate_acme_server", "certificate_acme_check_names", "certificate_acme_keep",
+        "doctor_validate_certs", "doctor_fail",
+    ],
+    "molecule/secure/tests/test_proxies.py": ["nginx_proxy_protocol"],
+    "molecule/secure/tests/test_sandbox.py": ["asgi_sandbox", "nginx_sandbox"],
+    "molecule/secure/tests/test_tls.py": ["certificate_chain", "certificate_key"],
+    "inventories/lab/group_vars/all/main.yml": ["handshake_broadcast"],
+    "tests/plugins/test_postgresql_project.py": ["postgresql_replace_password"],
+    "tests/plugins/test_preflight.py": ["nginx_static_hashed", "preflight_debian_versions"],
+    "tests/plugins/test_preflight_pythons.py": ["release_python", "release_python_download"],
+    "tests/plugins/test_preflight_store_tls.py": [
+        "stores_trusted_authorities", "stores_certificate_chain", "stores_certificate_key",
+    ],
+    "tests/templates/test_certificate.py": [
+        "certificate_acme_staging", "certificate_acme_auth_hook", "certificate_acme_cleanup_hook",
+        "certificate_sandbox",
+    ],
+    "tests/templates/test_daemons.py": ["redis_anonymous", "redis_sandbox"],
+    "tests/templates/test_nginx.py": ["nginx_conf_template", "nginx_site_template"],
+    "tests/templates/test_release.py": ["release_index"],
+    "tests/templates/test_units.py": ["asgi_websocket_connect_timeout"],
+}  # fmt: skip
+# What nothing tries with another value, and why.
+NOWHERE = {
+    "asgi_server_packages": "versions that the bundle is tested with",
+    "asgi_wsgi_packages": "versions that the bundle is tested with",
+    "base_packages": "names of Debian's",
+    "preflight_minimum_python": "what the bundle is tested with",
+    "preflight_roles": "the roles that there are",
+    "base_controller_folder": "the folder that tests are run in is another one at each run",
+    "doctor_foreign_origin": "a name that nobody has, as is any other",
+    "handshake_validate_certs": "the doctor's does the same",
+    "asgi_program_template": "found as asgi_unit_template is",
+    "nginx_maintenance_template": "found as nginx_site_template is",
+    "supervisor_conf_template": "found as nginx_conf_template is",
+}
+
+
+def plain_defaults() -> dict[str, Any]:
+    """The defaults of all roles but those that are made of other variables."""
+    defaults: dict[str, Any] = {}
+    for path in sorted(ROOT.glob("roles/*/defaults/main.yml")):
+        defaults |= yaml.safe_load(path.read_text()) or {}
+    return {name: value for name, value in defaults.items() if not (isinstance(value, str) and "{{" in value)}
+
+
+def test_every_default_has_another_value() -> None:
+    known = {name for names in ELSEWHERE.values() for name in names} | set(NOWHERE)
+    same = {name for name, value in plain_defaults().items() if CONTRARY.get(name, value) == value}
+    assert same - known == set(), "write another value into the inventory, or where a test has one"
+    assert known - same == set(), "these need no place elsewhere"
+
+
+def test_other_places_have_them() -> None:
+    for path, names in ELSEWHERE.items():
+        text = (ROOT / path).read_text()
+        assert [name for name in names if not re.search(rf"\b{name}\b", text)] == [], path
+
+
+def test_most_are_in_the_inventory() -> None:
+    defaults = plain_defaults()
+    contrary = [name for name, value in defaults.items() if CONTRARY.get(name, value) != value]
+    assert len(contrary) > len(defaults) / 2
