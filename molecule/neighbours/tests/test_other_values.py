@@ -43,6 +43,7 @@ NGINX = {
 }
 REDIS = {"redis_maxmemory": ("maxmemory", 80 * 1024 * 1024), "redis_maxclients": ("maxclients", 500)}
 POSTGRESQL = {"max_connections": "130", "port": "5544", "ssl": "on", "effective_cache_size": "150MB"}
+SERVER = "/proc/$(pgrep --oldest --uid contrary --full bin/uvicorn)"
 ASKED = {
     "base_extra_packages": ("dpkg-query --show --showformat='${Status}' tree", r"^install ok installed$"),
     "base_host_aliases": ("getent hosts contrary.internal", r"^127\.0\.0\.9\b"),
@@ -56,10 +57,10 @@ ASKED = {
     "asgi_wsgi_threads": ("cat /srv/contrary/live/gunicorn.conf.py", r"\bthreads = 3\b"),
     "asgi_stop_seconds": ("cat /etc/supervisor/conf.d/contrary-uvicorn@*", r"\bstopwaitsecs=6\b"),
     "asgi_open_files": (
-        "grep 'Max open files' /proc/$(pgrep --oldest --full bin/uvicorn)/limits", r"^Max open files\s+9000\s+9000\b"
+        f"grep 'Max open files' {SERVER}/limits", r"^Max open files\s+9000\s+9000\b"
     ),
     "asgi_memory_max": (
-        "grep 'Max data size' /proc/$(pgrep --oldest --full bin/uvicorn)/limits", rf"\b{1900 * 1024 * 1024}\b"
+        f"grep 'Max data size' {SERVER}/limits", rf"\b{1900 * 1024 * 1024}\b"
     ),
     "supervisor_open_files": ("cat /etc/supervisor/supervisord.conf", r"\bminfds\s*=\s*5000\b"),
     "firewall_ssh_from": ("nft list table inet channels", r"ip saddr 172\.16\.0\.0/12 tcp dport 22 accept"),
