@@ -99,6 +99,14 @@ docs: tools ## Write the references of variables and of the doctor's codes anew
 	@python scripts/variables.py
 	@python scripts/doctor_codes.py
 
+.PHONY: docs-site
+docs-site: tools ## Build the documentation as web pages, and fail for a link or an anchor that leads nowhere
+	@scripts/docs/site.sh
+
+.PHONY: release
+release: tools ## Release VERSION=… with what is in changelogs/fragments (CONTRIBUTING.md)
+	@scripts/docs/release.sh '$(VERSION)'
+
 .PHONY: lock
 lock: tools ## Resolve the pinned tools anew
 	@scripts/lock.sh

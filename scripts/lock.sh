@@ -4,6 +4,9 @@ set -eu
 cd "$(dirname "$0")/.."
 .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header "$@" \
     pyproject.toml --group test examples/dashboard/backend/requirements/base.txt --output-file requirements.lock
+# What the changelog and the documentation's site are made with.
+.venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header "$@" \
+    --group docs --output-file scripts/docs/requirements.lock
 # What hosts have beside the project's own.
 .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header "$@" \
     roles/certificate/files/certbot.in --output-file roles/certificate/files/certbot.txt

@@ -11,8 +11,10 @@ ROOT = Path(__file__).resolve().parents[1]
 
 #: Files whose tests start programs again and again, or wait for time to pass; `make check` leaves them out.
 SLOW = {
+    "test_changelog",
     "test_channels_websocket",
     "test_daemon",
+    "test_docs_site",
     "test_host_locks",
     "test_mutate",
     "test_prepare",

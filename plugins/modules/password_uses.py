@@ -12,14 +12,14 @@ description:
   - Nothing is changed, and no hash and no value is returned.
 options:
   folder: {description: Folder with the generations., type: path, required: true}
-  hashes: {description: SHA-256 of each password, in hexadecimal digits., type: list, elements: str, required: true}
+  hashes: {description: "SHA-256 of each password, in hexadecimal digits.", type: list, elements: str, required: true}
   instead:
     description: SHA-256 of the password that takes the place of each of O(hashes), where they are replaced.
     type: list
     elements: str
     default: []
 attributes:
-  check_mode: {description: Is the same, since nothing is changed., support: full}
+  check_mode: {description: "Is the same, since nothing is changed.", support: full}
 author:
   - the authors of ansible-channels-stack
 """

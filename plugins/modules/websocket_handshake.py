@@ -6,7 +6,6 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: websocket_handshake
 short_description: Prove that a WebSocket works, with a real handshake
-version_added: "1.0.0"
 description:
   - Opens a WebSocket as a browser does, over TCP, TLS or the unix socket of one process, and checks what the server
     makes of it. With O(send), O(expect) and O(idle_seconds) it also checks that messages flow and that an idle socket

@@ -33,7 +33,7 @@ options:
   broadcast: {description: 'Message that all sockets receive, with its C({nonce}).', type: str, default: ''}
   idle_seconds: {description: Seconds of silence that sockets must survive., type: float, default: 12}
   logs: {description: Log files that must not hold the token., type: list, elements: path, default: []}
-  access_log: {description: nginx's access log, which must show the attempt., type: path, default: ''}
+  access_log: {description: "nginx's access log, which must show the attempt.", type: path, default: ''}
   timeout: {description: Seconds for each handshake and each answer., type: float, default: 10}
   asked_at: {description: The asking machine's seconds since 1970; 0 says none., type: float, default: 0}
 author: ansible-channels-stack

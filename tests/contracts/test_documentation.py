@@ -18,6 +18,8 @@ COLLECTION = "channels.stack"
 IMPORTED = f"ansible_collections.{COLLECTION}.plugins"
 # How actions call the arguments of their task.
 ARGUMENTS = ("args", "given", "self._task.args")
+OPTION = {"description", "type", "elements", "required", "default", "choices", "aliases", "suboptions", "version_added"}
+KEYS = {"options": OPTION, "attributes": {"description", "details", "platforms", "support"}}
 COMPUTED = object()  # a value that no documentation can say
 
 
@@ -135,8 +137,10 @@ def assert_whole(doc: dict[str, Any], where: str) -> None:
     """Fail where a part is missing that readers look for."""
     for key in ("short_description", "description", "author"):
         assert doc.get(key), f"{where} has no {key}"
-    for name, item in (doc.get("options") or {}).items():
-        assert item.get("description"), f"{where}: {name} is not described"
+    for key, known in KEYS.items():
+        for name, item in (doc.get(key) or {}).items():
+            assert item.get("description"), f"{where}: {name} is not described"
+            assert set(item) <= known, f"{where}: a comma ends a text in braces that has no quotes, at {name}"
 
 
 @pytest.mark.parametrize("name", sorted({*MODULES, *ACTIONS}))

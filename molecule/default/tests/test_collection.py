@@ -60,6 +60,8 @@ def test_site_is_the_one_that_the_clone_has_made(folder: Folder, lab: LabHost) -
     assert (folder.home / "artifacts" / "verify" / f"{lab.name}.html").is_file()
     after = sorted(path for path in folder.installed.rglob("*") if path.suffix != ".pyc" and path.name != "__pycache__")
     assert before == after and len(after) > 300
+    collection = folder.installed / "ansible_collections" / "channels" / "stack"
+    assert (collection / "CHANGELOG.md").is_file() and (collection / "changelogs" / "changelog.yaml").is_file()
 
 
 def test_its_strategy_is_mitogen_s(folder: Folder, lab: LabHost) -> None:
