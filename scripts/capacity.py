@@ -38,15 +38,7 @@ LABELS = {
     "socket": "of the stack, on its socket",
     "nginx": "of the stack, through nginx",
 }
-# Resident memory that no other process shares, and the share of what others do (proc(5), smaps_rollup).
-MEMORY = """
-import glob, sys
-total = 0
-for pid in sys.argv[1:]:
-    text = open(f"/proc/{pid}/smaps_rollup").read()
-    total += int(text.split("Pss:")[1].split()[0])
-print(total)
-"""
+MEMORY = ROOT / "scripts" / "bench" / "memory.py"
 
 
 class Capacity:
@@ -126,7 +118,7 @@ class Capacity:
 
     def memory(self, pids: str) -> int:
         """Return the memory of some processes, in kB."""
-        return int(ssh(HOST, f"python3 -c {shlex.quote(MEMORY)} {pids}")[1])
+        return int(ssh(HOST, f"python3 -c {shlex.quote(MEMORY.read_text())} {pids}")[1])
 
     def median(self, server: str, way: str, name: str) -> float:
         """Return the median of a figure over all rounds."""

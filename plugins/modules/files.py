@@ -14,7 +14,7 @@ options:
   entries:
     description:
       - What is to be there. Each entry has a C(path) and one of C(content) (a text), C(secret) (the name of a text in
-        O(secrets)), C(link) (where it leads, which need not be there) or C(directory) (true).
+        O(secrets)), C(link) (where it leads, which need not be there), C(directory) (true) or C(absent) (true).
       - C(owner), C(group) and C(mode) are those of M(ansible.builtin.file); C(force=false) leaves what is there, but
         for owner, group and mode where a C(mode) is given.
     type: list
@@ -26,6 +26,7 @@ options:
       secret: {description: Name of a file's text in O(secrets)., type: str}
       link: {description: What a link leads to., type: str}
       directory: {description: Whether it is a folder., type: bool, default: false}
+      absent: {description: Whether no file or link is there; a folder is never removed., type: bool, default: false}
       owner: {description: Its owner's name., type: str, default: root}
       group: {description: Its group's name., type: str, default: root}
       mode: {description: 'Its mode; by default 0644, and 0755 for a folder.', type: str}
@@ -85,13 +86,14 @@ ENTRY: dict[str, dict[str, Any]] = {
     "secret": {"type": "str", "no_log": False},
     "link": {"type": "str"},
     "directory": {"type": "bool", "default": False},
+    "absent": {"type": "bool", "default": False},
     "owner": {"type": "str", "default": "root"},
     "group": {"type": "str", "default": "root"},
     "mode": {"type": "str"},
     "force": {"type": "bool", "default": True},
     "validate": {"type": "list", "elements": "str"},
 }
-KINDS = ("content", "secret", "link", "directory")
+KINDS = ("content", "secret", "link", "directory", "absent")
 
 
 def main() -> None:
@@ -114,7 +116,8 @@ def main() -> None:
     )
     changed, diffs = [], []
     for entry in module.params["entries"]:
-        if [bool(entry["directory"]), *(entry[kind] is not None for kind in KINDS[:3])].count(True) != 1:
+        given = [entry[kind] not in (None, False) for kind in KINDS]  # a text may be empty
+        if given.count(True) != 1:
             module.fail_json(msg=f"{entry['path']}: give one of {', '.join(KINDS)}")
         if root := module.params["root"]:
             parent, name = os.path.split(os.path.join(root, module.params["base"], entry["path"]))
@@ -139,6 +142,10 @@ def settle(module: AnsibleModule, entry: dict[str, Any]) -> tuple[bool, dict[str
     """Have one path as its entry says; return whether that is a change, and its difference. May raise OSError."""
     path = Path(entry["path"])
     there = os.path.lexists(path)
+    if entry["absent"]:
+        if there and not module.check_mode:
+            path.unlink()
+        return there, {"before": "a file or link\n", "after": ""}
     if there and not entry["force"]:
         if entry["mode"] is None:
             return False, {}

@@ -28,6 +28,7 @@ options:
   idle_seconds: {description: Seconds of silence that sockets should survive., type: float, default: 0}
   timeout: {description: Seconds for each handshake., type: float, default: 5}
   asked_at: {description: The asking machine's seconds since 1970; 0 says none., type: float, default: 0}
+  probe: {description: 'Required of the action, which brings it: the program that asks the project.', type: str}
 author: ansible-channels-stack
 """
 
@@ -75,6 +76,7 @@ def main() -> None:
             "idle_seconds": {"type": "float", "default": 0.0},
             "timeout": {"type": "float", "default": 5.0},
             "asked_at": {"type": "float", "default": 0.0},
+            "probe": {"type": "str", "required": True, "no_log": True},
         },
         supports_check_mode=True,
     )

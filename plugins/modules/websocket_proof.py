@@ -36,6 +36,7 @@ options:
   access_log: {description: "nginx's access log, which must show the attempt.", type: path, default: ''}
   timeout: {description: Seconds for each handshake and each answer., type: float, default: 10}
   asked_at: {description: The asking machine's seconds since 1970; 0 says none., type: float, default: 0}
+  probe: {description: 'Required of the action, which brings it: the program that asks the project.', type: str}
 author: ansible-channels-stack
 """
 
@@ -104,6 +105,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "access_log": {"type": "path", "default": ""},
     "timeout": {"type": "float", "default": 10.0},
     "asked_at": {"type": "float", "default": 0.0},
+    "probe": {"type": "str", "required": True, "no_log": True},
 }
 
 

@@ -27,7 +27,8 @@ from ansible_collections.channels.stack.plugins.module_utils.doctor.rules.proces
 from ansible_collections.channels.stack.plugins.module_utils.doctor.signatures import SIGNATURES
 from ansible_collections.channels.stack.plugins.module_utils.host import deployed, logs, raw, servers, units
 from ansible_collections.channels.stack.plugins.module_utils.host import nginx as doctor_nginx
-from ansible_collections.channels.stack.plugins.module_utils.host.project import PROBE, Project
+from ansible_collections.channels.stack.plugins.module_utils.host.programs import text_of
+from ansible_collections.channels.stack.plugins.module_utils.host.project import MARK, Project
 from ansible_collections.channels.stack.plugins.module_utils.proof.report import lines as proof_lines
 from ansible_collections.channels.stack.plugins.module_utils.proof.report import report_of
 from ansible_collections.channels.stack.plugins.module_utils.proof.results import result
@@ -679,7 +680,7 @@ def test_a_project_that_does_not_answer_is_why_there_is_no_token(monkeypatch: py
     def slow(*_arguments: Any, **_options: Any) -> None:
         raise subprocess.TimeoutExpired("python", 60)
 
-    project = Project(BUNDLE | {"user": "app"}, None, {})
+    project = Project(BUNDLE | {"user": "app"}, None, {}, "")
     monkeypatch.setattr(project, "run", slow)
     found = project.ask("core.asgi:application", {"good": ["python", "manage.py", "mint"]})
     changed = {**everywhere(status=403), "token__present": False, "host__project__not_minted": found["not_minted"]}
@@ -708,7 +709,7 @@ def test_an_examination_of_this_machine_raises_nothing() -> None:
     examination = Examination({
         "app": "no-such-project", "url": "ws://localhost:1/ws/", "query": "token={token}", "origin": "", "token": "",
         "foreign_origin": "", "token_command": [], "expired_token_command": [], "idle_seconds": 0, "timeout": 1.0,
-        "asked_at": time.time() - 100,
+        "asked_at": time.time() - 100, "probe": "",
     })  # fmt: skip
     examination.examine()
     shown = examination.shown()
@@ -772,10 +773,10 @@ def test_a_project_is_asked_for_its_database(tmp_path: Path, engine: str, error:
     )
     (tmp_path / "served.py").write_text("application = 1\n")
     done = subprocess.run(
-        [sys.executable, "-c", PROBE, "served:application", "{}", ""], cwd=tmp_path, capture_output=True, text=True,
-        env={"DJANGO_SETTINGS_MODULE": "settings"}, check=True,
+        [sys.executable, "-c", text_of("probe"), MARK, "served:application", "{}", ""], cwd=tmp_path,
+        capture_output=True, text=True, env={"DJANGO_SETTINGS_MODULE": "settings"}, check=True,
     )  # fmt: skip
-    found = json.loads(done.stdout.rpartition("@@doctor@@")[2])
+    found = json.loads(done.stdout.rpartition(MARK)[2])
     assert error in found.get("database_error", "nothing") if error else "database_error" not in found, found
     assert not (tmp_path / "db.sqlite3").exists()
 

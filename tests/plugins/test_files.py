@@ -100,6 +100,20 @@ def test_link_becomes_a_file_and_what_it_led_to_stays(run: Any, tmp_path: Path) 
     assert (tmp_path / "other").read_text() == "mine\n"
 
 
+def test_what_is_to_be_absent_goes_but_for_folders(run: Any, tmp_path: Path) -> None:
+    (tmp_path / "old").write_text("a = 1\n")
+    (tmp_path / "link").symlink_to("nowhere")
+    entries = [{"path": str(tmp_path / name), "absent": True} for name in ("old", "link", "never")]
+    paths = [entry["path"] for entry in entries[:2]]
+    assert run(*entries, check=True)["paths"] == paths and (tmp_path / "old").exists()
+    assert run(*entries)["paths"] == paths
+    assert [path.name for path in tmp_path.iterdir() if path.name in ("old", "link")] == []
+    assert not run(*entries)["changed"]
+    (tmp_path / "folder").mkdir()
+    told = run({"path": str(tmp_path / "folder"), "absent": True})
+    assert told["failed"] and "was not changed" in told["msg"] and (tmp_path / "folder").is_dir()
+
+
 def test_what_is_there_is_left_without_force(run: Any, tmp_path: Path) -> None:
     (tmp_path / "settings").write_text("mine\n")
     assert not run({"path": str(tmp_path / "settings"), "content": "a = 1\n", "force": False})["changed"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import socket
@@ -15,12 +14,28 @@ from typing import Any, ClassVar
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "roles" / "asgi" / "files"))
-spec = importlib.util.spec_from_file_location("generations", ROOT / "roles" / "asgi" / "files" / "generations.py")
-assert spec and spec.loader
-tool = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(tool)
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "roles" / "asgi" / "files"))
+from generations import (
+    close,
+    drain,
+    generation,
+    history,
+    managers,
+    overview,
+    paths,
+    protect,
+    remove,
+    serve,
+    sockets,
+    start,
+    stop,
+    systemd,
+    table,
+    tidy,
+    times,
+    unsteady,
+)  # fmt: skip
+from generations.locks import Refused
 
 
 @pytest.fixture(autouse=True)
@@ -28,16 +43,14 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A project's folders below tmp_path, and a service manager that only remembers what it was told."""
     for folder in ("generations", "instances", "releases", "static", "venvs"):
         (tmp_path / folder).mkdir()
-    monkeypatch.setattr(tool, "APP", "dashboard")
-    monkeypatch.setattr(tool, "HOME", tmp_path)
-    monkeypatch.setattr(tool, "HISTORY", tmp_path / "history.jsonl")
-    monkeypatch.setattr(tool, "CRON", tmp_path / "cron")
-    monkeypatch.setattr(tool, "MANAGERS", {"systemd": Recorder})
+    monkeypatch.setattr(paths, "APP", "dashboard")
+    monkeypatch.setattr(paths, "HOME", tmp_path)
+    monkeypatch.setattr(paths, "HISTORY", tmp_path / "history.jsonl")
+    monkeypatch.setattr(paths, "CRON", tmp_path / "cron")
+    monkeypatch.setattr(managers, "KINDS", ("systemd",))
+    monkeypatch.setattr(managers, "get", lambda kind: Recorder("dashboard", tmp_path))
     Recorder.told = []
     return tmp_path
-
-
-tool_state = sys.modules["managers"].State
 
 
 class Recorder:
@@ -60,7 +73,7 @@ class Recorder:
         if name == "kinds":
             return lambda what: ["dashboard-daphne"]
         if name == "states":
-            return lambda groups: [tool_state(0, 0) for group in groups for _ in group["instances"]]
+            return lambda groups: [managers.State(0, 0) for group in groups for _ in group["instances"]]
         return lambda what: self.told.append(
             (name, [each["unit"] if isinstance(each, dict) else each for each in what])
         )
@@ -95,10 +108,10 @@ def make(home: Path, release: str, digits: str, venv: str = "v1", served: float 
     }
 
 
-def tidy(monkeypatch: pytest.MonkeyPatch, rows: list[dict[str, Any]], keep: int, limit: int = 3) -> list[str]:
+def tidied(monkeypatch: pytest.MonkeyPatch, rows: list[dict[str, Any]], keep: int, limit: int = 3) -> list[str]:
     """Tidy up, as if these rows were what the host has."""
-    monkeypatch.setattr(tool, "overview", lambda: rows)
-    return tool.tidy(keep, limit)
+    monkeypatch.setattr(tidy, "overview", lambda: rows)
+    return tidy.tidy(keep, limit)
 
 
 def left(home: Path, folder: str) -> set[str]:
@@ -109,7 +122,7 @@ def left(home: Path, folder: str) -> set[str]:
 def test_tidy_keeps_what_may_serve_again(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = [make(home, f"release{number}", "aaaaaa", f"v{number % 2}") for number in range(5)]
     rows[0]["state"], rows[1]["state"] = "live", "draining"
-    gone = tidy(monkeypatch, rows, keep=1)
+    gone = tidied(monkeypatch, rows, keep=1)
     assert left(home, "generations") == {"release0-aaaaaa", "release1-aaaaaa", "release2-aaaaaa"}
     assert left(home, "releases") == left(home, "static") == {"release0", "release1", "release2"}
     assert left(home, "venvs") == {"v0", "v1"}
@@ -124,7 +137,7 @@ def test_tidy_removes_units_that_no_kept_generation_has(home: Path, monkeypatch:
     for row, workers in zip(rows, (["queue"], ["queue", "beat"], ["queue", "nightly"]), strict=True):
         row["workers"] = [{"unit": f"dashboard-{name}", "instances": [], "schedule": ""} for name in workers]
     rows[2]["unit"] = "dashboard-uvicorn"
-    gone = tidy(monkeypatch, rows, keep=1)
+    gone = tidied(monkeypatch, rows, keep=1)
     assert Recorder.told[-1] == ("remove_shared", ["dashboard-nightly", "dashboard-uvicorn"])
     assert {"unit dashboard-nightly", "unit dashboard-uvicorn"} <= set(gone)
 
@@ -132,14 +145,14 @@ def test_tidy_removes_units_that_no_kept_generation_has(home: Path, monkeypatch:
 def test_tidy_removes_what_never_served(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = [make(home, "release0", "aaaaaa"), make(home, "release0", "bbbbbb", "v2")]
     rows[0]["state"], rows[1]["state"] = "live", "new"
-    assert tidy(monkeypatch, rows, keep=3) == ["generation release0-bbbbbb", "venvs/v2"]
+    assert tidied(monkeypatch, rows, keep=3) == ["generation release0-bbbbbb", "venvs/v2"]
     assert left(home, "releases") == {"release0"}
 
 
 def test_tidy_leaves_what_a_killed_run_left_running(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = [make(home, "release0", "aaaaaa"), make(home, "release1", "aaaaaa")]
     rows[0]["state"], rows[1]["state"] = "live", "left"
-    assert tidy(monkeypatch, rows, keep=0) == []
+    assert tidied(monkeypatch, rows, keep=0) == []
 
 
 def test_tidy_ends_the_oldest_of_too_many_that_drain(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -147,11 +160,11 @@ def test_tidy_ends_the_oldest_of_too_many_that_drain(home: Path, monkeypatch: py
     rows[0]["state"] = "live"
     for row in rows[1:]:
         row["state"] = "draining"
-    assert tidy(monkeypatch, rows, keep=3, limit=2) == ["drain of release3-aaaaaa"]
+    assert tidied(monkeypatch, rows, keep=3, limit=2) == ["drain of release3-aaaaaa"]
     rows[3]["state"] = "draining"
     make(home, "release4", "aaaaaa")
     rows.append({**rows[3], "generation": "release4-aaaaaa", "release": "release4", "state": "kept"})
-    gone = tidy(monkeypatch, rows, keep=1, limit=2)
+    gone = tidied(monkeypatch, rows, keep=1, limit=2)
     assert "generation release4-aaaaaa" in gone, "the one whose drain was ended is the one that is kept"
     assert left(home, "releases") == {"release0", "release1", "release2", "release3"}
 
@@ -160,36 +173,36 @@ def test_switch_is_told_only_by_a_later_line_of_history(home: Path) -> None:
     """What a run has to do after a switch is done again until its line says that it was."""
     make(home, "release0", "aaaaaa")
     event = {"what": "deploy", "generation": "release0-aaaaaa"}
-    tool.note(json.dumps({**event, "result": "serves"}))
+    history.note(json.dumps({**event, "result": "serves"}))
     (home / "generations" / "release0-aaaaaa" / "served").touch()
     os.utime(home / "generations" / "release0-aaaaaa" / "served", (time.time() + 60, time.time() + 60))
-    assert not tool.told("release0-aaaaaa"), "the line is older than the switch"
+    assert not history.told("release0-aaaaaa"), "the line is older than the switch"
     os.utime(home / "generations" / "release0-aaaaaa" / "served", (time.time() - 60, time.time() - 60))
-    assert tool.told("release0-aaaaaa")
+    assert history.told("release0-aaaaaa")
     (home / "history.jsonl").unlink()
-    tool.note(json.dumps({**event, "result": "serves, but a command after the switch failed"}))
-    assert not tool.told("release0-aaaaaa")
+    history.note(json.dumps({**event, "result": "serves, but a command after the switch failed"}))
+    assert not history.told("release0-aaaaaa")
 
 
 def test_clock_that_is_set_back_repeats_nothing(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Commands after a switch would be run again by each deploy until the clock has come so far again."""
-    monkeypatch.setattr(tool, "ETC", home / "etc")
-    monkeypatch.setattr(tool, "retire", lambda *_: None)
+    monkeypatch.setattr(paths, "ETC", home / "etc")
+    monkeypatch.setattr(serve, "retire", lambda *_: None)
     first, second = (make(home, f"release{number}", "aaaaaa")["generation"] for number in range(2))
     event = {"what": "deploy", "generation": first, "result": "serves"}
     (home / "etc").mkdir()
-    tool.serve(first, 0, 0, [])
+    serve.serve(first, 0, 0, [])
     later = time.time() + 3600
     os.utime(home / "generations" / first / "served", (later, later))
-    assert not tool.told(first)
-    tool.note(json.dumps(event))
-    assert tool.told(first)
-    tool.serve(second, 0, 0, [])
-    assert not tool.told(second) and tool.switch(second) > tool.switch(first)
-    tool.serve(first, 0, 0, [])
-    assert not tool.told(first), "the line is that of another switch"
-    tool.note(json.dumps(event))
-    assert tool.told(first) and not tool.told(second)
+    assert not history.told(first)
+    history.note(json.dumps(event))
+    assert history.told(first)
+    serve.serve(second, 0, 0, [])
+    assert not history.told(second) and generation.switch(second) > generation.switch(first)
+    serve.serve(first, 0, 0, [])
+    assert not history.told(first), "the line is that of another switch"
+    history.note(json.dumps(event))
+    assert history.told(first) and not history.told(second)
 
 
 def test_generation_that_served_later_is_the_younger_whatever_the_clock_says(
@@ -198,19 +211,19 @@ def test_generation_that_served_later_is_the_younger_whatever_the_clock_says(
     """What is kept longest is what served last."""
     names = [make(home, f"release{number}", "aaaaaa")["generation"] for number in range(3)]
     for number, name in enumerate(names):
-        tool.count_switch(name)
+        generation.count_switch(name)
         os.utime(home / "generations" / name / "served", (1e9 - number, 1e9 - number))
-    stopped = sys.modules["managers"].State(0, 0)
+    stopped = managers.State(0, 0)
     monkeypatch.setattr(Recorder, "states", lambda self, groups: [stopped] * len(groups), raising=False)
-    monkeypatch.setattr(tool, "drains", lambda found: {})
-    assert [row["generation"] for row in tool.overview()] == names[::-1]
+    monkeypatch.setattr(overview, "drains", lambda found: {})
+    assert [row["generation"] for row in overview.overview()] == names[::-1]
 
 
 def test_singleton_of_the_old_release_ends_before_any_of_the_new_begins(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tool, "ETC", home / "etc")
-    monkeypatch.setattr(tool, "retire", lambda *given: None)
+    monkeypatch.setattr(paths, "ETC", home / "etc")
+    monkeypatch.setattr(serve, "retire", lambda *given: None)
     (home / "etc").mkdir()
     for release in ("release0", "release1"):
         name = make(home, release, "aaaaaa")["generation"]
@@ -225,9 +238,9 @@ def test_singleton_of_the_old_release_ends_before_any_of_the_new_begins(
         path.write_text(json.dumps({**json.loads(path.read_text()), "workers": workers}))
         (path.parent / "env").touch()
         (path.parent / "cron").write_text(f"for {release}\n")
-    tool.serve("release0-aaaaaa", 300, 10, [])
+    serve.serve("release0-aaaaaa", 300, 10, [])
     Recorder.told.clear()
-    tool.serve("release1-aaaaaa", 300, 10, [])
+    serve.serve("release1-aaaaaa", 300, 10, [])
     assert Recorder.told == [
         ("stop", ["release0-beat"]),
         ("install", ["release1-beat", "release1-queue", "release1-nightly"]),
@@ -244,13 +257,13 @@ def test_processes_for_plain_http_begin_and_end_with_the_others(home: Path) -> N
     wsgi = {"unit": "dashboard-wsgi", "instances": ["release0-aaaaaa-1", "release0-aaaaaa-2"],
             "sockets": [str(home / "one.wsgi.sock"), str(home / "two.wsgi.sock")]}  # fmt: skip
     path.write_text(json.dumps({**json.loads(path.read_text()), "wsgi": wsgi}))
-    described = tool.describe("release0-aaaaaa")
-    assert tool.listening(described) == [*described["sockets"], *wsgi["sockets"]]
-    tool.start("release0-aaaaaa")
+    described = generation.describe("release0-aaaaaa")
+    assert generation.listening(described) == [*described["sockets"], *wsgi["sockets"]]
+    start.start("release0-aaaaaa")
     assert ("start", ["dashboard-daphne", "dashboard-wsgi"]) in Recorder.told
     assert left(home, "instances") == {"release0-aaaaaa-1", "release0-aaaaaa-2"}
     Path(wsgi["sockets"][0]).touch()
-    tool.stop(described)
+    stop.stop(described)
     assert Recorder.told[-1] == ("stop", ["dashboard-daphne", "dashboard-wsgi"])
     assert left(home, "instances") == set() and not Path(wsgi["sockets"][0]).exists()
 
@@ -258,12 +271,12 @@ def test_processes_for_plain_http_begin_and_end_with_the_others(home: Path) -> N
 def test_removal_leaves_shared_files_and_what_is_of_others(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("ETC", "BIN", "SBIN", "UNITS"):
         (home / "host" / name).mkdir(parents=True)
-        monkeypatch.setattr(tool.Systemd if name == "UNITS" else tool, name, home / "host" / name)
-    monkeypatch.setattr(tool, "end_processes", lambda user: None)
-    monkeypatch.setattr(tool, "__file__", str(home / "host" / "lib" / "generations.py"))
-    monkeypatch.setattr(tool, "HOME", home / "srv")
+        monkeypatch.setattr(systemd.Systemd if name == "UNITS" else paths, name, home / "host" / name)
+    monkeypatch.setattr(remove, "end_processes", lambda user: None)
+    monkeypatch.setattr(paths, "LIBRARY", home / "host" / "lib")
+    monkeypatch.setattr(paths, "HOME", home / "srv")
     monkeypatch.setattr(Recorder, "states", lambda self, groups: [], raising=False)
-    monkeypatch.setattr(tool.subprocess, "run", lambda *given, **options: None)
+    monkeypatch.setattr(remove.subprocess, "run", lambda *given, **options: None)
     srv = home / "srv"
     for folder in ("generations", "instances", "releases", "static", "venvs", "shared"):
         (srv / folder).mkdir(parents=True)
@@ -273,57 +286,57 @@ def test_removal_leaves_shared_files_and_what_is_of_others(home: Path, monkeypat
     texts = {"dashboard-daphne": srv, "dashboard-old-celery": srv, "dashboard-two-daphne": home / "other"}
     for unit, base in texts.items():
         (home / "host" / "UNITS" / f"{unit}@.service").write_text(f"ExecStart={base}/instances/%i/serve %i\n")
-    (home / "host" / "SBIN" / "dashboard-generations").symlink_to(home / "host" / "lib" / "generations.py")
+    (home / "host" / "SBIN" / "dashboard-generations").symlink_to(home / "host" / "lib" / "generations" / "__main__.py")
     (home / "host" / "ETC" / "dashboard").mkdir()
     (home / "host" / "ETC" / "dashboard" / "env").symlink_to("nowhere")
-    told = tool.remove(0, True)
+    told = remove.remove(0, True)
     assert (srv / "releases").exists() and Recorder.told == [], "it was only asked"
     assert any("release0-aaaaaa: 0 processes" in line for line in told)
-    assert tool.remove(0, False) == told
+    assert remove.remove(0, False) == told
     assert {path.name for path in srv.iterdir()} == {"shared"} and (srv / "shared" / "db.sqlite3").exists()
     assert [path.name for path in (home / "host" / "UNITS").iterdir()] == ["dashboard-two-daphne@.service"]
     assert not list((home / "host" / "SBIN").iterdir()) and not list((home / "host" / "ETC").iterdir())
     assert ("stop", ["dashboard-daphne"]) in Recorder.told
-    assert tool.remove(0, False) == []
+    assert remove.remove(0, False) == []
 
 
 def test_deadline_is_none_while_a_drain_begins_or_ends(home: Path) -> None:
     """Its file is written and removed while others look."""
     make(home, "release0", "aaaaaa")
     path = home / "generations" / "release0-aaaaaa" / "deadline"
-    assert tool.deadline("release0-aaaaaa") == 0.0
+    assert generation.deadline("release0-aaaaaa") == 0.0
     path.write_text("")
-    assert tool.deadline("release0-aaaaaa") == 0.0
+    assert generation.deadline("release0-aaaaaa") == 0.0
     path.write_text("1795.5\n")
-    assert tool.deadline("release0-aaaaaa") == 1795.5
+    assert generation.deadline("release0-aaaaaa") == 1795.5
 
 
 def test_serving_leads_all_links_to_the_new_generation(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     retired: list[tuple[object, ...]] = []
-    monkeypatch.setattr(tool, "ETC", home / "etc")
-    monkeypatch.setattr(tool, "retire", lambda *given: retired.append(given))
+    monkeypatch.setattr(paths, "ETC", home / "etc")
+    monkeypatch.setattr(serve, "retire", lambda *given: retired.append(given))
     (home / "etc").mkdir()
     for release in ("release0", "release1"):
         make(home, release, "aaaaaa")
         (home / "generations" / f"{release}-aaaaaa" / "env").write_text(f"NAME={release}\n")
-    tool.serve("release0-aaaaaa", 300, 10, [])
+    serve.serve("release0-aaaaaa", 300, 10, [])
     assert retired == [] and not (home / "before").is_symlink()
-    tool.serve("release1-aaaaaa", 300, 10, ["python", "manage.py", "drain"])
+    serve.serve("release1-aaaaaa", 300, 10, ["python", "manage.py", "drain"])
     assert (home / "live").resolve().name == "release1-aaaaaa"
     assert (home / "before").resolve().name == "release0-aaaaaa"
     assert (home / "etc" / "dashboard" / "env").read_text() == "NAME=release1\n"
-    assert tool.served("release1-aaaaaa") > time.time() - 60
+    assert generation.served("release1-aaaaaa") > time.time() - 60
     assert retired == [("release0-aaaaaa", 300, 10, ["python", "manage.py", "drain"])]
-    tool.serve("release1-aaaaaa", 300, 10, [])
+    serve.serve("release1-aaaaaa", 300, 10, [])
     assert len(retired) == 1, "a generation is not retired for itself"
 
 
 def test_history_is_told_newest_first_without_a_line_that_was_cut(home: Path) -> None:
     for number in range(7):
-        tool.note(json.dumps({"what": "deploy", "version": f"v{number}"}))
+        history.note(json.dumps({"what": "deploy", "version": f"v{number}"}))
     with (home / "history.jsonl").open("a") as file:
         file.write('{"what": "dep')
-    assert [event["version"] for event in tool.history(3)] == ["v6", "v5", "v4"]
+    assert [event["version"] for event in history.history(3)] == ["v6", "v5", "v4"]
 
 
 HALF = {
@@ -347,29 +360,29 @@ def test_generation_that_cannot_be_read_is_told_and_others_go_on(
         (home / "generations" / f"release{number}-aaaaaa" / "code").symlink_to(code)
     (home / "live").symlink_to(f"generations/release{0 if serves else 1}-aaaaaa")
     (home / "generations" / "release0-aaaaaa" / "generation.json").write_text(text)
-    monkeypatch.setattr(tool, "UPSTREAM", home / "none")
+    monkeypatch.setattr(paths, "UPSTREAM", home / "none")
     monkeypatch.setattr(Recorder, "begun", lambda self, names: set(), raising=False)
-    rows = tool.overview()
+    rows = overview.overview()
     assert [row["state"] for row in rows] == ["new" if serves else "live", "broken"]
     assert rows[1]["serves"] == serves and rows[1]["running"] == 1, "a rejected release does not stop it"
-    told = tool.table(rows, tool.history(5))
+    told = table.table(rows, history.history(5))
     assert str(home / "generations" / "release0-aaaaaa" / "generation.json") in told and "cannot be read" in told
     assert ("dashboard-generations discard release0-aaaaaa" in told) != serves
-    gone = tool.tidy(3, 3)
+    gone = tidy.tidy(3, 3)
     assert gone == (
         ["generation release1-aaaaaa", "releases/release1", "static/release1", "venvs/v1"] if serves else []
     )
     assert {"release0"} <= left(home, "releases") and {"v0"} <= left(home, "venvs")
-    with pytest.raises(tool.Refused, match="cannot be read"):
-        tool.start("release0-aaaaaa")
+    with pytest.raises(Refused, match="cannot be read"):
+        start.start("release0-aaaaaa")
     if serves:
-        with pytest.raises(tool.Refused, match="deploy it again"):
-            tool.discard("release0-aaaaaa")
+        with pytest.raises(Refused, match="deploy it again"):
+            tidy.discard("release0-aaaaaa")
         return
-    tool.discard("release0-aaaaaa")
+    tidy.discard("release0-aaaaaa")
     assert Recorder.told[-1] == ("stop", ["dashboard-daphne"])
     assert left(home, "generations") == {"release1-aaaaaa"} and left(home, "instances") == {"release1-aaaaaa-1"}
-    assert {"releases/release0", "static/release0", "venvs/v0"} <= set(tool.tidy(3, 3))
+    assert {"releases/release0", "static/release0", "venvs/v0"} <= set(tidy.tidy(3, 3))
 
 
 def test_switch_from_a_generation_that_cannot_be_read_comes_to_its_end(
@@ -377,12 +390,12 @@ def test_switch_from_a_generation_that_cannot_be_read_comes_to_its_end(
 ) -> None:
     for number in (0, 1):
         make(home, f"release{number}", "aaaaaa")
-    monkeypatch.setattr(tool, "ETC", home / "etc")
+    monkeypatch.setattr(paths, "ETC", home / "etc")
     (home / "etc" / "dashboard").mkdir(parents=True)
     (home / "live").symlink_to("generations/release0-aaaaaa")
     (home / "generations" / "release0-aaaaaa" / "generation.json").write_text("{")
-    tool.serve("release1-aaaaaa", 5, 1, [])
-    assert tool.live() == "release1-aaaaaa" and "does not drain" in capsys.readouterr().err
+    serve.serve("release1-aaaaaa", 5, 1, [])
+    assert generation.live() == "release1-aaaaaa" and "does not drain" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("bad", ['{"at": "2026', "7", "null", '{"what": "deploy"}', "\xff\xfe"])
@@ -390,22 +403,22 @@ def test_line_of_history_that_cannot_be_read_is_told_with_its_way_on(home: Path,
     """And the next line is not written into it."""
     good = {"at": "2026-11-29 02:00:00", "what": "deploy", "generation": "release0-aaaaaa", "result": "serves"}
     (home / "history.jsonl").write_bytes(f"{json.dumps(good)}\n{bad}".encode("latin-1"))
-    tool.note(json.dumps({**good, "who": "bob"}))
-    assert [event.get("who") for event in tool.history(5)] == ["bob", None]
-    told = tool.table([], tool.history(5)).splitlines()[-1]
+    history.note(json.dumps({**good, "who": "bob"}))
+    assert [event.get("who") for event in history.history(5)] == ["bob", None]
+    told = table.table([], history.history(5)).splitlines()[-1]
     assert "line 2 cannot be read" in told
     subprocess.run(["sh", "-c", told.partition("read: ")[2]], check=True)
-    assert tool.history_fault() == "" and len((home / "history.jsonl").read_text().splitlines()) == 2
+    assert history.history_fault() == "" and len((home / "history.jsonl").read_text().splitlines()) == 2
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(5, "5s"), (65, "1m 5s"), (3700, "1h 1m"), (90000, "1d 1h")])
 def test_age_is_told_in_two_figures(seconds: int, text: str) -> None:
-    assert tool.ago(time.time() - seconds) == text
+    assert times.ago(time.time() - seconds) == text
 
 
 def test_table_has_a_line_for_each_generation(home: Path) -> None:
     rows = [make(home, "release0", "aaaaaa", served=time.time()), make(home, "release1", "aaaaaa")]
-    lines = tool.table(rows, []).splitlines()
+    lines = table.table(rows, []).splitlines()
     assert len(lines) == 3 and "release1-aaaaaa" in lines[2] and "never" in lines[2]
 
 
@@ -421,7 +434,7 @@ def test_connections_are_closed_one_after_another_and_no_others(tmp_path: Path) 
             client = socket.socket(socket.AF_UNIX)
             client.connect(path)
             clients.append((path, client, server.accept()[0]))
-    assert len(tool.accepted(paths)) == 8
+    assert len(sockets.accepted(paths)) == 8
     ended: dict[int, float] = {}
 
     def wait(number: int, client: socket.socket) -> None:
@@ -433,7 +446,7 @@ def test_connections_are_closed_one_after_another_and_no_others(tmp_path: Path) 
     waiting = [threading.Thread(target=wait, args=entry) for entry in old]
     for thread in waiting:
         thread.start()
-    assert tool.close_all([paths[0]], 1.0, "nobody") == 4
+    assert close.close_all([paths[0]], 1.0, "nobody") == 4
     for thread in waiting:
         thread.join()
     assert len(ended) == 4 and max(ended.values()) - min(ended.values()) > 0.5
@@ -448,7 +461,7 @@ def test_connections_are_closed_one_after_another_and_no_others(tmp_path: Path) 
         server.close()
 
 
-def listening(path: str, number: int) -> tuple[socket.socket, list[tuple[socket.socket, socket.socket]]]:
+def listen(path: str, number: int) -> tuple[socket.socket, list[tuple[socket.socket, socket.socket]]]:
     """Listen on a unix socket, and return it with some connections: who connected, and what was accepted."""
     server = socket.socket(socket.AF_UNIX)
     server.bind(path)
@@ -467,13 +480,13 @@ def test_drain_closes_what_is_open_at_its_deadline_and_not_before(
 ) -> None:
     """A deadline of zero still leaves the time in which requests under way are answered."""
     described = make(home, "release0", "aaaaaa")
-    monkeypatch.setattr(tool, "SETTLE", 0.5)
+    monkeypatch.setattr(drain, "SETTLE", 0.5)
     stopped: list[str] = []
-    monkeypatch.setattr(tool, "stop", lambda row: stopped.append(row["generation"]))
-    server, pairs = listening(described["sockets"][0], 3)
+    monkeypatch.setattr(drain, "stop", lambda row: stopped.append(row["generation"]))
+    server, pairs = listen(described["sockets"][0], 3)
     begun = time.monotonic()
-    worker = threading.Thread(target=tool.drain, args=("release0-aaaaaa", seconds, 0.2, []))
-    monkeypatch.setattr(tool.signal, "signal", lambda *_: None)  # only the main thread may
+    worker = threading.Thread(target=drain.drain, args=("release0-aaaaaa", seconds, 0.2, []))
+    monkeypatch.setattr(drain.signal, "signal", lambda *_: None)  # only the main thread may
     worker.start()
     ended = []
     for client, accepted in pairs:
@@ -490,23 +503,23 @@ def test_drain_closes_what_is_open_at_its_deadline_and_not_before(
 
 def test_drain_ends_early_when_the_last_socket_has_ended(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make(home, "release0", "aaaaaa")
-    monkeypatch.setattr(tool, "SETTLE", 0.1)
-    monkeypatch.setattr(tool, "stop", lambda row: None)
+    monkeypatch.setattr(drain, "SETTLE", 0.1)
+    monkeypatch.setattr(drain, "stop", lambda row: None)
     begun = time.monotonic()
-    tool.drain("release0-aaaaaa", 600, 10, [])
+    drain.drain("release0-aaaaaa", 600, 10, [])
     assert time.monotonic() - begun < 60
 
 
 def test_drain_leaves_alone_what_serves_again(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make(home, "release0", "aaaaaa")
     (home / "live").symlink_to("generations/release0-aaaaaa")
-    monkeypatch.setattr(tool, "SETTLE", 0.1)
-    with pytest.raises(tool.Refused, match="serves again"):
-        tool.drain("release0-aaaaaa", 0, 1, [])
+    monkeypatch.setattr(drain, "SETTLE", 0.1)
+    with pytest.raises(Refused, match="serves again"):
+        drain.drain("release0-aaaaaa", 0, 1, [])
 
 
 def test_help_says_what_it_does() -> None:
-    done = subprocess.Popen([sys.executable, spec.origin, "--help"], stdout=subprocess.PIPE, text=True)  # type: ignore[list-item]
+    done = subprocess.Popen([sys.executable, str(paths.TOOL), "--help"], stdout=subprocess.PIPE, text=True)
     output, _ = done.communicate()
     assert done.returncode == 0 and "generations drain" in output
 
@@ -538,7 +551,7 @@ def test_process_that_keeps_dying_is_told_with_its_last_lines(
     home: Path, one: dict[str, Any], since: float | None, what: str
 ) -> None:
     row = {**make(home, "release0", "aaaaaa"), "processes": [one]}
-    found = tool.unsteady(row, since)
+    found = unsteady.unsteady(row, since)
     assert [what in entry["what"] for entry in found] == ([True] if what else []), found
     assert [entry["log"] for entry in found] == ([["last line of release0-aaaaaa-1"]] if what else [])
 
@@ -546,13 +559,13 @@ def test_process_that_keeps_dying_is_told_with_its_last_lines(
 def test_environment_that_others_may_read_is_closed(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of kept generations, too: a mode that an older bundle, or somebody's hand, has left stays no longer."""
     owned: list[tuple[str, int, int]] = []
-    group = tool.pwd.getpwnam("nobody").pw_gid
-    monkeypatch.setattr(tool.os, "chown", lambda path, user, to: owned.append((path.parent.name, user, to)))
+    group = protect.pwd.getpwnam("nobody").pw_gid
+    monkeypatch.setattr(protect.os, "chown", lambda path, user, to: owned.append((path.parent.name, user, to)))
     described = make(home, "release0", "aaaaaa")
     env = home / "generations" / "release0-aaaaaa" / "env"
-    assert not tool.exposed(described), "without one, there is nothing to close"
+    assert not protect.exposed(described), "without one, there is nothing to close"
     env.write_text("SECRET_KEY=x\n")
     env.chmod(0o644)
-    assert tool.exposed(described)
-    tool.protect()
+    assert protect.exposed(described)
+    protect.protect()
     assert env.stat().st_mode & 0o777 == 0o640 and owned == [("release0-aaaaaa", 0, group)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -242,15 +243,14 @@ def test_work_whose_record_cannot_be_read_is_told_by_its_processes(tmp_path: Pat
 
 def test_tool_tells_who_holds_the_lock_and_frees_it(tmp_path: Path) -> None:
     """The command that each refusal names, as it is on a host."""
-    library = tmp_path / "lib" / "dashboard"
-    library.mkdir(parents=True)
-    for name in ("generations", "locks", "managers", "prepare", "project"):
-        text = (ROOT / "roles" / "asgi" / "files" / f"{name}.py").read_text()
-        (library / f"{name}.py").write_text(text.replace('Path("/srv")', f"Path({str(tmp_path)!r})"))
+    library = tmp_path / "lib" / "dashboard" / "generations"
+    shutil.copytree(ROOT / "roles" / "asgi" / "files" / "generations", library)
+    paths = library / "paths.py"
+    paths.write_text(paths.read_text().replace('Path("/srv")', f"Path({str(tmp_path)!r})"))
 
     def unlock(*options: str) -> tuple[int, str]:
         done = subprocess.run(
-            [sys.executable, str(library / "generations.py"), "unlock", *options], capture_output=True, text=True,
+            [sys.executable, str(library), "unlock", *options], capture_output=True, text=True,
             check=False,
         )  # fmt: skip
         return done.returncode, done.stdout + done.stderr

@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "roles" / "asgi" / "files"))
-import managers  # noqa: E402
+from generations import systemd as module  # noqa: E402
 
 
 class Systemctl:
@@ -38,8 +38,8 @@ class Systemctl:
 def systemctl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Systemctl:
     """A systemd whose units are below tmp_path."""
     made = Systemctl()
-    monkeypatch.setattr(managers, "run", made)
-    monkeypatch.setattr(managers.Systemd, "UNITS", tmp_path / "units")
+    monkeypatch.setattr(module, "run", made)
+    monkeypatch.setattr(module.Systemd, "UNITS", tmp_path / "units")
     (tmp_path / "units").mkdir()
     return made
 
@@ -62,7 +62,7 @@ def units(home: Path) -> dict[str, str]:
 
 def test_each_generation_has_units_of_its_own(tmp_path: Path, systemctl: Systemctl) -> None:
     """A new one changes nothing that the one before would be started with, and goes without a trace."""
-    systemd = managers.Systemd("app", tmp_path)
+    systemd = module.Systemd("app", tmp_path)
     old, new = group(tmp_path, "r1-aa", "old"), group(tmp_path, "r2-bb", "new")
     systemd.start([old])
     assert units(tmp_path) == {f"app-daphne@r1-aa-{number}.service": "old" for number in (1, 2)}
@@ -79,7 +79,7 @@ def test_each_generation_has_units_of_its_own(tmp_path: Path, systemctl: Systemc
 
 
 def test_unit_that_somebody_edited_is_noticed_and_put_back(tmp_path: Path, systemctl: Systemctl) -> None:
-    systemd = managers.Systemd("app", tmp_path)
+    systemd = module.Systemd("app", tmp_path)
     mine = group(tmp_path, "r1-aa", "right")
     systemd.start([mine])
     systemctl.told.clear()
@@ -92,7 +92,7 @@ def test_unit_that_somebody_edited_is_noticed_and_put_back(tmp_path: Path, syste
 
 
 def test_generation_of_an_older_bundle_runs_by_the_shared_unit(tmp_path: Path, systemctl: Systemctl) -> None:
-    systemd = managers.Systemd("app", tmp_path)
+    systemd = module.Systemd("app", tmp_path)
     (tmp_path / "units" / "app-daphne@.service").write_text("shared")
     old, new = group(tmp_path, "r1-aa", None), group(tmp_path, "r2-bb", "new")
     assert systemd.installed([old])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import pwd
 import subprocess
@@ -16,12 +15,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "roles" / "asgi" / "files"))
-from locks import Refused, working  # noqa: E402
-
-spec = importlib.util.spec_from_file_location("project", ROOT / "roles" / "asgi" / "files" / "project.py")
-assert spec and spec.loader
-project = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(project)
+from generations import project  # noqa: E402
+from generations.locks import Refused, working  # noqa: E402
 
 RELEASE, GENERATION = "0123456789ab", "0123456789ab-c0ffee"
 SETTINGS = """
@@ -252,8 +247,8 @@ def test_killed_run_s_project_holds_the_lock_until_its_end(home: Path, tmp_path:
 import sys
 sys.path.insert(0, {str(ROOT / "roles" / "asgi" / "files")!r})
 from pathlib import Path
-from locks import working
-from project import Project
+from generations.locks import working
+from generations.project import Project
 home = Path({str(home)!r})
 with working(home, "dashboard-generations prepare", 0) as (lock, _):
     Project(home, {described!r}).run(["sh", "-c", "touch {tmp_path}/begun; sleep 3; touch {tmp_path}/done"], lock)

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 from ansible_collections.channels.stack.plugins.module_utils.doctor.catalogue import CATALOGUE
 from ansible_collections.channels.stack.plugins.module_utils.doctor.https import forwarded, judge, leads_back
-from ansible_collections.channels.stack.plugins.module_utils.host.project import PROBE
+from ansible_collections.channels.stack.plugins.module_utils.host.programs import text_of
+from ansible_collections.channels.stack.plugins.module_utils.host.project import MARK
 
 SITE = "https://www.example.org"
 SETTINGS = """
@@ -37,10 +38,10 @@ def found(tmp_path: Path) -> Any:
         (tmp_path / "settings.py").write_text(SETTINGS + settings)
         (tmp_path / "served.py").write_text("application, urlpatterns = 1, []\n")
         done = subprocess.run(
-            [sys.executable, "-c", PROBE, "served:application", "{}", origin], cwd=tmp_path, capture_output=True,
-            text=True, env={**os.environ, "DJANGO_SETTINGS_MODULE": "settings"}, check=True,
+            [sys.executable, "-c", text_of("probe"), MARK, "served:application", "{}", origin], cwd=tmp_path,
+            capture_output=True, text=True, env={**os.environ, "DJANGO_SETTINGS_MODULE": "settings"}, check=True,
         )  # fmt: skip
-        return [code for code, _seen, _values in judge(json.loads(done.stdout.rpartition("@@doctor@@")[2])["page"])]
+        return [code for code, _seen, _values in judge(json.loads(done.stdout.rpartition(MARK)[2])["page"])]
 
     return ask
 

@@ -130,6 +130,24 @@ def test_mitogen_runs_the_tasks(tmp_path: Path) -> None:
     assert "(mitogen:" in output
 
 
+@pytest.mark.parametrize("strategy", ["channels.stack.fastest", "ansible.builtin.linear"])
+def test_program_of_a_module_gets_to_the_host(tmp_path: Path, strategy: str) -> None:
+    """Neither way brings files that a module could read; without the program, the module fails."""
+    told = run(
+        tmp_path,
+        """
+- hosts: localhost
+  gather_facts: false
+  tasks:
+    - channels.stack.websocket_doctor: {url: "ws://localhost:1/", app: no-such-project, timeout: 1}
+      register: __seen
+    - ansible.builtin.debug: {msg: "FAULT {{ 'fault' in __seen.evidence }}"}
+""",
+        ANSIBLE_STRATEGY=strategy,
+    )
+    assert "FAULT False" in told
+
+
 def test_what_does_not_fit_ansible_costs_speed_and_a_notice(
     fastest: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "roles" / "asgi" / "files"))
-import timeline
+from generations import timeline
 
 NOON = datetime(2026, 11, 29, 12, 0, 0).timestamp()
 

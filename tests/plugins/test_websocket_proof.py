@@ -16,7 +16,8 @@ from unittest.mock import MagicMock
 import pytest
 from ansible_collections.channels.stack.plugins.module_utils.doctor import examination
 from ansible_collections.channels.stack.plugins.module_utils.host import deployed, raw
-from ansible_collections.channels.stack.plugins.module_utils.host.project import PROBE
+from ansible_collections.channels.stack.plugins.module_utils.host.programs import text_of
+from ansible_collections.channels.stack.plugins.module_utils.host.project import MARK
 from ansible_collections.channels.stack.plugins.module_utils.proof import host as proof_host
 from ansible_collections.channels.stack.plugins.module_utils.proof import prove as whole_proof
 from ansible_collections.channels.stack.plugins.module_utils.proof import sockets
@@ -249,13 +250,13 @@ def test_a_layer_that_loses_its_messages(tmp_path: Path, keep: str, error: str) 
         "SECRET_KEY = 'x'\nINSTALLED_APPS = []\nCHANNEL_LAYERS = {'default': {'BACKEND': 'lossy.Layer'}}\n"
     )
     (tmp_path / "served.py").write_text("application = 1\n")
-    probe = PROBE.replace("LAYER_SECONDS = 3", "LAYER_SECONDS = 0.5")
-    assert probe != PROBE
+    probe = text_of("probe").replace("LAYER_SECONDS = 3", "LAYER_SECONDS = 0.5")
+    assert probe != text_of("probe")
     done = subprocess.run(
-        [sys.executable, "-c", probe, "served:application", "{}", ""], cwd=tmp_path, capture_output=True, text=True,
-        env={"DJANGO_SETTINGS_MODULE": "settings"}, check=True,
+        [sys.executable, "-c", probe, MARK, "served:application", "{}", ""], cwd=tmp_path, capture_output=True,
+        text=True, env={"DJANGO_SETTINGS_MODULE": "settings"}, check=True,
     )  # fmt: skip
-    found = json.loads(done.stdout.rpartition("@@doctor@@")[2])
+    found = json.loads(done.stdout.rpartition(MARK)[2])
     assert found["layer"] == "lossy.Layer" and error in found.get("layer_error", ""), found
     assert bool(error) is ("layer_error" in found)
 

@@ -88,8 +88,7 @@ def test_drain_closes_sockets(tmp_path: Path) -> None:
     home = tmp_path / "nobodys"
     home.mkdir()
     os.chown(home, NOBODY, NOBODY)
-    for file in (ROOT / "roles" / "asgi" / "files").glob("*.py"):
-        shutil.copy(file, tmp_path)
+    shutil.copytree(ROOT / "roles" / "asgi" / "files" / "generations", tmp_path / "generations")
     path = str(home / "socket")
     command = ["/usr/bin/python3", "-c", ACCEPT, path]
     with (
@@ -102,8 +101,8 @@ def test_drain_closes_sockets(tmp_path: Path) -> None:
         client.connect(path)
         client.settimeout(5)
         assert server.stdout.readline() == "accepted\n"
-        code = f"import sys; sys.path.insert(0, {str(tmp_path)!r})\nimport generations\n"
-        said = without_ptrace(f"{code}print(generations.close_all([{path!r}], 0.0, 'nobody'))", "/usr/bin/python3")
+        code = f"import sys; sys.path.insert(0, {str(tmp_path)!r})\nfrom generations import close\n"
+        said = without_ptrace(f"{code}print(close.close_all([{path!r}], 0.0, 'nobody'))", "/usr/bin/python3")
         assert said == "1"
         assert server.stdout.readline() == "told\n"
         assert client.recv(1) == b""

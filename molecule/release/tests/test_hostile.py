@@ -9,7 +9,7 @@ import pytest
 from pair import Pair, Playbook, ReleaseHost, deploy, differences
 
 SHOWN = "find /opt/victim -printf '%p %U %m %l\\n' | sort; cat /opt/victim/precious"
-# Prints what once was taken for an answer, and answers before anything was done; see roles/asgi/files/prepare.py.
+# Prints what once was taken for an answer, and answers before anything was done; see prepare.py of role asgi.
 LIES = """
 import atexit, json
 atexit.register(print, "static url: /\\nstatic files are shipped: True\\nstatic root: /opt/victim")

@@ -155,6 +155,10 @@ class Examination:
         ]
         self.evidence["leftovers"] = servers.leftovers([*sockets, *upstream], set(listening))
 
+    def project_of(self, bundle: dict[str, Any]) -> Project:
+        """Return the project that is deployed by this collection, to be asked."""
+        return Project(bundle, None, {}, self.params["probe"])
+
     def ask(self, project: Project, application: str) -> tuple[dict[str, Any], dict[str, str]]:
         """Have a project import itself, speak to its channel layer and mint tokens; return that and its environment."""
         commands = {"good": self.params["token_command"], "expired": self.params["expired_token_command"]}
@@ -174,7 +178,7 @@ class Examination:
         if asked:
             found, disk = asked.result()
         else:
-            project = Project({}, self.main, environ)
+            project = Project({}, self.main, environ, self.params["probe"])
             if not project.known:
                 return
             asgi = self.main and self.main["server"] in servers.ASGI
@@ -298,7 +302,7 @@ class Examination:
             with ThreadPoolExecutor(3) as pool:
                 # A project whose name is known need not be found first, and takes the longest to answer.
                 named = deployed.bundle(self.params["app"]) if self.params["app"] else {}
-                asked = pool.submit(self.ask, Project(named, None, {}), named["application"]) if named else None
+                asked = pool.submit(self.ask, self.project_of(named), named["application"]) if named else None
                 watching = pool.submit(Watch, named)
                 self.look()
                 if self.bundle and not named:
@@ -308,7 +312,7 @@ class Examination:
                 files |= logs.supervisor_logs()
                 units = pool.submit(self.units)
                 if self.bundle and not asked:
-                    asked = pool.submit(self.ask, Project(self.bundle, None, {}), self.bundle["application"])
+                    asked = pool.submit(self.ask, self.project_of(self.bundle), self.bundle["application"])
                 self.ask_project(asked)
                 self.try_all()
             self.evidence["steady"] = watching.result().end() if self.bundle else {}

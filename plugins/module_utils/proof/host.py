@@ -53,7 +53,7 @@ class Host:
         commands = {"good": self.params["token_command"], "expired": self.params["expired_token_command"]}
         if self.tokens["good"]:
             del commands["good"]
-        project = Project(self.bundle, None, {})
+        project = Project(self.bundle, None, {}, self.params["probe"])
         with ThreadPoolExecutor(2) as pool:
             disk = pool.submit(project.disk_environment)
             watching = pool.submit(Watch, self.bundle)

@@ -67,6 +67,7 @@ def why(host: Host) -> dict[str, Any]:
         "expired_token_command",
         "timeout",
         "asked_at",
+        "probe",
     )
     asked = {name: host.params[name] for name in named}
     examination = Examination({**asked, "token": host.tokens["good"], "idle_seconds": 0})

@@ -1,8 +1,9 @@
 """What a project does before anything of it serves, in one process of its own: importing it takes most of the time.
 
-Run by `manage.py shell`, as the project's user and in its environment; its Python may be older than the host's. What is
-wanted comes as JSON through one descriptor, and the answer goes out through another at the very end: what a project
-prints is never taken for it. The answer is the project's word all the same, so root checks what it does with it.
+Run by `manage.py shell`, as the project's user and in its environment; its Python may be older than the host's, so this
+file imports nothing else of the tool. What is wanted comes as JSON through one descriptor, and the answer goes out
+through another at the very end: what a project prints is never taken for it. The answer is the project's word all the
+same, so root checks what it does with it.
 """
 
 from __future__ import annotations
@@ -14,9 +15,11 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from typing import Any
 
 
-def static_fault(root, release, code, shared):
+def static_fault(root: str, release: str, code: str, shared: str) -> str:
     """Return why files that are collected cannot be found at a STATIC_ROOT inside of a release; mostly nothing."""
     root, real = os.path.abspath(root), os.path.realpath(root)
     # By where its name leads: what lies in a shared path is the users', and would be taken for what the project ships.
@@ -38,17 +41,17 @@ def static_fault(root, release, code, shared):
     return ""
 
 
-def is_in(path, folder):
+def is_in(path: str, folder: str) -> bool:
     """Tell whether a path is a folder or below it, by their names."""
     return f"{path}/".startswith(f"{folder}/")
 
 
-def late(*_):
+def late(*_: Any) -> None:
     """Raise what ends an import that takes too long."""
     raise TimeoutError
 
 
-def import_applications(names, seconds):
+def import_applications(names: list[str], seconds: int) -> None:
     """Import what is to be served: what cannot be is found at once, not when its process has died again and again."""
     signal.signal(signal.SIGALRM, late)
     signal.alarm(seconds)
@@ -62,7 +65,7 @@ def import_applications(names, seconds):
         signal.alarm(0)
 
 
-def hashed_fault(root, wanted, settings):
+def hashed_fault(root: str, wanted: dict[str, Any], settings: Any) -> str:
     """Return why processes would miss the list of hashed names, which they read at a STATIC_ROOT that is elsewhere."""
     from django.utils.module_loading import import_string
 
@@ -80,7 +83,7 @@ def hashed_fault(root, wanted, settings):
     )
 
 
-def static_files(root, release):
+def static_files(root: str, release: str) -> Iterator[tuple[str, str]]:
     """Yield what will be served, as pairs of a path and the folder that the settings name for it, if any."""
     from django.apps import apps
     from django.contrib.staticfiles.finders import get_finders
@@ -98,7 +101,7 @@ def static_files(root, release):
                 yield os.path.join(folder, name), ""
 
 
-def link_fault(root, wanted):
+def link_fault(root: str, wanted: dict[str, Any]) -> str:
     """Return which static file is a link that leads out of the release, or a folder of links; mostly nothing.
 
     What it leads to would be copied and served to everybody. The environment's packages may lie in a cache, and a
@@ -120,7 +123,7 @@ def link_fault(root, wanted):
     return ""
 
 
-def main(wanted, lock):
+def main(wanted: dict[str, Any], lock: int) -> dict[str, Any]:
     """Do what is wanted, and return the answer. Exits with a text where the project is at fault."""
     from django.conf import settings
     from django.core.management import call_command
@@ -144,7 +147,7 @@ def main(wanted, lock):
         code = subprocess.run(["sh", "-euc", command], pass_fds=[lock]).returncode
         if code:
             sys.exit(f"A command of release_hooks_before_migrate failed with {code}: {command}")
-    applied = []
+    applied: list[Any] = []
     if wanted["migrate"]:
         pre_migrate.connect(lambda plan=(), **_: applied.extend(plan), weak=False)
         call_command("migrate", interactive=False)
@@ -158,10 +161,13 @@ def main(wanted, lock):
     }
 
 
-if __name__ == "__main__":
-    # WANTED, ANSWER and LOCK are descriptors, given by who runs this. Only commands of the inventory inherit the last.
-    for descriptor in (WANTED, ANSWER, LOCK):  # noqa: F821
+def answer(given: int, answered: int, lock: int) -> None:
+    """Do what comes as JSON through one descriptor, and answer through another; commands of the inventory hold a lock.
+
+    They alone inherit its descriptor, and none of the other two.
+    """
+    for descriptor in (given, answered, lock):
         os.set_inheritable(descriptor, False)
-    with open(WANTED, encoding="utf-8") as given:  # noqa: F821
-        answer = main(json.load(given), LOCK)  # noqa: F821
-    os.write(ANSWER, json.dumps(answer).encode())  # noqa: F821
+    with open(given, encoding="utf-8") as file:
+        told = main(json.load(file), lock)
+    os.write(answered, json.dumps(told).encode())

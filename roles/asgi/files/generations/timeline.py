@@ -107,7 +107,7 @@ def requests(log: Path) -> Iterator[Line]:
 
 
 def gather(command: list[str], log: Path, lines: int, since: float) -> list[Line]:
-    """Return the last lines from a moment on, in order, by a manager's own command for its logs (managers.py)."""
+    """Return the last lines from a moment on, in order, by a manager's own command for its logs."""
     if command[0] == "journalctl":
         asked = [*command, "--output=json"]
         if since:  # and no number with it, by which journalctl would give the first lines from then on, not the last

@@ -1,238 +1,17 @@
-"""Service managers: what keeps the processes of a generation running, for as long as it is wanted and no longer.
-
-Each manager has the same methods. They take groups: processes of one kind of one generation, as a dictionary of its
-`unit` (the kind's name, `<app>-daphne`), `generation` and `instances` (`<generation>-<n>`, one for each process).
-Standard library only: this runs on hosts.
-"""
+"""supervisor as the manager of a generation's processes."""
 
 from __future__ import annotations
 
 import functools
 import os
-import re
 import shlex
 import shutil
 import socket
-import subprocess
-import tempfile
 import time
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-Group = dict[str, Any]
-# What systemd itself says of a unit again and again, in the unit's own log.
-SYSTEMD_SAYS = re.compile(
-    r"^(Started|Starting|Stopped|Stopping) |: (Scheduled restart job|Deactivated successfully|Consumed .* CPU time)"
-)
-
-
-class State(NamedTuple):
-    """A process as its manager sees it."""
-
-    pid: int  # 0 where it does not run
-    memory: int  # bytes
-    restarts: int = 0  # how often it was started again since it was told to run
-    age: float | None = None  # seconds since this process started; None where none runs
-    word: str = ""  # what the manager calls its state
-
-
-class Unmanageable(Exception):
-    """A manager does not do what it was told; the text says why."""
-
-
-def run(*command: str, check: bool = True) -> str:
-    """Run a command and return what it printed; raise Unmanageable with its errors where it fails."""
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if check and done.returncode:
-        raise Unmanageable(f"`{shlex.join(command)}` failed: {(done.stderr or done.stdout).strip()}")
-    return done.stdout
-
-
-class Systemd:
-    """Processes are instances of template units, `<unit>@<instance>.service`; drains are transient units."""
-
-    UNITS = Path("/etc/systemd/system")
-
-    def __init__(self, app: str, home: Path) -> None:
-        """Take the project's name and its folder."""
-        self.app, self.home = app, home
-
-    @staticmethod
-    def names(groups: list[Group]) -> list[str]:
-        """Return the names of the groups' units."""
-        return [f"{group['unit']}@{instance}.service" for group in groups for instance in group["instances"]]
-
-    def own(self, group: Group) -> Path:
-        """Return the unit that a generation brings for one kind of its processes; old generations bring none."""
-        return self.home / "generations" / group["generation"] / f"{group['unit']}.service"
-
-    def installed(self, groups: list[Group]) -> bool:
-        """Tell whether systemd has the units of some groups as their generation brings them."""
-        return all(
-            file.exists() and file.read_bytes() == self.own(group).read_bytes()
-            for group in groups
-            if self.own(group).exists()
-            for file in map(self.UNITS.joinpath, self.names([group]))
-        )
-
-    def install(self, groups: list[Group]) -> None:
-        """Have systemd know the units of some groups, of which each process has its own.
-
-        A template for all generations would change under the one that serves before the next has passed its gate.
-        """
-        missing = [group for group in groups if not self.installed([group])]
-        for group in missing:
-            for name in self.names([group]):
-                _write(self.UNITS / name, self.own(group).read_text())
-        if missing:
-            run("systemctl", "daemon-reload")
-
-    def verify(self, groups: list[Group]) -> str:
-        """Return what systemd finds wrong with the units of some groups; nothing where they are right."""
-        found: list[str] = []
-        with tempfile.TemporaryDirectory() as folder:
-            for group in groups:
-                if not self.own(group).exists() or not group["instances"]:
-                    continue
-                unit = Path(folder) / self.names([group])[0]
-                shutil.copyfile(self.own(group), unit)
-                done = subprocess.run(
-                    ["systemd-analyze", "verify", "--man=no", str(unit)],
-                    capture_output=True, text=True, check=False,
-                )  # fmt: skip
-                # It also tells what is wrong with others' units, and what is merely old.
-                found += [
-                    line.removeprefix(f"{folder}/")
-                    for line in done.stderr.splitlines()
-                    if unit.name in line and not re.search("deprecated|obsolete", line)
-                ]
-        return "\n".join(dict.fromkeys(found))
-
-    def start(self, groups: list[Group]) -> None:
-        """Have processes run, now and after each boot."""
-        self.install(groups)
-        if names := self.names(groups):
-            run("systemctl", "enable", "--now", "--quiet", *names)
-
-    def forget(self, groups: list[Group]) -> None:
-        """Have processes run on until they are stopped, but not after the next boot."""
-        if names := self._known(groups):
-            run("systemctl", "disable", "--quiet", *names)
-
-    def stop(self, groups: list[Group]) -> None:
-        """Stop processes, for this boot and the next, and wait for their ends."""
-        names = self.names(groups)
-        shown = self._show(names, "ActiveState")
-        if active := [name for name, unit in zip(names, shown, strict=True) if unit["ActiveState"] != "inactive"]:
-            run("systemctl", "stop", "--quiet", *active)
-            run("systemctl", "reset-failed", "--quiet", *active, check=False)  # most have not failed
-        self.forget(groups)
-        files = [file for file in map(self.UNITS.joinpath, names) if file.exists()]
-        for file in files:
-            file.unlink()
-        if files:
-            run("systemctl", "daemon-reload")
-
-    def _known(self, groups: list[Group]) -> list[str]:
-        """Return the names of those units that have a file, of their own or of all generations; no others start."""
-        return [
-            name
-            for group in groups
-            for name in self.names([group])
-            if (self.UNITS / name).exists() or (self.UNITS / f"{group['unit']}@.service").exists()
-        ]
-
-    def states(self, groups: list[Group]) -> list[State]:
-        """Return the states of all processes of some groups, in their order."""
-        properties = (
-            "ActiveState", "SubState", "MainPID", "MemoryCurrent", "NRestarts", "ExecMainStartTimestampMonotonic",
-        )  # fmt: skip
-        now = time.monotonic()  # the clock of systemd's monotonic timestamps
-        found = []
-        for unit in self._show(self.names(groups), *properties):
-            pid = int(unit["MainPID"]) if unit["ActiveState"] == "active" else 0
-            found.append(
-                State(
-                    pid=pid,
-                    memory=int(unit["MemoryCurrent"]) if unit["MemoryCurrent"].isdigit() else 0,
-                    restarts=int(unit["NRestarts"]),
-                    age=max(0.0, now - int(unit["ExecMainStartTimestampMonotonic"]) / 1e6) if pid else None,
-                    word=unit["SubState"],
-                )
-            )
-        return found
-
-    def last_lines(self, group: Group, instance: str, number: int) -> list[str]:
-        """Return the last lines that a process said, and how it ended; nothing of what systemd says beside."""
-        shown = run(
-            "journalctl", "--no-pager", "--output=cat", f"--lines={number * 4}",
-            f"--unit={group['unit']}@{instance}.service", check=False,
-        )  # fmt: skip
-        return [line for line in shown.splitlines() if not SYSTEMD_SAYS.search(line)][-number:]
-
-    def begin(self, name: str, command: list[str]) -> None:
-        """Run a command in the background, once, under a name."""
-        run("systemd-run", "--collect", "--quiet", f"--unit={name}.service", *command)
-
-    def end(self, name: str) -> None:
-        """End what runs in the background under a name, if there is such."""
-        run("systemctl", "stop", "--quiet", f"{name}.service", check=False)
-
-    def begun(self, names: list[str]) -> set[str]:
-        """Return which of some names run in the background."""
-        shown = self._show([f"{name}.service" for name in names], "ActiveState")
-        return {
-            name
-            for name, unit in zip(names, shown, strict=True)
-            if unit["ActiveState"] in ("active", "activating", "deactivating")
-        }
-
-    def clean(self, names: list[str]) -> None:
-        """Remove what ended background commands left; here nothing is left."""
-
-    def shared(self, groups: list[Group]) -> set[str]:
-        """Return the kinds of some groups whose unit is a template for several generations, as it once was for all."""
-        return {group["unit"] for group in groups if not self.own(group).exists()}
-
-    def remove_shared(self, units: set[str]) -> list[str]:
-        """Remove those templates; return the kinds whose templates were there."""
-        gone = [unit for unit in sorted(units) if (self.UNITS / f"{unit}@.service").exists()]
-        for unit in gone:
-            (self.UNITS / f"{unit}@.service").unlink()
-        if gone:
-            run("systemctl", "daemon-reload")
-        return gone
-
-    def remove_logs(self, groups: list[Group]) -> None:
-        """Remove the logs of processes that nobody will ask for any more; the journal does so itself."""
-
-    def kinds(self, generation: str) -> list[str]:
-        """Return the units that a generation may have, where nothing else tells."""
-        files = [*self.UNITS.glob(f"{self.app}-*@{generation}-*.service"), *self.UNITS.glob(f"{self.app}-*@.service")]
-        return sorted({path.name.split("@")[0] for path in files})
-
-    def log_command(self, units: list[str], generation: str, lines: int, follow: bool, plain: bool) -> list[str]:
-        """Return the command that shows the last lines that some kinds of processes of a generation ("*": any) said."""
-        patterns = [*(f"{unit}@{generation}-*" for unit in units), f"{self.app}-drain-{generation}"]
-        patterns += [f"{self.app}-nginx-errors"] if generation == "*" else []
-        options = [f"--lines={lines}", *(["--follow"] if follow else []), *(["--output=cat"] if plain else [])]
-        return ["journalctl", "--no-pager", *options, *(f"--unit={pattern}" for pattern in patterns)]
-
-    @staticmethod
-    def _show(names: list[str], *properties: str) -> list[dict[str, str]]:
-        """Return some properties of some units, in their order, with one call for all of them."""
-        if not names:
-            return []
-        shown = run("systemctl", "show", f"--property={','.join(properties)}", *names)
-        return [dict(line.split("=", 1) for line in block.splitlines()) for block in shown.strip().split("\n\n")]
-
-
-def _write(path: Path, text: str) -> None:
-    """Have a file hold a text, in one step for managers, which cannot start with half a file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.part")
-    part.write_text(text)
-    part.replace(path)
+from .managers import Group, State, Unmanageable, run, write
 
 
 def interface(path: Path) -> Any:
@@ -289,7 +68,7 @@ class Supervisor:
         """Have processes run, now and after each boot."""
         for group in groups:
             name = self.name(group)
-            _write(self.LASTING / f"{name}.conf", self._program(group))
+            write(self.LASTING / f"{name}.conf", self._program(group))
             (self.FLEETING / f"{name}.conf").unlink(missing_ok=True)
         self._add([self.name(group) for group in groups])
 
@@ -297,7 +76,7 @@ class Supervisor:
         """Have processes run on until they are stopped, but not after the next boot."""
         for group in groups:
             name = self.name(group)
-            _write(self.FLEETING / f"{name}.conf", self._program(group))
+            write(self.FLEETING / f"{name}.conf", self._program(group))
             (self.LASTING / f"{name}.conf").unlink(missing_ok=True)
 
     def stop(self, groups: list[Group]) -> None:
@@ -371,7 +150,7 @@ class Supervisor:
             "stdout_logfile_backups": 1,
         }
         lines = [f"[program:{name}]", *(f"{key}={value}" for key, value in program.items())]
-        _write(self.FLEETING / f"{name}.conf", "\n".join(lines) + "\n")
+        write(self.FLEETING / f"{name}.conf", "\n".join(lines) + "\n")
         self._add([name])
 
     def end(self, name: str) -> None:
@@ -487,6 +266,3 @@ def _memory(pid: int) -> int:
     except OSError:
         return 0
     return pages * os.sysconf("SC_PAGE_SIZE") + sum(_memory(int(child)) for child in children)
-
-
-MANAGERS = {"systemd": Systemd, "supervisor": Supervisor}

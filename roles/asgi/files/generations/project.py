@@ -20,8 +20,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from locks import Refused
-from prepare import is_in, static_fault
+from .locks import Refused
+from .prepare import is_in, static_fault
 
 PREPARE = Path(__file__).resolve().with_name("prepare.py")
 ANSWER_BYTES = 65536  # more than any answer has
@@ -93,8 +93,7 @@ class Project:
         given, answer = os.memfd_create("wanted"), os.memfd_create("answer")
         os.write(given, json.dumps(wanted).encode())
         os.lseek(given, 0, os.SEEK_SET)
-        names = f"dict(WANTED={given}, ANSWER={answer}, LOCK={lock})"
-        line = f"import runpy; runpy.run_path({str(PREPARE)!r}, {names}, '__main__')"
+        line = f"import runpy; runpy.run_path({str(PREPARE)!r})['answer']({given}, {answer}, {lock})"
         code = self.run(["python", "manage.py", "shell", "--command", line], given, answer, lock)
         if code:
             raise Failed(ending(code))

@@ -1,0 +1,254 @@
+"""Program that asks a project about itself, in its environment and by its Python; project.py says how it gets there.
+
+Takes a mark, the ASGI application (empty: that of the settings), commands that print tokens (JSON: their names, and the
+words from `manage.py` on) and the origin of the site's pages. Prints a line of JSON behind the mark, since a project
+may print what it likes. It has the standard library and the project's packages alone, and its Python may be an old one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import glob
+import importlib
+import importlib.metadata
+import io
+import json
+import os
+import re
+import sys
+import threading
+import time
+import traceback
+from typing import Any
+from urllib.parse import urlsplit
+
+LAYER_SECONDS = 3
+DATABASE_SECONDS = 5
+PACKAGES = ("django", "channels", "channels-redis", "redis", "daphne", "uvicorn", "websockets", "wsproto", "gunicorn")
+SETTINGS = re.compile(r"DJANGO_SETTINGS_MODULE['\"]\s*[,\]=]+\s*['\"]([\w.]+)")
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of Python and of the packages that matter; those that are missing are left out."""
+    found = {"python": sys.version.split()[0]}
+    for name in PACKAGES:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            found[name] = importlib.metadata.version(name)
+    return found
+
+
+def name_settings() -> None:
+    """Name the settings as the project's own files do, where the environment does not."""
+    if os.environ.get("DJANGO_SETTINGS_MODULE"):
+        return
+    for path in ["manage.py", *glob.glob("*/asgi.py"), *glob.glob("*/wsgi.py")]:
+        with contextlib.suppress(OSError), open(path) as file:
+            match = SETTINGS.search(file.read())
+            if match:
+                os.environ["DJANGO_SETTINGS_MODULE"] = match[1]
+                return
+
+
+def import_application(given: str, found: dict[str, Any]) -> None:
+    """Import what is to be served, and note how long that took, or why it cannot be."""
+    application = given
+    if not application:
+        with contextlib.suppress(BaseException):
+            from django.conf import settings
+
+            dotted = getattr(settings, "ASGI_APPLICATION", "") or ""
+            application = dotted if ":" in dotted else ":".join(dotted.rsplit(".", 1))
+            found["asgi_setting"] = dotted
+    found["application"] = application
+    begun = time.monotonic()
+    module, _, attribute = application.partition(":")
+    try:
+        if not module:
+            raise ValueError("the project names no ASGI application (ASGI_APPLICATION)")
+        if given and not attribute:
+            raise ValueError("not enough values to unpack (expected 2, got 1)")
+        part = importlib.import_module(module)
+        for name in (attribute or "application").split("."):
+            part = getattr(part, name)
+    except BaseException as error:
+        found["import_error"] = traceback.format_exception_only(type(error), error)[-1].strip()
+        found["missing"] = getattr(error, "name", None) or ""
+        found["trace"] = traceback.format_exc().strip().splitlines()[-7:]
+    found["import_ms"] = round((time.monotonic() - begun) * 1000, 1)
+
+
+async def ask_layer(found: dict[str, Any]) -> None:
+    """Send a message over the channel layer and back, and note where it leads. Raises what the layer does."""
+    from channels.layers import get_channel_layer
+
+    layer = get_channel_layer()
+    if layer is None:
+        return
+    found["layer"] = type(layer).__module__ + "." + type(layer).__qualname__
+    note_hosts(layer, found)
+    begun = time.monotonic()
+    channel = await layer.new_channel()
+    sent = {"type": "probe", "nonce": os.urandom(8).hex()}
+    await asyncio.wait_for(layer.send(channel, sent), LAYER_SECONDS)
+    try:
+        came = await asyncio.wait_for(layer.receive(channel), LAYER_SECONDS)
+    except asyncio.TimeoutError:
+        raise TimeoutError(f"a message that was sent did not come back within {LAYER_SECONDS} s") from None
+    if came.get("nonce") != sent["nonce"]:
+        raise ValueError("another message came back than was sent")
+    found["layer_ms"] = round((time.monotonic() - begun) * 1000, 1)
+
+
+def note_hosts(layer: Any, found: dict[str, Any]) -> None:
+    """Note the hosts of a layer of channels_redis, without their passwords, which are secrets."""
+    hosts = getattr(layer, "hosts", None) or getattr(layer, "_hosts", None) or []
+    if not hosts and getattr(layer, "_shards", None):
+        hosts = [getattr(shard, "host", None) or getattr(shard, "_host", None) for shard in layer._shards]
+    found["patient"] = any(isinstance(host, dict) and {"socket_timeout", "retry"} & set(host) for host in hosts)
+    for host in hosts:
+        text = address_of(host)
+        match = re.match(r"\w+://([^@/]*:([^@/]*)@)?(.*)$", text)
+        if match and match[2]:
+            found["secrets"].append(match[2])
+        if isinstance(host, dict) and host.get("password"):
+            found["secrets"].append(str(host["password"]))
+        found["hosts"].append(match[3] if match else text)
+
+
+def address_of(host: Any) -> str:
+    """Return the address of a layer's host, which is a URL, a pair, or a dictionary with either or with their parts."""
+    address = host.get("address", host) if isinstance(host, dict) else host
+    if isinstance(address, str):
+        return address
+    if isinstance(host, dict):
+        return "{}:{}".format(host.get("host"), host.get("port"))
+    return "{}:{}".format(*address[:2]) if isinstance(address, (list, tuple)) else ""
+
+
+def page(origin: str) -> dict[str, Any]:
+    """Return what becomes of a page that is asked for at an origin, by the settings."""
+    from django.conf import settings
+    from django.core.exceptions import DisallowedHost
+    from django.http import HttpRequest
+    from django.middleware.csrf import CsrfViewMiddleware
+    from django.middleware.security import SecurityMiddleware
+    from django.utils.module_loading import import_string
+
+    kinds = [kind for kind in map(import_string, settings.MIDDLEWARE) if isinstance(kind, type)]
+    parts = urlsplit(origin)
+
+    class Passed(HttpRequest):
+        def _get_scheme(self) -> str:  # the server's own word, which it has from the proxy
+            return parts.scheme
+
+    request = Passed()
+    port = str(parts.port or {"https": 443}.get(parts.scheme, 80))
+    request.META = {
+        "HTTP_HOST": parts.netloc, "HTTP_X_FORWARDED_PROTO": parts.scheme, "SERVER_PORT": port,
+        "HTTP_X_FORWARDED_HOST": parts.netloc, "HTTP_X_FORWARDED_PORT": port, "SERVER_NAME": parts.hostname,
+    }  # fmt: skip
+    try:
+        host = request.get_host()
+    except DisallowedHost:
+        host = ""
+    secured = any(issubclass(kind, SecurityMiddleware) for kind in kinds)
+    csrf = any(issubclass(kind, CsrfViewMiddleware) for kind in kinds)
+    cookies = {"CSRF_COOKIE_SECURE": settings.CSRF_COOKIE_SECURE} if csrf and not settings.CSRF_USE_SESSIONS else {}
+    if any(kind.__name__ == "SessionMiddleware" for kind in kinds):
+        cookies["SESSION_COOKIE_SECURE"] = settings.SESSION_COOKIE_SECURE
+    return {
+        "origin": origin, "secure": request.is_secure(), "host": host, "csrf": csrf,
+        "redirects": bool(secured and settings.SECURE_SSL_REDIRECT),
+        "trusted": [str(each) for each in settings.CSRF_TRUSTED_ORIGINS],
+        "cookies": {name: bool(value) for name, value in cookies.items()},
+    }  # fmt: skip
+
+
+def connect(database: dict[str, Any]) -> None:
+    """Connect to the database, and note how long that took, or why it cannot be."""
+    try:
+        from django.conf import settings
+        from django.db import connection
+
+        if not settings.DATABASES:
+            return
+    except BaseException:
+        return
+    begun = time.monotonic()
+    try:
+        if connection.vendor not in ("sqlite", "unknown"):  # a file would be made by looking for it
+            connection.ensure_connection()
+            database["database_ms"] = round((time.monotonic() - begun) * 1000, 1)
+            connection.close()
+    except BaseException as error:
+        database["database_error"] = type(error).__name__ + ": " + " ".join(str(error).split())
+
+
+def ask_stores(found: dict[str, Any]) -> None:
+    """Speak to the channel layer and to the database, side by side."""
+    database: dict[str, Any] = {}
+    connecting = threading.Thread(target=connect, args=(database,), daemon=True)
+    connecting.start()
+    try:
+        asyncio.run(ask_layer(found))
+    except BaseException as error:
+        if "import_error" not in found or "layer" in found:
+            found["layer_error"] = type(error).__name__ + ": " + str(error)
+    connecting.join(DATABASE_SECONDS)
+    late = {"database_error": f"TimeoutError: no answer within {DATABASE_SECONDS} s"} if connecting.is_alive() else {}
+    found.update(dict(database) or late)
+
+
+def note_settings(found: dict[str, Any]) -> None:
+    """Note the settings that matter. Raises what reading them does."""
+    from django.conf import settings
+
+    found["secrets"].append(str(settings.SECRET_KEY))
+    found["allowed_hosts"] = [str(host) for host in settings.ALLOWED_HOSTS]
+    found["debug"] = bool(settings.DEBUG)
+    apps = list(settings.INSTALLED_APPS)
+    found["daphne_app"] = any(app == "daphne" or app.startswith("daphne.") for app in apps)
+    found["asgi_setting"] = str(getattr(settings, "ASGI_APPLICATION", "") or "")
+
+
+def mint(commands: dict[str, list[str]], found: dict[str, Any]) -> None:
+    """Run commands of manage.py; note the last line that each prints, or the first of what it complains of."""
+    for name, command in commands.items():
+        printed, complained = io.StringIO(), io.StringIO()
+        try:
+            from django.core.management import execute_from_command_line
+
+            sys.argv = command
+            with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(complained):
+                execute_from_command_line(command)
+        except BaseException as error:
+            if getattr(error, "code", 1):
+                said = [line for line in complained.getvalue().splitlines() if line.strip()]
+                said += [traceback.format_exception_only(type(error), error)[-1].strip()]
+                found["not_minted"][name] = said[0]
+        if printed.getvalue().strip():
+            found["minted"][name] = printed.getvalue().strip().splitlines()[-1]
+        else:
+            found["not_minted"].setdefault(name, "it printed nothing")
+
+
+def main(given: str, commands: dict[str, list[str]], origin: str) -> dict[str, Any]:
+    """Ask all of it, and return what was found."""
+    sys.dont_write_bytecode = True
+    found: dict[str, Any] = {"versions": versions(), "secrets": [], "minted": {}, "not_minted": {}, "hosts": []}
+    sys.path.insert(0, "")
+    name_settings()
+    import_application(given, found)
+    ask_stores(found)
+    with contextlib.suppress(BaseException):
+        note_settings(found)
+    with contextlib.suppress(BaseException):
+        if "import_error" not in found and origin.startswith(("http://", "https://")):
+            found["page"] = page(origin)
+    mint(commands, found)
+    return found
+
+
+if __name__ == "__main__":
+    print("\n" + sys.argv[1] + json.dumps(main(sys.argv[2], json.loads(sys.argv[3]), sys.argv[4])))

@@ -1,0 +1,57 @@
+"""Have the processes and workers of a generation run."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+from . import managers, paths
+from .generation import describe, drain_name, generations, live, processes, steady, workers
+from .locks import Refused
+
+
+def start(generation: str) -> None:
+    """Have a generation's processes run, for this boot and the next. One that drains does not drain any more."""
+    described = describe(generation)
+    if any(worker["schedule"] for worker in workers(described)) and not Path("/usr/sbin/cron").exists():
+        raise Refused("asgi_workers have a schedule, and cron is not installed: run site.yml, which does that")
+    for group in (*processes(described), *workers(described)):
+        for instance in group["instances"]:
+            link(paths.HOME / "instances" / instance, f"../generations/{generation}")
+    if fault := managers.of(described).verify([*processes(described), *workers(described)]):
+        raise Refused(f"the service manager would not take what asgi_unit_template makes:\n{fault}")
+    managers.of(described).end(drain_name(generation))
+    (paths.HOME / "generations" / generation / "deadline").unlink(missing_ok=True)
+    managers.of(described).start(processes(described))
+    if generation == live():  # its workers, too; those of a new one wait until it serves
+        work(described)
+
+
+def work(described: dict[str, Any]) -> None:
+    """Have a generation's workers run, for this boot and the next, and be run when cron says."""
+    # Where a worker may run but once, the old one ends before the new one begins; others end by and by, in the drain.
+    for name, other in generations().items():
+        if name != described["generation"]:
+            managers.of(other).stop([worker for worker in steady(other) if worker["singleton"]])
+    for worker in workers(described):
+        for instance in worker["instances"]:
+            link(paths.HOME / "instances" / instance, f"../generations/{described['generation']}")
+    managers.of(described).install(workers(described))
+    managers.of(described).start(steady(described))
+    schedule = paths.HOME / "generations" / described["generation"] / "cron"
+    if any(worker["schedule"] for worker in workers(described)):
+        part = paths.CRON.with_name(f".{paths.APP}")  # cron reads no file whose name begins so
+        shutil.copyfile(schedule, part)
+        part.replace(paths.CRON)
+    else:
+        paths.CRON.unlink(missing_ok=True)
+
+
+def link(path: Path, target: str) -> None:
+    """Have a link lead to a target, in one step for whoever follows it meanwhile."""
+    path.parent.mkdir(exist_ok=True)
+    part = path.with_name(f".{path.name}.part")
+    part.unlink(missing_ok=True)
+    part.symlink_to(target)
+    part.replace(path)
