@@ -82,7 +82,7 @@ def section(role: str, specs: Path) -> str:
 def rows(name: str, spec: dict[str, Any], default: Any) -> Iterator[str]:
     """The table's line of a variable, and a line for each key that its value may have."""
     description = " ".join(sentence(paragraph) for paragraph in as_list(spec.get("description")))
-    yield line(f"`{name}`", kind(spec), default_cell(name, spec, default), description)
+    yield line(f"`{name}`", kind(spec), default_cell(spec, default), description)
     inner = "[]" if spec.get("type") == "list" else ""
     for key, sub in (spec.get("options") or {}).items():
         yield from rows(f"{name}{inner}.{key}", sub, sub.get("default"))
@@ -101,7 +101,7 @@ def kind(spec: dict[str, Any]) -> str:
     return f"{spec.get('type', 'str')}{elements}"
 
 
-def default_cell(name: str, spec: dict[str, Any], default: Any) -> str:
+def default_cell(spec: dict[str, Any], default: Any) -> str:
     """The default as it would be written in YAML, on one line."""
     if spec.get("required"):
         return "**required**"

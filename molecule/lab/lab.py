@@ -32,6 +32,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
@@ -55,7 +56,7 @@ def say(text: str) -> None:
     print(f"lab: {text}", file=sys.stderr, flush=True)
 
 
-def run(*command: str, check: bool = True, quiet: bool = True, **options) -> subprocess.CompletedProcess[str]:
+def run(*command: str, check: bool = True, quiet: bool = True, **options: Any) -> subprocess.CompletedProcess[str]:
     """Run a command; on failure raise LabError with its last lines."""
     if quiet:
         options.setdefault("stdout", subprocess.PIPE)
@@ -67,7 +68,7 @@ def run(*command: str, check: bool = True, quiet: bool = True, **options) -> sub
     return done
 
 
-def docker(*arguments: str, **options) -> str:
+def docker(*arguments: str, **options: Any) -> str:
     """Run a docker command and return what it printed."""
     return (run("docker", *arguments, **options).stdout or "").strip()
 

@@ -14,32 +14,26 @@ import shutil
 import subprocess
 import typing as t
 import uuid
-from pathlib import Path
 
 from ansible.errors import AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
 
-from ..module_utils.host.locks import name_of, stat_of
-
-BOOT = Path("/proc/sys/kernel/random/boot_id")
+from ..module_utils.host import proc
+from ..module_utils.host.locks import name_of
 
 
 def controller() -> str:
     """Return a name for where numbers of processes mean something: this boot of a machine, or a container of it."""
-    try:
-        return f"{BOOT.read_text().strip()} {os.readlink('/proc/self/ns/pid')}"
-    except OSError:  # no Linux
-        return f"{platform.node()} {uuid.getnode():x}"
+    boot, space = proc.boot_id(), proc.link(os.getpid(), "ns/pid")
+    return f"{boot} {space}" if boot and space else f"{platform.node()} {uuid.getnode():x}"  # the second: no Linux
 
 
 def started(pid: int) -> str:
     """Return when a process of this machine began, in words that differ for another one of its number; "" for none."""
-    if BOOT.exists():
-        try:
-            fields = stat_of(pid)
-        except OSError:
-            return "" if _is_gone(pid) else "hidden"  # another user's, where a host hides them
-        return "" if fields[0] in ("Z", "X") else fields[19]
+    if proc.boot_id():
+        if fields := proc.stat(pid):
+            return "" if proc.has_ended(fields) else fields[19]
+        return "" if _is_gone(pid) else "hidden"  # another user's, where a host hides them
     ps = shutil.which("ps") or "/bin/ps"
     shown = subprocess.run(
         [ps, "-o", "stat=,lstart=", "-p", str(pid)], env={"LC_ALL": "C", "TZ": "UTC"}, capture_output=True, text=True,

@@ -115,7 +115,7 @@ def try_foreign(args: dict[str, Any], token: str) -> dict[str, Any]:
         return result("foreign_origin", "Handshake with a foreign Origin is refused", "skipped", seen)
     title = f"Handshake with a foreign Origin ({args['foreign_origin']}) is refused"
     try:
-        attempt: object = opened(args, token, args["foreign_origin"])
+        attempt: WebSocket | HandshakeRefused | HandshakeFailed = opened(args, token, args["foreign_origin"])
     except (HandshakeRefused, HandshakeFailed) as error:
         attempt = error
     if refused := refusal(attempt, REFUSING):

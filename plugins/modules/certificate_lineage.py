@@ -190,10 +190,11 @@ def main() -> None:
             name = digest(found)
             known = name == module.params["known"]
             module.exit_json(changed=False, digest=name, **({"files": {}, "links": {}} if known else found))
-        missing = [path for path in kept["files"] if not (lineage.root / path).exists()]
-        if missing and not module.check_mode:
-            lineage.put_back(kept)
-        module.exit_json(changed=bool(missing), digest="", files={}, links={})
+        else:
+            missing = [path for path in kept["files"] if not (lineage.root / path).exists()]
+            if missing and not module.check_mode:
+                lineage.put_back(kept)
+            module.exit_json(changed=bool(missing), digest="", files={}, links={})
     except (OSError, ValueError, KeyError) as error:
         module.fail_json(msg=f"What certbot has of {lineage.app} cannot be read or put back: {error}")
 

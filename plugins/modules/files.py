@@ -114,7 +114,8 @@ def main() -> None:
         supports_check_mode=True,
         no_log=True,  # whole files in the journal at each run would help nobody
     )
-    changed, diffs = [], []
+    changed: list[str] = []
+    diffs: list[dict[str, Any]] = []
     for entry in module.params["entries"]:
         given = [entry[kind] not in (None, False) for kind in KINDS]  # a text may be empty
         if given.count(True) != 1:
@@ -146,10 +147,11 @@ def settle(module: AnsibleModule, entry: dict[str, Any]) -> tuple[bool, dict[str
         if there and not module.check_mode:
             path.unlink()
         return there, {"before": "a file or link\n", "after": ""}
+    diff: dict[str, Any] = {}
     if there and not entry["force"]:
         if entry["mode"] is None:
             return False, {}
-        differs, diff = False, {}
+        differs = False
     elif entry["link"] is not None:
         differs, diff = settle_link(module, path, entry["link"])
     elif entry["directory"]:

@@ -251,7 +251,8 @@ class Users:
         self.password_file = Path(module.params["password_file"])
         self.changed: list[str] = []
         self.mine = self.folder / f"{module.params['project']}.acl"
-        self.users, self.kept = module.params["users"], []
+        self.users = module.params["users"]
+        self.kept: list[str] = []
         if module.params["state"] == "present" and not module.params["forget"] and self.mine.is_file():
             used = module.params["used"]
             self.users, self.kept = with_former(self.users, self.mine.read_text(), None if used is None else set(used))

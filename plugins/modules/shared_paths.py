@@ -57,10 +57,10 @@ import pwd
 import shutil
 import stat
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import zip_longest
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from ansible.module_utils.basic import AnsibleModule
 
@@ -225,14 +225,18 @@ def in_process_of(identity: dict[str, Any], look: Callable[[], list[str]]) -> li
     return [str(name) for name in json.loads(text)]
 
 
+def pieces(file: IO[bytes]) -> Iterator[bytes]:
+    """Yield what a file holds, piece by piece."""
+    return iter(lambda: file.read(1 << 20), b"")
+
+
 def alike(one: Path, other: Path) -> bool:
     """Whether two files can be seen to have the same content. A pipe in place of a shared one is not waited for."""
     try:
         with open(one, "rb") as first, open(os.open(other, os.O_RDONLY | os.O_NONBLOCK), "rb") as second:
             if not all(stat.S_ISREG(os.fstat(file.fileno()).st_mode) for file in (first, second)):
                 return False
-            chunks = zip_longest(*(iter(lambda file=file: file.read(1 << 20), b"") for file in (first, second)))
-            return all(left == right for left, right in chunks)
+            return all(left == right for left, right in zip_longest(pieces(first), pieces(second)))
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError):
         return False
 

@@ -123,7 +123,7 @@ def load_plugins() -> None:
 
 def copy_less() -> None:
     """Have the template lookup copy variables on the first level, where it sets a few, and not down to each leaf."""
-    template_lookup = sys.modules[lookup_loader.get("ansible.builtin.template", class_only=True).__module__]
+    template_lookup: Any = sys.modules[lookup_loader.get("ansible.builtin.template", class_only=True).__module__]
     if not hasattr(template_lookup, "deepcopy"):
         raise AttributeError("the lookup `template` copies its variables in another way")
     template_lookup.deepcopy = copy.copy
@@ -162,11 +162,11 @@ except Exception as error:  # ansible_mitogen itself raises where an Ansible is 
         else f"The mitogen package does not fit this Ansible: this run uses Ansible's own, slower strategy. {error}"
     )
 
-    class StrategyModule(LinearStrategy):
-        """Ansible's own linear strategy."""
-
+    Strategy: Any = LinearStrategy
 else:
     hasten(shorten_once)
+    Strategy = type("MitogenStrategy", (mixin, LinearStrategy), {})
 
-    class StrategyModule(mixin, LinearStrategy):
-        """Mitogen's linear strategy."""
+
+class StrategyModule(Strategy):
+    """Mitogen's linear strategy, or Ansible's own."""

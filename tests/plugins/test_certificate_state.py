@@ -17,6 +17,7 @@ from ansible_collections.channels.stack.plugins.module_utils.certificates import
 from ansible_collections.channels.stack.plugins.module_utils.certificates import state as certificate_state
 from ansible_collections.channels.stack.plugins.module_utils.certificates.pairs import Authority, Pair
 from ansible_collections.channels.stack.plugins.module_utils.certificates.state import DAY, faults, lines, look
+from ansible_collections.channels.stack.plugins.module_utils.host import proc
 
 NOW = 1_800_000_000.0
 
@@ -124,7 +125,14 @@ def test_timer_that_is_off_is_told(host: Any) -> None:
 
 def test_cron_renews_where_systemd_does_not_run(host: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(certificate_state, "SYSTEMD", tmp_path / "none")
+    monkeypatch.setattr(proc, "PROC", tmp_path / "proc")
     assert codes(host.site(), NOW) == ["E033_RENEWAL_OFF"]
+    (tmp_path / "etc/cron.d").mkdir()
+    (tmp_path / "etc/cron.d/channels-certificates").touch()
+    (tmp_path / "proc/7").mkdir(parents=True)
+    for name, expected in (("anacron", ["E033_RENEWAL_OFF"]), ("cron", [])):
+        (tmp_path / "proc/7/comm").write_text(f"{name}\n")
+        assert codes(host.site(), NOW) == expected, name
 
 
 def test_certificate_that_nginx_has_not_read(host: Any) -> None:

@@ -19,7 +19,13 @@ import pytest
 from ansible.module_utils.testing import patch_module_args
 
 ROOT = Path(__file__).resolve().parents[2]
-daemon = importlib.import_module("ansible_collections.channels.stack.plugins.modules.daemon")
+HERE = "ansible_collections.channels.stack.plugins"
+daemon = importlib.import_module(f"{HERE}.modules.daemon")
+proc = importlib.import_module(f"{HERE}.module_utils.host.proc")
+init_script, manage, notes, workers = (
+    importlib.import_module(f"{HERE}.module_utils.host.service.{name}")
+    for name in ("init_script", "manage", "notes", "workers")
+)
 
 # Goes to the background as nginx does, but keeps its output open; SIGHUP gives it another child. Like nginx, it goes on
 # with the child that it has where it cannot have its address, and replaces one that crashed.
@@ -98,7 +104,7 @@ class Toy:
     def child(self) -> str:
         """The name of its child."""
         deadline = time.monotonic() + 5
-        while not (found := daemon.workers(self.pid)):
+        while not (found := workers.workers(self.pid)):
             assert time.monotonic() < deadline, "toyd has no child"
             time.sleep(0.02)
         return str(*found)
@@ -154,13 +160,14 @@ def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
     program(tmp_path / "bin/service", f'#!/bin/sh\nexec {made.etc}/init.d/"$@"\n')
     program(tmp_path / "bin/update-rc.d", UPDATE_RC.format(etc=made.etc))
     monkeypatch.setenv("PATH", f"{tmp_path}/bin:{os.environ['PATH']}")
-    monkeypatch.setattr(daemon, "SYSTEMD", tmp_path / "run/systemd/system")
-    monkeypatch.setattr(daemon, "ETC", made.etc)
-    monkeypatch.setattr(daemon, "NOTES", tmp_path / "notes")
-    monkeypatch.setattr(daemon, "RELOAD_SECONDS", 5)
-    monkeypatch.setattr(daemon, "QUIET_SECONDS", 0.3)
-    monkeypatch.setattr(daemon, "START_SECONDS", 2)
-    monkeypatch.setattr(daemon, "SETTLE_SECONDS", 0.05)
+    monkeypatch.setattr(manage, "SYSTEMD", tmp_path / "run/systemd/system")
+    for module in (init_script, manage):
+        monkeypatch.setattr(module, "ETC", made.etc)
+    monkeypatch.setattr(notes, "NOTES", tmp_path / "notes")
+    monkeypatch.setattr(workers, "RELOAD_SECONDS", 5)
+    monkeypatch.setattr(workers, "QUIET_SECONDS", 0.3)
+    monkeypatch.setattr(init_script, "START_SECONDS", 2)
+    monkeypatch.setattr(init_script, "SETTLE_SECONDS", 0.05)
     yield made
     with contextlib.suppress(OSError, ValueError):
         os.killpg(made.pid, signal.SIGKILL)
@@ -212,7 +219,7 @@ def test_a_reload_that_does_not_happen_fails_until_it_does(toy: Toy, how: str) -
 
 
 def test_a_reload_without_a_word_is_waited_for_and_fails(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(daemon, "RELOAD_SECONDS", 0.5)
+    monkeypatch.setattr(workers, "RELOAD_SECONDS", 0.5)
     toy.run()
     (toy.home / "deaf").touch()
     toy.edit()
@@ -287,8 +294,8 @@ def test_times_that_are_still_to_be_restart_it_once(toy: Toy, monkeypatch: pytes
     """A clock that was set back leaves files with such times, until it has come there again."""
     files = {"restart_files": [str(toy.conf)]}
     toy.run(**files)
-    right = daemon.look
-    monkeypatch.setattr(daemon, "look", lambda path: right(path)._replace(digest="new", changed=time.time() + 3600))
+    right = notes.look
+    monkeypatch.setattr(manage, "look", lambda path: right(path)._replace(digest="new", changed=time.time() + 3600))
     assert [toy.run(**files)["action"] for _ in range(3)] == ["restart", "none", "none"]
 
 
@@ -298,10 +305,10 @@ def test_a_clock_that_was_set_back_restarts_nothing_that_was_seen_to_be_right(
     toy.run()  # without a word of its files, as by a release of this module that kept no notes
     files = {"restart_files": [str(toy.conf)]}
     toy.conf.touch()
-    right = daemon.booted
-    monkeypatch.setattr(daemon, "booted", lambda: right() + 3600)
+    right = proc.booted
+    monkeypatch.setattr(proc, "booted", lambda: right() + 3600)
     assert toy.run(**files, check=True)["action"] == toy.run(**files)["action"] == "none"
-    monkeypatch.setattr(daemon, "booted", lambda: right() - 3600)
+    monkeypatch.setattr(proc, "booted", lambda: right() - 3600)
     assert toy.run(**files)["action"] == "none"
 
 
@@ -309,8 +316,8 @@ def test_an_edit_after_a_clock_was_set_back_is_seen(toy: Toy, monkeypatch: pytes
     files = {"restart_files": [str(toy.conf)]}
     toy.run(**files)
     toy.edit()
-    right = daemon.booted
-    monkeypatch.setattr(daemon, "booted", lambda: right() + 3600)
+    right = proc.booted
+    monkeypatch.setattr(proc, "booted", lambda: right() + 3600)
     assert [toy.run(**files)["action"] for _ in range(2)] == ["restart", "none"]
 
 
@@ -361,7 +368,7 @@ def test_a_start_that_fails_is_told_with_what_the_script_says(toy: Toy) -> None:
 def test_a_daemon_that_ends_after_its_start_is_told_with_the_newest_lines_of_its_log(
     toy: Toy, monkeypatch: pytest.MonkeyPatch, seconds: float, fault: str
 ) -> None:
-    monkeypatch.setattr(daemon, "SETTLE_SECONDS", 0.8)
+    monkeypatch.setattr(init_script, "SETTLE_SECONDS", 0.8)
     toy.log.write_text("something old\n")
     (toy.home / "fails-later").write_text(str(seconds))
     failed = toy.run(log_file=str(toy.log))
@@ -370,7 +377,7 @@ def test_a_daemon_that_ends_after_its_start_is_told_with_the_newest_lines_of_its
 
 
 def test_a_script_that_does_not_end_is_told(toy: Toy, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(daemon, "SCRIPT_SECONDS", 0.5)
+    monkeypatch.setattr(init_script, "SCRIPT_SECONDS", 0.5)
     program(toy.etc / "init.d/toyd", "#!/bin/sh\necho in the foreground\nsleep 60\n")
     failed = toy.run()
     assert failed["failed"] and "no end within 0.5 seconds" in failed["msg"] and "in the foreground" in failed["msg"]
@@ -394,22 +401,22 @@ def test_workers_of_a_daemon_that_was_killed_give_its_ports_back(toy: Toy) -> No
     shell = ["env", "--default-signal=QUIT", "bash", "-c"]
     with subprocess.Popen([*shell, worker]) as orphan, subprocess.Popen([*shell, master]) as other:
         deadline = time.monotonic() + 5
-        while not daemon.workers(other.pid) or daemon.orphans("toyd") != [orphan.pid]:
-            assert time.monotonic() < deadline, daemon.orphans("toyd")
+        while not workers.workers(other.pid) or workers.orphans("toyd") != [orphan.pid]:
+            assert time.monotonic() < deadline, workers.orphans("toyd")
             time.sleep(0.02)
         toy.run()
         assert orphan.wait(5) == -signal.SIGQUIT
-        kept = daemon.workers(other.pid)
+        kept = workers.workers(other.pid)
         assert len(kept) == 1, "a worker with a main process of its own was ended"
         os.kill(int(str(*kept).split()[0]), signal.SIGKILL)
 
 
 def test_a_process_that_nobody_has_looked_after_is_gone() -> None:
     with subprocess.Popen(["sleep", "60"]) as other:
-        assert 0 <= time.time() - daemon.process_start(other.pid) < 5
+        assert 0 <= time.time() - proc.started(other.pid) < 5
         other.kill()
         deadline = time.monotonic() + 5
-        while daemon.process_start(other.pid):
+        while proc.started(other.pid):
             assert time.monotonic() < deadline, "a zombie is taken for a process"
             time.sleep(0.05)
 

@@ -20,6 +20,7 @@ from typing import Any
 import pytest
 import websockets.sync.server
 import yaml
+from ansible_collections.channels.stack.plugins.module_utils.host import proc
 from ansible_collections.channels.stack.plugins.module_utils.proof.handshake import plan, retries
 from ansible_collections.channels.stack.plugins.module_utils.proof.handshake.run import run as run_checks
 from ansible_collections.channels.stack.plugins.module_utils.text.secrets import header_secrets
@@ -460,8 +461,9 @@ def test_proxy_that_does_not_say_who_answered_is_judged_by_connections(
 def test_listener_of_ipv6_counts_where_there_is_such(
     check: Check, serve: Serve, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, addresses: str, tried: int
 ) -> None:
-    (tmp_path / "if_inet6").write_text(addresses)
-    monkeypatch.setattr(plan, "IPV6_ADDRESSES", tmp_path / "if_inet6")
+    (tmp_path / "net").mkdir()
+    (tmp_path / "net/if_inet6").write_text(addresses)
+    monkeypatch.setattr(proc, "PROC", tmp_path)
     port = serve(stay).port
     listeners = [{"address": f"{name}:{port}", "host": ""} for name in ("localhost", "[::1]")]
     assert len(check(url="ws://localhost/x/", listeners=listeners)) == tried

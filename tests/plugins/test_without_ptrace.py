@@ -70,8 +70,8 @@ def test_doctor_sees_what_it_listens_on_and_its_environment(listener: tuple[int,
 import json
 import sys
 sys.path.insert(0, {str(ROOT / "collections")!r})
-from ansible_collections.channels.stack.plugins.module_utils.host import proc
-(found,) = [each for each in proc.processes() if each["pid"] == {pid}]
+from ansible_collections.channels.stack.plugins.module_utils.host import proc, processes
+(found,) = [each for each in processes.processes() if each["pid"] == {pid}]
 print(json.dumps([found["listens"], found["files"], sorted(proc.environment_of({pid}))]))
 """
     listens, files, names = json.loads(without_ptrace(code))

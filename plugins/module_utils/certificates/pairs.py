@@ -28,8 +28,6 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 #: Days. Apple's systems take no certificate of a private authority that lives for longer than 825 (HT210176).
 LIFETIME = 397
-#: Days, between hosts, where no browser looks: two years, of which a normal run has a third to make the next one.
-STORE_LIFETIME = 730
 #: Days, of the authority: it is put into browsers by hand.
 AUTHORITY_LIFETIME = 3650
 #: Part of a certificate's life after which another one is made.

@@ -17,6 +17,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from ..host import proc
+from ..host.raw import read
+
 ETC = Path("/etc")
 NOTES = Path("/var/lib/channels-certificates")
 SYSTEMD = Path("/run/systemd/system")  # is there where systemd is PID 1 (sd_booted(3))
@@ -29,14 +32,6 @@ RENEWED_AFTER = 2 / 3
 SETTLES = 3
 
 State = dict[str, Any]
-
-
-def read(path: Path) -> str:
-    """Return a file's text, or nothing where it cannot be read."""
-    try:
-        return path.read_text(errors="replace")
-    except OSError:
-        return ""
 
 
 def output(*command: str, given: str = "") -> str:
@@ -122,8 +117,7 @@ def renewals(app: str) -> State:
         values = dict(line.split("=", 1) for line in asked.splitlines() if "=" in line)
         active, at = values.get("ActiveState") == "active", values.get("NextElapseUSecRealtime", "")
     else:
-        comms = (read(folder / "comm").strip() for folder in Path("/proc").glob("[0-9]*"))
-        active, at = (ETC / "cron.d" / TIMER).exists() and "cron" in comms, "within eight hours, by cron"
+        active, at = (ETC / "cron.d" / TIMER).exists() and proc.is_called("cron"), "within eight hours, by cron"
     return {"active": active, "next": at, "last": noted(app, "last"), "failed": noted(app, "failed")}
 
 

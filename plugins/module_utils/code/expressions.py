@@ -34,6 +34,8 @@ from .values import (
 )
 
 PATHS = {"os.path.abspath", "os.path.realpath", "os.path.normpath", "os.path.expanduser", "str", "os.fspath"}
+#: A call that is not known here. Not None, which a known one may give.
+OTHER = object()
 
 
 class Expressions(Branches):
@@ -218,6 +220,20 @@ class Expressions(Branches):
             return made
         arguments = self._items(node.args)
         keywords = {one.arg: self.evaluate(one.value) for one in node.keywords if one.arg}
+        for known_calls in (self._of_django, self._of_python):
+            made = known_calls(node, name, last, arguments, keywords)
+            if made is not OTHER:
+                return made
+        # AuthMiddlewareStack(URLRouter(…)) and all the others: what is inside is what matters.
+        for value in (*arguments, *keywords.values()):
+            if isinstance(value, Protocols):
+                return value
+            if isinstance(value, Router):
+                return replace(value, wrappers=(last, *value.wrappers))
+        return Call(name, arguments, keywords)
+
+    def _of_django(self, node: ast.Call, name: str, last: str, arguments: list[Any], keywords: dict[str, Any]) -> Any:
+        """What readers of the environment, Django's routes and Channels make; OTHER for all others."""
         first = arguments[0] if arguments else UNKNOWN
         if name in READERS or name == "decouple.AutoConfig":
             defaults = [(key, value[1]) for key, value in keywords.items() if isinstance(value, tuple) and value[1:]]
@@ -234,16 +250,21 @@ class Expressions(Branches):
             return Consumer(ast.unparse(owner), called=True)
         if last == "include":
             return self._included(first)
+        return OTHER
+
+    def _of_python(self, node: ast.Call, name: str, last: str, arguments: list[Any], keywords: dict[str, Any]) -> Any:
+        """What methods, paths and Python's own functions make; OTHER for all others."""
+        first = arguments[0] if arguments else UNKNOWN
         if isinstance(node.func, ast.Attribute):
             method = self._method(self.evaluate(node.func.value), last, arguments)
             if method is not UNKNOWN:
                 return method
         if name in PATHS or last in ("Path", "PurePath") or name.endswith("Path"):
-            return self._as_path(name, arguments)
+            return self._as_path(arguments)
         if name == "os.path.dirname":
             return Path(first).parent if isinstance(first, str | Path) else UNKNOWN
         if name == "os.path.join":
-            return self._as_path("Path", arguments)
+            return self._as_path(arguments)
         if name in ("int", "bool", "float", "json.loads", "distutils.util.strtobool", "ast.literal_eval"):
             if isinstance(first, Environment):
                 return replace(first, how=(*first.how, name.rpartition(".")[2]))
@@ -253,13 +274,7 @@ class Expressions(Branches):
             return value if isinstance(value, Environment | list | tuple) else UNKNOWN
         if name == "dict":
             return keywords or first
-        # AuthMiddlewareStack(URLRouter(…)) and all the others: what is inside is what matters.
-        for value in (*arguments, *keywords.values()):
-            if isinstance(value, Protocols):
-                return value
-            if isinstance(value, Router):
-                return replace(value, wrappers=(last, *value.wrappers))
-        return Call(name, arguments, keywords)
+        return OTHER
 
     def _included(self, target: Any) -> Any:
         """The routes of `include("module")` or `include(routes)`."""
@@ -274,7 +289,7 @@ class Expressions(Branches):
             return Router(routes[0] if routes else UNKNOWN)
         return Router(target) if isinstance(target, list | tuple) else UNKNOWN
 
-    def _as_path(self, name: str, arguments: list[Any]) -> Any:
+    def _as_path(self, arguments: list[Any]) -> Any:
         if arguments and all(isinstance(one, str | Path) for one in arguments):
             joined = Path(*arguments)
             return Path(os.path.normpath(joined))
@@ -294,7 +309,7 @@ class Expressions(Branches):
             if name in ("resolve", "absolute", "expanduser", "as_posix", "__str__"):
                 return owner
             if name == "joinpath":
-                return self._as_path("Path", [owner, *arguments])
+                return self._as_path([owner, *arguments])
         if isinstance(owner, str):
             match name, arguments:
                 case "split", [str() as by]:

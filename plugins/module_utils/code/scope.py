@@ -45,7 +45,7 @@ class Scope(Expressions):
             case ast.AugAssign(target=ast.Name(id=name), op=ast.Add(), value=value):
                 self._set(name, add(self.values.get(name, UNKNOWN), self.evaluate(value)), node)
             case ast.Expr(value=ast.Call(func=ast.Attribute(value=owner, attr=method), args=arguments)):
-                self._change(owner, method, [self.evaluate(one) for one in arguments], node)
+                self._change(owner, method, [self.evaluate(one) for one in arguments])
             case ast.If(test=test, body=body, orelse=orelse):
                 self._if(test, body, orelse)
             case ast.Try(body=body, orelse=orelse, finalbody=finalbody, handlers=handlers):
@@ -137,7 +137,7 @@ class Scope(Expressions):
             case _:
                 pass
 
-    def _change(self, owner: ast.expr, method: str, arguments: list[Any], node: ast.AST) -> None:
+    def _change(self, owner: ast.expr, method: str, arguments: list[Any]) -> None:
         """What a method does to a list or mapping that it is called of."""
         found = self.evaluate(owner)
         if isinstance(found, list) and arguments:

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from ..certificates import state
 from ..host import deployed, logs, nginx, proc, redis, servers, stores, units
+from ..host.processes import processes
 from ..host.project import Project, listed_in, stale
 from ..host.steady import Watch
 from ..text.secrets import header_secrets, redact, scrub, secrets_of
@@ -58,7 +59,7 @@ class Examination:
                 "redis": pool.submit(redis.redis),
                 "programs": pool.submit(units.supervised),
             }
-            self.processes = proc.processes()
+            self.processes = processes()
             bundle = deployed.bundle(self.params["app"])
             self.evidence |= {name: found.result() for name, found in asked.items()}
         route = self.evidence["nginx"].get("route") or {}
@@ -97,7 +98,7 @@ class Examination:
         now, deadline = first, time.monotonic() + START_WAIT
         while now.keys() & first.keys() and time.monotonic() < deadline:
             time.sleep(0.25)
-            self.processes = proc.processes()
+            self.processes = processes()
             self._choose(sockets, upstream)
             now = self._starting()
         # Where there is another one in its place, it ended, and was started again.

@@ -6,7 +6,7 @@ import os
 import re
 
 from ..requirements.declared import PACKAGES
-from ..text.secrets import SECRET_NAME
+from ..text.secrets import is_secret_name
 from .table import Given, Matches, listed, row
 
 #: Modules that came with Python up to a version, or with setuptools.
@@ -41,7 +41,9 @@ ABSENT = (
 
 def kept(value: str) -> str:
     """Where a value of the environment belongs."""
-    return "release_secrets" if SECRET_NAME.search(value) or re.search(r"_UR[LI]$", value) else "release_environment"
+    # Any address: a project that insists on one has mostly a password in it.
+    secret = is_secret_name(value, "environment") or re.search(r"_UR[LI]$", value)
+    return "release_secrets" if secret else "release_environment"
 
 
 def environment(matches: Matches, given: Given) -> tuple[str, str]:

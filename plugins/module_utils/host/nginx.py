@@ -42,7 +42,7 @@ def nginx(host: str, port: int, path: str) -> dict[str, Any]:
     binary = next((name for name in ("/usr/sbin/nginx", "/usr/local/sbin/nginx") if os.path.exists(name)), "")
     if not binary:
         return {"present": False}
-    running = proc.titled("nginx: master")
+    running = bool(proc.titled("nginx: master"))
     shown = raw.output(binary, "-T", errors=True)
     error = re.search(r"^(?:nginx:|\S+ \S+) \[emerg\] (?:\d+#\d+: )?(.*)$", shown, re.MULTILINE)
     found = routes(shown)

@@ -1,94 +1,96 @@
-"""What /proc says of processes: which servers run, what they listen on, and what they have open."""
+"""What /proc says of processes and of the network; the only reader of it in rooms, actions and modules.
+
+Only `locks.py` reads it on its own: it is installed on hosts too, where nothing else of this room is. Nothing here
+raises for a process that has ended meanwhile, or that may not be looked at: it has no name, no files and no children.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import os
-import pwd
-import re
 import socket
 import subprocess
+import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
 
 from . import raw
-from .servers import application_of, number, server_kind
+
+PROC = Path("/proc")
+TABLE = 64_000_000  # bytes; a host with many connections has a line of 150 for each
+
+# --- a process
 
 
-def processes() -> list[dict[str, Any]]:
-    """Return the servers that run, and every process that listens; `argv` and `environ` are for this host only."""
-    listening, found = sockets(), []
-    for folder in _folders():
-        argv = [word for word in raw.read(folder / "cmdline").split("\0") if word]
-        kind, speaks = server_kind(argv)
-        held = _held(folder)
-        listens = sorted({listening[inode] for inode in held[0] if inode in listening})
-        if kind or listens:
-            found.append(_process(folder, argv, kind, speaks, listens, held[1]))
-    return sorted(found, key=lambda each: each["pid"])
+def pids() -> list[int]:
+    """Return the ids of all processes."""
+    return [int(folder.name) for folder in PROC.glob("[0-9]*")]
 
 
-def _process(folder: Path, argv: list[str], kind: str, speaks: bool, listens: list[str], files: int) -> dict[str, Any]:
-    limit = re.search(r"Max open files\s+(\d+)", raw.read(folder / "limits"))
-    status = raw.read(folder / "status")
-    uid = re.search(r"^Uid:\s+(\d+)", status, re.MULTILINE)
-    parent = re.search(r"^PPid:\s+(\d+)", status, re.MULTILINE)
-    unit = re.search(r"/([^/\n]+\.service)", raw.read(folder / "cgroup"))
-    return {
-        "pid": int(folder.name),
-        "parent": int(parent[1]) if parent else 0,
-        "server": kind,
-        "name": os.path.basename(argv[0].split(" ")[0]).rstrip(":") if argv else "",
-        "speaks": speaks,
-        "command": " ".join(argv)[:300],
-        "argv": argv,
-        "user": _user(int(uid[1])) if uid else "",
-        "uid": int(uid[1]) if uid else 0,
-        "folder": _link(folder / "cwd"),
-        "application": application_of(argv),
-        "ping": number(argv, 20, "--ping-interval", "--ws-ping-interval"),
-        # 0 for none: daphne's own is a day, which is not worth a word.
-        "websocket_timeout": max(0.0, number(argv, 0, "--websocket_timeout")),
-        "connect_timeout": number(argv, 5, "--websocket_connect_timeout"),
-        "listens": listens,
-        "files": files,
-        "limit": int(limit[1]) if limit else 0,
-        "unit": unit[1] if unit else "",
-    }
+def text(pid: int, name: str, limit: int = 1_000_000) -> str:
+    """Return the text of one of a process's files, such as `comm` or `status`."""
+    return raw.read(PROC / str(pid) / name, limit)
 
 
-def sockets() -> dict[str, str]:
-    """Return the addresses that are listened on, by the socket's inode: `unix:/path` or `tcp:address:port`."""
-    found = {}
-    for line in raw.read("/proc/net/unix").splitlines()[1:]:
-        fields = line.split()
-        if len(fields) > 7 and fields[3] == "00010000":  # flag __SO_ACCEPTCON: it listens
-            found[fields[6]] = "unix:" + fields[7]
-    for name, family in (("tcp", socket.AF_INET), ("tcp6", socket.AF_INET6)):
-        for line in raw.read(f"/proc/net/{name}").splitlines()[1:]:
-            fields = line.split()
-            if fields[3] == "0A":  # TCP_LISTEN
-                address, _, port = fields[1].partition(":")
-                packed = b"".join(bytes.fromhex(address[at : at + 8])[::-1] for at in range(0, len(address), 8))
-                found[fields[9]] = f"tcp:{socket.inet_ntop(family, packed)}:{int(port, 16)}"
+def argv(pid: int) -> list[str]:
+    """Return the words of a process's command line."""
+    return [word for word in text(pid, "cmdline").split("\0") if word]
+
+
+def stat(pid: int) -> list[str]:
+    """Return the fields of /proc/PID/stat from the third on (proc(5)), which is the state; none where it is gone."""
+    return text(pid, "stat").rpartition(")")[2].split()
+
+
+def living(pid: int) -> list[str]:
+    """Return the same, but none for a process that has ended.
+
+    It stays as a zombie where PID 1 looks after none, as in a container of a plain command.
+    """
+    fields = stat(pid)
+    return fields if fields and not has_ended(fields) else []
+
+
+def has_ended(fields: list[str]) -> bool:
+    """Tell whether the process of some fields of stat() has ended, and only its number is still taken."""
+    return fields[0] in ("Z", "X")
+
+
+def children(pid: int) -> list[int]:
+    """Return the ids of a process's direct children."""
+    tasks = (PROC / str(pid) / "task").glob("*/children")
+    return [int(child) for task in tasks for child in raw.read(task).split()]
+
+
+def link(pid: int, name: str) -> str:
+    """Return where one of a process's links leads, such as `cwd` or `fd/2`; nothing where that is not known."""
+    try:
+        return os.readlink(PROC / str(pid) / name)
+    except OSError:
+        return ""
+
+
+def open_files(pid: int) -> list[str]:
+    """Return what a process has open: paths, and `socket:[INODE]` for sockets."""
+    folder, found = PROC / str(pid) / "fd", []
+    try:
+        for entry in os.listdir(folder):
+            with contextlib.suppress(FileNotFoundError):  # it was closed meanwhile
+                found.append(os.readlink(folder / entry))
+    except PermissionError:
+        return as_its_user(pid, "find", str(folder), "-type", "l", "-printf", "%l\\n").splitlines()
+    except OSError:
+        pass  # it ended meanwhile
     return found
 
 
-def _held(folder: Path) -> tuple[set[str], int]:
-    """The inodes of the sockets that a process holds, and how many files it has open."""
-    targets = []
-    try:
-        entries = os.listdir(folder / "fd")
-        for entry in entries:
-            targets.append(os.readlink(folder / "fd" / entry))
-    except PermissionError:
-        targets = as_its_user(folder, "find", f"{folder}/fd", "-type", "l", "-printf", "%l\\n").splitlines()
-    except OSError:
-        pass  # it ended meanwhile
-    return {target[8:-1] for target in targets if target.startswith("socket:[")}, len(targets)
+def environment_of(pid: int) -> dict[str, str]:
+    """Return the environment that a process was started with."""
+    entries = (text(pid, "environ") or as_its_user(pid, "cat", str(PROC / str(pid) / "environ"))).split("\0")
+    return dict(entry.split("=", 1) for entry in entries if "=" in entry)
 
 
-def as_its_user(folder: Path, *command: str) -> str:
+def as_its_user(pid: int, *command: str) -> str:
     """Return what a command prints when it is run as the user of a process, or nothing.
 
     In a container without CAP_SYS_PTRACE, as engines start them by default, root may not look into processes of other
@@ -97,7 +99,7 @@ def as_its_user(folder: Path, *command: str) -> str:
     if os.geteuid():
         return ""
     try:
-        owner = folder.stat()
+        owner = (PROC / str(pid)).stat()
         done = subprocess.run(
             command,
             user=owner.st_uid,
@@ -112,63 +114,110 @@ def as_its_user(folder: Path, *command: str) -> str:
     return done.stdout.decode("utf-8", "replace")
 
 
-def environment_of(pid: int) -> dict[str, str]:
-    """The environment that a process was started with."""
-    file = f"/proc/{pid}/environ"
-    entries = (raw.read(file) or as_its_user(Path(file).parent, "cat", file)).split("\0")
-    return dict(entry.split("=", 1) for entry in entries if "=" in entry)
+# --- its age
+
+
+def boot_id() -> str:
+    """Return the name of this boot of the kernel; nothing where there is no Linux."""
+    return raw.read(PROC / "sys/kernel/random/boot_id").strip()
+
+
+def booted() -> float:
+    """Return when the kernel booted, in seconds since the epoch."""
+    while True:
+        before, now, after = (
+            time.clock_gettime(time.CLOCK_BOOTTIME),
+            time.time(),
+            time.clock_gettime(time.CLOCK_BOOTTIME),
+        )
+        if after - before < 0.005:  # else this process was held up between the clocks, and all would seem older
+            return now - after
+
+
+def started(pid: int) -> float:
+    """Return when a process started, in seconds since the epoch; 0.0 when it is gone."""
+    fields = living(pid)
+    return booted() + _ticks(fields) if fields else 0.0
 
 
 def age(pid: int) -> float:
-    """For how many seconds a process has run; negative where there is none."""
-    fields = raw.read(f"/proc/{pid}/stat").rpartition(")")[2].split()
-    try:
-        return round(float(raw.read("/proc/uptime").split()[0]) - int(fields[19]) / os.sysconf("SC_CLK_TCK"), 1)
-    except (IndexError, ValueError):
-        return -1.0
+    """Return for how many seconds a process has run; negative where there is none."""
+    fields = stat(pid)
+    return round(time.clock_gettime(time.CLOCK_BOOTTIME) - _ticks(fields), 1) if fields else -1.0
 
 
-def called(name: str) -> list[Path]:
-    """The folders of the processes that have a text in their name."""
-    return [folder for folder in _folders() if name in raw.read(folder / "comm", 64)]
+def identity(pid: int) -> str:
+    """Return a name that no other process has or will have; an empty one when the process is gone."""
+    fields = living(pid)
+    return f"{pid} {fields[19]} {boot_id()}" if fields else ""
 
 
-def titled(text: str) -> bool:
-    """Whether a process runs whose command line begins with a text."""
-    return any(raw.read(folder / "cmdline").startswith(text) for folder in _folders())
+def _ticks(fields: list[str]) -> float:
+    """Return the seconds from the kernel's boot to a process's start.
+
+    They count from there also in containers of LXC, whose /proc/uptime is of their own.
+    """
+    return int(fields[19]) / os.sysconf("SC_CLK_TCK")
 
 
-def written_to(pids: Iterable[int]) -> Iterator[str]:
-    """What processes write their output to, both kinds of it."""
-    return (_link(Path(f"/proc/{pid}/fd/{descriptor}")) for pid in pids for descriptor in (1, 2))
+# --- processes by their names
+
+
+def called(name: str) -> list[int]:
+    """Return the processes that have a text in their name."""
+    return [pid for pid in pids() if name in text(pid, "comm", 64)]
+
+
+def is_called(name: str) -> bool:
+    """Tell whether a process has exactly this name."""
+    return any(text(pid, "comm", 64).strip() == name for pid in pids())
+
+
+def titled(title: str) -> list[int]:
+    """Return the processes whose command line begins with a text."""
+    return [pid for pid in pids() if text(pid, "cmdline").startswith(title)]
+
+
+def written_to(ids: Iterable[int]) -> Iterator[str]:
+    """Yield what processes write their output to, both kinds of it."""
+    return (link(pid, f"fd/{descriptor}") for pid in ids for descriptor in (1, 2))
 
 
 def held_by(name: str) -> Iterator[str]:
-    """What the processes have open that have a text in their name."""
-    return (_link(entry) for folder in called(name) for entry in _entries(folder / "fd"))
+    """Yield what the processes have open that have a text in their name."""
+    return (path for pid in called(name) for path in open_files(pid))
 
 
-def _folders() -> Iterator[Path]:
-    """The folders of all processes."""
-    return Path("/proc").glob("[0-9]*")
+# --- the network
 
 
-def _entries(folder: Path) -> list[Path]:
-    try:
-        return list(folder.iterdir())
-    except OSError:
-        return []
+def listening() -> dict[str, str]:
+    """Return the addresses that are listened on, by the socket's inode: `unix:/path` or `tcp:address:port`."""
+    found = {}
+    for fields in _table("unix"):
+        if len(fields) > 7 and fields[3] == "00010000":  # flag __SO_ACCEPTCON: it listens
+            found[fields[6]] = "unix:" + fields[7]
+    for name, family in (("tcp", socket.AF_INET), ("tcp6", socket.AF_INET6)):
+        for fields in _table(name):
+            if fields[3] == "0A":  # TCP_LISTEN
+                address, _, port = fields[1].partition(":")
+                packed = b"".join(bytes.fromhex(address[at : at + 8])[::-1] for at in range(0, len(address), 8))
+                found[fields[9]] = f"tcp:{socket.inet_ntop(family, packed)}:{int(port, 16)}"
+    return found
 
 
-def _link(path: Path) -> str:
-    try:
-        return os.readlink(path)
-    except OSError:
-        return ""
+def is_connected(paths: Iterable[str]) -> bool:
+    """Tell whether one of some unix sockets has a connection (state 03, unix(7))."""
+    wanted = set(paths)
+    return any(fields[5] == "03" and fields[-1] in wanted for fields in _table("unix"))
 
 
-def _user(uid: int) -> str:
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return str(uid)
+def has_ipv6() -> bool:
+    """Tell whether this machine has IPv6's loopback address (proc_net(5): 32 digits, and the device's name at last)."""
+    lines = raw.read(PROC / "net/if_inet6").splitlines()
+    return any(line.split()[-1] == "lo" for line in lines if line.strip())
+
+
+def _table(name: str) -> list[list[str]]:
+    """Return the rows of one of the network's tables, below its heading."""
+    return [line.split() for line in raw.read(PROC / "net" / name, TABLE).splitlines()[1:]]

@@ -17,7 +17,7 @@ FIXED_DAPHNE = "4.2.2"
 
 def advise(sources: Sources, found: Inspection, scope: Scope | None) -> None:
     """Notes on what would go wrong on a host, or goes without saying only on a developer's machine."""
-    advise_dependencies(sources, found, scope)
+    advise_dependencies(found)
     advise_settings(sources, found, scope)
     advise_layer(found)
     advise_files(sources, found)
@@ -46,9 +46,16 @@ def advise(sources: Sources, found: Inspection, scope: Scope | None) -> None:
         found.note("notice", wsgi[0], "starts gunicorn with WSGI, which has no WebSockets; hosts get daphne", "")
 
 
-def advise_dependencies(sources: Sources, found: Inspection, scope: Scope | None) -> None:
+def advise_dependencies(found: Inspection) -> None:
     """Notes on packages."""
-    needs, asked = found.dependencies, found.dependencies.asked
+    advise_lists(found)
+    advise_versions(found)
+    advise_drivers(found)
+
+
+def advise_lists(found: Inspection) -> None:
+    """Notes on the files that list packages."""
+    needs = found.dependencies
     if not needs.files and not needs.packages:
         found.note(
             "error", found.backend, "no list of packages, and no import that tells of one", "Write release_packages."
@@ -68,6 +75,11 @@ def advise_dependencies(sources: Sources, found: Inspection, scope: Scope | None
         found.note("notice", path, f"is {encoding.upper()}, as Windows shells write it; it is converted on the way", "")
     for one in needs.windows:
         found.note("notice", one.place, f"{one.name} is for Windows or an older Python, and is left out", "")
+
+
+def advise_versions(found: Inspection) -> None:
+    """Notes on packages that everything here needs, and on versions of them that will not do."""
+    needs, asked = found.dependencies, found.dependencies.asked
     daphne = asked.get("daphne")
     channels = asked.get("channels")
     if needs.files and not daphne and "daphne" not in (channels.extras if channels else ""):
@@ -89,6 +101,11 @@ def advise_dependencies(sources: Sources, found: Inspection, scope: Scope | None
     if django and django.version and django.version < declared.Version("4.1"):
         text = f"Django {django.version} does not run on Python 3.13, which is Debian 13's"
         found.note("warning", django.place, text, 'Debian 12, or release_python: "3.11".')
+
+
+def advise_drivers(found: Inspection) -> None:
+    """Notes on what brings the project to its database and its channel layer."""
+    asked = found.dependencies.asked
     engines = {"postgresql": {"psycopg", "psycopg2", "psycopg2-binary"}, "mysql": {"mysqlclient", "pymysql"}}
     drivers = engines.get(found.database.kind)
     if drivers and asked and not drivers & set(asked):
@@ -126,6 +143,21 @@ def advise_settings(sources: Sources, found: Inspection, scope: Scope | None) ->
         and apps.index("daphne") > apps.index("django.contrib.staticfiles")
     ):
         found.note("notice", place, "daphne is not before django.contrib.staticfiles, so runserver is Django's own", "")
+    advise_fixed(found)
+    debug = found.debug
+    if debug and on_by_default(debug) is not False:
+        place = found.names[debug.name].places[0] if debug.name in found.names else found.debug_place
+        found.note("warning", place, f"DEBUG is on unless {debug.name} says otherwise; the inventory turns it off", "")
+    advise_read_files(found)
+    for path in [sources.backend / ".env", sources.folder / ".env"]:
+        if path.is_file():
+            text = "is in the folder; what the inventory says comes first, and git may carry it to the host"
+            found.note("notice", sources.relative(path), text, "Keep secrets in the vault, and .env out of git.")
+            break
+
+
+def advise_fixed(found: Inspection) -> None:
+    """Notes on settings that no environment changes."""
     known_fixes = {
         "DEBUG": (
             "DEBUG is True in the code, and no environment turns it off: errors show settings to visitors"
@@ -144,10 +176,10 @@ def advise_settings(sources: Sources, found: Inspection, scope: Scope | None) ->
     for name, (text, level) in known_fixes.items():
         if name in found.fixed:
             found.note(level, found.fixed[name], text, "deployed_settings.py in the inventory changes it.")
-    debug = found.debug
-    if debug and on_by_default(debug) is not False:
-        place = found.names[debug.name].places[0] if debug.name in found.names else found.debug_place
-        found.note("warning", place, f"DEBUG is on unless {debug.name} says otherwise; the inventory turns it off", "")
+
+
+def advise_read_files(found: Inspection) -> None:
+    """Notes on files that the settings read."""
     for file in found.files_read:
         text = f"a file is read that is not shipped: {file.path or 'its path does not show'}"
         keys = ", ".join(".".join(one) for one in file.keys)
@@ -159,11 +191,6 @@ def advise_settings(sources: Sources, found: Inspection, scope: Scope | None) ->
         else:
             where = "Put it onto the host yourself" if file.path else "Give it to the host by release_files"
             found.note("warning", file.place, text, f"{where}.{needed}")
-    for path in [sources.backend / ".env", sources.folder / ".env"]:
-        if path.is_file():
-            text = "is in the folder; what the inventory says comes first, and git may carry it to the host"
-            found.note("notice", sources.relative(path), text, "Keep secrets in the vault, and .env out of git.")
-            break
 
 
 def advise_layer(found: Inspection) -> None:

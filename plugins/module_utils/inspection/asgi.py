@@ -19,11 +19,30 @@ SETS_UP = re.compile(
 MODELS = re.compile(
     r"django\.contrib\.(?!postgres)[\w.]*models|rest_framework\.authtoken\.models|rest_framework_simplejwt\.(tokens|models).*"
 )
+#: A module, the name of an object in it, and where that was read.
+Candidate = tuple[str, str, Place | None]
 
 
 def find_asgi(sources: Sources, found: Inspection, scope: Scope | None) -> None:
     """The ASGI object: what asgi.py, the settings or a command line names, if it is there and speaks WebSocket."""
-    candidates: list[tuple[str, str, Place | None]] = []
+    candidates = candidates_of(sources, found, scope)
+    ranked = sorted(candidates, key=lambda candidate: worth(sources, candidate), reverse=True)
+    if not ranked or not worth(sources, ranked[0]):
+        there = [path for path in sources.named("asgi\\.py") if path.is_relative_to(sources.backend)]
+        text = "no ASGI application was found: neither asgi.py nor ASGI_APPLICATION leads to an object"
+        found.note("error", sources.place(there[0]) if there else found.backend, text, "Write asgi_application.")
+        found.asgi = f"{candidates[0][0]}:{candidates[0][1]}" if candidates else ""
+        return
+    module, attribute, _ = ranked[0]
+    found.asgi = f"{module}:{attribute}"
+    if file := sources.module(module):
+        found.asgi_place = sources.scope(file).places.get(attribute)
+        find_order(sources, found, file)
+
+
+def candidates_of(sources: Sources, found: Inspection, scope: Scope | None) -> list[Candidate]:
+    """What may be the ASGI object: what the settings name, what commands serve, and what files are called for it."""
+    candidates: list[Candidate] = []
     setting = known(scope.values.get("ASGI_APPLICATION")) if scope else None
     if isinstance(setting, str) and "." in setting:
         module, _, attribute = setting.replace(":", ".").rpartition(".")
@@ -33,44 +52,38 @@ def find_asgi(sources: Sources, found: Inspection, scope: Scope | None) -> None:
             found.note(
                 "warning", scope.places.get("ASGI_APPLICATION") if scope else "", text, "The file beside is taken."
             )
-    for module, attribute, place in served_by_commands(sources):
-        candidates.append((module, attribute, place))
+    candidates += served_by_commands(sources)
     for path in sources.named("asgi\\.py", "routing\\.py"):
         if path.is_relative_to(sources.backend) and not TESTS.search(sources.relative(path)):
             candidates.append((sources.dotted(path), "application", sources.place(path)))
+    return candidates
 
-    def worth(candidate: tuple[str, str, Place | None]) -> int:
-        file = sources.module(candidate[0])
-        if not file or file.suffix != ".py" or candidate[1] not in sources.scope(file).values:
-            return 0
-        value = sources.scope(file).values[candidate[1]]
-        # get_default_application() sets Django up, which a bare router in routing.py leaves to others.
-        if isinstance(value, Call) and value.name.endswith("get_default_application"):
-            return 4
-        if isinstance(value, Protocols | Router):
-            return 3 if file.name == "asgi.py" or sets_up(sources, file) else 2
-        return 1
 
-    ranked = sorted(candidates, key=worth, reverse=True)
-    if not ranked or not worth(ranked[0]):
-        there = [path for path in sources.named("asgi\\.py") if path.is_relative_to(sources.backend)]
-        text = "no ASGI application was found: neither asgi.py nor ASGI_APPLICATION leads to an object"
-        found.note("error", sources.place(there[0]) if there else found.backend, text, "Write asgi_application.")
-        found.asgi = f"{candidates[0][0]}:{candidates[0][1]}" if candidates else ""
-        return
-    module, attribute, _ = ranked[0]
-    file = sources.module(module)
-    found.asgi = f"{module}:{attribute}"
-    found.asgi_place = sources.scope(file).places.get(attribute) if file else None
-    named, named_at = named_settings(sources, file) if file else ("", None)
-    if file and not named:
+def worth(sources: Sources, candidate: Candidate) -> int:
+    """How likely something is the ASGI object; 0 where there is none."""
+    file = sources.module(candidate[0])
+    if not file or file.suffix != ".py" or candidate[1] not in sources.scope(file).values:
+        return 0
+    value = sources.scope(file).values[candidate[1]]
+    # get_default_application() sets Django up, which a bare router in routing.py leaves to others.
+    if isinstance(value, Call) and value.name.endswith("get_default_application"):
+        return 4
+    if isinstance(value, Protocols | Router):
+        return 3 if file.name == "asgi.py" or sets_up(sources, file) else 2
+    return 1
+
+
+def find_order(sources: Sources, found: Inspection, file: Path) -> None:
+    """Whether the file of the ASGI object names settings, and what it imports before it does."""
+    named, named_at = named_settings(sources, file)
+    if not named:
         found.settings_needed = True
-    if file and re.search(r"""^os\.environ\[['"]DJANGO_SETTINGS_MODULE['"]\]\s*=""", sources.text(file), re.MULTILINE):
+    if re.search(r"""^os\.environ\[['"]DJANGO_SETTINGS_MODULE['"]\]\s*=""", sources.text(file), re.MULTILINE):
         found.settings_assigned = True
-    if file and (chain := early_models(sources, file)):
+    if chain := early_models(sources, file):
         found.early = chain
-    tree = sources.tree(file) if file else None
-    if file and named_at and tree:
+    tree = sources.tree(file)
+    if named_at and tree:
         before = [one for one in tree.body if one.lineno < named_at.line]
         if any(project_import(sources, file, one) for one in before):
             found.settings_needed = True

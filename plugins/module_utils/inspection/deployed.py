@@ -8,6 +8,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from ..text.document import Document, clean, inert
+from ..text.secrets import is_secret_name
 from .findings import Database, ReadFile
 
 if TYPE_CHECKING:
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
 
 SHARED = "/srv/{{ release_app }}/shared"
 HEALTH = "deployed-health/"
-SECRET = re.compile(r"secret|password|passwd|token|(^|_)key$|credential|dsn", re.IGNORECASE)
 
 
 class Deployed:
@@ -159,7 +159,7 @@ class Deployed:
             return "false"
         if re.search(r"allowed_?hosts$", last, re.IGNORECASE):
             return '["{{ site_name }}", "localhost", "127.0.0.1"]'
-        if SECRET.search(last):
+        if is_secret_name(last, "code"):
             name = re.sub(r"\W+", "_", "_".join(keys))
             hint = f"what the settings read at {inert(place)}; for a key, a random string"
             return self.given.secret(name, hint).replace(" }}", " | to_json }}")

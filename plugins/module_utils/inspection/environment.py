@@ -11,16 +11,10 @@ from ..code import reads
 from ..code.files import Sources
 from ..code.scope import Scope
 from ..code.values import NEEDED, Route, known, names_of
+from ..text.secrets import is_secret_name, is_store_address
 from .findings import Inspection, Name, slashed
 from .settings import role_of
 
-SECRET = re.compile(
-    r"pass(word|wd|phrase)?(_|$)|secret|token|(^|_)key(_|$)|credential|private|dsn|(^|_)auth(_|$)", re.IGNORECASE
-)
-URL_SECRET = re.compile(
-    r"(database|db|redis|broker|cache|amqp|rabbitmq|mongo\w*|channel\w*|celery|email|smtp)\w*_(url|uri)s?$",
-    re.IGNORECASE,
-)
 NOT_THE_PROJECTS = {
     "DJANGO_SETTINGS_MODULE",
     "ASGI_GENERATION",
@@ -50,7 +44,7 @@ def find_names(sources: Sources, found: Inspection, settings_files: list[Path], 
                 continue
             name = found.names.get(read.value.name)
             if name is None:
-                secret = bool(SECRET.search(read.value.name) or URL_SECRET.search(read.value.name))
+                secret = is_secret_name(read.value.name, "code") or is_store_address(read.value.name)
                 found.names[read.value.name] = Name(read.value.name, read.value, [read.place], secret)
                 continue
             if read.place not in name.places:

@@ -39,7 +39,7 @@ def inspect(folder: Path) -> Inspection:
     find_sockets(sources, found)
     found.dependencies = declared.find(sources)
     if scope:
-        find_layer(sources, found, scope)
+        find_layer(found, scope)
         find_database(found, sources, scope)
         find_files(sources, found, scope)
         find_fixed(found, scope)

@@ -45,7 +45,7 @@ def find_settings(sources: Sources, found: Inspection) -> Scope | None:
         found.note("error", place or found.backend, missing, "Write release_settings_module.")
         found.settings, found.settings_place = named, place
         return None
-    chosen = better_settings(sources, found, named, file, [name for name, _ in served])
+    chosen = better_settings(sources, named, file, [name for name, _ in served])
     file = sources.module(chosen) or file
     found.settings, found.settings_place = chosen, sources.place(file if file.suffix == ".py" else file / "__init__.py")
     found.settings_needed = chosen != manager or any(name != chosen for name, _ in served) or not served
@@ -59,7 +59,7 @@ def find_settings(sources: Sources, found: Inspection) -> Scope | None:
     return scope
 
 
-def better_settings(sources: Sources, found: Inspection, named: str, file: Path, served: list[str]) -> str:
+def better_settings(sources: Sources, named: str, file: Path, served: list[str]) -> str:
     """The settings module that is for hosts: production's, if the named one is for development or has siblings."""
     folder = file.parent if file.suffix == ".py" else file
     last = named.rpartition(".")[2]
@@ -89,7 +89,7 @@ def better_settings(sources: Sources, found: Inspection, named: str, file: Path,
     return named
 
 
-def find_layer(sources: Sources, found: Inspection, scope: Scope) -> None:
+def find_layer(found: Inspection, scope: Scope) -> None:
     """The channel layer and how it finds Redis."""
     value = scope.values.get("CHANNEL_LAYERS")
     layer = found.layer

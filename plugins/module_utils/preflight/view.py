@@ -21,6 +21,8 @@ import jinja2
 from ansible.errors import AnsibleError, AnsibleUndefinedVariable, AnsibleValueOmittedError
 from ansible.template import trust_as_template
 
+from ..text.secrets import is_secret_name
+
 try:  # where a value was written; an internal of ansible-core, so its absence must only cost the line in the report
     from ansible._internal._datatag._tags import Origin
 except ImportError:  # pragma: no cover
@@ -29,8 +31,8 @@ except ImportError:  # pragma: no cover
 PROBE = "__preflight_probe"
 PLACEHOLDER = "!!!SET"
 MASK = "********"
-SECRET_NAME = re.compile(r"pass(word|wd|phrase)?(_|$)|password|secret|token|key|^vault_", re.IGNORECASE)
-NOT_SECRET = {"ansible_ssh_private_key_file"}  # the path of a key, which the ssh command to try by hand needs
+#: The path of a key, which the ssh command to try by hand needs; and that of a program.
+NOT_SECRET = {"ansible_ssh_private_key_file", "certificate_acme_auth_hook"}
 MAGIC = {"hostvars", "groups", "vars", PROBE}  # what Ansible itself puts among a host's variables
 SHORTEST_MASKED = 6  # characters: masking shorter values would garble the message more than it would hide
 SECRET_LENGTH = 12  # characters
@@ -74,7 +76,7 @@ def is_secret(name: str, spec: Mapping[str, t.Any] | None = None) -> bool:
     """Whether the value of a variable or of a key must never be shown."""
     if name in NOT_SECRET or name.endswith("_token_command"):  # whose words, python for one, would garble every message
         return False
-    return bool((spec or {}).get("no_log")) or bool(SECRET_NAME.search(name))
+    return bool((spec or {}).get("no_log")) or is_secret_name(name, "inventory")
 
 
 def strings(value: t.Any) -> Iterator[str]:

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from ..host import deployed, proc
+from ..host import deployed
+from ..host.processes import processes
 from ..host.project import Project
 from ..host.steady import Watch
 from ..text.secrets import header_secrets
@@ -70,7 +71,7 @@ class Host:
         """Find who listens on the generation's sockets. One that was started just now gets a moment to do so."""
         deadline = time.monotonic() + START_SECONDS
         while True:
-            holders = {address: each for each in proc.processes() for address in each["listens"]}
+            holders = {address: each for each in processes() for address in each["listens"]}
             self.serving = {path: holders[f"unix:{path}"] for path in self.sockets if f"unix:{path}" in holders}
             if len(self.serving) == len(self.sockets) or time.monotonic() > deadline:
                 return

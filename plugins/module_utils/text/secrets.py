@@ -1,4 +1,4 @@
-"""What must not be shown: known secrets wherever they stand, however escaped, and what looks like one."""
+"""What is secret, by its name; and what must not be shown: known secrets, however escaped, and what looks like one."""
 
 from __future__ import annotations
 
@@ -7,18 +7,39 @@ import json
 import re
 import urllib.parse
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Literal
 
-#: Names of environment variables whose values are secrets.
-SECRET_NAME = re.compile(r"SECRET|PASSWORD|PASSWD|TOKEN|KEY|DSN|CREDENTIAL|SALT|COOKIE", re.IGNORECASE)
-#: What is masked wherever it stands, known or not: JSON Web Tokens, values of queries, passwords in URLs, and headers.
+#: Where a name stands that may be a secret's: in the code of a project, which is asked what its vault has to hold; in
+#: the environment of a process, in an inventory, or in the query of a URL, whose values are masked in what is shown.
+Where = Literal["code", "environment", "inventory", "query"]
+#: What makes a name a secret's wherever it stands.
+_SURE = (
+    r"password|passwd|passphrase|pass(_|$)|_pwd(_|$)|secret|token|credential|dsn"
+    r"|(^|_)(key|auth)(_|$)|(^|_)(jwt|ticket|sessionid)$"
+)
+#: What else does so there. A value that is masked by mistake hurts less than one that is shown.
+_ALSO: dict[Where, str] = {
+    "code": "private",
+    "environment": "private|key|salt|cookie",
+    "inventory": "key|^vault_",
+    "query": "jwt|passw|auth|ticket|session|signature|api_?key",
+}
+_SECRET_NAME = {where: re.compile(f"{_SURE}|{also}", re.IGNORECASE) for where, also in _ALSO.items()}
+_SECRET_IN_TEXT = re.compile(_SURE, re.IGNORECASE)
+_STORE_ADDRESS = re.compile(
+    r"(database|db|redis|broker|cache|amqp|rabbitmq|mongo\w*|channel\w*|celery|email|smtp)\w*_(url|uri)s?$",
+    re.IGNORECASE,
+)
+#: Where one word of a name in camel case ends.
+_CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|\W+")
+_URL_PASSWORD = re.compile(r"((?<!\w)\w+://[^\s:/@]*:)([^\s@/]+)@")
+#: A name in a text that a value follows, and that value. "…" stands where a text was cut.
+_NAMED = re.compile(r"(?<![\w.-])([\w.-]+)=(?!…)")
+_VALUE = re.compile(r"[^&\s'\"|]+")
+#: What is masked wherever it stands, known or not: JSON Web Tokens, passwords in URLs, headers and options.
 _PATTERNS = (
     (re.compile(r"eyJ[\w-]{8,}\.[\w-]{4,}(?:\.[\w-]*)?"), "***"),
-    (
-        re.compile(r"(?i)\b((?:access_)?token|jwt|key|ticket|auth|password|secret|sessionid)=(?!…)[^&\s'\"|]+"),
-        r"\1=***",
-    ),
-    (re.compile(r"(\w+://[^\s:/@]*:)[^\s@/]+@"), r"\1***@"),
+    (_URL_PASSWORD, r"\1***@"),
     (re.compile(r"(?i)\b((?:set-)?cookie|authorization)(['\"]?\s*[:=]\s*)[^\r\n]+"), r"\1\2***"),
     (re.compile(r"(?i)(--?(?:password|requirepass|secret|token|a)[= ])\S{6,}"), r"\1***"),
 )
@@ -112,7 +133,7 @@ def scrub(value: Any) -> Any:
     if isinstance(value, str):
         for pattern, mask in _PATTERNS:
             value = pattern.sub(mask, value)
-        return value
+        return _scrub_named(value)
     if isinstance(value, dict):
         return {key: scrub(each) for key, each in value.items()}
     if isinstance(value, (list, tuple)):
@@ -120,11 +141,41 @@ def scrub(value: Any) -> Any:
     return value
 
 
+def _scrub_named(text: str) -> str:
+    """Mask what follows a secret's name, as in a query."""
+    parts, done = [], 0
+    for found in _NAMED.finditer(text):
+        value = _VALUE.match(text, found.end())
+        if value and found.start() >= done and _SECRET_IN_TEXT.search(_words(found[1])):
+            parts += [text[done : found.end()], MASK]
+            done = value.end()
+    return "".join([*parts, text[done:]])
+
+
+def is_secret_name(name: str, where: Where) -> bool:
+    """Tell whether a value of this name is a secret, by where the name stands."""
+    return _SECRET_NAME[where].search(_words(name)) is not None
+
+
+def is_store_address(name: str) -> bool:
+    """Tell whether a name is that of a store's address, as DATABASE_URL: its value has a password in it."""
+    return _STORE_ADDRESS.search(name) is not None
+
+
+def _words(name: str) -> str:
+    """Return a name with `_` between its words: `apiKey` and `X-Api-Key` are `api_key`, too."""
+    return _CAMEL.sub("_", name)
+
+
 def secrets_of(environment: dict[str, str]) -> list[str]:
     """The values of an environment that must not be shown: those with a secret's name, and passwords in URLs."""
-    found = {value for name, value in environment.items() if SECRET_NAME.search(name) and not value.startswith("/")}
+    found = {
+        value
+        for name, value in environment.items()
+        if is_secret_name(name, "environment") and not value.startswith("/")
+    }
     for value in environment.values():
-        found.update(re.findall(r"\w+://[^\s:/@]*:([^\s@/]+)@", value))
+        found.update(password for _, password in _URL_PASSWORD.findall(value))
     return sorted(value for value in found if len(value) >= 6)
 
 

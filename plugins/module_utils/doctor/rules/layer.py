@@ -28,10 +28,8 @@ def layer(case: Case) -> Iterator[Finding]:
     if len(case.project.get("databases", [])) > 1:
         yield case.find("E504_REDIS_DATABASE", f"databases: {', '.join(case.project['databases'])}")
     redis = case.host.get("redis") or {}
-    if not redis.get("running") or not name.startswith("channels_redis") or not _is_local(case):
-        pass
-    else:
-        yield from _redis(case, redis, error)
+    if redis.get("running") and name.startswith("channels_redis") and _is_local(case):
+        yield from _redis(case, redis)
     for each in case.project.get("certificates", []):
         if (left := rest(case, each)) is not None:
             yield case.find(
@@ -47,7 +45,7 @@ def _is_local(case: Case) -> bool:
     return not hosts or any(re.match(r"(127\.|localhost|\[?::1|/|unix)", str(each)) for each in hosts)
 
 
-def _redis(case: Case, redis: dict[str, Any], error: str) -> Iterator[Finding]:
+def _redis(case: Case, redis: dict[str, Any]) -> Iterator[Finding]:
     if redis.get("version") and version_of(redis["version"]) < (5,):
         yield case.find("E505_REDIS_OLD", f"redis-server {redis['version']}")
     policy, file = redis.get("maxmemory-policy", "noeviction"), redis.get("file", "redis.conf")

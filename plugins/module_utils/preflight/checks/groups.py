@@ -6,27 +6,29 @@ from collections.abc import Iterator
 
 from ..view import HostView, Problem, check, listed
 
+ADDRESSES = {"redis": {"redis_url", "redis_host"}, "database": {"postgresql_url", "postgresql_host"}}
+
+
+def reads_of_nobody(host: HostView, group: str, what: str) -> Iterator[Problem]:
+    """Yield what the project reads of a group that has no host."""
+    for variable in ("release_environment", "release_secrets", "release_files"):
+        read = ADDRESSES[group] & set(host.sources(variable))
+        if read and variable not in read:
+            fix = f"Put a host into group {group}, or write the address of your own {what}."
+            yield Problem(variable, f"reads {listed(sorted(read))}, and group {group} has no host", fix)
+
 
 @check("release")
 def release_redis(host: HostView) -> Iterator[Problem]:
     """The Redis whose address the project reads is one that there is."""
     if (host.raw("groups") or {}).get("redis"):
         return
-    for variable in ("release_environment", "release_secrets", "release_files"):
-        read = {"redis_url", "redis_host"} & set(host.sources(variable))
-        if read and variable not in read:
-            fix = "Put a host into group redis, or write the address of your own Redis."
-            yield Problem(variable, f"reads {listed(sorted(read))}, and group redis has no host", fix)
+    yield from reads_of_nobody(host, "redis", "Redis")
 
 
 @check("release")
 def release_database(host: HostView) -> Iterator[Problem]:
     """The database whose address the project reads is one that there is."""
-    groups = host.raw("groups") or {}
-    if groups.get("database"):
+    if (host.raw("groups") or {}).get("database"):
         return
-    for variable in ("release_environment", "release_secrets", "release_files"):
-        read = {"postgresql_url", "postgresql_host"} & set(host.sources(variable))
-        if read and variable not in read:
-            fix = "Put a host into group database, or write the address of your own database."
-            yield Problem(variable, f"reads {listed(sorted(read))}, and group database has no host", fix)
+    yield from reads_of_nobody(host, "database", "database")

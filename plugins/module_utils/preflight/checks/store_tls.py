@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterator
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs
 
 from ansible.errors import AnsibleError
 
 from ...certificates.pairs import CertificateError, Pair, as_address, faults, read_chain
 from ..view import HostView, Problem, check, is_mapping, listed, probe_facts
-from .stores import environment_of, is_loopback
+from .stores import REDIS_PORT, addresses_of, is_loopback
 
-REDIS_PORT = 6379
 LET = "Let the bundle write it, with the authority that the certificate is held against:"
 REDIS_FIX = f'{LET}\n  REDIS_URL: "{{{{ redis_url }}}}"'
 POSTGRESQL_FIX = f'{LET}\n  DATABASE_URL: "{{{{ postgresql_url }}}}"'
@@ -39,14 +38,8 @@ def addresses(
     host: HostView, schemes: tuple[str, ...]
 ) -> Iterator[tuple[str, str, str, str, int, dict[str, list[str]]]]:
     """Variable, name, scheme, host, port and query of each address in the project's environment; port 0 for none."""
-    for variable, name, value in environment_of(host):
-        try:
-            url = urlsplit(value)
-            place, port = url.hostname or "", url.port or 0
-        except ValueError:
-            continue
-        if url.scheme in schemes:
-            yield variable, name, url.scheme, place, port, parse_qs(url.query)
+    for variable, name, url in addresses_of(host, schemes):
+        yield variable, name, url.scheme, url.hostname or "", url.port or 0, parse_qs(url.query)
 
 
 @check("release")

@@ -5,12 +5,13 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Iterator
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from ..view import HostView, Problem, check, is_mapping, listed, probe_facts
 from .ports import listeners_of, overlap
 
 REDIS_SIZES = {"": 1, "b": 1, "k": 10**3, "kb": 2**10, "m": 10**6, "mb": 2**20, "g": 10**9, "gb": 2**30}
+REDIS_PORT = 6379
 LEAST_REDIS = 4  # MB: Redis takes one for itself, and refuses every message where there is no more
 
 
@@ -20,6 +21,18 @@ def environment_of(host: HostView) -> Iterator[tuple[str, str, str]]:
         given = host.get(variable)
         for name, value in given.items() if is_mapping(given) else ():
             yield variable, str(name), str(value)
+
+
+def addresses_of(host: HostView, schemes: tuple[str, ...]) -> Iterator[tuple[str, str, SplitResult]]:
+    """The variable, name and address of each address of some schemes; its host and port can be read."""
+    for variable, name, value in environment_of(host):
+        try:
+            url = urlsplit(value)
+            _ = url.port  # raises where it is no number
+        except ValueError:
+            continue
+        if url.scheme in schemes:
+            yield variable, name, url
 
 
 def is_loopback(host: HostView, name: str) -> bool:
@@ -40,13 +53,9 @@ def redis_is_there(host: HostView) -> Iterator[Problem]:
     brought = any(role.name == "redis" for role in host.roles)
     bind = [str(one).removeprefix("-") for one in host.items("redis_bind")]
     there = {one.port for one in listeners_of(host) if overlap("127.0.0.1", one.address) or one.address == "::1"}
-    for variable, name, value in environment_of(host):
-        try:
-            url = urlsplit(value)
-            place, port = url.hostname or "", url.port or 6379
-        except ValueError:
-            continue
-        if url.scheme not in ("redis", "rediss") or not is_loopback(host, place):
+    for variable, name, url in addresses_of(host, ("redis", "rediss")):
+        port = url.port or REDIS_PORT
+        if not is_loopback(host, url.hostname or ""):
             continue
         if port in there or (brought and port == host.get("redis_port") and {"127.0.0.1", "::1"} & set(bind)):
             continue

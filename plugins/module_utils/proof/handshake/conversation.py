@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
+from ...host import proc
 from ...websocket.client import Message, WebSocket
 from ...websocket.errors import Closed, SocketClosed
 from ...websocket.watch import watch
@@ -15,7 +14,6 @@ from .problems import Problem, judge_conversation, one_of
 
 #: A consumer that accepts and then closes does so within milliseconds; without this look it would pass as open.
 SETTLE_SECONDS = 0.1
-UNIX_SOCKETS = Path("/proc/net/unix")
 MAX_TEXTS = 20
 
 
@@ -56,7 +54,7 @@ def wrong_process(plan: Plan, websocket: WebSocket) -> Problem | None:
         return None
     said = websocket.headers.get("x-channels-upstream", "")
     answered = said.split(", ")[-1].removeprefix("unix:")
-    if answered in meant or (not said and connected(meant)):
+    if answered in meant or (not said and proc.is_connected(meant)):
         return None
     return {
         "what": f"The handshake was accepted by {answered or 'another process'}, not by one of "
@@ -65,12 +63,6 @@ def wrong_process(plan: Plan, websocket: WebSocket) -> Problem | None:
         "else listens on this address.",
         "fix": "Read the proxy's error log, and see who listens: ss -ltnp",
     }
-
-
-def connected(sockets: Iterable[str]) -> bool:
-    """Tell whether one of some unix sockets has a connection (state 03 in /proc/net/unix, unix(7))."""
-    lines = [line.split() for line in UNIX_SOCKETS.read_text().splitlines()[1:]]
-    return any(line[5] == "03" and line[-1] in set(sockets) for line in lines)
 
 
 def talk(plan: Plan, websocket: WebSocket, texts: list[str]) -> list[str]:

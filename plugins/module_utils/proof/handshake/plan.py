@@ -10,10 +10,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-PROBE_HEADERS = {"X-Channels-Probe": "upstream"}  # templates/nginx/site.conf.j2 answers it
-IPV6_ADDRESSES = Path("/proc/net/if_inet6")
+from ...text.secrets import is_secret_name
 
-SECRET_PARAMETER = re.compile(r"token|jwt|secret|passw|auth|ticket|session|signature|api_?key|^key$", re.IGNORECASE)
+PROBE_HEADERS = {"X-Channels-Probe": "upstream"}  # templates/nginx/site.conf.j2 answers it
 
 
 @dataclass(frozen=True)
@@ -76,14 +75,6 @@ def through(plan: Plan, listener: Mapping[str, Any]) -> Plan:
     )
 
 
-def has_ipv6() -> bool:
-    """Tell whether this machine has IPv6's loopback address (proc_net(5): 32 digits, and the device's name at last)."""
-    try:
-        return any(line.split()[-1] == "lo" for line in IPV6_ADDRESSES.read_text().splitlines() if line.strip())
-    except OSError:
-        return False
-
-
 def default_origin(url: str) -> str:
     """The Origin of a page that was loaded from where the socket goes to."""
     parts = urllib.parse.urlsplit(url)
@@ -125,4 +116,4 @@ def tcp_target(plan: Plan) -> str:
 def url_secrets(url: str) -> set[str]:
     """Values in the URL that look like secrets, should somebody have written one out."""
     pairs = urllib.parse.parse_qsl(urllib.parse.urlsplit(url).query)
-    return {value for name, value in pairs if SECRET_PARAMETER.search(name) and "{token}" not in value}
+    return {value for name, value in pairs if is_secret_name(name, "query") and "{token}" not in value}

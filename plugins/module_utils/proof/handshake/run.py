@@ -6,9 +6,10 @@ from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from ...host import proc
 from ...text.secrets import redact
 from .attempts import attempt, attempt_plain
-from .plan import Plan, has_ipv6, make_plan, through
+from .plan import Plan, make_plan, through
 from .retries import Try, check
 
 MAX_THREADS = 32
@@ -22,7 +23,7 @@ def run(options: Mapping[str, Any], secrets: Iterable[str]) -> tuple[list[dict[s
     secrets = list(secrets)
     try:
         plan = make_plan(options, secrets)
-        listeners = [one for one in options["listeners"] if has_ipv6() or not one["address"].startswith("[")]
+        listeners = [one for one in options["listeners"] if proc.has_ipv6() or not one["address"].startswith("[")]
         targets: list[tuple[Plan, str | None, Try]] = [(plan, target, attempt) for target in options["unix_sockets"]]
         targets += [(through(plan, listener), None, attempt) for listener in listeners]
         targets += [] if targets else [(plan, None, attempt)]

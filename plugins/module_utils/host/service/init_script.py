@@ -1,0 +1,122 @@
+"""A service of a script in /etc/init.d, where systemd does not run."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from .. import proc
+from .service import Run, ServiceError
+from .workers import Log, orphans, reload
+
+ETC = Path("/etc")
+SCRIPT_SECONDS = 120  # that an init script may take
+START_SECONDS = 20  # for a daemon to write its pid file after its script has ended
+SETTLE_SECONDS = 1  # after which a daemon that cannot work, such as for a taken port, has ended
+
+
+class InitScript:
+    """A service of a script, which says by its links in /etc/rc?.d that it starts with the machine."""
+
+    stale = False  # a script is read each time that it runs
+    found = "not running"
+
+    def __init__(self, name: str, log_file: str | None, pid_file: str | None, run: Run) -> None:
+        """Take its name, its log, where it writes its process's id, and what runs commands. May raise ServiceError."""
+        self.name, self.run = name, run
+        if not pid_file:
+            raise ServiceError(f"systemd is not running on this host: say which pid_file {self.name} writes")
+        self.pid_file = Path(pid_file)
+        self.script = ETC / "init.d" / self.name
+        self.installed = self.script.exists()
+        self.log = Path(log_file or os.devnull)
+        self.lines = Log(self.log)
+
+    @property
+    def main_pid(self) -> int:
+        """Id of the main process, or 0 where there is none."""
+        try:
+            pid = int(self.pid_file.read_text())
+        except (OSError, ValueError):
+            return 0
+        return pid if self.name in proc.text(pid, "cmdline") else 0
+
+    @property
+    def running(self) -> bool:
+        """Tell whether the service runs."""
+        return self.main_pid > 0
+
+    @property
+    def enabled(self) -> bool:
+        """Tell whether the service starts in each runlevel that its script names."""
+        named = re.search(r"^# Default-Start:(.*)$", self.script.read_text(), re.MULTILINE)
+        levels = named[1].split() if named else "2345"
+        return all(any(ETC.glob(f"rc{level}.d/S[0-9][0-9]{self.name}")) for level in levels)
+
+    def apply(self, action: str) -> None:
+        """Enable the service where it is not, and start, reload or restart it. May raise ServiceError."""
+        if not self.enabled:
+            # Links where there are none; then, of those that say to stop it, ones that say to start it.
+            for verb in ("defaults", "enable"):
+                self.run(["update-rc.d", self.name, verb], check_rc=True)
+        if action == "reload":
+            reload(self, lambda: self.service("reload"))
+        if action == "restart":  # not by the script's own verb: Debian's for supervisor stops the daemon and no more
+            self.stop()
+        if action in ("start", "restart"):
+            self.start()
+
+    def stop(self) -> None:
+        """Stop the service, and wait for its end."""
+        old = self.main_pid
+        self.service("stop")
+        self.wait(lambda: not proc.living(old), SCRIPT_SECONDS, f"{self.name} did not end (process {old})")
+
+    def start(self) -> None:
+        """Start the service, and wait until it has shown that it works."""
+        for pid in orphans(self.name):  # they hold its ports; now they only serve until their sockets have ended
+            os.kill(pid, signal.SIGQUIT)
+        self.pid_file.unlink(missing_ok=True)  # some scripts take any process that has the old id for the daemon
+        said = self.service("start")
+        fault = f"{self.name} started no process that {self.pid_file} names"
+        self.wait(lambda: self.running, START_SECONDS, fault, said)
+        time.sleep(SETTLE_SECONDS)
+        if not self.running:
+            raise self.failed(f"{self.name} started and ended at once", said)
+
+    def service(self, verb: str) -> str:
+        """Run the script; return what it printed. Raise ServiceError where it fails."""
+        # Into a file: a pipe would stay open for as long as a daemon that keeps its output.
+        with tempfile.TemporaryFile() as output:
+            script = subprocess.Popen(
+                ["service", self.name, verb],
+                stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True,
+            )  # fmt: skip
+            try:
+                code = str(script.wait(SCRIPT_SECONDS))
+            except subprocess.TimeoutExpired:
+                os.killpg(script.pid, signal.SIGKILL)
+                code = f"no end within {SCRIPT_SECONDS} seconds"
+            output.seek(0)
+            said = output.read().decode(errors="replace")
+        if code != "0":
+            raise self.failed(f"service {self.name} {verb} failed ({code})", said)
+        return said
+
+    def wait(self, done: Callable[[], bool], seconds: float, fault: str, said: str = "") -> None:
+        """Wait until something is so. Raise ServiceError with a fault where it does not become so in time."""
+        deadline = time.monotonic() + seconds
+        while not done():
+            if time.monotonic() > deadline:
+                raise self.failed(fault, said)
+            time.sleep(0.1)
+
+    def failed(self, fault: str, said: str) -> ServiceError:
+        """Return a fault, with what the script said and what the daemon has logged since this was made."""
+        return ServiceError(f"{fault}: {said.strip()}{self.lines.told(self.lines.lines())}")

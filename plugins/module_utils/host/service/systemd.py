@@ -1,0 +1,52 @@
+"""A service of systemd."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from .service import Run, ServiceError
+from .workers import reload
+
+
+class Systemd:
+    """A service of systemd, as it is found when this is made."""
+
+    def __init__(self, name: str, log_file: str | None, unit_files: Iterable[str], run: Run) -> None:
+        """Take its name, its log, the files of its unit that systemd has to have read, and what runs commands."""
+        self.name, self.run = name, run
+        asked = "LoadState,ActiveState,MainPID,UnitFileState,NeedDaemonReload,FragmentPath,DropInPaths"
+        shown = self.systemctl("show", f"--property={asked}")
+        state = dict(line.split("=", 1) for line in shown.splitlines() if "=" in line)
+        self.installed = state["LoadState"] == "loaded"
+        self.running = state["ActiveState"] in ("active", "reloading")
+        self.found = state["ActiveState"]
+        self.enabled = state["UnitFileState"] != "disabled"
+        # systemd does not notice the first file in a new drop-in folder.
+        read = [*state["DropInPaths"].split(), state["FragmentPath"]]
+        there = [path for path in unit_files if os.path.exists(path)]
+        self.stale = state["NeedDaemonReload"] == "yes" or not set(there) <= set(read)
+        self.main_pid = int(state["MainPID"])
+        self.log = Path(log_file or os.devnull)
+
+    def systemctl(self, verb: str, *options: str) -> str:
+        """Run systemctl on the service. Raise ServiceError with the service's last log lines where that fails."""
+        code, out, err = self.run(["systemctl", verb, *options, self.name])
+        if code:
+            _, log, _ = self.run(["journalctl", "--no-pager", "--output=cat", "-n", "15", "-u", self.name])
+            raise ServiceError(f"systemctl {verb} {self.name} failed: {err or out}\nIts last log lines:\n{log}")
+        return out
+
+    def apply(self, action: str) -> None:
+        """Enable the service where it is not, and start, reload or restart it. May raise ServiceError."""
+        # systemd does not notice the first file in a new drop-in folder, so a restart always has it look again.
+        if self.stale or action == "restart":
+            self.run(["systemctl", "daemon-reload"], check_rc=True)
+        if not self.enabled:
+            self.systemctl("enable")
+        if action == "reload":
+            reload(self, lambda: self.systemctl(action))
+        elif action != "none":
+            self.systemctl(action)
+            self.main_pid = int(self.systemctl("show", "--value", "--property=MainPID"))
