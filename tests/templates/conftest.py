@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar, trust_as_template
+from ansible_collections.channels.stack.plugins.module_utils.generation.files import variables_of
+from ansible_collections.channels.stack.plugins.module_utils.generation.settings import Settings, settings_of
+from ansible_collections.channels.stack.plugins.module_utils.generation.specification import Document, specify
 from ansible_collections.channels.stack.plugins.module_utils.preflight.checks.limits import limits_of
 from ansible_collections.channels.stack.plugins.module_utils.preflight.checks.workers import processes_of
 from ansible_collections.channels.stack.plugins.module_utils.preflight.view import PROBE, HostView
@@ -57,19 +60,61 @@ def with_counts(values: dict[str, Any]) -> dict[str, Any]:
     return {**values, "_preflight_host": {**processes_of(host), "limits": limits_of(host), **facts}}
 
 
+def filled(source: Path, values: dict[str, Any]) -> str:
+    """Return a template's text, with a newline at its end as Ansible's lookup leaves it there."""
+    loader = DataLoader()
+    loader.set_basedir(str(source.parent))
+    text = str(Templar(loader=loader, variables=values).template(trust_as_template(source.read_text())))
+    return text if text.endswith("\n") else f"{text}\n"
+
+
+def settings_in(values: dict[str, Any]) -> Settings:
+    """Return what some variables say about a generation."""
+    templar = Templar(loader=DataLoader(), variables=values)
+    return settings_of(lambda name: templar.template(values[name]))
+
+
 @pytest.fixture
 def render() -> Callable[..., str]:
     """Return a function that renders templates/PATH with some variables set as an inventory would."""
 
     def rendered(path: str, **variables: Any) -> str:
-        source = ROOT / "templates" / path
         values = with_counts({**role_variables(), **INVENTORY, **variables})
-        loader = DataLoader()
-        loader.set_basedir(str(source.parent))
-        text = Templar(loader=loader, variables=values).template(trust_as_template(source.read_text()))
-        return str(text) if str(text).endswith("\n") else f"{text}\n"
+        if not path.startswith("asgi/"):
+            return filled(ROOT / "templates" / path, values)
+        settings, name = settings_in(values), values["_asgi_generation"]
+        values["__asgi_specified"] = {"generation": specify(settings, lambda *_: "", name)}
+        values = {**values, **variables_of(settings), "_asgi_generation": name}
+        return filled(ROOT / "templates" / path, values).replace(settings.provisional, name)
 
     return rendered
+
+
+@pytest.fixture
+def generation() -> Callable[..., Document]:
+    """Return a function that specifies a generation as a run would, with some variables set as an inventory would.
+
+    Its name is that of the templates of other tests, unless `named` is false. Its templates are in the folder
+    `templates`, and those that were rendered are added to `rendered`.
+    """
+
+    def specified(
+        templates: Path = ROOT / "templates" / "asgi",
+        named: bool = True,
+        processes: int = 0,
+        rendered: list[str] | None = None,
+        **variables: Any,
+    ) -> Document:
+        values = with_counts({**role_variables(), **INVENTORY, **variables})
+
+        def fill(template: str, given: Mapping[str, Any]) -> str:
+            if rendered is not None:
+                rendered.append(template)
+            return filled(templates / template, {**values, **given})
+
+        return specify(settings_in(values), fill, values["_asgi_generation"] if named else "", processes)
+
+    return specified
 
 
 @pytest.fixture

@@ -16,11 +16,13 @@ from typing import Any
 from urllib.parse import parse_qsl, unquote, unquote_plus, urlsplit
 
 import pytest
+from ansible_collections.channels.stack.plugins.module_utils.generation.specification import description_of
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from nginx_parsed import found, location, parsed_nginx
 
 Render = Callable[..., str]
+Specify = Callable[..., dict[str, Any]]
 
 
 @pytest.mark.parametrize(
@@ -162,20 +164,19 @@ def test_plain_http_has_its_processes(tmp_path: Path, render: Render, http: str,
     assert servers == [f"unix:/run/dash-board/0123456789ab-c0ffee-{n}{end}" for n in (1, 2)]
 
 
-def test_processes_for_plain_http_are_a_kind_of_their_own(render: Render) -> None:
-    described = json.loads(
-        render("asgi/generation.json.j2", asgi_http="wsgi", asgi_workers=[{"name": "q", "command": "x"}])
-    )
+def test_processes_for_plain_http_are_a_kind_of_their_own(generation: Specify) -> None:
+    document = generation(asgi_http="wsgi", asgi_workers=[{"name": "q", "command": "x"}])
+    described = json.loads(description_of(document))
     assert described["wsgi"]["unit"] == "dash-board-wsgi" and len(described["wsgi"]["instances"]) == 3
     assert [worker["name"] for worker in described["workers"]] == ["q"]
-    assert json.loads(render("asgi/generation.json.j2"))["wsgi"] == {}
-    units = {entry["path"]: entry["content"] for entry in json.loads(render("asgi/units.json.j2", asgi_http="wsgi"))}
-    home = "/srv/dash-board/generations/0123456789ab-c0ffee"
-    assert set(units) == {f"{home}/dash-board-{kind}.service" for kind in ("daphne", "wsgi")}
-    ours, theirs = (units[f"{home}/dash-board-{kind}.service"].splitlines() for kind in ("wsgi", "daphne"))
+    assert json.loads(description_of(generation()))["wsgi"] == {}
+    units = {entry["path"]: entry["content"] for entry in generation(asgi_http="wsgi")["manager_files"]}
+    assert set(units) == {f"dash-board-{kind}.service" for kind in ("daphne", "wsgi")}
+    ours, theirs = (units[f"dash-board-{kind}.service"].splitlines() for kind in ("wsgi", "daphne"))
     differing = [line for line in ours if line not in theirs]
     assert {line.partition("=")[0] for line in differing} == {"Description", "ExecStart", "SyslogIdentifier"}
-    compile(render("asgi/gunicorn.conf.py.j2"), "gunicorn.conf.py", "exec")
+    (gunicorn,) = (entry["content"] for entry in document["files"] if entry["path"] == "gunicorn.conf.py")
+    compile(gunicorn, "gunicorn.conf.py", "exec")
 
 
 @pytest.mark.parametrize(
@@ -206,28 +207,29 @@ def test_application_below_a_path(
     ("cores", "memory", "processes"),
     [("1", "4000", 2), ("2", "4000", 2), ("8", "4000", 8), ("8", "1000", 3), ("8", "400", 2)],
 )
-def test_processes_follow_cores_and_memory(render: Render, cores: str, memory: str, processes: int) -> None:
+def test_processes_follow_cores_and_memory(generation: Specify, cores: str, memory: str, processes: int) -> None:
     host = {"cores": cores, "memory_mb": memory}
-    described = json.loads(render("asgi/generation.json.j2", _preflight_host=host))
+    described = generation(_preflight_host=host)
     assert len(described["sockets"]) == len(described["instances"]) == processes
 
 
 @pytest.mark.parametrize(("first", "lines"), [("host", 2), ("another", 1)])
-def test_singleton_with_a_schedule_is_run_on_the_first_host_only(render: Render, first: str, lines: int) -> None:
+def test_singleton_with_a_schedule_is_run_on_the_first_host_only(generation: Specify, first: str, lines: int) -> None:
     workers = [
         {"name": "once", "command": "x", "schedule": "0 3 * * *", "singleton": True},
         {"name": "each", "command": "x", "schedule": "0 4 * * *"},
     ]
-    text = render("asgi/cron.j2", asgi_workers=workers, groups={"app": [first]})
+    files = generation(asgi_workers=workers, groups={"app": [first]})["files"]
+    (text,) = (entry["content"] for entry in files if entry["path"] == "cron")
     assert text.count(" root ") == lines and "0 4 * * * root" in text
 
 
 @pytest.mark.parametrize("options", [{}, {"asgi_memory_max": "512M", "asgi_open_files": 20000, "asgi_stop_seconds": 3}])
-def test_unit_parses(render: Render, options: dict[str, Any]) -> None:
+def test_unit_parses(generation: Specify, options: dict[str, Any]) -> None:
     unit = configparser.ConfigParser(strict=False, interpolation=None)
     unit.optionxform = str  # type: ignore[assignment,method-assign]
-    (entry,) = json.loads(render("asgi/units.json.j2", **options))
-    assert entry["path"] == "/srv/dash-board/generations/0123456789ab-c0ffee/dash-board-daphne.service"
+    (entry,) = generation(**options)["manager_files"]
+    assert entry["path"] == "dash-board-daphne.service"
     unit.read_string(entry["content"])
     service = unit["Service"]
     assert service["ExecStart"] == "/srv/dash-board/instances/%i/serve %i"

@@ -16,8 +16,10 @@ from typing import Any
 
 import pytest
 import yaml
+from ansible_collections.channels.stack.plugins.module_utils.generation.specification import description_of
 
 Render = Callable[..., str]
+Specify = Callable[..., dict[str, Any]]
 Script = Callable[..., subprocess.CompletedProcess[str]]
 GENERATION = "0123456789ab-c0ffee"
 SANDBOX = {
@@ -88,15 +90,14 @@ def parsed(text: str) -> dict[str, dict[str, str]]:
     return {name: dict(parser[name]) for name in parser.sections()}
 
 
-def units(render: Render, **options: Any) -> dict[str, dict[str, dict[str, str]]]:
+def units(generation: Specify, **options: Any) -> dict[str, dict[str, dict[str, str]]]:
     """Return what systemd reads of each kind of processes, by the kind's name."""
-    entries = json.loads(render("asgi/units.json.j2", **options))
-    assert all(entry["path"].startswith(f"/srv/dash-board/generations/{GENERATION}/") for entry in entries)
-    return {Path(entry["path"]).name.removesuffix(".service"): parsed(entry["content"]) for entry in entries}
+    entries = generation(**options)["manager_files"]
+    return {entry["path"].removesuffix(".service"): parsed(entry["content"]) for entry in entries}
 
 
-def test_unit_of_what_serves(render: Render) -> None:
-    (unit,) = units(render, asgi_memory_max="512M", asgi_open_files=20000, asgi_stop_seconds=7).values()
+def test_unit_of_what_serves(generation: Specify) -> None:
+    (unit,) = units(generation, asgi_memory_max="512M", asgi_open_files=20000, asgi_stop_seconds=7).values()
     assert unit == {
         "Unit": {
             "Description": "dash-board: daphne process %i",
@@ -123,8 +124,8 @@ def test_unit_of_what_serves(render: Render) -> None:
     }
 
 
-def test_units_of_workers_are_confined_alike(render: Render) -> None:
-    found = units(render, asgi_workers=WORKERS)
+def test_units_of_workers_are_confined_alike(generation: Specify) -> None:
+    found = units(generation, asgi_workers=WORKERS)
     served = found["dash-board-daphne"]["Service"]
     queue = found["dash-board-queue"]["Service"]
     nightly = found["dash-board-nightly"]["Service"]
@@ -137,10 +138,10 @@ def test_units_of_workers_are_confined_alike(render: Render) -> None:
     assert nightly == {name: value for name, value in wanted.items() if name not in ("Restart", "RestartSec")}
 
 
-def test_sandbox_of_all_and_of_one_worker(render: Render) -> None:
+def test_sandbox_of_all_and_of_one_worker(generation: Specify) -> None:
     workers = [{**WORKERS[0], "sandbox": {"ProcSubset": True, "MemoryDenyWriteExecute": True}}, WORKERS[1]]
     given = {"MemoryDenyWriteExecute": False, "ReadWritePaths": ["-/opt/data"]}
-    found = units(render, asgi_workers=workers, asgi_sandbox=given, asgi_http="wsgi")
+    found = units(generation, asgi_workers=workers, asgi_sandbox=given, asgi_http="wsgi")
     changed = {"MemoryDenyWriteExecute": "no", "ReadWritePaths": f"{SANDBOX['ReadWritePaths']} + -/opt/data"}
     for name in ("daphne", "wsgi", "nightly"):
         assert (SANDBOX | changed).items() <= found[f"dash-board-{name}"]["Service"].items()
@@ -149,11 +150,11 @@ def test_sandbox_of_all_and_of_one_worker(render: Render) -> None:
     assert (SANDBOX | own).items() <= found["dash-board-queue"]["Service"].items()
 
 
-def test_every_kind_is_judged_well(tmp_path: Path, render: Render) -> None:
+def test_every_kind_is_judged_well(tmp_path: Path, generation: Specify) -> None:
     """systemd's own judgement, from 0 to 10 and here in tenths, as docs/sandbox.md promises it."""
     folder = tmp_path / "etc" / "systemd" / "system"
     folder.mkdir(parents=True)
-    entries = json.loads(render("asgi/units.json.j2", asgi_workers=WORKERS, asgi_http="wsgi"))
+    entries = generation(asgi_workers=WORKERS, asgi_http="wsgi")["manager_files"]
     assert len(entries) == 4
     for entry in entries:
         name = Path(entry["path"]).name.replace(".service", "@x-1.service")
@@ -163,14 +164,14 @@ def test_every_kind_is_judged_well(tmp_path: Path, render: Render) -> None:
         assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_program_of_supervisor(render: Render) -> None:
+def test_program_of_supervisor(generation: Specify) -> None:
     options = {"asgi_manager": "supervisor", "asgi_processes": 3, "asgi_memory_max": "1G", "asgi_stop_seconds": 7}
-    entries = json.loads(render("asgi/programs.json.j2", asgi_workers=WORKERS, **options))
+    entries = generation(asgi_workers=WORKERS, **options)["manager_files"]
     home = f"/srv/dash-board/generations/{GENERATION}"
     programs = {entry["path"]: parsed(entry["content"]) for entry in entries}
-    assert set(programs) == {f"{home}/dash-board-daphne.conf", f"{home}/dash-board-queue.conf"}
+    assert set(programs) == {"dash-board-daphne.conf", "dash-board-queue.conf"}
     name = f"dash-board-daphne@{GENERATION}"
-    assert programs[f"{home}/dash-board-daphne.conf"] == {
+    assert programs["dash-board-daphne.conf"] == {
         f"program:{name}": {
             "command": f"{home}/launch {2**20} {home}/serve {GENERATION}-%(process_num)d",
             "process_name": f"{GENERATION}-%(process_num)d",
@@ -189,7 +190,7 @@ def test_program_of_supervisor(render: Render) -> None:
             "stdout_logfile_backups": "2",
         }
     }
-    (queue,) = programs[f"{home}/dash-board-queue.conf"].values()
+    (queue,) = programs["dash-board-queue.conf"].values()
     assert queue["command"] == f"{home}/launch unlimited {home}/work queue {GENERATION}-%(process_num)d"
     assert (queue["numprocs"], queue["stopsignal"], queue["stopwaitsecs"]) == ("2", "INT", "90")
 
@@ -456,25 +457,26 @@ def test_worker_is_started_by_its_name(script: Script) -> None:
     assert unknown.returncode == 64 and "no worker named nobody" in unknown.stderr
 
 
-def scheduled(render: Render, **options: Any) -> tuple[dict[str, str], list[str]]:
+def scheduled(generation: Specify, **options: Any) -> tuple[dict[str, str], list[str]]:
     """Return the settings and the lines of the file that cron reads."""
-    text = render("asgi/cron.j2", asgi_workers=WORKERS, **options)
+    files = generation(asgi_workers=WORKERS, **options)["files"]
+    (text,) = (entry["content"] for entry in files if entry["path"] == "cron")
     lines = [line for line in text.splitlines() if not line.startswith("#")]
     return dict(line.split("=", 1) for line in lines if "=" in line.split()[0]), [
         line for line in lines if "=" not in line.split()[0]
     ]
 
 
-def test_cron_starts_what_is_confined(render: Render) -> None:
-    values, (line,) = scheduled(render, asgi_manager="systemd")
+def test_cron_starts_what_is_confined(generation: Specify) -> None:
+    values, (line,) = scheduled(generation, asgi_manager="systemd")
     assert values == {"SHELL": "/bin/sh", "PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "MAILTO": '""'}
     start = f"systemctl start --no-block dash-board-nightly@{GENERATION}-0.service"
     assert line == f"0 3 * * * root {start}"
 
 
-def test_cron_runs_no_command_twice_at_once(tmp_path: Path, render: Render) -> None:
+def test_cron_runs_no_command_twice_at_once(tmp_path: Path, generation: Specify) -> None:
     """systemd starts no unit that runs already; beside supervisor it takes a lock."""
-    _, (line,) = scheduled(render, asgi_manager="supervisor")
+    _, (line,) = scheduled(generation, asgi_manager="supervisor")
     assert line.startswith("0 3 * * * root ")
     command = line.removeprefix("0 3 * * * root ")
     home = f"/srv/dash-board/generations/{GENERATION}"
@@ -513,10 +515,10 @@ def test_operator_runs_commands_as_the_project(tmp_path: Path, render: Render) -
     assert re.match(r"#!/bin/sh\n", text)
 
 
-def test_description_of_a_generation(render: Render) -> None:
+def test_description_of_a_generation(generation: Specify) -> None:
     """All that the host's tool knows of it."""
     given = {"asgi_http": "wsgi", "asgi_processes": 2, "release_shared_paths": ["media/"], "asgi_manager": "systemd"}
-    found = json.loads(render("asgi/generation.json.j2", asgi_workers=WORKERS, **given))
+    found = json.loads(description_of(generation(asgi_workers=WORKERS, **given)))
     assert [worker["name"] for worker in found.pop("workers")] == ["queue", "nightly"]
     assert found == {
         "app": "dash-board",
@@ -536,7 +538,7 @@ def test_description_of_a_generation(render: Render) -> None:
     assert found["wsgi"]["unit"] == "dash-board-wsgi"
 
 
-def test_kinds_of_processes(render: Render) -> None:
+def test_kinds_of_processes(generation: Specify) -> None:
     options = {"asgi_http": "wsgi", "asgi_processes": 2, "asgi_memory_max": "1M", "asgi_stop_seconds": "9"}
     workers = [*WORKERS, {"name": "beat", "command": "beat", "singleton": True}, {"name": "plain", "command": "plain"}]
     elsewhere = {"groups": {"app": ["other", "host"], "database": ["host"]}}
@@ -555,7 +557,7 @@ def test_kinds_of_processes(render: Render) -> None:
         own = {"name": name, "unit": f"dash-board-{name}", "run": f"work {name}", "instances": instances}
         return {**usual, **own, "singleton": False, **more}
 
-    *found, wsgi = sorted(json.loads(render("asgi/kinds.json.j2", asgi_workers=workers, **options)), key=kind_order)
+    *found, wsgi = sorted(generation(asgi_workers=workers, **options)["kinds"], key=kind_order)
     assert wsgi == {**server, "name": "wsgi", "unit": "dash-board-wsgi", "run": "wsgi", "instances": wsgi["instances"]}
     assert found == [
         server,
@@ -564,7 +566,7 @@ def test_kinds_of_processes(render: Render) -> None:
         worker("beat", 1, singleton=True),
         worker("plain", 1),
     ]
-    there = json.loads(render("asgi/kinds.json.j2", asgi_workers=workers, **options, **elsewhere))
+    there = generation(asgi_workers=workers, **options, **elsewhere)["kinds"]
     assert {kind["name"]: len(kind["instances"]) for kind in there if kind["run"].startswith("work")} == {
         "queue": 2, "nightly": 1, "beat": 0, "plain": 1,
     }  # fmt: skip
