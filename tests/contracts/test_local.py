@@ -87,7 +87,7 @@ def test_packages_are_those_of_role_base(local: ModuleType, tmp_path: Path, mana
     - ansible.builtin.include_vars: {base}/vars/main.yml
     - ansible.builtin.debug: {{msg: "PACKAGES {{{{ _base_packages | join(' ') }}}} END"}}
 """
-    host = json.dumps({"_preflight_host": {"manager": manager}, "ansible_become": False})
+    host = json.dumps({"preflight_host": {"manager": manager}, "ansible_become": False})
     said = re.search(r"PACKAGES (.*?) END", play(tmp_path / "play.yml", tasks, "-e", host), re.DOTALL)
     assert said and sorted(said[1].split()) == sorted(local.packages(manager))
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import yaml
+from ansible_collections.channels.stack.plugins.module_utils.preflight.view import HANDED
 
 ROOT = Path(__file__).resolve().parents[2]
 ROLES = sorted(path.name for path in (ROOT / "roles").iterdir() if path.is_dir())
@@ -19,9 +20,12 @@ ROLES = sorted(path.name for path in (ROOT / "roles").iterdir() if path.is_dir()
 JUDGE = ROOT / "plugins" / "module_utils" / "preflight"
 # Said by a role for inventories to read, and for nobody else.
 FOR_INVENTORIES = {"postgresql_url", "redis_url"}
+# Public names without their role's prefix, with their role: what people type in a hurry. No further ones.
+WITHOUT_PREFIX = {"rollback_to": "asgi"}
 # Read by the judge alone, and meant for it: how it is to look, or what it computes for roles.
 FOR_THE_JUDGE = {
-    "certificate_acme_check_names", "hardening_clock_seconds", "nginx_worker_connections", "preflight_allow_sqlite"
+    "certificate_acme_check_names", "hardening_clock_seconds", "nginx_worker_connections", "preflight_allow_sqlite",
+    "preflight_allow_untested",
 }  # fmt: skip
 
 
@@ -84,17 +88,33 @@ def test_role_has_a_contract(role: str) -> None:
     assert specs["argument_specs"]["main"].get("short_description"), f"role {role} has no short_description"
 
 
-def entries_used() -> dict[str, set[str]]:
-    """The `tasks_from` that playbooks and roles use, by role."""
-    found: dict[str, set[str]] = {role: set() for role in ROLES}
+def calls() -> Iterator[tuple[str, dict[str, Any]]]:
+    """Each call of a role by a playbook or another role, with the name of its task."""
     plays = [play for path in sorted((ROOT / "playbooks").glob("*.yml")) for play in load(path)]
     lists = [play[part] for play in plays for part in ("pre_tasks", "tasks", "post_tasks") if part in play]
     used = [task for items in lists for task in opened(items)]
     for task in [*used, *(task for role in ROLES for _, task in tasks(role))]:
         for module in ("ansible.builtin.import_role", "ansible.builtin.include_role"):
-            if "tasks_from" in (called := task.get(module) or {}):
-                found[called["name"].removeprefix("channels.stack.")].add(called["tasks_from"])
+            if module in task:
+                yield task["name"], task[module]
+
+
+def entries_used() -> dict[str, set[str]]:
+    """The `tasks_from` that playbooks and roles use, by role."""
+    found: dict[str, set[str]] = {role: set() for role in ROLES}
+    for _, called in calls():
+        if "tasks_from" in called:
+            found[called["name"].removeprefix("channels.stack.")].add(called["tasks_from"])
     return found
+
+
+def test_roles_are_validated_by_preflight_alone() -> None:
+    """Ansible's own fails for specs like ours, and costs a task for each role and host: docs/decisions.md."""
+    made = list(calls())
+    assert len(made) > 30
+    assert not any("roles" in play for path in (ROOT / "playbooks").glob("*.yml") for play in load(path))
+    validated = [f"{name} ({called['name']})" for name, called in made if called.get("rolespec_validate") is not False]
+    assert not validated, f"write rolespec_validate: false: {validated}"
 
 
 @pytest.mark.parametrize("role", ROLES)
@@ -169,9 +189,9 @@ def test_secrets_are_marked(role: str) -> None:
 
 @pytest.mark.parametrize("role", ROLES)
 def test_names(role: str) -> None:
-    """`role_x` is public, `_role_x` computed, `__role_x` registered."""
+    """`role_x` is public, `_role_x` computed, `__role_x` registered; what is handed to other roles is public."""
     for name in {name for point in entry_points(role).values() for name in point.get("options") or {}}:
-        own = name.startswith(f"{role}_")
+        own = name.startswith(f"{role}_") or WITHOUT_PREFIX.get(name) == role
         assert own, f"role {role}: public variable {name} does not begin with {role}_"
     for path in sorted((ROOT / "roles" / role / "vars").rglob("*.yml")):
         for name in load(path):
@@ -180,7 +200,8 @@ def test_names(role: str) -> None:
         registered = task.get("register", f"__{role}_")
         assert registered.startswith(f"__{role}_"), f"{file}: registers {registered}, not __{role}_…"
         for fact in facts_set(task):
-            assert re.match(rf"__?{role}_", fact), f"{file}: sets the fact {fact}, not _{role}_…"
+            own = re.match(rf"__?{role}_", fact) or (fact in HANDED and fact.startswith(f"{role}_"))
+            assert own, f"{file}: sets the fact {fact}, not _{role}_…"
 
 
 def facts_set(task: dict[str, Any]) -> list[str]:

@@ -23,8 +23,8 @@ VARIABLES: dict[str, Any] = {
     "vault_secret": SECRET,
     "release_shared_paths": [],
     "asgi_workers": [{"name": "queue", "command": "echo '{% raw %}{{ not_a_template }}{% endraw %}'"}],
-    "_preflight_host": {"processes": 2, "manager": "systemd"},
-    "_release_prepared": {"name": "0123456789ab", "version": "v1", "code": "/srv/x/code", "venv": "/srv/x/venv"},
+    "preflight_host": {"processes": 2, "manager": "systemd"},
+    "release_prepared": {"name": "0123456789ab", "version": "v1", "code": "/srv/x/code", "venv": "/srv/x/venv"},
 }
 PLAY = {
     "hosts": "all",

@@ -15,13 +15,22 @@ from typing import Any
 
 import pytest
 import yaml
+from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar, trust_as_template
 from ansible_collections.channels.stack.plugins.module_utils.preflight import checks
 from ansible_collections.channels.stack.plugins.module_utils.preflight.checks import CHECKS
 from ansible_collections.channels.stack.plugins.module_utils.preflight.checks.asgi import asgi_fault, manager_of
 from ansible_collections.channels.stack.plugins.module_utils.preflight.checks.numbers import LIMITS, numbers
-from ansible_collections.channels.stack.plugins.module_utils.preflight.probe import host_problems
+from ansible_collections.channels.stack.plugins.module_utils.preflight.probe import host_problems, untested_notices
 from ansible_collections.channels.stack.plugins.module_utils.preflight.project import path_fault
+from ansible_collections.channels.stack.plugins.module_utils.preflight.specs import load_roles
+from ansible_collections.channels.stack.plugins.module_utils.preflight.systems import PACKAGES, UNTESTED, packages_of
+from ansible_collections.channels.stack.plugins.module_utils.preflight.values import (
+    handed_problems,
+    unknown_notices,
+    unknown_problems,
+    value_problems,
+)
 from ansible_collections.channels.stack.plugins.module_utils.preflight.view import PROBE, HostView
 from hypothesis import given
 from hypothesis import strategies as st
@@ -362,11 +371,11 @@ def test_correct_inventory_passes(good: Run) -> None:
     """With the counts told, the facts returned, and the run going on."""
     assert good.status == 0, good.output
     assert good.record["problems"] == []
-    assert good.record["msg"] == "No problems: 3 hosts, 4 roles, 22 variables."
+    assert good.record["msg"] == "No problems: 3 hosts, 4 roles, 23 variables."
     assert good.output.count("THE DEPLOY BEGAN") == 3
     facts = {"python": "3.11.2", "id": "debian", "version": "12", "init": "systemd", "user": "root", "apt": "yes"}
     assert good.record["hosts"]["app1"] == {**facts, "groups": ["app", "redis"], "manager": "systemd"} | {
-        "processes": 2, "all_processes": 2,
+        "processes": 2, "all_processes": 2, "packages": {"nginx": "1.22", "postgresql": "15"},
     }  # fmt: skip
     assert set(good.record["hosts"]) == {"app1", "app2", "away"}, "the implicit localhost is no host of the inventory"
     probed = good.output.partition("All problems")[0].replace("skipping: [localhost]", "")
@@ -489,9 +498,85 @@ def test_one_fault_is_told_once(bench: Bench) -> None:
 
 def test_extra_variables_count(bench: Bench) -> None:
     """Values of the command line are checked as those of files."""
-    run = bench.run({"app": {"app1": machine()}}, GOOD, "-e", "asgi_server=gunicorn", "-e", "asgi_sever=x")
+    given = ("-e", "asgi_server=gunicorn", "-e", "asgi_sever=x", "-e", "postgresql_lock_other_user=true")
+    run = bench.run({"app": {"app1": machine()}}, GOOD, *given)
     run.find("host app1", "asgi_server", "gunicorn")
     run.find("host app1", "asgi_sever", "is no variable")
+    run.find("host app1", "postgresql_lock_other_user", "is what roles hand to each other, and cannot be set")
+    assert len(run.faults()) == 3
+
+
+NOBLE = {"id": "ubuntu", "version": "24.04", "python": "3.12.3", "init": "systemd", "user": "root", "apt": "yes"}
+
+
+@pytest.mark.parametrize(
+    ("facts", "allowed", "fault"),
+    [
+        ({}, "true", None),
+        ({}, False, "runs ubuntu 24.04; supported: Debian 12 and 13"),
+        (
+            {"version": "22.04", "python": "3.10.12"},
+            True,
+            "runs ubuntu 22.04; supported: Debian 12 and 13",
+        ),
+        ({"python": "3.10.12"}, True, "has Python 3.10.12, older than 3.11"),
+        ({"id": "debian", "version": "11"}, True, "runs debian 11; supported: Debian 12 and 13"),
+        ({"id": "debian", "version": "12", "python": "3.11.2"}, True, None),
+    ],
+)
+def test_untested_system_is_let_in_where_it_is_asked_for(
+    facts: dict[str, str], allowed: bool | str, fault: str | None
+) -> None:
+    roles = load_roles(DataLoader(), ROOT / "roles", {})
+    answer = "".join(f"{name}={value}\n" for name, value in (NOBLE | facts).items())
+    given = {"preflight_allow_untested": allowed, PROBE: {"stdout": answer}}
+    host = HostView("app1", given, roles, Templar())
+    found = list(host_problems(host, ["12", "13"], "3.11"))
+    assert [one.fault for one in found] == ([fault] if fault else [])
+    assert all("preflight_allow_untested: true lets in Ubuntu 24.04" in one.fix for one in found if "runs" in one.fault)
+    told = list(untested_notices(host))
+    assert bool(told) == (allowed is not False and "id" not in facts and "version" not in facts)
+    assert all("app1 runs Ubuntu 24.04, on which this bundle is not tested" in one for one in told)
+
+
+def test_what_differs_hangs_on_the_versions_of_packages() -> None:
+    assert packages_of({"id": "debian", "version": "12"}) == {"nginx": "1.22", "postgresql": "15"}
+    assert packages_of({"id": "debian", "version": "13"}) == {"nginx": "1.26", "postgresql": "17"}
+    assert packages_of(NOBLE) == {"nginx": "1.24", "postgresql": "16"}
+    assert packages_of({"id": "debian", "version": "14"}) == packages_of({"id": "debian", "version": "13"})
+    assert set(UNTESTED) < set(PACKAGES)
+
+
+def test_what_callers_pass_is_not_for_inventories() -> None:
+    """Such as whether role postgresql drops a database: what an inventory or -e says would overrule the caller."""
+    roles = load_roles(DataLoader(), ROOT / "roles", {})
+    given = {"postgresql_drop": True, "handshake_sockets": [], "release_prepared": {}, "postgresql_database": "shop"}
+    host = HostView("app1", given, roles, Templar())
+    told = {one.variable for one in handed_problems(host, roles)}
+    assert told == {"postgresql_drop", "handshake_sockets", "release_prepared"}
+    assert not [*unknown_problems(host, roles), *unknown_notices(host, roles)]
+
+
+@pytest.mark.parametrize(("name", "meant"), [("rollback_version", "Write rollback_to."), ("rolling_restart", "")])
+def test_misspelt_name_without_a_prefix_is_found(name: str, meant: str) -> None:
+    """A rollback would take the release before, instead of the one that is named."""
+    roles = load_roles(DataLoader(), ROOT / "roles", {})
+    host = HostView("app1", {name: "v1", "rollback_to": "v1"}, roles, Templar())
+    assert [one.fix for one in unknown_problems(host, roles)] == ([meant] if meant else [])
+
+
+def test_what_roles_hand_over_can_be_read(tmp_path: Path) -> None:
+    """By the inventory and by a template of the user's: it is there when roles run."""
+    template = tmp_path / "nginx.conf.j2"
+    template.write_text("worker_processes {{ preflight_host.cores }};\n")
+    read = {"asgi_processes": "{{ preflight_host.cores }}", "asgi_note": "{{ prefligt }}"}
+    host = HostView("app1", {name: trust_as_template(text) for name, text in read.items()}, {}, Templar())
+    assert host.file_fault(str(template)) == ""
+    assert list(value_problems(host, "asgi_processes", {"type": "int"})) == []
+    (problem,) = value_problems(host, "asgi_note", {"type": "str"})
+    assert problem.fault == "refers to prefligt, which is set nowhere"
+    template.write_text("{{ prefligt }}\n")
+    assert host.file_fault(str(template)) == "reads prefligt, which is set nowhere"
 
 
 def test_placeholder_of_another_host_is_found(bench: Bench) -> None:

@@ -13,7 +13,7 @@ from ansible_collections.channels.stack.plugins.module_utils.preflight.checks.py
 from ansible_collections.channels.stack.plugins.module_utils.preflight.view import PROBE, HostView, Role, probe_facts
 
 PROGRAM = Path(__file__).resolve().parents[2] / "roles" / "preflight" / "files" / "probe.sh"
-BOOKWORM = "python=3.11.2\nversion=12\npythons=/usr/bin/python3.11 /usr/bin/python3.11-config \n"
+BOOKWORM = "python=3.11.2\nid=debian\nversion=12\npythons=/usr/bin/python3.11 /usr/bin/python3.11-config \n"
 
 
 def told(answer: str = BOOKWORM, **variables: Any) -> list[str]:

@@ -15,6 +15,7 @@ from ansible_collections.channels.stack.plugins.module_utils.generation.settings
 from ansible_collections.channels.stack.plugins.module_utils.generation.specification import Document, specify
 from ansible_collections.channels.stack.plugins.module_utils.preflight.checks.limits import limits_of
 from ansible_collections.channels.stack.plugins.module_utils.preflight.checks.workers import processes_of
+from ansible_collections.channels.stack.plugins.module_utils.preflight.systems import packages_of
 from ansible_collections.channels.stack.plugins.module_utils.preflight.view import PROBE, HostView
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -30,7 +31,7 @@ INVENTORY = {
     "redis_password": "correct horse battery staple",
     "release_environment": {"ALLOWED_HOSTS": "localhost"},
     "release_secrets": {"SECRET_KEY": "s3cr3t"},
-    "_preflight_host": {"cores": "4", "memory_mb": "2000", "python": "3.11.2", "version": "12"},
+    "preflight_host": {"cores": "4", "memory_mb": "2000", "python": "3.11.2", "id": "debian", "version": "12"},
     "_asgi_release": {"name": "0123456789ab", "version": "v1", "code": "/srv/x/code", "venv": "/srv/x/venv"},
     "_asgi_generation": "0123456789ab-c0ffee",
 }
@@ -54,10 +55,11 @@ def role_variables() -> dict[str, Any]:
 
 def with_counts(values: dict[str, Any]) -> dict[str, Any]:
     """Return variables with the facts that preflight computes from a host's cores and memory."""
-    facts = values["_preflight_host"]
+    facts = values["preflight_host"]
     answer = "".join(f"{name}={value}\n" for name, value in facts.items())
     host = HostView(values["inventory_hostname"], {**values, PROBE: {"stdout": answer}}, {}, Templar())
-    return {**values, "_preflight_host": {**processes_of(host), "limits": limits_of(host), **facts}}
+    computed = {**processes_of(host), "limits": limits_of(host)}
+    return {**values, "preflight_host": {**computed, "packages": packages_of(facts), **facts}}
 
 
 def filled(source: Path, values: dict[str, Any]) -> str:

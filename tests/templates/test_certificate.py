@@ -58,7 +58,7 @@ def deploy(tmp_path: Path, render: Render, init: str) -> Callable[[], list[str]]
     (tmp_path / "lineage").mkdir()
     script = tmp_path / "deploy"
     host = {"cores": "4", "memory_mb": "2000", "init": init}
-    text = render("certificate/deploy.sh.j2", _preflight_host=host)
+    text = render("certificate/deploy.sh.j2", preflight_host=host)
     (tmp_path / "nginx").mkdir()
     text = text.replace("/etc/dash-board/certificate", f"{tmp_path}/home")
     script.write_text(text.replace("/etc/nginx", f"{tmp_path}/nginx"))
@@ -225,7 +225,7 @@ def test_orders_are_made_as_renewals_are(evaluate: Callable[..., Any], init: str
     """A hook that cannot bear the sandbox fails at once, and not when the certificate is about to expire."""
     host = {"cores": "4", "memory_mb": "2000", "init": init}
     given = {"certificate_sandbox": {"ReadWritePaths": ["/var/lib/dns"]}}
-    words = ast.literal_eval(evaluate("_certificate_confined", _preflight_host=host, **given))
+    words = ast.literal_eval(evaluate("_certificate_confined", preflight_host=host, **given))
     if init != "systemd":
         assert words == []
         return
@@ -240,7 +240,7 @@ def test_orders_are_made_as_renewals_are(evaluate: Callable[..., Any], init: str
 def test_each_project_s_certificate_can_be_replaced(evaluate: Callable[..., Any]) -> None:
     """They share the unit that renews: each brings a drop-in with its own folder."""
     host = {"cores": "4", "memory_mb": "2000", "init": "systemd"}
-    entries = evaluate("_certificate_files", ROOT / "templates" / "certificate", _preflight_host=host)
+    entries = evaluate("_certificate_files", ROOT / "templates" / "certificate", preflight_host=host)
     files = {entry["path"]: entry for entry in ast.literal_eval(entries)}
     drop_in = files["/etc/systemd/system/channels-certificates.service.d/dash-board.conf"]
     assert unit(drop_in["content"]) == {"Service": {"ReadWritePaths": "-/etc/dash-board/certificate"}}
@@ -296,4 +296,4 @@ def test_order(evaluate: Callable[..., Any], given: dict[str, Any], order: list[
 )
 def test_cron_is_there_where_it_renews(evaluate: Callable[..., Any], init: str, source: str, needs: list[str]) -> None:
     host = {"cores": "4", "memory_mb": "2000", "init": init}
-    assert ast.literal_eval(evaluate("_base_needs", _preflight_host=host, certificate_source=source)) == needs
+    assert ast.literal_eval(evaluate("_base_needs", preflight_host=host, certificate_source=source)) == needs

@@ -84,7 +84,7 @@ def test_redis_users_say_whose_they_are(render: Render, given: dict[str, object]
 
 
 def test_postgresql_settings(render: Render) -> None:
-    memory = {"_preflight_host": {"memory_mb": "8000", "version": "12"}, "group_names": ["database"]}
+    memory = {"preflight_host": {"memory_mb": "8000", "id": "debian", "version": "12"}, "group_names": ["database"]}
     start = settings(render("postgresql/start.conf.j2", postgresql_port=5433, **memory), " = ")
     assert start == {
         "listen_addresses": "'127.0.0.1'",
@@ -114,7 +114,7 @@ def test_postgresql_settings(render: Render) -> None:
 def test_postgresql_settings_have_a_least_and_a_most(
     render: Render, memory: int, connections: int, work: int, maintenance: int, shared: int
 ) -> None:
-    machine = {"_preflight_host": {"memory_mb": str(memory)}, "postgresql_max_connections": connections}
+    machine = {"preflight_host": {"memory_mb": str(memory)}, "postgresql_max_connections": connections}
     again = settings(render("postgresql/reload.conf.j2", **machine), " = ")
     assert (again["work_mem"], again["maintenance_work_mem"]) == (f"{work}MB", f"{maintenance}MB")
     assert settings(render("postgresql/start.conf.j2", **machine), " = ")["shared_buffers"] == f"{shared}MB"

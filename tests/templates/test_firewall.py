@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 HOST = {
     "cores": "2", "memory_mb": "1000", "python": "3.11.2", "version": "12", "init": "systemd", "ssh_ports": "22 2222",
 }  # fmt: skip
-SITE = {"certificate_source": "acme", "nginx_http_port": 80, "nginx_https_port": 8443, "_preflight_host": HOST}
+SITE = {"certificate_source": "acme", "nginx_http_port": 80, "nginx_https_port": 8443, "preflight_host": HOST}
 FLEET = {
     "groups": {"app": ["host", "app2", "app3"], "redis": ["host"], "monitoring": ["watch"], "proxy": ["edge"]},
     "hostvars": {
@@ -111,7 +111,7 @@ def test_networks_of_the_users_own(render: Render) -> None:
         ],
     }  # fmt: skip
     host = {**HOST, "ssh_ports": "22"}
-    tables = parsed(render("firewall/project.nft.j2", **SITE | given | {"_preflight_host": host}))
+    tables = parsed(render("firewall/project.nft.j2", **SITE | given | {"preflight_host": host}))
     assert tables["chain project_dash-board"] == [
         "ip saddr 198.51.100.0/24 tcp dport 22 accept", "ip6 saddr 2001:db8::/32 tcp dport 22 accept",
         "ip saddr 203.0.113.7 tcp dport 80 accept", "ip saddr 203.0.113.7 tcp dport 8443 accept",
@@ -173,7 +173,10 @@ def test_security_upgrades_alone_come_by_themselves(render: Render) -> None:
     plain = apt_settings(render("hardening/upgrades.conf.j2"))
     assert plain == {
         f"{upgrades}Allowed-Origins": [], f"{upgrades}Package-Blacklist": [], f"{upgrades}Automatic-Reboot": ["false"],
-        f"{upgrades}Origins-Pattern": ["origin=Debian,codename=${distro_codename}-security,label=Debian-Security"],
+        f"{upgrades}Origins-Pattern": [
+            "origin=Debian,codename=${distro_codename}-security,label=Debian-Security",
+            "origin=Ubuntu,archive=${distro_codename}-security",
+        ],
         "APT::Periodic::Update-Package-Lists": ["1"], "APT::Periodic::Unattended-Upgrade": ["1"],
     }  # fmt: skip
     given = {
@@ -199,7 +202,7 @@ def test_projects_of_a_host_have_its_upgrades_in_common(render: Render) -> None:
         wish("third", upgrades_hold=["third$"], upgrades_reboot="02:00"),
     ]
     host = {**HOST, "hardening_projects": json.dumps(of_others)}
-    given = {"hardening_upgrades_hold": ["redis$"], "hardening_upgrades_reboot": "05:00", "_preflight_host": host}
+    given = {"hardening_upgrades_hold": ["redis$"], "hardening_upgrades_reboot": "05:00", "preflight_host": host}
     for upgrades in (True, False):
         found = apt_settings(render("hardening/upgrades.conf.j2", hardening_upgrades=upgrades, **given))
         held = found["Unattended-Upgrade::Package-Blacklist"]
@@ -231,7 +234,7 @@ def test_fail2ban_never_shuts_out_who_sets_it_up(render: Render, init: str) -> N
     host: dict[str, Any] = {**HOST, "init": init, "ssh_connection": "198.51.100.7 50000 10.0.0.1 22"}
     given = configparser.ConfigParser()
     ignored = {"hardening_fail2ban": True, "hardening_fail2ban_ignore": ["10.0.0.0/8"]}
-    given.read_string(render("hardening/fail2ban.conf.j2", _preflight_host=host, **ignored))
+    given.read_string(render("hardening/fail2ban.conf.j2", preflight_host=host, **ignored))
     assert shlex.split(given["DEFAULT"]["ignoreip"]) == ["127.0.0.1/8", "::1", "198.51.100.7", "10.0.0.0/8"]
     assert given["DEFAULT"]["banaction"] == "nftables-multiport"
     assert given["DEFAULT"]["banaction_allports"] == "nftables-allports"

@@ -145,7 +145,7 @@ def test_limits_of_an_address_can_be_taken_away(tmp_path: Path, render: Render) 
 
 def test_zones_have_new_names_once_a_worker_was_killed(tmp_path: Path, render: Render) -> None:
     facts = {"cores": "4", "memory_mb": "2000", "python": "3.11.2", "version": "12", "worker_died": "20261129114847"}
-    parsed = parsed_nginx(tmp_path, render, _preflight_host=facts)
+    parsed = parsed_nginx(tmp_path, render, preflight_host=facts)
     (http,) = found(parsed, "http")
     zones = [line.split("zone=")[1].split(":")[0] for line in settings(http["block"])["limit_conn_zone"]]
     assert zones == ["dash-board_address_sockets_20261129114847", "dash-board_site_sockets_20261129114847"]
@@ -188,7 +188,7 @@ def test_room_follows_from_the_number_of_sockets(tmp_path: Path, render: Render)
 
 def test_workers_take_turns_where_files_are_few(tmp_path: Path, render: Render) -> None:
     facts = {"cores": "2", "memory_mb": "2000", "python": "3.11.2", "version": "12", "open_files": "20000"}
-    (events,) = found(parsed_nginx(tmp_path, render, _preflight_host=facts), "events")
+    (events,) = found(parsed_nginx(tmp_path, render, preflight_host=facts), "events")
     assert settings(events["block"]) == {
         "worker_connections": ["18976"],
         "multi_accept": ["on"],
@@ -202,11 +202,11 @@ def test_kernel_has_what_it_lacks(root: Path, render: Render, evaluate: Render) 
     facts = {"cores": "2", "memory_mb": "2000", "python": "3.11.2", "version": "12", "init": "systemd"}
     enough = facts | {"sysctl:net.core.somaxconn": "4096"}
     few = facts | {"sysctl:net.core.somaxconn": "128"}
-    assert evaluate("_nginx_kernel_file", _preflight_host=enough) == "{'path': '/etc/sysctl.d', 'directory': True}"
-    lines = [line for line in render("nginx/kernel.conf.j2", _preflight_host=few).splitlines() if line[0] != "#"]
+    assert evaluate("_nginx_kernel_file", preflight_host=enough) == "{'path': '/etc/sysctl.d', 'directory': True}"
+    lines = [line for line in render("nginx/kernel.conf.j2", preflight_host=few).splitlines() if line[0] != "#"]
     assert lines == ["net.core.somaxconn = 4096"]
     _, task = yaml.safe_load((root / "roles/nginx/tasks/configure.yml").read_text())
-    assert task["when"] == "_preflight_host.limits.kernel_is_behind"
+    assert task["when"] == "preflight_host.limits.kernel_is_behind"
     assert task["ansible.builtin.command"]["argv"] == ["sysctl", "--quiet", "--load={{ _nginx_kernel }}"]
 
 

@@ -382,9 +382,12 @@ def test_site_with_a_certificate(tmp_path: Path, render: Render) -> None:
 
 
 def test_http2_where_listen_does_not_take_it(tmp_path: Path, render: Render) -> None:
-    host = {"cores": "4", "memory_mb": "2000", "python": "3.13.5", "version": "13"}
-    own = settings(sites(parsed_nginx(tmp_path, render, **TLS, _preflight_host=host))[-1])
+    host = {"cores": "4", "memory_mb": "2000", "python": "3.13.5", "id": "debian", "version": "13"}
+    own = settings(sites(parsed_nginx(tmp_path, render, **TLS, preflight_host=host))[-1])
     assert own["listen"][:2] == ["443 ssl", "[::]:443 ssl"] and own["http2"] == ["on"]
+    between = {**host, "id": "ubuntu", "version": "24.04"}  # whose nginx is 1.24
+    own = settings(sites(parsed_nginx(tmp_path, render, **TLS, preflight_host=between))[-1])
+    assert own["listen"][:2] == ["443 ssl http2", "[::]:443 ssl http2"] and "http2" not in own
 
 
 def test_ports_and_addresses_of_a_site_with_a_certificate(tmp_path: Path, render: Render) -> None:

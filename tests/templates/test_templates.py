@@ -209,7 +209,7 @@ def test_application_below_a_path(
 )
 def test_processes_follow_cores_and_memory(generation: Specify, cores: str, memory: str, processes: int) -> None:
     host = {"cores": cores, "memory_mb": memory}
-    described = generation(_preflight_host=host)
+    described = generation(preflight_host=host)
     assert len(described["sockets"]) == len(described["instances"]) == processes
 
 
@@ -290,7 +290,7 @@ def test_environment_of_who_calls_does_not_arrive(tmp_path: Path, render: Render
 
 @pytest.mark.parametrize(("memory", "limit"), [("100", "64mb"), ("2000", "400mb")])
 def test_redis_limit_follows_the_memory(render: Render, memory: str, limit: str) -> None:
-    lines = render("redis/redis.conf.j2", _preflight_host={"memory_mb": memory}).splitlines()
+    lines = render("redis/redis.conf.j2", preflight_host={"memory_mb": memory}).splitlines()
     options = dict(line.split(" ", 1) for line in lines if line and not line.startswith("#"))
     assert options["maxmemory"] == limit
     assert options["maxmemory-policy"] == "noeviction"
@@ -353,7 +353,7 @@ def setting(text: str, name: str) -> int:
 def test_postgresql_fits_into_the_memory(render: Render, memory: int, groups: list[str]) -> None:
     """Shared or not, small or large: all sorts at once stay within what the host has, or are at their least."""
     machine = {"cores": "4", "memory_mb": str(memory), "version": "12"}
-    given = {"_preflight_host": machine, "group_names": groups}
+    given = {"preflight_host": machine, "group_names": groups}
     start, again = (render(f"postgresql/{name}.conf.j2", **given) for name in ("start", "reload"))
     share = 0.3 if "app" in groups else 0.8
     assert setting(again, "effective_cache_size") == int(memory * share)
@@ -365,7 +365,7 @@ def test_postgresql_fits_into_the_memory(render: Render, memory: int, groups: li
 
 def test_postgresql_has_connections_for_all_processes(render: Render) -> None:
     """Ten for each process and worker, of the generation that serves and of the one before it."""
-    small, large = ({"_preflight_host": {"processes": 2, "all_processes": number}} for number in (2, 12))
+    small, large = ({"preflight_host": {"processes": 2, "all_processes": number}} for number in (2, 12))
     for hosts, wanted in (({"a": small}, 100), ({"a": small, "b": large}, 20 + 20 * (2 + 12))):
         text = render("postgresql/start.conf.j2", groups={"app": list(hosts), "database": ["host"]}, hostvars=hosts)
         assert setting(text, "max_connections") == wanted
@@ -386,9 +386,9 @@ def test_postgresql_keeps_connections_for_hosts_that_were_not_asked(
 ) -> None:
     """A run with a limit knows nothing of the others, and must not restart the database with too few."""
     counts = {"a": 2, "b": 12}
-    hosts = {name: {"_preflight_host": {"all_processes": counts[name]}} if name in asked else {} for name in counts}
+    hosts = {name: {"preflight_host": {"all_processes": counts[name]}} if name in asked else {} for name in counts}
     machine = {"cores": "2", "memory_mb": "2000", "postgresql_connections": has}
-    given = {"groups": {"app": list(hosts), "database": ["host"]}, "hostvars": hosts, "_preflight_host": machine}
+    given = {"groups": {"app": list(hosts), "database": ["host"]}, "hostvars": hosts, "preflight_host": machine}
     assert setting(render("postgresql/start.conf.j2", **given), "max_connections") == wanted
 
 
@@ -484,7 +484,7 @@ def test_names_of_hosts_are_looked_at_before_anything_is_done(
 ) -> None:
     """What the preflight has read of /etc/hosts tells whether there is something to do, for this project's block."""
     machine = {"host_aliases": there}
-    assert evaluate("_base_aliases_right", base_host_aliases=aliases, _preflight_host=machine) == str(right)
+    assert evaluate("_base_aliases_right", base_host_aliases=aliases, preflight_host=machine) == str(right)
 
 
 @pytest.mark.parametrize(
@@ -498,7 +498,7 @@ def test_names_of_hosts_are_looked_at_before_anything_is_done(
     ],
 )
 def test_daemons_run_on_for_others(evaluate: Render, found: list[str], stopped: list[str]) -> None:
-    known = {"__remove_others": {"stdout": "\n".join(found)}, "_preflight_host": {"manager": "supervisor"}}
+    known = {"__remove_others": {"stdout": "\n".join(found)}, "preflight_host": {"manager": "supervisor"}}
     assert evaluate("_remove_shared", **known) == str(stopped)
 
 

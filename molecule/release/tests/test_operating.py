@@ -79,10 +79,21 @@ def test_any_kept_release_is_taken_back_by_its_name(lab: Pair) -> None:
     lab.settle()
     kept = [row for row in lab.hosts[0].overview() if row["state"] == "kept"]
     wanted = kept[-1]
-    Playbook("rollback", "-e", f"release_version={wanted['release']}", "-e", "release_drain_seconds=5").succeeded()
-    assert lab.live() == wanted["generation"]
-    told = Playbook("rollback", "-e", "release_version=v0.0.0").failed("keeps no earlier release named v0.0.0")
+    there = Playbook("rollback", "-e", f"rollback_to={wanted['release']}", "-e", "release_drain_seconds=5").succeeded()
+    assert lab.live() == wanted["generation"] and "release_version is called" not in there.output
+    told = Playbook("rollback", "-e", "rollback_to=v0.0.0").failed("keeps no earlier release named v0.0.0")
     assert kept[0]["version"] in told.output, "what could be taken back is not named"
+    assert lab.live() == wanted["generation"]
+    lab.settle()
+    lab.assert_settled()
+
+
+def test_rollback_by_the_old_name_of_its_variable(lab: Pair) -> None:
+    told = Playbook("rollback", "-e", "release_version=v0.0.0").failed("keeps no earlier release named v0.0.0")
+    assert "release_version is called rollback_to now" not in told.output, "nothing was gone back to"
+    wanted = next(row for row in lab.hosts[0].overview() if row["state"] == "kept")
+    options = ("-e", f"release_version={wanted['release']}", "-e", "release_drain_seconds=5")
+    assert "release_version is called rollback_to now" in Playbook("rollback", *options).succeeded().output
     assert lab.live() == wanted["generation"]
     lab.settle()
     lab.assert_settled()

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 
 from .checks import CHECKS
 from .inventory import inventory_problems, vault_file
-from .probe import host_problems
+from .probe import host_problems, untested_notices
 from .report import Report
-from .values import option_problems, placeholder_problems, unknown_notices, unknown_problems
+from .values import handed_problems, option_problems, placeholder_problems, unknown_notices, unknown_problems
 from .view import HostView, Role
 
 
@@ -39,8 +39,9 @@ def collect(
     for host in hosts:
         for problem in host_problems(host, args["debian_versions"], args["minimum_python"]):
             report.add(problem, host)
+        report.notices.update(dict.fromkeys(untested_notices(host)))
     for host in hosts:
-        for problem in unknown_problems(host, roles):
+        for problem in (*unknown_problems(host, roles), *handed_problems(host, roles)):
             report.add(problem, host)
         report.notices.update(dict.fromkeys(unknown_notices(host, roles)))
         for role in host.roles:

@@ -8,14 +8,16 @@ import typing as t
 from .checks.asgi import manager_of
 from .checks.limits import limits_of
 from .checks.workers import processes_of
+from .systems import packages_of
 from .view import HostView, probe_facts
 
 
 def facts_of(host: HostView) -> dict[str, t.Any]:
     """The probe's facts of a host, and what is computed of it once for all roles."""
-    applied = {role.name for role in host.roles}
+    applied, facts = {role.name for role in host.roles}, probe_facts(host.probe)
     return {
-        **facts_for_roles(probe_facts(host.probe)),
+        **facts_for_roles(facts),
+        "packages": packages_of(facts),
         "groups": sorted(host.groups),
         "manager": manager_of(host),
         **(processes_of(host) if "asgi" in applied else {}),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 
+from .systems import UNTESTED, for_people, system_of
 from .view import HostView, Problem, last_line, listed, probe_facts
 
 
@@ -41,7 +42,20 @@ def host_problems(host: HostView, versions: list[str], minimum_python: str) -> I
         said = last_line(host.probe.get("stderr")) or last_line(host.probe.get("msg")) or "no output"
         yield Problem("", f"no command can be run on it as root: {said}", root_fix())
     else:
-        yield from machine_problems(facts, versions, minimum_python, host.name)
+        let_in = system_of(facts) in (UNTESTED if allows_untested(host) else ())
+        yield from machine_problems(facts, versions, minimum_python, host.name, let_in)
+
+
+def allows_untested(host: HostView) -> bool:
+    """Whether a host may run what no test of this bundle runs."""
+    return host.get("preflight_allow_untested") is True
+
+
+def untested_notices(host: HostView) -> Iterator[str]:
+    """That a host runs such a system."""
+    system = system_of(probe_facts(host.probe))
+    if system in UNTESTED and allows_untested(host):
+        yield f"{host.name} runs {for_people(system)}, on which this bundle is not tested (preflight_allow_untested)."
 
 
 def root_fix() -> str:
@@ -52,8 +66,10 @@ def root_fix() -> str:
     )
 
 
-def machine_problems(facts: Mapping[str, str], versions: list[str], minimum: str, name: str) -> Iterator[Problem]:
-    """What is wrong with a machine that answered."""
+def machine_problems(
+    facts: Mapping[str, str], versions: list[str], minimum: str, name: str, let_in: bool
+) -> Iterator[Problem]:
+    """What is wrong with a machine that answered; `let_in` says that it may run what is not supported."""
     if facts["user"] != "root":
         yield Problem("", f'commands run as "{facts["user"] or "nobody known"}", not as root', root_fix())
     umask = facts.get("umask", "")
@@ -62,9 +78,10 @@ def machine_problems(facts: Mapping[str, str], versions: list[str], minimum: str
         fix = "Write UMASK 022 in its /etc/login.defs. Where it is the controller itself, run there before Ansible:"
         yield Problem("", f"new files are closed to the project's user (umask {umask})", f"{fix}\n  umask 022")
     supported = f"Debian {listed(versions)}"
-    if facts.get("id") != "debian" or facts.get("version") not in versions:
-        found = " ".join(filter(None, (facts.get("id"), facts.get("version")))) or "an unknown system"
-        yield Problem("", f"runs {found}; supported: {supported}", f"Give it {supported}, or take it out.")
+    if not let_in and system_of(facts) not in [f"debian {version}" for version in versions]:
+        found, untested = system_of(facts) or "an unknown system", listed(for_people(one) for one in UNTESTED)
+        fix = f"Give it {supported}, or take it out. preflight_allow_untested: true lets in {untested}, untested."
+        yield Problem("", f"runs {found}; supported: {supported}", fix)
         supported = ""
     elif facts.get("apt") != "yes":
         yield Problem("", "has no apt-get", "Use a Debian image that has apt.")

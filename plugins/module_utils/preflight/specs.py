@@ -14,13 +14,15 @@ def load_roles(loader: t.Any, folder: Path, groups: Mapping[str, list[str]]) -> 
     roles = {}
     for specs in sorted(folder.glob("*/meta/argument_specs.yml")):
         path = specs.parents[1]
-        main = (load(loader, specs).get("argument_specs") or {}).get("main") or {}
+        entries = load(loader, specs).get("argument_specs") or {}
+        options = (entries.get("main") or {}).get("options") or {}
         roles[path.name] = Role(
             name=path.name,
-            options=main.get("options") or {},
+            options=options,
             defaults=load(loader, path / "defaults" / "main.yml"),
             computed=load(loader, path / "vars" / "main.yml"),
             groups=list(groups.get(path.name) or []),
+            passed=frozenset(name for entry in entries.values() for name in entry.get("options") or {}) - set(options),
         )
     return roles
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
 from .view import (
+    HANDED,
     PLACEHOLDER,
     TRUTHS,
     HostView,
@@ -35,10 +36,30 @@ def unknown(host: HostView, roles: Mapping[str, Role]) -> Iterator[tuple[str, st
     """Variables that begin like a role's and are none of it, each with the role and the name that is most like it."""
     known = {name for role in roles.values() for name in role.options}
     helpers = host.names_read_by_inventory()
-    for name in sorted(set(host.inventory) - known - helpers):
-        role = next((role for role in roles if name.startswith(f"{role}_")), None)
+    # Such as rollback_to: others may begin like them, so that only what is nearly one of them is told.
+    without_prefix = {name: role.name for role in roles.values() for name in role.options if not own(role.name, name)}
+    for name in sorted(set(host.inventory) - known - helpers - handed(roles)):
+        role = next((role for role in roles if own(role, name)), None)
         if role is not None:
             yield name, role, nearest(name, known, 0.85 if role in SHARED else 0.7)
+        elif match := nearest(name, without_prefix):
+            yield name, without_prefix[match], match
+
+
+def own(role: str, name: str) -> bool:
+    """Whether a variable is named after a role."""
+    return name.startswith(f"{role}_")
+
+
+def handed(roles: Mapping[str, Role]) -> frozenset[str]:
+    """What roles and playbooks hand to each other, by facts or by the options of entry points."""
+    return HANDED.union(*(role.passed for role in roles.values()))
+
+
+def handed_problems(host: HostView, roles: Mapping[str, Role]) -> Iterator[Problem]:
+    """Variables that would overrule what a role hands to another one, such as whether a database is dropped."""
+    for name in sorted(handed(roles) & set(host.inventory)):
+        yield Problem(name, "is what roles hand to each other, and cannot be set", "Take it out.")
 
 
 def unknown_problems(host: HostView, roles: Mapping[str, Role]) -> Iterator[Problem]:

@@ -33,6 +33,9 @@ PLACEHOLDER = "!!!SET"
 MASK = "********"
 #: The path of a key, which the ssh command to try by hand needs; and that of a program.
 NOT_SECRET = {"ansible_ssh_private_key_file", "certificate_acme_auth_hook"}
+# What roles and playbooks hand to each other beside the options of entry points, as roles/README.md has it: a contract
+# test compares. No inventory sets these.
+HANDED = frozenset(("postgresql_lock_other_user", "preflight_host", "preflight_installs", "release_prepared"))
 MAGIC = {"hostvars", "groups", "vars", PROBE}  # what Ansible itself puts among a host's variables
 SHORTEST_MASKED = 6  # characters: masking shorter values would garble the message more than it would hide
 SECRET_LENGTH = 12  # characters
@@ -61,6 +64,7 @@ class Role:
     defaults: dict[str, t.Any]
     computed: dict[str, t.Any]
     groups: list[str] = field(default_factory=list)
+    passed: frozenset[str] = frozenset()  # what callers of its entry points give them, and no inventory
 
 
 class Untemplatable(Exception):
@@ -237,7 +241,8 @@ class HostView:
         except AnsibleValueOmittedError:
             return None
         except Exception as error:  # templates run any plugin, and these raise what they like
-            if isinstance(error, AnsibleUndefinedVariable) and self._needs_facts(variable):
+            later = any(f"'{name}' is undefined" in str(error) for name in HANDED)
+            if isinstance(error, AnsibleUndefinedVariable) and (later or self._needs_facts(variable)):
                 raise Untemplatable(None) from error
             raise Untemplatable(self._explain(variable, error)) from error
 
@@ -255,7 +260,7 @@ class HostView:
             message = str(error).splitlines()[0] if str(error) else ""
             undefined = re.search(r"'([^']+)' is undefined", message)
             if undefined:  # names that roles compute are known later
-                later = undefined[1].startswith(("_", "ansible_"))
+                later = undefined[1].startswith(("_", "ansible_")) or undefined[1] in HANDED
                 return "" if later else f"reads {undefined[1]}, which is set nowhere"
             syntax = re.search(r"[Ss]yntax error in template: (.*)", message)
             return f"cannot be filled in: {syntax[1] if syntax else type(error).__name__}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from ..systems import for_people, system_of
 from ..view import HostView, Problem, check, listed, probe_facts
 
 VERSION = re.compile(r"(?:c?python@?)?(3\.\d+)(?:\.\d+)?")
@@ -24,7 +25,7 @@ def python_of_the_host(host: HostView) -> Iterator[Problem]:
         return
     has = listed(sorted(there, key=lambda one: int(one.partition(".")[2])))
     fix = (
-        "Have uv fetch it from its makers' releases, or write python3 for Debian's own:\n"
+        "Have uv fetch it from its makers' releases, or write python3 for the system's own:\n"
         "  release_python_download: true"
     )
-    yield Problem("release_python", f"is {wanted[1]}, and Debian {facts.get('version', '')} there has {has}", fix)
+    yield Problem("release_python", f"is {wanted[1]}, and {for_people(system_of(facts))} there has {has}", fix)
