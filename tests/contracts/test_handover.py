@@ -15,6 +15,8 @@ from test_specs import ROLES, ROOT, entry_points, facts_set, load, opened, tasks
 
 # Has all of the names, and reads none.
 NAMING = {Path("plugins/module_utils/preflight/view.py")}
+# Plugins of a role that are not called like it.
+OF_ROLES = {"generation": "asgi"}
 CALLS = ("ansible.builtin.import_role", "ansible.builtin.include_role")
 # Python on the controller can read variables of a run; modules get arguments and nothing else.
 PYTHON = ("action", "filter", "lookup", "module_utils", "strategy")
@@ -42,7 +44,7 @@ def owner(path: Path) -> str:
     if path.parts[0] in ("roles", "templates"):
         return path.parts[1]
     names = (path.stem, path.parent.name) if path.parts[0] == "plugins" else ()
-    return next((name for name in names if name in ROLES), str(path))
+    return next((role for name in names if (role := OF_ROLES.get(name, name)) in ROLES), str(path))
 
 
 def foreign(path: Path, text: str) -> list[str]:
@@ -64,6 +66,7 @@ def test_private_names_stay_in_their_role(path: Path) -> None:
         ("playbooks/site.yml", "when: __preflight_report is not defined", ["__preflight_report"]),
         ("templates/nginx/limits.conf.j2", "${{ _nginx_app }}_handshake_key $x_redis_y", []),
         ("plugins/module_utils/doctor/hosts.py", 'variables["_asgi_home"]', ["_asgi_home"]),
+        ("plugins/action/generation.py", 'variables["_asgi_base"], variables["_nginx_app"]', ["_nginx_app"]),
         ("plugins/module_utils/preflight/view.py", 'PROBE = "__preflight_probe"', []),
     ],
 )
