@@ -19,6 +19,7 @@ SLOW = {
     "test_mutate",
     "test_prepare",
     "test_remove",
+    "test_uv_lock",
     "test_websocket_handshake",
     "test_websocket_proof",
 }

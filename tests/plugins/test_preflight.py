@@ -826,7 +826,13 @@ def test_assigned_attribute_is_seen(project: Path, text: str) -> None:
     assert asgi_module(project, "conf.asgi:application", text) == []
 
 
-@pytest.mark.parametrize("text", ["app = 1", "def app():\n    application = 1", "app = f(application)", ""])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "app = 1", "def app():\n    application = 1", "app = f(application)", "\ufeffapp = 1",
+        "app = f'{x[\'y\']}'  # which only Python 3.12 reads", "",
+    ],
+)  # fmt: skip
 def test_missing_attribute_is_told(project: Path, text: str) -> None:
     """With the names that are there."""
     ((_, fault, fix),) = asgi_module(project, "conf.asgi:application", text)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -779,70 +777,3 @@ def test_pipfile_lock() -> None:
 def test_broken_files_are_named(name: str, content: str) -> None:
     with pytest.raises(ERROR, match=name):
         read({name: content}, name)
-
-
-# --- against uv itself ----------------------------------------------------------------------------------------------
-
-
-LIBRARIES = {
-    "a": """["b[more]", "c ; sys_platform == 'win32'"]""",
-    "b": """["d ; python_version < '3.12'"]\noptional-dependencies = { more = ["e ; platform_system == 'Linux'"] }""",
-    "c": """["d"]""",
-    "d": """["a"]""",
-    "e": "[]",
-    "f": "[]",
-}
-
-
-@pytest.mark.parametrize("chosen", [(), ("extra",), ("group",), ("extra", "group")])
-def test_uv_lock_is_read_as_uv_does(tmp_path: Path, chosen: tuple[str, ...]) -> None:
-    """With a lock of its own making, of packages that lie in the source, on every system and Python."""
-    uv = Path(sys.executable).parent / "uv"
-    sources = ", ".join(
-        f"{name} = {{ path = 'libs/{name}', editable = {str(name < 'c').lower()} }}" for name in LIBRARIES
-    )
-    files = {
-        "pyproject.toml": """
-            [project]
-            name = "app"
-            version = "1"
-            requires-python = ">=3.9"
-            dependencies = ["a ; python_version >= '3.10'", "b"]
-            optional-dependencies = { extra = ["c ; os_name == 'posix'"] }
-            [dependency-groups]
-            dev = ["f"]
-            group = ["f ; python_version < '3.11'"]
-            [tool.uv]
-            package = false
-            sources = { SOURCES }
-        """.replace("SOURCES", sources),
-        **{
-            f"libs/{name}/pyproject.toml": f"""[project]\nname = "{name}"\nversion = "1"\nrequires-python = ">=3.9"
-dependencies = {needs}\n[tool.uv]\nsources = {{ {sources.replace("'libs/", "'../")} }}\n"""
-            for name, needs in LIBRARIES.items()
-        },
-    }
-    for path, text in files.items():
-        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / path).write_text(text)
-
-    def run(*arguments: str) -> str:
-        done = subprocess.run(
-            [str(uv), *arguments, "--offline", "--no-cache", "--no-config"],
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-        )
-        assert done.returncode == 0, done.stderr
-        return done.stdout
-
-    run("lock")
-    options = [word for one in chosen for word in (f"--{one}", one)]
-    plain = ("--frozen", "--no-dev", "--no-emit-project", "--no-header", "--no-annotate", "--no-hashes")
-    theirs = run("export", *plain, *options).splitlines()
-    contents = {**files, "uv.lock": (tmp_path / "uv.lock").read_text()}
-    ours = lines(contents, f"uv.lock[{','.join(chosen)}]" if chosen else "uv.lock")
-    for python in ("3.9.18", "3.10.4", "3.11.2", "3.13.5"):
-        for system, platform, os_name in (("linux", "Linux", "posix"), ("win32", "Windows", "nt")):
-            values = {"sys_platform": system, "platform_system": platform, "os_name": os_name}
-            assert sorted(here(ours, python, **values)) == sorted(here(theirs, python, **values)), (python, system)

@@ -12,12 +12,15 @@ from pathlib import Path
 
 from ..code.values import known
 from ..text.document import Document, clean, flow, foreign, inert, quoted, scalar, slash
+from ..text.templates import render
 from .advice import lets_redis_8_in
 from .findings import Inspection, Name
 from .given import HINTS, SHARED, Given
 from .handshake import write_handshake
 from .python import DEBIAN, fitting
 from .tasks import rules
+
+HOSTS = Path(__file__).parent / "templates" / "hosts.yml.j2"
 
 
 class InventoryExists(Exception):
@@ -282,22 +285,11 @@ class Writer(Given):
 
     def hosts(self, inventory: str) -> str:
         """hosts.yml."""
-        name = self.found.app
-        redis = f"\n      hosts:\n        {name}:" if self.uses_redis else ""
-        database = f"\n      hosts:\n        {name}:" if self.uses_postgresql else ""
-        said = "" if self.uses_redis else " Nothing was found that needs it."
-        return (
-            f"# One machine that plays every part; add more as inventories/production does.\n#\n"
-            f"#   make secrets INVENTORY={clean(inventory)}\n"
-            f"#   ansible-playbook -i {clean(inventory)} site.yml\n"
-            "all:\n  children:\n    # Machines that run the project. Required.\n    app:\n      hosts:\n"
-            f"        {name}:\n"
-            "          # Where SSH reaches it; a user that is not root needs ansible_become as well.\n"
-            '          ansible_host: "!!!SET the address of your machine!!!"\n          ansible_user: root\n'
-            f"    # Machine that runs Redis, the channel layer.{said}\n    redis:{redis}\n"
-            f"    # Machine that runs PostgreSQL.\n    database:{database}\n"
-            "    # Reserved for larger sites; leave them empty.\n    proxy:\n    monitoring:\n"
-        )
+        values = {
+            "inventory": inventory, "app": self.found.app,
+            "uses_redis": self.uses_redis, "uses_postgresql": self.uses_postgresql,
+        }  # fmt: skip
+        return render(HOSTS, values, finalize=clean)
 
     def secrets_file(self, inventory: str) -> str:
         """group_vars/all/vault.yml."""

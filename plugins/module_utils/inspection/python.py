@@ -7,7 +7,7 @@ import re
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
 from ..code.files import Sources
-from ..requirements.declared import comparisons
+from ..requirements.versions import comparisons
 from .findings import Inspection, PythonAsked
 
 DEBIAN = {"12": 11, "13": 13}  # the minor version of its Python

@@ -7,7 +7,8 @@ import fnmatch
 import os
 from pathlib import Path
 
-from ..code.files import SKIPPED
+from ..code.files import SKIPPED, decode
+from ..code.syntax import parsed
 from .view import HostView
 
 SEARCH_DEPTH = 3  # folders below the one searched
@@ -34,7 +35,7 @@ def find_files(folder: Path, *patterns: str) -> list[Path]:
 def assigned_names(file: Path) -> set[str] | None:
     """Names that a module visibly assigns; None where that cannot be told."""
     try:
-        tree = ast.parse(file.read_text(encoding="utf-8"))
+        tree, _ = parsed(decode(file.read_bytes())[0])
     except (SyntaxError, ValueError, OSError):
         return None  # perhaps written for a newer Python than the controller's
     names: set[str] = set()

@@ -1,16 +1,17 @@
-"""What a project says of the packages that it needs: requirements files of any kind, read and never installed."""
+"""What a project says of the packages that it needs: which files list them, and the one to name in an inventory.
+
+What is in a file is read by the module of its kind, as for a deploy. Here nothing may fail, and packages have places.
+"""
 
 from __future__ import annotations
 
 import ast
-import json
 import os
 import re
 import sys
-import tomllib
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.utils import canonicalize_name
@@ -19,8 +20,10 @@ from packaging.version import InvalidVersion, Version
 from ..code.files import Sources, decode
 from ..code.values import Place
 from .errors import RequirementsError
-from .pipfile import pipenv_python, pipfile_line
-from .versions import specifier
+from .pipfile import locked, pipenv_python, pipfile_line
+from .pyproject import Pyproject, toml
+from .texts import INCLUDES, entries, option
+from .versions import comparisons
 
 TEXT = re.compile(
     r"(.*req(uire)?m?[a-z]*s?[^/]*|pip[-_]?[a-z]*|base|common|prod|production|main)\.(txt|pip)", re.IGNORECASE
@@ -32,7 +35,6 @@ NOT_FOR_HOSTS = re.compile(
     r"(^|[^a-z])(dev|devel|development|local|tests?|testing|docs?|lint|ci|debug|windows|win)([^a-z]|$)"
 )
 FOR_HOSTS = re.compile(r"(^|[^a-z])(prod|production|deploy|server)([^a-z]|$)")
-INCLUDE = re.compile(r"\s*(?:-r|--requirement)[\s=]*(\S+)")
 #: Packages by the names under which they are imported, where these differ.
 PACKAGES = {
     "allauth": "django-allauth", "asgiref": "asgiref", "bs4": "beautifulsoup4", "channels": "channels",
@@ -152,14 +154,6 @@ def requirement(line: str, place: Place) -> Requirement | None:
     return Requirement(canonicalize_name(match[1]), wanted.replace(" ", ""), place, match[2] or "")
 
 
-def comparisons(text: str) -> str:
-    """Poetry's and Pipenv's way to ask for versions, as a requirements file would; nothing for alternatives."""
-    try:
-        return specifier(text)
-    except RequirementsError:
-        return ""
-
-
 def line_of(text: str, name: str) -> int:
     """The line on which a package is named first."""
     pattern = re.compile(rf"^\W*(name\W+)?{re.escape(name)}\b".replace("\\-", "[-_.]"), re.IGNORECASE)
@@ -185,62 +179,69 @@ class Reader:
         try:
             if kind == "requirements":
                 self._text(file, path, text, set())
-            elif kind == "Pipfile.lock":
-                self._pipfile_lock(file, text)
             else:
-                self._toml(file, tomllib.loads(text), text)
+                READERS[kind](self, file, text)
         except (RequirementsError, ValueError, RecursionError, TypeError, AttributeError) as error:
             self.broken[self.sources.relative(path)] = str(error).splitlines()[0] if str(error) else "cannot be read"
         return file
 
     def _text(self, file: File, path: Path, text: str, seen: set[Path]) -> None:
         seen.add(path)
-        for number, line in enumerate(text.splitlines(), 1):
-            if match := INCLUDE.match(line):
-                below = Path(os.path.normpath(path.parent / match[1]))
+        for number, line in entries(text):
+            name, value = option(line)
+            if name in INCLUDES:
+                below = Path(os.path.normpath(path.parent / value))
                 if below.is_relative_to(self.sources.folder) and below.is_file() and below not in seen:
                     file.includes.add(below)
                     self._text(file, below, self.sources.text(below), seen)
             elif found := requirement(line, self.sources.place(path, number)):
                 file.asked.append(found)
 
-    def _ask(self, file: File, name: Any, versions: str, text: str) -> None:
-        if isinstance(name, str) and name.lower() != "python":
-            place = self.sources.place(file.path, line_of(text, name))
-            file.asked.append(Requirement(canonicalize_name(name), versions, place))
+    def _ask(self, file: File, name: str, versions: str, text: str) -> None:
+        place = self.sources.place(file.path, line_of(text, name))
+        file.asked.append(Requirement(canonicalize_name(name), versions, place))
 
     def _pipfile_lock(self, file: File, text: str) -> None:
-        data = json.loads(text)
-        for name, one in (data.get("default") or {}).items():
+        data = locked(file.kind, text)
+        for name, one in data["default"].items():
             self._ask(file, name, str(one.get("version") or "") if isinstance(one, dict) else "", text)
-        requires = (data.get("_meta") or {}).get("requires") or {}
-        file.python = pipenv_python(requires)
+        file.python = pipenv_python(data.get("_meta") or {})
 
-    def _toml(self, file: File, data: dict[str, Any], text: str) -> None:
-        if file.kind in ("uv.lock", "poetry.lock"):
-            for one in data.get("package") or []:
-                if isinstance(one, dict) and "name" in one and "virtual" not in (one.get("source") or {}):
-                    self._ask(file, one["name"], f"=={one['version']}" if one.get("version") else "", text)
-            file.python = str(data.get("requires-python") or (data.get("metadata") or {}).get("python-versions") or "")
-        elif file.kind == "Pipfile":
-            folder = os.path.relpath(file.path.parent, self.sources.backend)
-            for name, one in (data.get("packages") or {}).items():
-                table = one if isinstance(one, dict) else {"version": str(one)}
-                self._ask(file, name, comparisons(str(table.get("version", "*"))), text)
-                file.lines.append(pipfile_line(name, table, folder))
-            file.python = pipenv_python(data.get("requires") or {})
-        else:
-            project = data.get("project") or {}
-            for line in project.get("dependencies") or []:
-                if isinstance(line, str) and (found := requirement(line, self.sources.place(file.path))):
-                    self._ask(file, found.name, found.specifier, text)
-            poetry = ((data.get("tool") or {}).get("poetry") or {}).get("dependencies") or {}
-            for name, one in poetry.items():
-                asked = one.get("version", "*") if isinstance(one, dict) else one
-                self._ask(file, name, comparisons(asked) if isinstance(asked, str) else "", text)
-            file.python = str(project.get("requires-python") or "")
-            if not file.python and isinstance(poetry.get("python"), str):
-                file.python = comparisons(poetry["python"])
+    def _pipfile(self, file: File, text: str) -> None:
+        data = toml(file.kind, text)
+        folder = os.path.relpath(file.path.parent, self.sources.backend)
+        for name, one in (data.get("packages") or {}).items():
+            table = one if isinstance(one, dict) else {"version": str(one)}
+            self._ask(file, name, comparisons(str(table.get("version", "*"))), text)
+            file.lines.append(pipfile_line(name, table, folder))
+        file.python = pipenv_python(data)
+
+    def _lock(self, file: File, text: str) -> None:
+        """All that a lock file of uv or Poetry holds, whether it is asked for or not."""
+        data = toml(file.kind, text)
+        for one in data.get("package") or []:
+            if (
+                isinstance(one, dict)
+                and isinstance(one.get("name"), str)
+                and "virtual" not in (one.get("source") or {})
+            ):
+                self._ask(file, one["name"], f"=={one['version']}" if one.get("version") else "", text)
+        file.python = str(data.get("requires-python") or (data.get("metadata") or {}).get("python-versions") or "")
+
+    def _pyproject(self, file: File, text: str) -> None:
+        project = Pyproject(file.kind, text, "")
+        for name, versions in project.packages():
+            self._ask(file, name, versions, text)
+        file.python = project.python
+
+
+READERS: dict[str, Callable[[Reader, File, str], None]] = {
+    "uv.lock": Reader._lock,
+    "poetry.lock": Reader._lock,
+    "Pipfile.lock": Reader._pipfile_lock,
+    "Pipfile": Reader._pipfile,
+    "pyproject.toml": Reader._pyproject,
+}
 
 
 def distance(sources: Sources, path: Path) -> int:

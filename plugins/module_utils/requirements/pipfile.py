@@ -16,12 +16,7 @@ from .versions import specifier
 
 def read_pipfile(name: str, text: str, folder: str, chosen: Collection[str]) -> Needs:
     """What the default part of a Pipfile.lock says, and other parts that are chosen."""
-    try:
-        data = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise RequirementsError(f"{name} is no JSON: {error}") from error
-    if not isinstance(data, Mapping) or not isinstance(data.get("default"), Mapping):
-        raise RequirementsError(f"{name} has no packages under default: run pipenv lock")
+    data = locked(name, text)
     if unknown := sorted(set(chosen) - set(data)):
         known = ", ".join(sorted(set(data) - {"_meta", "default"})) or "none"
         raise RequirementsError(f"release_requirements: {name} has no group {', '.join(unknown)}; it has: {known}")
@@ -31,13 +26,25 @@ def read_pipfile(name: str, text: str, folder: str, chosen: Collection[str]) -> 
         unhashed = pipfile_place(package, folder).startswith(("git+", "-e ", "."))
         needs.lines.append(hashed(pipfile_line(key, package, folder), [] if unhashed else package.get("hashes") or []))
     meta: Mapping[str, t.Any] = data.get("_meta") or {}
-    needs.python = pipenv_python(meta.get("requires") or {})
+    needs.python = pipenv_python(meta)
     needs.notices = foreign_notice(name, {str(one.get("url") or "") for one in meta.get("sources") or []})
     return needs
 
 
-def pipenv_python(requires: Mapping[str, t.Any]) -> str:
-    """The Python that Pipenv asks for, as a specifier."""
+def locked(name: str, text: str) -> Mapping[str, t.Any]:
+    """The content of a Pipfile.lock; raise RequirementsError where it is none."""
+    try:
+        data = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise RequirementsError(f"{name} is no JSON: {error}") from error
+    if not isinstance(data, Mapping) or not isinstance(data.get("default"), Mapping):
+        raise RequirementsError(f"{name} has no packages under default: run pipenv lock")
+    return data
+
+
+def pipenv_python(tables: Mapping[str, t.Any]) -> str:
+    """The Python that Pipenv asks for, as a specifier, from a Pipfile or the `_meta` of its lock."""
+    requires = tables.get("requires") or {}
     if version := requires.get("python_version"):
         return f"=={version}.*"
     return f"=={requires['python_full_version']}" if requires.get("python_full_version") else ""

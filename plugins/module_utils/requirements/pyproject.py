@@ -14,7 +14,7 @@ from .indexes import foreign_notice
 from .markers import conjunction
 from .needs import Dependency, Needs
 from .places import git_place, path_place
-from .versions import alternatives, python_marker
+from .versions import alternatives, comparisons, python_marker
 
 
 def toml(name: str, text: str) -> dict[str, t.Any]:
@@ -115,6 +115,19 @@ class Pyproject:
         for group in chosen:
             found += self._group(group, set())
         return found
+
+    def packages(self) -> Iterator[tuple[str, str]]:
+        """The packages that it names, each with the versions that it asks for as far as these can be told."""
+        for line in self.project.get("dependencies") or []:
+            try:
+                wanted = Requirement(str(line))
+            except InvalidRequirement:
+                continue
+            yield str(canonicalize_name(wanted.name)), str(wanted.specifier)
+        for name, value in (self.poetry.get("dependencies") or {}).items():
+            versions = value.get("version", "*") if isinstance(value, Mapping) else value
+            if name.lower() != "python":
+                yield str(canonicalize_name(name)), comparisons(versions) if isinstance(versions, str) else ""
 
     def _extras(self) -> set[str]:
         return {*(self.project.get("optional-dependencies") or {}), *(self.poetry.get("extras") or {})}

@@ -28,6 +28,7 @@ KEPT_OPTIONS = {
     "--only-binary",
     "--require-hashes",
 }
+INCLUDES = ("-r", "--requirement")
 # What comes behind an address: white space is on one side of the semicolon, as it may itself be in addresses.
 CONDITION = re.compile(r"\s+;\s*|;\s+")
 
@@ -66,25 +67,17 @@ class Texts:
         self._seen.add((path, constraint))
         if path not in self._contents:
             self._path(".", path)
-        table = False
-        for number, line in logical_lines(self._content(path)):
-            if re.match(r"Package\s+Version\b", line) and not table:
-                table = True  # the output of `pip list`
-            elif table and not re.fullmatch(r"[-\s]+", line):
-                self._line("==".join(line.split()[:2]), path, number, constraint)
-            elif not table:
-                self._entry(line, path, number, constraint)
+        for number, line in entries(self._content(path)):
+            self._entry(line, path, number, constraint)
 
     def _entry(self, line: str, path: str, number: int, constraint: bool) -> None:
         """Take one line of a requirements file."""
-        option = re.match(r"(--?[a-z][\w-]*?)(?:[\s=]+|(?<=^-[a-z])(?=\S)|$)(.*)", line)
-        if not option:
+        name, value = option(line)
+        if not name:
             self._line(line, path, number, constraint)
-            return
-        name, value = option[1], re.sub(r"""^(['"])(.*)\1$""", r"\2", option[2].strip())
-        if VARIABLE.search(line) and name not in ("-e", "--editable"):
+        elif VARIABLE.search(line) and name not in ("-e", "--editable"):
             self._tell("variable", masked(line))
-        elif name in ("-r", "--requirement", "-c", "--constraint"):
+        elif name in (*INCLUDES, "-c", "--constraint"):
             within = constraint or name in ("-c", "--constraint")
             if "://" in value:
                 raise RequirementsError(
@@ -225,6 +218,27 @@ def logical_lines(text: str) -> Iterator[tuple[int, str]]:
         whole, pending = (pending + line).strip().strip("\ufeff"), ""
         if whole:
             yield first, whole
+
+
+def entries(text: str) -> Iterator[tuple[int, str]]:
+    """Yield what a requirements file asks for and its options, with their line numbers.
+
+    Of the output of `pip list`, which is a table, each row as a requirement.
+    """
+    table = False
+    for number, line in logical_lines(text):
+        if re.match(r"Package\s+Version\b", line) and not table:
+            table = True
+        elif table and not re.fullmatch(r"[-\s]+", line):
+            yield number, "==".join(line.split()[:2])
+        elif not table:
+            yield number, line
+
+
+def option(line: str) -> tuple[str, str]:
+    """The name of an option and its value; both empty where a line is none."""
+    found = re.match(r"(--?[a-z][\w-]*?)(?:[\s=]+|(?<=^-[a-z])(?=\S)|$)(.*)", line)
+    return (found[1], re.sub(r"""^(['"])(.*)\1$""", r"\2", found[2].strip())) if found else ("", "")
 
 
 def at(path: str, number: int) -> str:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import re
 import typing as t
 from collections.abc import Collection, Iterable, Mapping
+from urllib.parse import parse_qs
 
 from .errors import RequirementsError
 from .indexes import foreign_notice
@@ -17,17 +17,22 @@ from .pyproject import Pyproject, toml
 
 
 def read_uv(name: str, text: str, folder: str, projects: list[Pyproject], chosen: Collection[str]) -> Needs:
-    """What a uv.lock says, as `uv export --frozen --no-dev --no-emit-project` does, of the first project in it."""
+    """What a uv.lock says, as `uv export --frozen` does, of the first project in it.
+
+    Of groups, those that are chosen: `--no-default-groups --no-emit-project`.
+    """
     data = toml(name, text)
     if data.get("version") != 1:
         raise RequirementsError(f"{name} is of format {data.get('version')}, and only 1 is known")
     tables: list[dict[str, t.Any]] = data.get("package") or []
     root = uv_root(name, tables, projects)
     extras, groups = root.get("optional-dependencies") or {}, root.get("dev-dependencies") or {}
-    if unknown := set(chosen) - {*extras, *groups}:
-        known = ", ".join(sorted({*extras, *groups})) or "none"
+    declared = root.get("metadata") or {}  # has those, too, that bring nothing
+    known = {*extras, *groups, *(declared.get("provides-extras") or []), *(declared.get("requires-dev") or {})}
+    if unknown := set(chosen) - known:
         raise RequirementsError(
-            f"release_requirements: {name} has no extra or group {', '.join(unknown)}; it has: {known}"
+            f"release_requirements: {name} has no extra or group {', '.join(sorted(unknown))}; "
+            f"it has: {', '.join(sorted(known)) or 'none'}"
         )
     active = {
         *chosen,
@@ -96,15 +101,16 @@ def uv_package(table: Mapping[str, t.Any], folder: str, active: Collection[str])
     elif "git" in source:
         address, _, commit = str(source["git"]).partition("#")
         address, _, query = address.partition("?")
-        within = re.search(r"(?:^|&)subdirectory=([^&]+)", query)
-        line, hashes = f"{name} @ {git_place(address, commit, within[1] if within else '')}", []
+        part = parse_qs(query).get("subdirectory", [""])[0]
+        line, hashes = f"{name} @ {git_place(address, commit, part)}", []
     elif "url" in source:
         line = f"{name} @ {source['url']}"
+        line += f"#subdirectory={source['subdirectory']}" if source.get("subdirectory") else ""
     elif "virtual" in source:
         line, hashes = "", []
     else:
         path = next(str(source[key]) for key in ("editable", "directory", "path") if key in source)
-        line, hashes = path_place(folder, path, "editable" in source), []
+        line = path_place(folder, path, "editable" in source)
     needs = {"": uv_edges(table.get("dependencies") or [], active)}
     for extra, edges in (table.get("optional-dependencies") or {}).items():
         needs[extra] = uv_edges(edges, active)

@@ -47,6 +47,14 @@ def specifier(versions: str) -> str:
     return found[0]
 
 
+def comparisons(versions: str) -> str:
+    """A constraint as a requirements file has it; nothing for alternatives, and for what is none."""
+    try:
+        return specifier(versions)
+    except RequirementsError:
+        return ""
+
+
 def python_marker(versions: str) -> str:
     """A constraint on Python as a condition."""
     terms = []
