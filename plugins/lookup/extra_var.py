@@ -13,7 +13,7 @@ name: extra_var
 author: ansible-channels-stack
 short_description: The value that a variable was given on the command line
 description:
-  - Tells C(-e release_version=v1) from a C(release_version) in the inventory, which no expression can.
+  - Distinguishes C(-e release_version=v1) from a C(release_version) in the inventory, which no expression can.
 options:
   _terms: {description: Names of variables., required: true}
 """
@@ -24,7 +24,7 @@ EXAMPLES = """
 """
 
 RETURN = """
-_raw: {description: 'The values, empty where there was none.', type: list}
+_raw: {description: 'The values, empty if there was none.', type: list}
 """
 
 

@@ -11,29 +11,29 @@ description:
     authority of our own issues. A pair that the authority issued for the same names, and that is still good, stays.
   - It is an action and not a module, because an authority's key never leaves the controller.
 options:
-  path: {description: 'Folder of the host that gets the pair. Without it, only O(trust) is written.', type: path}
+  path: {description: 'Folder on the host for the pair. Without it, only O(trust) is written.', type: path}
   names:
     description: Names and addresses that the certificate is for. An authority needs them.
     type: list
     elements: str
   authority:
     description:
-      - Folder of the controller where the authority is kept; it is made where there is none. Required without O(chain).
-      - An empty one issues a pair of an authority that nobody keeps, where the host has no pair.
+      - Folder on the controller with the authority, which is created if it does not exist. Required without O(chain).
+      - If it is empty and the host has no pair, one is issued by an authority that is then thrown away.
     type: path
   chain:
-    description: Certificates in PEM, the own one first, in place of an authority's; goes with O(key).
+    description: Certificates in PEM, the site's own first, in place of an authority's. Requires O(key).
     type: str
   key: {description: Private key of O(chain)., type: str}
   owner: {description: User of the host who owns the key., type: str, default: root}
-  days: {description: How long a certificate of an authority that is kept is good., type: int, default: 397}
-  trust: {description: 'File of the host for clients, which gets the authority and O(trusted).', type: path}
-  trusted: {description: 'Further authorities in O(trust), in PEM.', type: str}
+  days: {description: Validity of certificates from a kept authority., type: int, default: 397}
+  trust: {description: 'File on the host for clients, with the authority and O(trusted).', type: path}
+  trusted: {description: 'Additional authorities for O(trust), in PEM.', type: str}
   site:
-    description: What C(site.json) beside the pair says, for those who look after the certificate on the host.
+    description: Content of C(site.json) next to the pair, for what checks the certificate on the host.
     type: dict
 attributes:
-  check_mode: {description: 'Tells whether the host would get another pair, and makes no authority.', support: full}
+  check_mode: {description: 'Tells whether the pair would change, and makes no authority.', support: full}
 author:
   - the authors of ansible-channels-stack
 """

@@ -5,12 +5,12 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: certificate_lineage
-short_description: What certbot has of a project
+short_description: Saves and restores what certbot has for a project
 description:
   - Reads what a host needs to go on with a certificate and its account at the authority, or puts it back on a host that
     has none of it, or removes it. The action of the same name keeps it on the controller; results hold keys, so tasks
     want C(no_log).
-  - Of all certificates that there were, only the newest is taken.
+  - Only the newest certificate is saved.
 options:
   app: {description: Project of this bundle., type: str, required: true}
   folder:
@@ -19,24 +19,24 @@ options:
         of Ansible Vault. The action reads it, and needs it unless O(state=absent).
     type: path
   order:
-    description: What is ordered, as certbot's options. Of what was ordered otherwise only the account is brought back.
+    description: What is ordered, as certbot's options. If something else was ordered, only the account is restored.
     type: list
     elements: str
   restore:
-    description: V(true) has the action bring back what is kept; V(false) has it keep what the host has.
+    description: With V(true), the action restores what was saved. With V(false), it saves what the host has.
     type: bool
   kept:
-    description: What is to be put back, as texts of files by their paths below O(root); set by the action.
+    description: What to restore, as texts of files by their paths below O(root); set by the action.
     type: dict
-  known: {description: Digest of what need not be read again; set by the action., type: str, default: ""}
+  known: {description: Digest of what is already known; set by the action., type: str, default: ""}
   state:
-    description: With C(absent) it is removed, and its account where no other certificate is of that.
+    description: With C(absent) it is removed, and so is its account if no other certificate uses it.
     type: str
     choices: [present, absent]
     default: present
   root: {description: Folder of certbot., type: path, default: /etc/letsencrypt}
 attributes:
-  check_mode: {description: Tells whether something would be put back., support: full}
+  check_mode: {description: Tells whether something would be restored., support: full}
 author:
   - the authors of ansible-channels-stack
 """
@@ -57,9 +57,9 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
-digest: {description: 'Of what is there; nothing where nothing is.', type: str, returned: always}
-files: {description: 'Texts of files, by their paths; nothing where the digest is known.', type: dict, returned: always}
-links: {description: 'Where links lead, by their paths.', type: dict, returned: always}
+digest: {description: 'Of what exists; empty if nothing does.', type: str, returned: always}
+files: {description: 'Texts of files, by their paths; empty if the digest is known.', type: dict, returned: always}
+links: {description: 'Targets of links, by their paths.', type: dict, returned: always}
 """
 
 import contextlib

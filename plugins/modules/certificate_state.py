@@ -5,9 +5,9 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: certificate_state
-short_description: How a site's certificate fares
+short_description: The state of a site's certificate
 description:
-  - Until when it lives, whether nginx serves it, and how its renewals went. Changes nothing.
+  - When it expires, whether nginx serves it, and how its renewals went. Changes nothing.
 options:
   app: {description: Project of this bundle., type: str, required: true}
 attributes:
@@ -25,12 +25,12 @@ EXAMPLES = r"""
 
 RETURN = r"""
 lines:
-  description: What there is to know, for people; nothing where the site has no certificate.
+  description: The state, for people; empty if the site has no certificate.
   type: list
   elements: str
   returned: always
 faults:
-  description: What somebody has to look after; each has a C(code) of the doctor's, a C(title), C(seen) and a C(fix).
+  description: What needs attention. Each has a C(code) of the doctor, a C(title), C(seen) and a C(fix).
   type: list
   elements: dict
   returned: always

@@ -5,26 +5,26 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: deploy_lock
-short_description: One deploy at a time, and never beside what a killed run has left at work
+short_description: Allows one deploy at a time, and none while a killed run's work goes on
 description:
   - Takes the lock of a project's deploys on the host where it is kept, waits for what a killed run has left at work
     there, and gives the lock back.
-  - An action on the controller decides whether the run that holds the lock lives. It is the part to be used; the module
+  - An action on the controller decides whether the run that holds the lock is alive. Use the action; the module
     carries what it does on the host, whose own tools may be older, or not there yet.
 options:
   app: {description: Name of the project., type: str, required: true}
   home: {description: 'The project''s folder; by default C(/srv/<app>).', type: path}
   state:
     description:
-      - V(taken) takes the lock; V(waited) takes none, and only waits for what is at work; V(given_back) gives the lock
-        back, where RV(run) has it.
+      - V(taken) takes the lock. V(waited) takes none, and only waits for work that goes on. V(given_back) releases the
+        lock if RV(run) has it.
     type: str
     choices: [taken, waited, given_back]
     default: taken
   who: {description: Who deploys., type: str, default: ''}
-  run: {description: Name of the run that gives the lock back., type: str, default: ''}
-  seen: {description: The generation that the caller has seen to serve. By default nothing is compared., type: str}
-  wait: {description: Seconds to wait for what is at work., type: float, default: 300}
+  run: {description: Name of the run that releases the lock., type: str, default: ''}
+  seen: {description: The generation that the caller saw serving. Empty skips the comparison., type: str}
+  wait: {description: Seconds to wait for work that goes on., type: float, default: 300}
   dead: {description: Name of a run that is known to be dead; set by the action., type: str}
   record: {description: What is written about the run; set by the action., type: dict, default: {}}
 author:
@@ -47,11 +47,11 @@ EXAMPLES = r"""
 
 RETURN = r"""
 taken:
-  description: Whether the lock was taken. Where not, C(msg) says who has it, since when, and how it is freed.
+  description: Whether the lock was taken. If not, C(msg) says who has it, since when, and how to free it.
   type: bool
   returned: for state taken
 run:
-  description: Name of this run, by which the lock is given back.
+  description: Name of this run, for releasing the lock.
   type: str
   returned: where it was taken
 broken:

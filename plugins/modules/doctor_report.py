@@ -9,36 +9,36 @@ short_description: Says why a WebSocket does not connect
 description:
   - Looks at a WebSocket from the controller, makes a diagnosis of that and of what M(channels.stack.websocket_doctor)
     saw on the host, shows it, and writes it down as JSON and as a page.
-  - Does not fail for what it finds, and never reports a change, since a report is no state of a host.
+  - Does not fail for what it finds, and never reports a change, since a report is not a state of a host.
 options:
   name: {description: 'What the report calls what is looked at, as a host''s name.', type: str, required: true}
   url: {description: 'Address of the WebSocket, without its query.', type: str, required: true}
   query: {description: 'The query; C({token}) stands for the token.', type: str, default: ''}
   origin: {description: The Origin that a browser would send., type: str, default: ''}
   foreign_origin:
-    description: An Origin that should be refused; tried where no host was looked at.
+    description: An Origin that should be refused; tried if no host was examined.
     type: str
     default: ''
   headers: {description: 'More headers of handshakes; C({token}) stands for the token.', type: dict, default: {}}
   subprotocols:
-    {description: 'Subprotocols that handshakes offer; C({token}) as well.', type: list, elements: str, default: []}
+    {description: 'Subprotocols to offer; C({token}) as above.', type: list, elements: str, default: []}
   token:
-    description: A token that should be good. Without it, the one that was made on the host.
+    description: A token that should be valid. By default the one from the host.
     type: str
     default: ''
   collected:
-    description: Result of M(channels.stack.websocket_doctor), even where it failed. Empty where no host was looked at.
+    description: Result of M(channels.stack.websocket_doctor), even if it failed. Empty if no host was examined.
     type: dict
     default: {}
   idle_seconds: {description: Seconds of silence that a socket should survive., type: float, default: 0}
   timeout: {description: Seconds for each handshake., type: float, default: 5}
-  validate_certs: {description: Whether a certificate must be one that clients trust., type: bool, default: true}
-  ca_path: {description: 'File of the controller with an authority that is trusted as well.', type: path}
+  validate_certs: {description: Whether clients must trust the certificate., type: bool, default: true}
+  ca_path: {description: 'File on the controller with an additional authority.', type: path}
   report:
-    description: File of the controller for the report, ending in C(.json). Without it, none is written.
+    description: File on the controller for the report, ending in C(.json). Without it, none is written.
     type: path
 attributes:
-  check_mode: {description: Looks and writes as ever., support: full}
+  check_mode: {description: Makes no difference., support: full}
 author:
   - the authors of ansible-channels-stack
 """

@@ -5,11 +5,11 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: files
-short_description: Several files, folders and links are as given
+short_description: Manages several files, folders and links at once
 description:
   - Does for many paths what M(ansible.builtin.copy) with C(content) and M(ansible.builtin.file) do for one each, in one
     call, so that a role whose files rarely change costs one task. Contents come from C(lookup('template', …)).
-  - Entries are treated in their order, so that a folder comes before what is in it. Each file is replaced in one step.
+  - Entries are handled in order, so list a folder before what is in it. Each file is replaced atomically.
 options:
   entries:
     description:
@@ -21,29 +21,29 @@ options:
     elements: dict
     required: true
     suboptions:
-      path: {description: Where it is., type: path, required: true}
+      path: {description: Its path., type: path, required: true}
       content: {description: A file's text., type: str}
       secret: {description: Name of a file's text in O(secrets)., type: str}
-      link: {description: What a link leads to., type: str}
+      link: {description: A link's target., type: str}
       directory: {description: Whether it is a folder., type: bool, default: false}
       absent: {description: Whether no file or link is there; a folder is never removed., type: bool, default: false}
       owner: {description: Its owner's name., type: str, default: root}
       group: {description: Its group's name., type: str, default: root}
       mode: {description: 'Its mode; by default 0644, and 0755 for a folder.', type: str}
-      force: {description: Whether another content is replaced., type: bool, default: true}
+      force: {description: Whether different content is replaced., type: bool, default: true}
       validate:
         description: Command that must succeed before a file's text is replaced. Not run in check mode.
         type: list
         elements: str
   secrets:
-    description: Texts that must show nowhere, by their names; no difference of them is shown.
+    description: Texts that must not be shown, by their names. Diffs leave them out.
     type: dict
     default: {}
   root:
-    description: Folder that relative paths are in, and which neither they nor a link on their way may lead out of.
+    description: Folder that contains the relative paths. Neither they nor links on their way may lead out of it.
     type: path
   base:
-    description: Folder in O(root) that relative paths start from, so that they may lead above it.
+    description: Folder in O(root) that relative paths start from; they may lead above it.
     type: str
     default: ""
 attributes:

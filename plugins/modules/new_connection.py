@@ -7,17 +7,17 @@ DOCUMENTATION = r"""
 module: new_connection
 short_description: Logs in to the host over a new connection
 description:
-  - Logs in as the next run will, whatever connections are open, and fails where that does not work. It proves that a
+  - Logs in as the next run will, whatever connections are open, and fails if that does not work. It proves that a
     change of SSH or of the firewall has not locked its operator out.
   - Tries three times. Connections that do not go through SSH are not tried.
 options:
   fail_msg:
-    description: What to say where no new connection can be made; what SSH says comes behind it.
+    description: Message if no new connection can be made. SSH's own message is appended.
     type: str
     default: 'No new connection to the host can be made.'
-  seconds: {description: After how many seconds all tries have ended., type: int, default: 60}
+  seconds: {description: Seconds that all attempts may take., type: int, default: 60}
 attributes:
-  check_mode: {description: Logs in as ever., support: full}
+  check_mode: {description: Makes no difference., support: full}
 author:
   - the authors of ansible-channels-stack
 """

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: password_uses
-short_description: Which of some passwords the generations on a host use
+short_description: Finds which passwords the generations on a host use
 description:
   - Looks for passwords in the environment files of all generations, by their hashes. Passwords are found as values, in
     addresses (percent-encoded or not), and as parts of values, such as in JSON.
@@ -14,7 +14,7 @@ options:
   folder: {description: Folder with the generations., type: path, required: true}
   hashes: {description: "SHA-256 of each password, in hexadecimal digits.", type: list, elements: str, required: true}
   instead:
-    description: SHA-256 of the password that takes the place of each of O(hashes), where they are replaced.
+    description: SHA-256 of the password that replaces each of O(hashes), if they are replaced.
     type: list
     elements: str
     default: []
@@ -33,17 +33,17 @@ EXAMPLES = r"""
 
 RETURN = r"""
 used:
-  description: Places in O(hashes), from 0, of the passwords that a generation uses.
+  description: Indexes in O(hashes), from 0, of the passwords that a generation uses.
   type: list
   elements: int
   returned: always
 behind:
-  description: Generations that use one of O(hashes), and not what takes its place.
+  description: Generations that use one of O(hashes), and not its replacement.
   type: list
   elements: str
   returned: always
 unknown:
-  description: Generations in whose environment none of the passwords is found. What they use is somewhere else.
+  description: Generations whose environment has none of the passwords. What they use is somewhere else.
   type: list
   elements: str
   returned: always

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: postgresql_project
-short_description: A project has a database and a user, and PostgreSQL runs its settings
+short_description: Manages a project's database and user, and has PostgreSQL read its settings
 description:
   - Asks PostgreSQL once for all that it needs to know, and does what is missing, as its own user and through its
     socket. Needs no library on the host, and no other user to become.
@@ -19,26 +19,26 @@ description:
 options:
   database: {description: Name of the database., type: str, required: true}
   user: {description: 'Name of its owner, who may log in.', type: str, required: true}
-  second: {description: 'Name of the other who may log in, and acts as the owner.', type: str}
+  second: {description: 'Name of the second user, who acts as the owner.', type: str}
   login: {description: 'Which of both has the password. By default the owner.', type: str}
   replace:
-    description: Whether a password that lets the user in is replaced at once by another one.
+    description: Whether a different password replaces a valid one at once.
     type: bool
     default: false
   only:
-    description: Whether only O(login) may log in. Otherwise the other one may, if there is one, as before.
+    description: Whether only O(login) may log in. Otherwise, the other user, if there is one, still may.
     type: bool
     default: false
-  password: {description: 'The password, in printable ASCII. Needed where they are to be there.', type: str}
+  password: {description: 'The password, in printable ASCII. Needed for C(state=present).', type: str}
   port: {description: 'Port of the server, by which its socket is named.', type: int, default: 5432}
   state:
     description:
-      - Whether they are there. V(absent) drops the database with all that is in it, and its user.
-      - V(closed) keeps both, and lets the user no longer log in.
+      - Whether they exist. V(absent) drops the database with all its data, and its user.
+      - V(closed) keeps both, but the user may no longer log in.
     type: str
     choices: [present, absent, closed]
     default: present
-  reload_files: {description: Files that the server reads again when told to., type: list, elements: path, default: []}
+  reload_files: {description: Files that the server rereads on a reload., type: list, elements: path, default: []}
 attributes:
   check_mode: {description: Tells what would change., support: full}
 author:

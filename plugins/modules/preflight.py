@@ -10,10 +10,10 @@ description:
   - Checks the variables of all roles on the hosts that they are applied to, whether they fit together, and what a probe
     found on the hosts, before anything changes. It runs once, on the controller, and touches no host.
   - A raw task must have registered C(__preflight_probe) on every host before; the role C(preflight) does so.
-  - With O(report), it checks nothing, and only tells an earlier result.
+  - With O(report), it checks nothing, and only reports an earlier result.
 options:
   report:
-    description: Result of an earlier task. Fails with its message, without its data, where it has problems.
+    description: Result of an earlier task. If it has problems, this fails with its message, without its data.
     type: dict
   roles: {description: 'Groups that each role is applied to, by its name. Required without O(report).', type: dict}
   roles_path:
@@ -25,7 +25,7 @@ options:
   allow_placeholders: {description: 'Whether values may still say C(!!!SET), as in a lab.', type: bool, default: false}
   installs: {description: Whether the playbook sets hosts up., type: bool, default: true}
 attributes:
-  check_mode: {description: Checks as ever., support: full}
+  check_mode: {description: Makes no difference., support: full}
 author:
   - the authors of ansible-channels-stack
 """

@@ -11,11 +11,11 @@ description:
     An inventory that is there is never overwritten.
 options:
   folder:
-    description: Folder of the project, relative to where Ansible was started, unless it is a whole path.
+    description: Folder of the project, absolute or relative to where Ansible was started.
     type: path
     required: true
   inventory:
-    description: Folder that is made. By default C(inventories/NAME) of this bundle, with the name of the project.
+    description: Folder to create. By default C(inventories/NAME) in this bundle, with the name of the project.
     type: path
 attributes:
   check_mode: {description: Writes nothing., support: full}
@@ -33,7 +33,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 lines:
-  description: What was found, where, and what to look at, for people.
+  description: What was found, where, and what to check, for people.
   type: list
   elements: str
   returned: always

@@ -9,7 +9,7 @@ short_description: Proves from the controller that a WebSocket works
 description:
   - Tries WebSockets from the controller, as a browser would, puts that beside what M(channels.stack.websocket_proof)
     tried on the host, says why what failed has failed, and writes it down as JSON and as a page.
-  - Fails where one of the checks has failed. Never reports a change, since a report is no state of a host.
+  - Fails if one of the checks failed. Never reports a change, since a report is not a state of a host.
 requirements: [wsproto on the controller]
 options:
   name: {description: 'What the report calls what is tried, as a host''s name.', type: str, required: true}
@@ -18,23 +18,23 @@ options:
   query: {description: 'The query; C({token}) stands for the token.', type: str, default: ''}
   headers: {description: 'More headers of handshakes; C({token}) stands for the token.', type: dict, default: {}}
   subprotocols:
-    {description: 'Subprotocols that handshakes offer; C({token}) as well.', type: list, elements: str, default: []}
-  token: {description: 'A token that is good. Without it, the one that was made on the host.', type: str, default: ''}
+    {description: 'Subprotocols to offer; C({token}) as above.', type: list, elements: str, default: []}
+  token: {description: 'A valid token. By default, the one from the host.', type: str, default: ''}
   origin: {description: The Origin that a browser would send., type: str, default: ''}
   foreign_origin:
     description: An Origin that the project must refuse; an empty one is not tried.
     type: str
     default: ''
-  send: {description: 'Message that is answered with one that holds its C({nonce}).', type: str, default: ''}
-  validate_certs: {description: Whether a certificate must be one that clients trust., type: bool, default: true}
-  ca_path: {description: 'File of the controller with an authority that is trusted as well.', type: path}
+  send: {description: 'Message whose answer contains its C({nonce}).', type: str, default: ''}
+  validate_certs: {description: Whether clients must trust the certificate., type: bool, default: true}
+  ca_path: {description: 'File on the controller with an additional authority.', type: path}
   connect_to: {description: 'Address and port to connect to, as C(host:port), in place of those of O(url).', type: str}
   timeout: {description: Seconds for each handshake and each answer., type: float, required: true}
   report:
-    description: File of the controller for the report, ending in C(.json). Without it, none is written.
+    description: File on the controller for the report, ending in C(.json). Without it, none is written.
     type: path
 attributes:
-  check_mode: {description: 'Tries as ever, and writes no report.', support: full}
+  check_mode: {description: 'Tries everything, but writes no report.', support: full}
 author:
   - the authors of ansible-channels-stack
 """

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: redis_users
-short_description: Users of one project are in Redis's ACL file, and in the Redis that runs
+short_description: Manages a project's users in Redis's ACL file and in the running Redis
 description:
   - Each project has a file of its own users in a folder; the ACL file is made of all of them, and of a user that the
     module itself logs in as. Its password is made on the host, and only root can read it.
@@ -13,31 +13,31 @@ description:
     each time, and so a run that was killed is mended by the next.
   - Passwords and users that the project has had are kept beside those that it is to have, until O(used) or O(forget)
     says otherwise. A release that serves needs them, whatever becomes of the one that is to come.
-  - Where it cannot be told, RV(applied) is false, and Redis has to be restarted if it is older than the file.
+  - If Redis cannot be updated, RV(applied) is false, and it must be restarted if it is older than the file.
 options:
   project: {description: Name of the project., type: str, required: true}
   users:
-    description: The project's users, lines of an ACL file; ones that begin with C(#) are not for Redis.
+    description: The project's users, as lines of an ACL file. Lines that begin with C(#) are not for Redis.
     type: str
     required: true
   folder: {description: Folder with a file for each project., type: path, default: /etc/redis/users.d}
   file: {description: The ACL file., type: path, default: /etc/redis/users.acl}
   password_file:
-    description: File with the module's own password; a file with its user is made beside it.
+    description: File with the module's own password. A file with its user is written next to it.
     type: path
     default: /etc/redis/operator.password
   address: {description: Address that Redis listens on., type: str, default: 127.0.0.1}
   port: {description: Port that Redis listens on., type: int, default: 6379}
   certificate:
     description:
-      - Folder with C(fullchain.pem) and C(privkey.pem), where that port speaks TLS. A Redis that shows another
-        certificate reads them again.
+      - Folder with C(fullchain.pem) and C(privkey.pem), if that port uses TLS. A Redis that serves another certificate
+        rereads them.
     type: path
     default: ""
   owner: {description: Owner and group of the files., type: str, default: redis}
-  forget: {description: Keeps nothing that the project has had., type: bool, default: false}
+  forget: {description: Keeps none of the project's earlier users., type: bool, default: false}
   used:
-    description: Hashes of passwords that are in use still, in hexadecimal digits. If given, no others are kept.
+    description: Hashes of passwords that are still in use, in hexadecimal digits. If given, no others are kept.
     type: list
     elements: str
   state: {description: Whether the project has users., type: str, choices: [present, absent], default: present}
@@ -56,16 +56,16 @@ EXAMPLES = r"""
 
 RETURN = r"""
 applied:
-  description: Whether the Redis that runs has the users of the file.
+  description: Whether the running Redis has the users of the file.
   type: bool
   returned: always
 kept:
-  description: Names of users that have passwords of before, or that are not declared any more.
+  description: Names of users that still have earlier passwords, or that are no longer declared.
   type: list
   elements: str
   returned: always
 users:
-  description: Names of users that were changed in the Redis that runs.
+  description: Names of users that were changed in the running Redis.
   type: list
   elements: str
   returned: always

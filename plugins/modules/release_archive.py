@@ -11,7 +11,7 @@ description:
     bytes for the same content, so that many hosts share one and an unchanged source makes nothing new.
   - From a folder it takes what git would, be it in a work tree or not. Files that C(.gitignore) names stay behind, and
     well-known debris.
-  - Beside the source it reads what the project needs. Requirements files of any kind become one list.
+  - It also reads what the project needs. Requirements files of any kind become one list.
   - Archives are a cache of the controller, so it never reports a change. It is an action and not a module, because on
     the controller the start of another interpreter would take longer than the work.
 options:
@@ -19,7 +19,7 @@ options:
   repository: {description: 'Address of a git repository, in place of O(folder).', type: str}
   version: {description: 'Branch, tag or commit of O(repository).', type: str, default: HEAD}
   backend:
-    description: Folder in which requirements are looked up; files that they include are found.
+    description: Folder that requirements are relative to. Files that they include are read, too.
     type: str
     default: .
   deploy_key: {description: 'Text of a private SSH key, for git on the controller.', type: str, default: ''}
@@ -30,19 +30,19 @@ options:
     elements: str
     default: []
   packages:
-    {description: 'Packages beside them, as lines of a requirements file.', type: list, elements: str, default: []}
+    {description: 'Additional packages, as lines of a requirements file.', type: list, elements: str, default: []}
   constraints: {description: 'Constraints, as lines of a constraints file.', type: list, elements: str, default: []}
   python:
-    description: Version of the host's Python, to tell whether the project is for it. Empty tells nothing of it.
+    description: Version of the host's Python, to check whether the project supports it. Empty to skip that.
     type: str
     default: ''
   marker:
-    description: File that comes last in the archive, so that a folder that has it was unpacked whole.
+    description: The last file in the archive. A folder that has it was unpacked completely.
     type: str
     required: true
   cache: {description: Folder that keeps archives and clones., type: path, required: true}
 attributes:
-  check_mode: {description: Packs as ever., support: full}
+  check_mode: {description: Makes no difference., support: full}
 author:
   - the authors of ansible-channels-stack
 """

@@ -5,14 +5,14 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: shared_paths
-short_description: Files and folders of a release live in a folder that all releases share
+short_description: Moves files and folders of a release to a folder that all releases share
 description:
   - Each path of the release's code becomes a link to the same path below the shared folder.
   - Where the shared folder lacks one that the release ships, the shipped one is copied there. Where it has one, that
     stays, and what the release ships is set aside as C(<path>.shipped), with a notice, unless it holds nothing else.
-  - What is copied is the user's to write, and closed to all others.
-  - All that is done below the shared folder is done as its user, to whom it belongs. The code is root's.
-  - Killed at any moment, the next call goes on where it was.
+  - Copies are writable for the user, and closed to everybody else.
+  - Everything below the shared folder is done as its user, who owns it. Root owns the code.
+  - If a call is killed at any moment, the next call continues where it stopped.
 options:
   code: {description: Folder of the release's code., type: path, required: true}
   shared: {description: Folder that releases share., type: path, required: true}
@@ -44,7 +44,7 @@ paths:
   elements: str
   returned: always
 notices:
-  description: What somebody should know, such as that a release ships another file than the shared one.
+  description: Notices, such as that a release ships a different file than the shared one.
   type: list
   elements: str
   returned: always

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: trial
-short_description: A change that could lock its operator out is on trial until it is confirmed
+short_description: Undoes a change that could lock its operator out, unless it is confirmed
 description:
   - Writes files and has a command load them. Before that it leaves on the host what puts everything back, and a timer
     that runs it, so that a host which cannot be reached any more mends itself. C(state=kept) ends the trial.
@@ -17,7 +17,7 @@ options:
     type: str
     required: true
   state:
-    description: C(begun) changes what is to be changed, on trial; C(kept) keeps what O(id) has begun.
+    description: C(begun) makes the change, on trial; C(kept) confirms the change of trial O(id).
     type: str
     choices: [begun, kept]
     default: begun
@@ -26,31 +26,31 @@ options:
     type: str
   files:
     description:
-      - What is to be on the host, as root's. Each has a C(path), and a C(content); without one, the file goes.
+      - Files to write, owned by root. Each has a C(path) and a C(content). Without content, the file is removed.
     type: list
     elements: dict
     default: []
     suboptions:
-      path: {description: Where it is; its folder is made., type: path, required: true}
+      path: {description: Its path; the folder is created., type: path, required: true}
       content: {description: Its text., type: str}
       mode: {description: Its mode., type: str, default: "0644"}
   validate:
-    description: Command that must accept the files, which are in their places by then, before they are loaded.
+    description: Command that must accept the files, once they are in place, before they are loaded.
     type: list
     elements: str
     default: []
   load:
-    description: Command that has the host work by the files; it runs when they are put back, too.
+    description: Command that loads the files. It also runs when they are restored.
     type: list
     elements: str
     default: []
   loaded:
-    description: Command that tells by its exit code whether the host works by the files as they are.
+    description: Command whose exit code says whether the host uses the files as they are.
     type: list
     elements: str
     default: []
   seconds:
-    description: After how many seconds the host puts everything back.
+    description: Seconds after which the host restores everything.
     type: int
     default: 60
 attributes:
@@ -77,7 +77,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 id:
-  description: The trial that was begun; empty where nothing was to be changed.
+  description: The trial that was begun; empty if nothing had to be changed.
   type: str
   returned: with C(state=begun)
 paths:

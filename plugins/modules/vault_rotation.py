@@ -12,12 +12,12 @@ description:
 options:
   rotate:
     description:
-      - What is replaced, as a list or with commas between them. It can be C(redis), C(database), C(jwt), C(django),
+      - What to replace, as a list or separated by commas. It can be C(redis), C(database), C(jwt), C(django),
         C(all), or names of variables. C(finish) forgets the old values instead.
     type: raw
     required: true
   inventory:
-    description: Sources of the inventory. Of several, those without a vault are left out.
+    description: Sources of the inventory. Those without a vault are skipped.
     type: list
     elements: path
     default: []
@@ -36,7 +36,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 rotated: {description: Variables that have a new value., type: list, elements: str, returned: success}
-ended: {description: Variables whose old value is forgotten., type: list, elements: str, returned: success}
+ended: {description: Variables whose old value was removed., type: list, elements: str, returned: success}
 under_way: {description: Variables whose old value is kept., type: list, elements: str, returned: success}
 files: {description: 'Files that were written, and are to be read again.', type: list, elements: str, returned: success}
 notices: {description: What whoever rotates should know., type: list, elements: str, returned: success}

@@ -5,15 +5,15 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: websocket_doctor
-short_description: What tells why a WebSocket does not connect
+short_description: Collects what explains why a WebSocket does not connect
 description:
   - Finds the servers that run, what they listen on, the units that start them, nginx's way to them, and Redis; imports
     the project as its processes do; and tries real handshakes, to each process and through nginx on loopback.
   - Works on hosts that this bundle did not provision. Changes nothing and does not fail for what it finds;
     C(doctor_report) makes a diagnosis of it.
-  - The result holds a token, so the task wants C(no_log).
+  - The result contains a token, so the task needs C(no_log).
 options:
-  app: {description: Project of this bundle. Empty takes what nginx leads to., type: str, default: ''}
+  app: {description: Project of this bundle. Empty for nginx's servers., type: str, default: ''}
   url: {description: Address of the WebSocket without its query., type: str, required: true}
   query: {description: 'The query; C({token}) stands for the token.', type: str, default: ''}
   origin: {description: The Origin that a browser would send., type: str, default: ''}
@@ -21,7 +21,7 @@ options:
   headers:
     {description: 'More headers of handshakes; C({token}) stands for the token.', type: dict, default: {}}
   subprotocols:
-    {description: 'Subprotocols that handshakes offer; C({token}) as well.', type: list, elements: str, default: []}
+    {description: 'Subprotocols to offer; C({token}) as above.', type: list, elements: str, default: []}
   token: {description: A token that should be good., type: str, default: ''}
   token_command: {description: Command of the project that prints a token., type: list, elements: str, default: []}
   expired_token_command: {description: Command that prints an expired token., type: list, elements: str, default: []}
@@ -48,7 +48,7 @@ evidence:
   type: dict
   returned: always
 token:
-  description: The token that was used, for the handshakes that follow from elsewhere.
+  description: The token that was used, for later handshakes from elsewhere.
   type: str
   returned: always
 """

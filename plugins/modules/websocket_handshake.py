@@ -58,11 +58,11 @@ options:
       address: {description: C(HOST:PORT) to connect to., type: str, required: true}
       host: {description: Host header there. By default that of O(url)., type: str, default: ''}
       tls:
-        description: Whether TLS is spoken there, whatever O(url) says. The certificate is not judged.
+        description: Whether it uses TLS, whatever O(url) says. The certificate is not verified.
         type: bool
         default: false
       proxied:
-        description: Whether the PROXY protocol is spoken there.
+        description: Whether it uses the PROXY protocol.
         type: bool
         default: false
   answered_by:
@@ -105,16 +105,16 @@ options:
     default: []
   outcome:
     description:
-      - What is right. V(accepted) is an open socket that stays open until the check ends (see O(close_codes)).
+      - The expected outcome. V(accepted) is an open socket that stays open until the check ends (see O(close_codes)).
       - V(refused) is an HTTP answer other than 101 (see O(status)), or a socket that is closed with one of
         O(close_codes).
-      - V(any) is any answer to the handshake, for looking without judging.
+      - V(any) is any answer to the handshake, to look without judging.
     type: str
     choices: [accepted, refused, any]
     default: accepted
   status:
     description:
-      - The HTTP statuses that are right for O(outcome=refused). Any, if empty.
+      - The HTTP statuses that are expected for O(outcome=refused). Any, if empty.
     type: list
     elements: int
     default: []
@@ -127,7 +127,7 @@ options:
     default: []
   idle_seconds:
     description:
-      - How long the socket has to stay open after that without a word from this side; the server's pings are answered.
+      - How long the socket must stay open after that in silence; only the server's pings are answered.
       - With V(0) it is still watched for a tenth of a second, to see a consumer that accepts and closes at once. An
         exception after the accept takes longer, since daphne looks for them once a second; V(1.5) sees those too.
     type: float
@@ -140,10 +140,10 @@ options:
   wait_seconds:
     description:
       - How long to try again, in seconds, for a process that is starting. V(0) is one try.
-      - A handshake that is refused with the same 4xx for three seconds is not tried any longer. What starts answers so
-        for a moment at most, and what it says then it will say for good.
-      - A 500 that comes again and again from the same process is not waited for either, where O(log_command) shows
-        another reason than something that is still to come.
+      - A handshake that is refused with the same 4xx for three seconds is not tried again. A starting process answers
+        like that only for a moment; after that, the answer will not change.
+      - Nor is a handshake that the same process keeps answering with 500, if O(log_command) shows a reason that will
+        not pass.
     type: float
     default: 0
   log_command:
@@ -180,13 +180,13 @@ options:
     default: []
   http_status:
     description:
-      - The statuses that are right for O(http_path). Any below 500, if empty.
+      - The statuses that are expected for O(http_path). Any below 500, if empty.
     type: list
     elements: int
     default: []
 attributes:
   check_mode:
-    description: A handshake changes nothing, so that it is made in check mode too.
+    description: A handshake changes nothing, so it is made in check mode, too.
     support: full
 author:
   - the authors of ansible-channels-stack
@@ -237,7 +237,7 @@ handshakes:
       type: str
       sample: /run/dashboard/20260101T120000-1.sock
     ok:
-      description: Whether all that was asked for is so.
+      description: Whether everything was as expected.
       type: bool
     outcome:
       description: What happened, V(accepted), V(refused) or V(failed) (no answer).
@@ -277,7 +277,7 @@ handshakes:
       description: The answer to O(http_path), with C(status), C(body) and C(ok); null if none was asked for or came.
       type: dict
     attempts:
-      description: How many times it was tried.
+      description: The number of attempts.
       type: int
     problem:
       description: What is wrong, as C(what), C(likely) (the cause) and C(fix); null if nothing is.

@@ -5,14 +5,14 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: websocket_proof
-short_description: WebSockets provably work on this host
+short_description: Tests whether WebSockets work on this host
 description:
   - Looks at the processes of the live generation, imports the application as they do, and opens real WebSockets to each
     process and through nginx on loopback; keeps them silent for a while, then sends a message from one process's socket
     to all others; and looks for the attempt, and for the token, in the logs.
   - Changes nothing, and does not fail. It returns one result for each thing that it tried, good or bad, so that all
     faults are seen at once; C(proof_report) makes a report and a verdict of them.
-  - The result holds a token, so the task wants C(no_log).
+  - The result contains a token, so the task needs C(no_log).
 options:
   app: {description: Name of the project on the host., type: str, required: true}
   local_port: {description: Port of nginx on loopback., type: int, default: 8000}
@@ -25,11 +25,12 @@ options:
   headers:
     {description: 'More headers of handshakes; C({token}) stands for the token.', type: dict, default: {}}
   subprotocols:
-    {description: 'Subprotocols that handshakes offer; C({token}) as well.', type: list, elements: str, default: []}
-  token: {description: A token that is good., type: str, default: ''}
-  token_command: {description: Command of the project that prints a good token., type: list, elements: str, default: []}
+    {description: 'Subprotocols to offer; C({token}) as above.', type: list, elements: str, default: []}
+  token: {description: A valid token., type: str, default: ''}
+  token_command:
+    {description: Command of the project that prints a valid token., type: list, elements: str, default: []}
   expired_token_command: {description: Command that prints an expired token., type: list, elements: str, default: []}
-  send: {description: 'Message that is answered with one that holds its C({nonce}).', type: str, default: ''}
+  send: {description: 'Message whose answer contains its C({nonce}).', type: str, default: ''}
   broadcast: {description: 'Message that all sockets receive, with its C({nonce}).', type: str, default: ''}
   idle_seconds: {description: Seconds of silence that sockets must survive., type: float, default: 12}
   logs: {description: Log files that must not hold the token., type: list, elements: path, default: []}
@@ -60,11 +61,11 @@ results:
   elements: dict
   returned: always
 token:
-  description: The token that was minted, for the checks that follow from elsewhere.
+  description: The token that was created, for later checks from elsewhere.
   type: str
   returned: always
 evidence:
-  description: What the doctor sees on the host; only the handshakes that opened a socket where nothing failed there.
+  description: What the doctor sees on the host; only the handshakes that opened a socket, if nothing failed there.
   type: dict
   returned: always
 versions:

@@ -28,7 +28,7 @@ from ..module_utils.source.cache import prune
 DOCUMENTATION = """
 name: fastest
 author: ansible-channels-stack
-short_description: Mitogen's linear strategy where it is installed, else Ansible's own
+short_description: Mitogen's linear strategy if it is installed, otherwise Ansible's own
 description:
   - Behaves as C(mitogen_linear), several times faster than C(linear) over SSH.
   - Without the C(mitogen) package it behaves as C(linear) and says so once.

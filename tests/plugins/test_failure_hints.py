@@ -92,7 +92,7 @@ RUNTIME: list[tuple[str, str, str]] = [
     ("ModuleNotFoundError: No module named 'psycopg2'", "release_packages", "psycopg2-binary"),
     ("ModuleNotFoundError: No module named 'some_thing.inner'", "release_files", "path: some_thing/inner.py"),
     ("ModuleNotFoundError: No module named 'shop.local'", "release_files", "{path: shop/local.py, content: …}"),
-    ("ModuleNotFoundError: No module named 'shop'", "release_backend", "the folder from which Python finds it"),
+    ("ModuleNotFoundError: No module named 'shop'", "release_backend", "the folder in which Python looks for it"),
     ("ModuleNotFoundError: No module named 'shop.settings'", "release_settings_module", "release_settings_module"),
     ("ModuleNotFoundError: No module named 'shop.asgi'", "asgi_application", "Correct asgi_application"),
     ("ModuleNotFoundError: No module named 'pkg_resources'", "release_packages", '["setuptools<81"]'),
@@ -119,7 +119,8 @@ RUNTIME: list[tuple[str, str, str]] = [
     # -- the application
     ("ValueError: No application configured for scope type 'http'", "asgi_http",
      "asgi_http: wsgi, and asgi_wsgi_application: shop.wsgi:application"),
-    ("ValueError: Django can only handle ASGI/HTTP connections, not websocket.", "asgi_application", "no WebSockets"),
+    ("ValueError: Django can only handle ASGI/HTTP connections, not websocket.", "asgi_application",
+     "not accept WebSockets"),
     ("ValueError: No route found for path 'ws/x/'.", "handshake_path", "no WebSocket route /ws/x/"),
     ("AttributeError: module 'shop.asgi' has no attribute 'app'", "asgi_application", "asgi_application: shop.asgi:"),
     ("django.core.exceptions.AppRegistryNotReady: Apps aren't loaded yet.", "asgi_application", "get_asgi_application"),
@@ -162,7 +163,7 @@ RUNTIME: list[tuple[str, str, str]] = [
      'settings read: release_secrets: {REDIS_URL: "{{ redis_url }}"}'),
     ("redis.exceptions.ConnectionError: Error 1 connecting to 10.0.0.10:6379. [SSL: CERTIFICATE_VERIFY_FAILED] "
      "certificate verify failed: unable to get local issuer certificate (_ssl.c:1016).", "release_secrets",
-     "10.0.0.10:6379 has no certificate that this project takes"),
+     "10.0.0.10:6379 has no certificate that this project accepts"),
     ('django.db.utils.OperationalError: connection failed: connection to server at "10.0.0.20", port 5432 failed: '
      "SSL error: certificate verify failed", "release_secrets", "--tags stores,postgresql"),
     ('connection failed: FATAL:  no pg_hba.conf entry for host "10.0.0.1", user "x", database "x", no encryption',
@@ -188,8 +189,8 @@ RUNTIME: list[tuple[str, str, str]] = [
     ("shop-daphne@1-1.service: Main process exited, code=killed, status=31/SYS", "asgi_sandbox", "SystemCallFilter"),
     ("OSError: [Errno 97] Address family not supported by protocol", "asgi_sandbox", "AF_NETLINK"),
     ("x.service: Failed to set up mount namespacing: /opt/a: No such file or directory", "asgi_sandbox", "hyphen"),
-    ("x.service: Main process exited, code=exited, status=217/USER", "asgi_sandbox", "in a container"),
-    ("PermissionError: [Errno 1] Operation not permitted", "asgi_sandbox", "which line forbids what"),
+    ("x.service: Main process exited, code=exited, status=217/USER", "asgi_sandbox", "In a container"),
+    ("PermissionError: [Errno 1] Operation not permitted", "asgi_sandbox", "which setting forbids what"),
     # -- what the inventory has run, and what the gate saw
     ("token_command failed with 1, so no handshake was tried: python", "handshake_token_command", "token"),
     ("A command of release_hooks_before_migrate failed with 1: false", "release_hooks_before_migrate", "Correct it in"),

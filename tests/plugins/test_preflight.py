@@ -294,14 +294,14 @@ EXPECTED = [
     ("host redis1", "", "runs debian 11; supported: Debian 12 and 13"),
     ("host redis2", "", "runs ubuntu 12; supported"),
     ("host redis3", "", "no command can be run on it as root: sudo: command not found"),
-    ("every host", "release_bakend", "is no variable of role release or of another"),
+    ("every host", "release_bakend", "is not a variable of role release or of another"),
     ("every host of group app", "release_app", "is required and not set"),
     ("every host of group app", "release_secrets", "is not a valid dict (value not shown"),
     ("every host of group app", "release_environment", "still holds a placeholder"),
     ("every host of group app", "release_folder", "is set, and so is release_repository"),
     ("every host of group app", "release_backend", "has no manage.py"),
     ("every host of group app", "asgi_application", "has no colon"),
-    ("every host of group app", "asgi_processes", 'is the text "many", and a whole number is meant'),
+    ("every host of group app", "asgi_processes", 'is the text "many", but should be a whole number'),
     ("every host of group app", "asgi_bell", "refers to asgi_chime, which is set nowhere"),
     ("every host of group app", "asgi_note", "refers to missing_thing, which is set nowhere"),
     ("every host of group app", "asgi_code", "is not a valid int (value not shown"),
@@ -387,7 +387,7 @@ def test_secret_in_another_message_is_masked(bench: Bench) -> None:
     url = {"redis_port": "redis://:{{ vault_redis_password }}@host", "asgi_processes": SECRET, "asgi_token": "x"}
     run = bench.run({"app": {"app1": machine()}, "redis": {"app1": {}}}, {**GOOD, **url})
     assert "value not shown" in run.find("host app1", "redis_port", "")["fault"]
-    assert "********" in run.find("host app1", "asgi_processes", "a whole number is meant")["fault"]
+    assert "********" in run.find("host app1", "asgi_processes", "should be a whole number")["fault"]
     assert SECRET not in run.output + json.dumps(run.record)
 
 
@@ -464,7 +464,7 @@ def test_umask_that_closes_files_is_told(bench: Bench, umask: str, closed: bool)
 def test_variable_of_another_role_is_noticed(bench: Bench) -> None:
     run = bench.run({"app": {"app1": machine()}}, GOOD | {"redis_quorum_of_sentinels": 3})
     assert run.status == 0, run.output
-    assert "redis_quorum_of_sentinels is no variable of this bundle's role redis" in " ".join(run.output.split())
+    assert "redis_quorum_of_sentinels is not a variable of this bundle's role redis" in " ".join(run.output.split())
 
 
 def test_playbooks_are_held_back(bench: Bench) -> None:
@@ -491,7 +491,7 @@ def test_one_fault_is_told_once(bench: Bench) -> None:
     """A value that is refused by itself is not looked at again by the checks of what fits together."""
     twice = {**GOOD, "redis_bind": {"address": "no list"}, "release_app": "!!!SET the name!!!"}
     run = bench.run({"app": {"app1": machine()}, "redis": {"app1": {}}}, twice)
-    run.find("host app1", "redis_bind", "is a mapping, and a list is meant")
+    run.find("host app1", "redis_bind", "is a mapping, but should be a list")
     run.find("host app1", "release_app", "still holds a placeholder")
     assert len(run.faults()) == 2, run.output
 
@@ -844,7 +844,7 @@ def test_systemd_must_have_booted_the_host() -> None:
     """Said of a host that it did not boot; where nothing is said, such a host gets supervisor."""
     probe = {PROBE: {"stdout": DEBIAN.replace("init=systemd", "init=init")}}
     ((variable, fault, fix),) = problems("asgi_manager", asgi_manager="systemd", **probe)
-    assert variable == "asgi_manager" and "booted by init" in fault and "asgi_manager: supervisor" in fix
+    assert variable == "asgi_manager" and "booted with init" in fault and "asgi_manager: supervisor" in fix
     assert problems("asgi_manager", asgi_manager="supervisor", **probe) == problems("asgi_manager", **probe) == []
     assert manager_of(HostView("app1", probe, {}, Templar())) == "supervisor"
 
@@ -990,7 +990,7 @@ def test_token_that_stands_somewhere_is_made_somewhere() -> None:
         ("handshake_subprotocols", ["bearer", "{token}"]),
     ):
         ((variable, fault, fix),) = problems("handshake_token", **{name: value})
-        assert variable == name and "nothing says how" in fault and "handshake_token_command" in fix
+        assert variable == name and "nothing creates a token" in fault and "handshake_token_command" in fix
         assert problems("handshake_token", **{name: value}, handshake_token="x") == []
         assert problems("handshake_token", **{name: value}, handshake_token_command=["mint"]) == []
     assert problems("handshake_token", handshake_path="/ws/", handshake_headers={}, handshake_subprotocols=[]) == []
@@ -999,13 +999,13 @@ def test_token_that_stands_somewhere_is_made_somewhere() -> None:
 @pytest.mark.parametrize(
     ("variable", "value", "fault"),
     [
-        ("handshake_headers", {"Coo kie": "x"}, "is no header"),
-        ("handshake_headers", {"Cookie": "a\r\nX: b"}, "is no header"),
+        ("handshake_headers", {"Coo kie": "x"}, "is not a header"),
+        ("handshake_headers", {"Cookie": "a\r\nX: b"}, "is not a header"),
         ("handshake_headers", {"Origin": "https://x"}, "has Origin"),
         ("handshake_headers", {"Sec-WebSocket-Protocol": "x"}, "has Sec-WebSocket-Protocol"),
-        ("handshake_subprotocols", ["a b"], "is no name"),
-        ("handshake_subprotocols", ["a,b"], "is no name"),
-        ("handshake_subprotocols", [""], "is no name"),
+        ("handshake_subprotocols", ["a b"], "is not the name"),
+        ("handshake_subprotocols", ["a,b"], "is not the name"),
+        ("handshake_subprotocols", [""], "is not the name"),
     ],
 )
 def test_what_a_handshake_sends_can_be_sent(variable: str, value: Any, fault: str) -> None:
@@ -1186,11 +1186,11 @@ def test_projects_on_one_redis_are_apart(values: dict[str, Any], variables: list
     ("aliases", "fault"),
     [
         ({"redis": "127.0.0.1", "my_db-1.local": "10.0.0.5", "cache": "fd00::1"}, ""),
-        ({"re dis": "127.0.0.1"}, '"re dis" is no name of a host'),
-        ({"redis\n": "127.0.0.1"}, "is no name of a host"),
-        ({"-redis": "127.0.0.1"}, "is no name of a host"),
-        ({"10.0.0.1": "127.0.0.1"}, "is no name of a host"),
-        ({"localhost": "10.0.0.5"}, "leads to this host already"),
+        ({"re dis": "127.0.0.1"}, '"re dis" is not a host name'),
+        ({"redis\n": "127.0.0.1"}, "is not a host name"),
+        ({"-redis": "127.0.0.1"}, "is not a host name"),
+        ({"10.0.0.1": "127.0.0.1"}, "is not a host name"),
+        ({"localhost": "10.0.0.5"}, "is this host already"),
         ({"redis": "redis.example.org"}, 'leads to "redis.example.org", which is no IP address'),
         ({"redis": "10.0.0.5/24"}, "which is no IP address"),
         ({"db": "10.0.0.6"}, "db leads to 10.0.0.5 for the project shop on this host"),
@@ -1331,10 +1331,10 @@ def test_projects_in_one_postgresql_are_apart(value: dict[str, Any], variables: 
 @pytest.mark.parametrize(
     ("variable", "value", "fault"),
     [
-        ("redis_prefix", "a b", "mean something to Redis"),
-        ("redis_prefix", "a*", "mean something to Redis"),
-        ("redis_user", "", "or none at all"),
-        ("redis_user", "a b", "mean something to Redis"),
+        ("redis_prefix", "a b", "with a meaning for Redis"),
+        ("redis_prefix", "a*", "with a meaning for Redis"),
+        ("redis_user", "", "is empty, or"),
+        ("redis_user", "a b", "with a meaning for Redis"),
     ],
 )
 def test_names_in_redis_are_plain(variable: str, value: str, fault: str) -> None:
@@ -1396,11 +1396,11 @@ def test_what_nginx_reads_is_such(variable: str, value: Any) -> None:
 @pytest.mark.parametrize(
     ("given", "fault"),
     [
-        ({"ALLOWED-HOSTS": "x"}, '"ALLOWED-HOSTS" cannot name'),
-        ({"1ST": "x"}, '"1ST" cannot name'),
-        ({"HOSTS": ["a", "b"]}, "HOSTS is no text"),
+        ({"ALLOWED-HOSTS": "x"}, '"ALLOWED-HOSTS" cannot be the name'),
+        ({"1ST": "x"}, '"1ST" cannot be the name'),
+        ({"HOSTS": ["a", "b"]}, "HOSTS is not a string"),
         ({"EMPTY": None}, "EMPTY has no value"),
-        ({"A": f"{SECRET}\0"}, "A has a NUL"),
+        ({"A": f"{SECRET}\0"}, "A contains a NUL"),
     ],
 )
 def test_environment_is_one_that_a_process_can_have(given: dict[str, Any], fault: str) -> None:
@@ -1434,11 +1434,11 @@ def test_database_that_is_read_is_there() -> None:
     reads = {"release_secrets": trust_as_template("{{ {'DATABASE_URL': postgresql_url} }}")}
     known = {"postgresql_url": "x", "postgresql_host": "y"}
     found = problems("release_database", **reads, **known, groups={"database": []})
-    assert [one[:2] for one in found] == [("release_secrets", "reads postgresql_url, and group database has no host")]
+    assert [one[:2] for one in found] == [("release_secrets", "reads postgresql_url, but group database has no host")]
     assert problems("release_database", **reads, **known, groups={"database": ["db1"]}) == []
     redis = {"release_secrets": {"BROKER": "{{ redis_url }}"}, "redis_url": "rediss://x"}
     found = problems("release_redis", **redis, groups={"redis": []})
-    assert [one[:2] for one in found] == [("release_secrets", "reads redis_url, and group redis has no host")]
+    assert [one[:2] for one in found] == [("release_secrets", "reads redis_url, but group redis has no host")]
     assert problems("release_redis", **redis, groups={"redis": ["r1"]}) == []
 
 

@@ -72,7 +72,7 @@ def test_default_is_what_fits_and_a_number_that_is_given_is_told() -> None:
     assert 1500 < fitting < 2600
     assert told(nginx_sockets_fit, few) == []
     ((variable, fault, fix),) = told(nginx_sockets_fit, few, nginx_sockets=10000)
-    assert variable == "nginx_sockets" and "is 10000, and the host allows 4096 open files" in fault
+    assert variable == "nginx_sockets" and "is 10000, but the host allows 4096 open files" in fault
     assert fix.startswith(f"Write {fitting} or less")
     assert told(nginx_sockets_fit, few, nginx_sockets=fitting) == []
     assert limits_of(host_of(few, nginx_sockets=fitting))["sockets"] == fitting
@@ -91,7 +91,7 @@ def test_connections_that_are_given_hold() -> None:
 
 def test_sockets_fit_into_the_memory() -> None:
     ((variable, fault, fix),) = told(nginx_sockets_fit, nginx_sockets=40000)
-    assert variable == "nginx_sockets" and "more than the host's 2000 MB" in fault and "Write such as 15700" in fix
+    assert variable == "nginx_sockets" and "more than the host's 2000 MB" in fault and "Write for example 15700" in fix
     assert told(nginx_sockets_fit, {"memory_mb": 400}) == [], "the default is for hosts of any size"
 
 

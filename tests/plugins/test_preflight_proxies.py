@@ -77,9 +77,9 @@ def test_sets_become_networks_once() -> None:
 @pytest.mark.parametrize(
     ("variables", "variable", "fault"),
     [
-        ({"nginx_trusted_proxies": []}, "nginx_proxy_protocol", "has nobody who speaks it"),
+        ({"nginx_trusted_proxies": []}, "nginx_proxy_protocol", "names nobody who speaks it"),
         ({"groups": {"app": ["app1", "app2"]}}, "nginx_proxy_protocol", "pass the authority's challenges on"),
-        ({"handshake_connect_to": "10.0.0.1:443"}, "handshake_connect_to", "leads round the balancer"),
+        ({"handshake_connect_to": "10.0.0.1:443"}, "handshake_connect_to", "bypasses the balancer"),
     ],
 )
 def test_proxy_protocol_that_somebody_has_to_do_without(variables: dict[str, Any], variable: str, fault: str) -> None:
@@ -100,7 +100,7 @@ def test_proof_of_a_site_without_tls_goes_through_the_balancer() -> None:
     plain |= {"certificate_source": "none", **BALANCER, "nginx_proxy_protocol": True}
     host = HostView("app1", plain, {}, Templar())
     ((variable, fault),) = [(one.variable, one.fault) for one in preflight_proxies.nginx_proxy_protocol(host)]
-    assert variable == "handshake_url" and "takes the PROXY protocol alone" in fault
+    assert variable == "handshake_url" and "accepts only the PROXY protocol" in fault
 
 
 @pytest.mark.parametrize(
@@ -213,11 +213,11 @@ def test_names_that_anybody_could_have_are_no_origins(name: str) -> None:
     ("headers", "fault"),
     [
         ({"Strict-Transport-Security": "max-age=1"}, "nginx_hsts_seconds"),
-        ({"X Frame": "DENY"}, "is no header"),
-        ({"X-A": 'a"b'}, "is no header"),
-        ({"X-A": "$host"}, "is no header"),
-        ({"X-A": "a\nb"}, "is no header"),
-        ({"X-A": "a\\"}, "is no header"),
+        ({"X Frame": "DENY"}, "is not a header"),
+        ({"X-A": 'a"b'}, "is not a header"),
+        ({"X-A": "$host"}, "is not a header"),
+        ({"X-A": "a\nb"}, "is not a header"),
+        ({"X-A": "a\\"}, "is not a header"),
         ({"X-A": "1", "x-a": "2"}, "twice"),
     ],
 )

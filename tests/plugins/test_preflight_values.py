@@ -42,7 +42,7 @@ def told(**variables: Any) -> list[tuple[str, str]]:
         ("nginx_server_name", "Write nginx_server_names.", False),
         ("redis_pasword", "Write redis_password.", False),
         ("release_bakend", "Write release_backend.", False),
-        ("asgi_flavour", "Take it out, or give it a name that begins with no role's name.", False),
+        ("asgi_flavour", "Remove it, or give it a name that does not begin with a role's name.", False),
         ("nginx_vhosts", "", True),
         ("redis_sentinel_quorum", "", True),
         ("firewall_zones", "", True),
@@ -90,10 +90,10 @@ def test_quoted_numbers_and_truths_are_let_through(name: str) -> None:
 @pytest.mark.parametrize(
     ("variable", "value", "fault", "fix"),
     [
-        ("nginx_server_names", "a.org, b.org", "a list is meant", "nginx_server_names: [a.org, b.org]"),
+        ("nginx_server_names", "a.org, b.org", "should be a list", "nginx_server_names: [a.org, b.org]"),
         ("release_drain_command", "python x.py 'two words'", "", 'release_drain_command: [python, x.py, "two words"]'),
         ("release_hooks_before_switch", "python manage.py warm, all", "", '["python manage.py warm, all"]'),
-        ("release_environment", "A=b C=d", "a mapping is meant", "release_environment: {A: b, C: d}"),
+        ("release_environment", "A=b C=d", "should be a mapping", "release_environment: {A: b, C: d}"),
         ("release_environment", ["A=b", "C=1"], "is a list", 'release_environment: {A: b, C: "1"}'),
         ("handshake_send", {"type": "echo"}, "is a mapping", """handshake_send: '{"type": "echo"}'"""),
         ("release_version", 1.1, "is the number 1.1 as YAML reads it", 'release_version: "1.1"'),
@@ -103,7 +103,8 @@ def test_quoted_numbers_and_truths_are_let_through(name: str) -> None:
         ("asgi_workers", [{"name": "w", "command": "x", "number": True}], "number of item 1 is true", ""),
         ("asgi_workers", ["celery --loglevel=info"], "item 1 is the text", ""),
         ("release_files", [{"path": "x", "content": {"a": 1}}], "content of item 1 is not a valid str (not shown", ""),
-        ("asgi_server_packages", {"daphne": "daphne"}, 'daphne is the text "daphne", and a list', "daphne: [daphne]"),
+        ("asgi_server_packages", {"daphne": "daphne"}, 'daphne is the text "daphne", but should be a list',
+         "daphne: [daphne]"),
         ("base_packages", {"all": ["x"], "app": "nginx"}, "app is the text", "app: [nginx]"),
     ],
 )  # fmt: skip

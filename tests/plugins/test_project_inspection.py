@@ -416,7 +416,7 @@ def test_old_and_missing_packages(tmp_path: Path) -> None:
     found, mine, _ = look(make(tmp_path / "two", {"requirements.txt": "django\nchannels\n", "site_/settings.py": text}))
     told = levels(found)
     assert "daphne is not among the packages" in told["warning"] and "daphne is not in INSTALLED_APPS" in told["notice"]
-    assert "no package brings it" in told["warning"]
+    assert "no package provides it" in told["warning"]
     found, _, _ = look(make(tmp_path / "three", {"requirements.txt": "django\nchannels==2.4.0\n"}))
     assert "channels 2.4.0 is older than 3" in levels(found)["error"]
 
@@ -582,7 +582,7 @@ def test_files_that_the_settings_read(tmp_path: Path) -> None:
     found, _, files = look(make(tmp_path / "chat", {"site_/settings.py": text}))
     assert [one.path for one in found.files_read] == ["config/secrets.json"]
     assert "config/secrets.json" in files["group_vars/all/main.yml"]
-    assert "release_files brings it" in levels(found)["warning"]
+    assert "release_files puts it" in levels(found)["warning"]
 
 
 def test_tokens(tmp_path: Path) -> None:
@@ -830,7 +830,7 @@ def test_the_playbook_writes_an_inventory_once(tmp_path: Path) -> None:
     # Relative paths are where Ansible was started, as everywhere on a command line.
     done = run("inspect.yml", "-e", "folder=chat", "-e", "inventory=inventories/mine", cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "the old names still work" in " ".join(done.stdout.split()) and "old names" not in checked.stdout
+    assert "The old names still work" in " ".join(done.stdout.split()) and "old names" not in checked.stdout
     files = {str(path.relative_to(inventory)) for path in inventory.rglob("*.yml")}
     assert files == {"hosts.yml", "group_vars/all/main.yml", "group_vars/all/vault.yml"}
     assert (inventory / "group_vars" / "all" / "vault.yml").stat().st_mode & 0o077 == 0

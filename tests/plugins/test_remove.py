@@ -96,7 +96,7 @@ Removed = Callable[..., tuple[str, list[str]]]
 def test_database_goes_where_the_data_do(removed: Removed, tmp_path: Path, data: str, done: list[str]) -> None:
     said, sent = removed("-e", f"remove_data={data}")
     assert sent == done, said
-    assert "Database shop_1 on b " + ("is gone" if data == "true" else "stays") in said
+    assert "Database shop_1 on b " + ("was removed" if data == "true" else "stays") in said
     assert (tmp_path / "pg_hba.conf").read_text() == HBA.replace(OWN, "")
 
 
@@ -104,7 +104,7 @@ def test_nothing_is_done_without_an_answer(removed: Removed, tmp_path: Path) -> 
     said, sent = removed()
     assert "Nothing was changed" in said and sent == []
     said, sent = removed("--check", "-e", "remove_data=true")
-    assert "would go" in said and sent == []
+    assert "would be removed" in said and sent == []
     assert (tmp_path / "pg_hba.conf").read_text() == HBA
 
 
@@ -113,7 +113,7 @@ def test_answer_is_for_all_hosts_of_the_run(removed: Removed, hosts: str) -> Non
     """Also where the first of the project is not among them."""
     said, sent = removed("--limit", hosts, answer="yes")
     assert sent == ["DROP DATABASE", "DROP ROLE"], said
-    assert "(databases, uploads) and in database shop_1 on b, and cannot be had back?" in said
+    assert "(databases, uploads) and in database shop_1 on b, and cannot be recovered." in said
 
 
 def test_host_without_its_version_of_postgresql_is_left_alone(removed: Removed, tmp_path: Path) -> None:

@@ -468,7 +468,7 @@ def test_what_cannot_be_tried_is_said(prove: Proved, site: Site) -> None:
     assert failed(results) == set() and skipped == {"echo", "refusals", "idle", "broadcast", "logs"}
     assert prove(send="")["idle"]["state"] == "passed"
     assert prove(broadcast="")["idle"]["seen"] == "3 of 3, and each answers"
-    assert "that they receive is not tried" in prove(send="", broadcast="")["idle"]["seen"]
+    assert "whether they receive is not tested" in prove(send="", broadcast="")["idle"]["seen"]
     assert prove(expired_token_command=[])["refused_expired"]["state"] == "skipped"
 
 

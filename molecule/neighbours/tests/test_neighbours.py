@@ -130,8 +130,9 @@ def test_uploads_are_read_by_nginx_and_nothing_else_is(lab: LabHost) -> None:
 
 def test_what_could_not_be_proven_is_told(projects: dict[str, str]) -> None:
     told = projects["scrap"]
-    assert "skip Who has no good token is refused: neither handshake_token_command nor handshake_token" in " ".join(
-        told.split()
+    assert (
+        "skip Handshakes without a valid token are refused: neither handshake_token_command nor handshake_token"
+        in " ".join(told.split())
     )
     assert "not proven, as nothing is set that it could be tried with" in " ".join(told.split())
     assert "Handshake with no token is refused: 403" in projects["pad"]
@@ -156,7 +157,8 @@ def test_removal_needs_an_answer(lab: LabHost) -> None:
     assert done.returncode and "Nothing was changed" in done.stdout, done.stdout
     done = play("pad", "playbooks/remove.yml", "--check", "--extra-vars", "remove_data=true")
     changes(done)
-    assert "would go" in done.stdout and re.search(r"/etc/systemd/system/pad-daphne@\S+-1\.service", done.stdout)
+    said = done.stdout
+    assert "would be removed" in said and re.search(r"/etc/systemd/system/pad-daphne@\S+-1\.service", said)
     assert request(lab, "pad", "/pad/")[0] == 200, "it is gone, though it was only asked"
 
 

@@ -51,7 +51,7 @@ def test_windows_lists_and_old_versions(sites: Sites) -> None:
     site = sites["tutorial"]
     assert "For Windows only, and left out: twisted-iocpsupport, pywin32." in site.told
     assert "For older Pythons only, and left out on newer ones: backports.zoneinfo." in site.told
-    assert "The project brings daphne 3.0.2, whose vulnerabilities" in site.told
+    assert "The project installs daphne 3.0.2, which is vulnerable" in site.told
     assert "settings have no STATIC_ROOT" in site.told
     assert site.about()["django"] == "3.2.25" and site.about()["settings"] == "deployed_settings"
 
@@ -76,7 +76,7 @@ def test_inventory_by_inspection(sites: Sites) -> None:
     """Of a project with names of a compose file, requirements above the backend, and no server among them."""
     site = sites.settled("compose")
     assert site.variables["release_requirements"] == ["../requirements.txt"]
-    assert "The project's requirements bring no daphne, so daphne==" in site.told
+    assert "The project's requirements do not include daphne, so daphne==" in site.told
     assert site.host.run("getent hosts redis").split()[0] == "127.0.0.1"
     assert "NOPERM" in site.host.run("redis-cli config get port"), "everybody on the host may do all with Redis"
     status, _, body = site.request("/static/chat/chat.js")
@@ -133,7 +133,7 @@ def test_tag_and_submodule_by_a_deploy_key(sites: Sites) -> None:
 def test_versions_of_a_lock_and_uvicorn(sites: Sites) -> None:
     site = sites["quick"]
     assert site.about()["django"] == "5.2.1"
-    assert "so websockets was installed beside it" in site.told
+    assert "so websockets was added" in site.told
     live = json.loads(site.host.run("cat /srv/quick/live/generation.json"))
     assert len(live["instances"]) > 1, "a message reaches no other process"
     process = site.host.run(f"systemctl show --property=MainPID --value {live['unit']}@{live['instances'][0]}").strip()
@@ -143,7 +143,7 @@ def test_versions_of_a_lock_and_uvicorn(sites: Sites) -> None:
 def test_production_settings_and_extra(sites: Sites) -> None:
     site = sites["split"]
     assert site.about()["word"] == "production, from above"
-    assert "The project brings daphne 4.0.0, whose vulnerabilities" in site.told
+    assert "The project installs daphne 4.0.0, which is vulnerable" in site.told
 
 
 def asked(host: LabHost, query: str, database: str = "shop") -> str:

@@ -1,4 +1,4 @@
-"""What came of one exchange: whether a socket opened, who turned it away, and how to say it in a line."""
+"""The outcome of one exchange: whether a socket opened, what refused it, and a summary in one line."""
 
 from __future__ import annotations
 
@@ -8,30 +8,30 @@ REFUSED = (401, 403)
 REDIRECTS = (301, 302, 303, 307, 308)
 TOO_LONG = (413, 414, 431, 494)
 AUTH_CLOSES = {1008, 3000, 3003}
-#: What a server answers to a handshake that it took for plain HTTP.
+#: A server's answers to a handshake that it took for plain HTTP.
 PLAIN = (200, 400, 404, 405, 426)
-#: What a proxy says of itself, whatever the server behind it would have answered.
+#: Codes for a proxy's own answers, whatever the server behind it would have answered.
 ITS_OWN = ("E304_HEADER_BUFFERS", "E311_LIMIT", "E315_NGINX_ORIGINS")
 #: What a refusal by nginx_origins says, as templates/nginx/site.conf.j2 has it.
 ORIGIN_MARK = "(nginx_origins)"
 
 
 def opened(exchange: dict[str, Any] | None) -> bool:
-    """Whether a handshake opened a socket, and not only to close it at once."""
+    """Whether a handshake opened a socket that was not closed at once."""
     return bool(exchange and exchange["status"] == 101 and (not exchange["close"] or cut_late(exchange)))
 
 
 def cut_late(exchange: dict[str, Any]) -> bool:
-    """Whether a socket was closed, and so late that it is nothing of the handshake's.
+    """Whether a socket was closed so late that the handshake is not the reason.
 
-    daphne looks once a second for a consumer that failed in connect(), and closes with 1011 then.
+    daphne checks once a second for a consumer that failed in connect(), and then closes with 1011.
     """
     close = exchange["close"]
     return bool(close and close["at"] > (2.5 if close["code"] == 1011 else 1.5))
 
 
 def told(exchange: dict[str, Any] | None) -> str:
-    """An exchange in a line: where to, and what came."""
+    """An exchange in one line: its target and its outcome."""
     if not exchange:
         return ""
     name = {"outside": "from outside", "proxy": "through nginx on the host", "process": "to the process"}
@@ -47,7 +47,7 @@ def told(exchange: dict[str, Any] | None) -> str:
 
 
 def refusal(exchange: dict[str, Any] | None) -> str:
-    """How an application turned a handshake away: a status or a close code; empty where it did not."""
+    """How an application refused a handshake: a status or a close code; empty if it did not."""
     if not exchange:
         return ""
     if exchange["status"] in REFUSED and ORIGIN_MARK not in exchange["body"]:
@@ -58,7 +58,7 @@ def refusal(exchange: dict[str, Any] | None) -> str:
 
 
 def proxy_code(status: int, body: str) -> str:
-    """The code for an answer that a proxy gives of itself."""
+    """The code for a proxy's own answer."""
     if status in TOO_LONG or (status == 400 and "Too Large" in body):
         return "E304_HEADER_BUFFERS"
     if status in (429, 503):

@@ -1,6 +1,6 @@
-"""What becomes of a browser's page of a Django project behind TLS: whether it loops, is refused, or loses its session.
+"""What happens to a Django project's pages behind TLS: whether they loop, are refused, or lose the session.
 
-The project itself is asked (doctor_project), with a request as the proxy passes it on; this judges what it has said.
+doctor_project asks the project itself, with a request as the proxy passes it on. This module judges the answers.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ REDIRECTS = frozenset((301, 302, 303, 307, 308))
 
 
 def forwarded(origin: str) -> dict[str, str]:
-    """The header by which a proxy says how a page of `origin` was asked for; empty where no Origin is given."""
+    """The header by which a proxy says how a page of `origin` was requested; empty without an Origin."""
     scheme = urlsplit(origin).scheme
     return {"X-Forwarded-Proto": scheme} if scheme in ("http", "https") else {}
 
 
 def leads_back(origin: str, path: str, host: str, status: int, location: str) -> bool:
-    """Whether an answer sends the client to the very address that it has asked for, and so on without end.
+    """Whether an answer redirects the client to the very address that it requested, in an endless loop.
 
     `host` is the Host header that was sent, `location` the answer's header as it came.
     """
@@ -34,7 +34,7 @@ def _plain(url: str) -> tuple[str, str, int | None, str, str]:
 
 
 def judge(said: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, str]]]:
-    """Yield what is wrong as a code of the catalogue, what was seen, and the values of the code's texts.
+    """Yield each problem as a code of the catalogue, what was seen, and the values for the code's texts.
 
     `said` is what the project answers for its Origin: `origin`, `secure` (Django takes such a request for https),
     `redirects` (SECURE_SSL_REDIRECT is at work), `csrf` (forms are checked), `host` (as Django sees it; empty where it
@@ -55,14 +55,15 @@ def judge(said: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, str]]]:
         code = "E417_HTTPS_LOOP" if said["redirects"] else "W417_HTTPS_UNKNOWN"
         yield code, f"{seen}, and SECURE_SSL_REDIRECT is {'on' if said['redirects'] else 'off'}", values
     elif said["csrf"] and said["host"] and not _trusts(said):
-        yield "W419_CSRF_ORIGIN", f"Django takes {said['host']} for the site, and is asked by {origin}", values
-    # The other cookie is no secret that opens anything by itself.
+        seen = f"Django takes {said['host']} for the site, but the request came from {origin}"
+        yield "W419_CSRF_ORIGIN", seen, values
+    # The other cookie is not a secret that opens anything by itself.
     if not cookies.get("SESSION_COOKIE_SECURE", True):
         yield "W420_SESSION_EXPOSED", f"SESSION_COOKIE_SECURE is off, and the site is at {origin}", values
 
 
 def _trusts(said: dict[str, Any]) -> bool:
-    """Whether forms of the Origin are taken: it is the site as Django sees it, or one that the settings name."""
+    """Whether forms from the Origin are accepted: it is the site as Django sees it, or the settings name it."""
     origin = urlsplit(said["origin"])
     if f"https://{said['host']}" == said["origin"]:
         return True

@@ -1,4 +1,4 @@
-"""What mends a host of this bundle, by the codes of what the doctor can find. Data only."""
+"""How to fix a host of this bundle, by the doctor's codes. Data only."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ SITE = "ansible-playbook site.yml"
 
 @dataclass(frozen=True)
 class Mend:
-    """What mends a host of this bundle: variables of its inventory with their new values, then a playbook.
+    """How to fix a host of this bundle: inventory variables with their new values, then a playbook to run.
 
-    Texts among the values may hold `{names}` as fixes do. A dict is combined with the one that is there. Where only
-    one server has such a setting, `server` names it.
-    """
+    Strings among the values may contain `{names}`, as fixes do. A dict is merged into the existing one. If only one
+    server has such a setting, `server` names it."""
 
     settings: dict[str, Any] = field(default_factory=dict)
     command: str = SITE
     server: str = ""
 
 
-#: By code; one that is not here is mended by what no variable says: the project, the client, DNS, another machine.
-#: Without settings, something was stopped or edited by hand, and the playbook makes it what the inventory says.
+# : By code. Codes that are missing need a fix outside the inventory: in the project, the client, DNS, another machine.
+#
+#: Without settings, something was stopped or edited by hand, and the playbook restores what the inventory says.
 MENDS: dict[str, Mend] = {
     "E104_NOT_RUNNING": Mend(),
     "E107_STALE_SOCKET": Mend(),

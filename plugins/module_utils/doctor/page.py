@@ -27,7 +27,7 @@ def lines(report: dict[str, Any], paint: Callable[[str, str], str]) -> list[str]
         paint(f"{MARKS[hop['state']]} {hop['title']}" + (f" {_time(hop['ms'])}" if hop["ms"] else ""),
               COLOURS[hop["state"]]) for hop in report["hops"] if hop["state"] != "unknown"
     )  # fmt: skip
-    shown = [f"{report['name']}  {report['url']}", f"  {path}" if path else "  nothing of the way could be walked"]
+    shown = [f"{report['name']}  {report['url']}", f"  {path}" if path else "  no hop could be examined"]
     if report["finding"]:
         shown += _told(report["finding"], paint)
     else:

@@ -1,10 +1,10 @@
-"""By which words of a log or an error a cause is known."""
+"""Patterns in logs and errors that reveal a cause."""
 
 from __future__ import annotations
 
 import re
 
-#: Log lines and errors by which a cause is known; the first that matches is the answer.
+#: Patterns in log lines and errors, each with its code. The first that matches is the answer.
 SIGNATURES: tuple[tuple[str, str], ...] = (
     (r"No route found for path", "E404_NO_ROUTE"),
     (r"AppRegistryNotReady|Apps aren't loaded yet", "E203_APPS_NOT_READY"),

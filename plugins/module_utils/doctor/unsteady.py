@@ -1,4 +1,4 @@
-"""What is said of a process that does not stay alive."""
+"""Texts about a process that does not stay alive."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from ..websocket.symptoms import of_log, telling_line
 
 
 def unsteady_values(each: dict[str, Any], bundle: dict[str, Any]) -> dict[str, str]:
-    """What fills the texts of a process that does not stay alive: what it is, why, and what to do."""
+    """The values for the texts about a process that does not stay alive: what it is, why, and what to do."""
     symptom = of_log(each.get("log", []))
     line = telling_line(each.get("log", []), symptom)
     logs = f"{bundle['app']}-generations logs {bundle['generation']}"
@@ -17,5 +17,5 @@ def unsteady_values(each: dict[str, Any], bundle: dict[str, Any]) -> dict[str, s
 
 
 def unsteady_lines(told: list[dict[str, Any]]) -> list[str]:
-    """What is wrong with some processes, and what the first of them said last."""
+    """What is wrong with some processes, and the latest messages of the first of them."""
     return [*(each["what"] for each in told), *(f"it said: {line[:300]}" for line in told[0].get("log", [])[-4:])]

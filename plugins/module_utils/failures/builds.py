@@ -1,6 +1,6 @@
-"""What uv says when it cannot install what a project needs, and what to change then. Controller only.
+"""Errors of uv when it cannot install what a project needs, and what to change. Controller only.
 
-Nearly all of it was heard from uv 0.13 on a bare Debian 12; tests/plugins/said/ has the originals.
+Nearly all of them were collected from uv 0.13 on a bare Debian 12; tests/plugins/said/ has the originals.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import re
 from ..requirements.declared import SYSTEM
 from .table import Given, Matches, listed, row
 
-#: Debian's packages by what a build says that it lacks: programs, headers, and libraries as pkg-config calls them.
+#: Debian packages by what a build lacks: programs, headers, and libraries by their names in pkg-config.
 LACKING = {
     "pg_config": ["libpq-dev"], "libpq-fe.h": ["libpq-dev"], "libpq": ["libpq-dev"],
     "mysql_config": ["default-libmysqlclient-dev", "pkg-config"], "mysql.h": ["default-libmysqlclient-dev"],
@@ -44,7 +44,7 @@ LACKING = {
     "rust": ["cargo"], "cargo": ["cargo"], "rustc": ["cargo"], "gfortran": ["gfortran"], "ninja": ["ninja-build"],
     "ffmpeg": ["ffmpeg"], "protoc": ["protobuf-compiler"], "nasm": ["nasm"],
 }  # fmt: skip
-#: What some packages take beside what they complain of first, so that a second try does not find the next thing.
+#: What some packages need in addition to what they complain about first, so that the second try does not fail, too.
 TAKES = {
     "cffi": ["libffi-dev"], "pillow": ["libfreetype-dev", "libjpeg-dev", "zlib1g-dev"],
     "dbus-python": ["libdbus-1-dev", "libglib2.0-dev", "pkg-config"], "h5py": ["libhdf5-dev", "pkg-config"],
@@ -57,7 +57,7 @@ TAKES = {
     "scipy": ["g++", "gfortran", "libopenblas-dev", "pkg-config"], "grpcio": ["g++"],
     "m2crypto": ["libssl-dev", "swig"],
 }  # fmt: skip
-#: In which words a build says so; the name, as LACKING has it, is a group or the row's own.
+#: Patterns for what builds say then. The name, as in LACKING, is a group of the pattern or the second column.
 LACKS = (
     (r"\b([\w./+-]+\.h): No such file or directory", ""),
     (r"cannot find (S?crt[1i]\.o)", "Scrt1.o"),
@@ -88,7 +88,7 @@ FAILED = r"Failed to build `([\w.-]+)(?:==| @ )?([^`]*)`"
 
 
 def lacking(text: str) -> list[str]:
-    """Debian's packages that a build of uv's said it lacks, as far as they are known, and what each build takes."""
+    """The Debian packages that uv's builds lack, as far as they are known, and those that each build needs anyway."""
     found: set[str] = set()
     known = False
     for pattern, name in LACKS:
@@ -105,25 +105,26 @@ def lacking(text: str) -> list[str]:
 
 
 def builds(matches: Matches, given: Given) -> tuple[str, str] | None:
-    """A package that has to be built on the host, which lacks what that takes."""
+    """A package that must be built on a host that lacks something for that."""
     text, name = matches[0].string, matches[0][1]
     packages = lacking(text)
     build = f"release_system_packages: {listed(packages, given, 'release_system_packages')}"
     if "cargo" in packages:
         return "release_constraints", (
-            f"{name} has no wheel for this Python and has to be built, with Rust. Choose a version that has one, in "
-            f"the project's own list or by release_constraints; or write {build}, and know that Debian 12's Rust is "
+            f"{name} has no wheel for this Python and must be built with Rust. Choose a version that has one, in the "
+            f"project's requirements or with release_constraints; or write {build}, but note that Debian 12's Rust is "
             "1.63"
         )
     if packages:
         return "release_system_packages", (
-            f"{name} has no wheel for this Python and has to be built on the host, which lacks what that takes. Write "
-            f"{build}"
+            f"{name} has no wheel for this Python and must be built on the host, which lacks some packages for that. "
+            f"Write {build}"
         )
     if header := re.search(r"\b([\w./+-]+\.h): No such file|library that provides `([^`]+)`", text):
         return "release_system_packages", (
-            f"{name} has to be built on the host, which lacks {header[1] or header[2]}. Name the Debian package that "
-            "has it in release_system_packages, beside gcc and python3-dev; `apt-file search` tells which one it is"
+            f"{name} must be built on the host, which lacks {header[1] or header[2]}. Add the Debian package that "
+            "contains it to release_system_packages, as well as gcc and python3-dev. `apt-file search` finds the "
+            "package"
         )
     return None
 
@@ -136,7 +137,7 @@ def other_version(matches: Matches, given: Given) -> tuple[str, str]:
     source = f"{name} {version}" if plain else name
     return "release_constraints", (
         f"The source of {source} does not build here, for the reason above. Choose a version that has a wheel for "
-        f"this Python ({given.get('python') or 'the host has no other'}), in the project's own list or by "
+        f"this Python ({given.get('python') or 'the host has no other'}), in the project's requirements or with "
         f"release_constraints: [{except_for}]"
     )
 
@@ -146,9 +147,9 @@ def newer_python(matches: Matches, given: Given) -> str:
     wanted = max((one[2] for one in matches), key=lambda one: [int(part) for part in one.split(".")])
     short = ".".join(wanted.split(".")[:2])
     return (
-        f"What the project asks for is made for Python {wanted} or newer, and gets {matches[0][1]}. Write "
-        f'release_python: "{short}", with release_python_download: true where the host has none; Debian 12 has 3.11, '
-        "Debian 13 has 3.13. Or ask for older versions of these packages"
+        f"The project's packages need Python {wanted} or newer, but the host has {matches[0][1]}. Write "
+        f'release_python: "{short}", with release_python_download: true if the host does not have it. Debian '
+        "12 has 3.11, Debian 13 has 3.13. Or ask for older versions of these packages"
     )
 
 
@@ -169,18 +170,19 @@ def unreachable(matches: Matches, given: Given) -> str:
     hosts = re.findall(r"https?://(?:\*\*\*@)?([^/\s)`]+)", matches[0].string)
     return (
         f"The host does not reach {hosts[0] if hosts else 'the package index'}. Let it through the network, or name an "
-        "index that it reaches: release_index"
+        "index that it can reach: release_index"
     )
 
 
 INSTALL = (
     row(r"UnknownIssuer|invalid peer certificate|CERTIFICATE_VERIFY_FAILED|self-signed certificate",
         "base_ca_certificates",
-        "The host does not trust who signed the index's certificate. Write the authority's file on this machine: "
+        "The host does not trust the authority of the index's certificate. Write the path of the authority's "
+        "certificate on this machine: "
         "base_ca_certificates: [/path/to/authority.crt]", "network"),
     row(r"\b(401|403|407) (?:Unauthorized|Forbidden|Proxy)|status code.*\b(401|403)\b|\((401|403) ",
         "release_index",
-        "An index wants other credentials, which are in release_index or release_extra_indexes", "network"),
+        "An index refuses the credentials in release_index or release_extra_indexes. Correct them", "network"),
     row(r"dns error|failed to lookup address|tcp connect error|client error \(Connect\)|operation timed out|"
         r"Request failed after \d+ retries", "release_index", unreachable, "network"),
     row(r"Git executable not found", "base_extra_packages",
@@ -188,59 +190,59 @@ INSTALL = (
     row(r"could not read Username|Permission denied \(publickey|Authentication failed for|Repository not found|"
         r"Host key verification failed", "release_packages",
         "A package comes from a git repository that does not let the host in. Write its address with a token from the "
-        "vault, https://user:TOKEN@…, into the project's list or into release_packages; over ssh, keys and "
+        "vault, https://user:TOKEN@…, into the project's requirements or release_packages. For ssh, the keys and "
         "known_hosts are those in /srv/APP/build/.ssh on the host", "network"),
     row(r"the current Python version \((\d[\d.]*)\) does not satisfy Python>=(\d+\.\d+[\d.]*)", "release_python",
         newer_python),
     row(r"we only found wheels for `([\w.-]+)` \([^)]*\) with the following Python (?:ABI )?tags?: (.*)",
         "release_python", older_python),
     row(ELSEWHERE, "release_requirements",
-        "{1} is not made for Linux. In the project's list, write a condition behind it: "
+        "{1} is not available for Linux. In the project's requirements, write a condition after it: "
         "{1}; sys_platform == \"win32\"", "release_python"),
     row(r"Hash mismatch for `([^`]+)`", "release_index",
-        "The index has another file of {1} than the project's list was made with. Lock it anew, or name the index that "
-        "it was locked from: release_index"),
+        "The index has another file of {1} than the project's requirements were locked with. Lock them again, or name "
+        "the index that they were locked from: release_index"),
     row(r"^\s*(?:cause: )?(?:Because|And because) ([\w.-]+) was not found in the package registry",
         "release_extra_indexes",
-        "No index that the host asks has {1}. Correct its name in the project's list; where it is private, name its "
-        "index: release_extra_indexes", "versions"),
+        "No index that the host asks has {1}. Correct its name in the project's requirements. If it is private, name "
+        "its index: release_extra_indexes", "versions"),
     row(r"there (?:is|are) no versions? of ([\w.-]+)((?:[=<>!~]=?|===)\S+)", "release_constraints",
-        "No index that the host asks has {1}{2}. Write a version that there is in the project's list; where it is "
+        "No index that the host asks has {1}{2}. Write a version that exists in the project's requirements. If it is "
         "private, name its index: release_extra_indexes", "versions"),
     row(r"Failed to resolve requirements from `build-system.requires`", "release_constraints",
-        "What a package is built with cannot be had any more. Choose another version of it, in the project's list or "
-        "by release_constraints", "versions"),
+        "A package needs build dependencies that are no longer available. Choose another version of it, in the "
+        "project's requirements or with release_constraints", "versions"),
     row(r"Distribution not found at: (?:file://)?(\S+)|^error: `([^`]+)` does not appear to be a Python project",
         "release_requirements",
-        "{1}{2} is in no release: it is not in the project's source, or git leaves it out. Take it out of the "
-        "project's list, or have it in the source", "versions"),
+        "{1}{2} is in no release: it is not in the project's source, or git ignores it. Remove it from the project's "
+        "requirements, or add it to the source", "versions"),
     row(r"No solution found", "release_constraints",
-        "The versions that are asked for do not fit each other, as told above. Change one of them in the project's "
-        "list; of those that come by themselves, release_constraints can name others", "versions", vague=True),
+        "The required versions conflict, as explained above. Change one of them in the project's requirements; "
+        "release_constraints can set the versions of indirect dependencies", "versions", vague=True),
     # What a build lacks, in all spellings.
     row(FAILED, "release_system_packages", builds, "build"),
     row(r"No module named 'pkg_resources'", "release_constraints",
-        'What is built here is older than setuptools 81. Write release_constraints: ["setuptools<81"], which holds for '
-        "builds too", "build"),
+        'A package that is built here needs a setuptools older than 81. Write release_constraints: ["setuptools<81"], '
+        "which also applies to builds", "build"),
     row(r"has no attribute 'cython_sources'|Cython\.Compiler\.Errors", "release_constraints",
-        'What is built here is older than Cython 3. Write release_constraints: ["cython<3"], which holds for builds '
-        "too", "build"),
+        'A package that is built here needs a Cython older than 3. Write release_constraints: ["cython<3"], which also '
+        "applies to builds", "build"),
     row(r"use_2to3 is invalid", "release_constraints",
-        "A package is written for Python 2. Choose a newer version of it, or what has taken its place", "build"),
+        "A package is written for Python 2. Choose a newer version of it, or its successor", "build"),
     row(r"No module named 'distutils", "release_system_packages",
-        "What is built here needs distutils, which Debian 12 has in a package of its own: write "
-        "release_system_packages: [python3-distutils]. From Python 3.12 on there is none: choose a newer version of "
+        "A package that is built here needs distutils, which is a separate package in Debian 12: write "
+        "release_system_packages: [python3-distutils]. Python 3.12 and later do not have it: choose a newer version of "
         "the package", "build"),
     row(r"`?([\w.-]+)(?:@[^`]*)?` depends on `([\w.-]+)`, but doesn't declare it", "release_constraints",
-        "The source of {1} does not say that it is built with {2}, so it does not build. Choose a version of it that "
-        "has a wheel, in the project's list or by release_constraints", "build"),
+        "The source of {1} does not declare that its build needs {2}, so the build fails. Choose a version of it that "
+        "has a wheel, in the project's requirements or with release_constraints", "build"),
     row(r"metadata name `([^`]+)` does not match given name `([^`]+)`", "release_packages",
-        "What is asked for as {2} calls itself {1}. Write {1} in the project's list", "build"),
+        "The package required as {2} calls itself {1}. Write {1} in the project's requirements", "build"),
     row(r"`([^`]+)` has a non-PEP 625-compliant filename|Metadata for `([\w.-]+)` .*was inconsistent|"
         r"metadata version `[^`]*` does not match given version|Failed to extract archive: (\S+)",
         "release_constraints",
-        "uv refuses a source because of the way in which it was packed, as told above. Choose a newer version of the "
-        "package, in the project's list or by release_constraints", "build"),
+        "uv refuses a source because of the way it was packed, as explained above. Choose a newer version of the "
+        "package, in the project's requirements or with release_constraints", "build"),
     row(FAILED, "release_constraints", other_version, "build", vague=True),
     row(r"^error: ", "release_requirements",
         "Correct what it names above in the files of release_requirements, or in release_packages", vague=True),

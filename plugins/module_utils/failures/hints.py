@@ -1,8 +1,8 @@
-"""What to change in the inventory after a failure, as far as its text and the processes' last log lines tell.
+"""What to change in the inventory after a failure, judged by its text and the processes' last log lines.
 
-The tables are in failure_builds (what uv says) and failure_signs (what the project and its processes say). Where
-several signs are there, the first cause is told first, each subject once, and three at most: what follows from a cause
-only hides it. Controller only.
+The tables are in builds.py (errors of uv) and signs.py (errors of the project and its processes). If there are several
+signs, the first cause comes first, each subject once, and three at most: consequences only hide a cause. Controller
+only.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from .table import Given, Row
 MOST = 3
 HEADING = "What changes it:"
 CREDENTIALS = re.compile(r"(://)[^/@\s]+@")
-#: What the gate says of likely causes names signs of others; the application's answer at its end is none of that.
+#: The gate's likely causes contain signs of other rows; the application's answer at their end does not count as one.
 ADVICE = re.compile(r"^  Likely: .*$|^  Fix: .*?(?:and the answer: |$)", re.MULTILINE)
 
 
 @dataclass(frozen=True)
 class Hint:
-    """One thing to change: the text by which it was known, the variable, and what to do as a sentence."""
+    """One thing to change: the text that revealed it, the variable, and what to do as a sentence."""
 
     sign: str
     variable: str
@@ -32,7 +32,7 @@ class Hint:
 
 
 def found(rows: Iterable[Row], texts: Iterable[str], given: Given) -> list[Hint]:
-    """The hints of some rows for texts, of which the first is the failure itself and others are logs."""
+    """The hints of some rows for texts: the failure itself first, then logs."""
     candidates: list[tuple[bool, int, int, Row, Hint]] = []
     for number, text in enumerate(texts):
         for order, row in enumerate(rows):
@@ -41,7 +41,7 @@ def found(rows: Iterable[Row], texts: Iterable[str], given: Given) -> list[Hint]
             if write is not None:
                 hint = Hint(matches[0][0].strip(), *write)
                 candidates.append((row.vague, number, order if row.vague else matches[0].start(), row, hint))
-    # Of rows that match at one place, the one that stands first in the table is the more exact.
+    # Of rows that match at one place, the first in the table is the most specific.
     candidates.sort(key=lambda one: one[:3])
     hints: list[Hint] = []
     subjects: set[str] = set()
@@ -58,18 +58,18 @@ def plain(text: str) -> str:
 
 
 def install_hints(said: str, given: Given | None = None) -> list[Hint]:
-    """What to change when uv could not install what a project needs and said this."""
+    """What to change if uv could not install what a project needs, by its output."""
     return found(INSTALL, [plain(said)], given or {})
 
 
 def run_hints(failure: str, log: str = "", given: Given | None = None) -> list[Hint]:
-    """What to change when a project was rejected with this failure, and its processes logged this."""
+    """What to change if a project was rejected, by the failure and its processes' log."""
     if HEADING in failure:  # by the task that failed itself
         return []
     return found(RUN, [ADVICE.sub("", plain(failure)), plain(log)], given or {})
 
 
 def told(hints: Iterable[Hint]) -> str:
-    """Hints as lines for a person; nothing where there are none."""
+    """Hints as lines for a person; empty if there are none."""
     lines = [f"  {hint.write}" for hint in hints]
     return "\n".join([HEADING, *lines]) if lines else ""

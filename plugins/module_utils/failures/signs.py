@@ -1,4 +1,4 @@
-"""What projects, their processes and the gate say when a release cannot serve, and what to change. Controller only."""
+"""Errors of projects, their processes and the gate when a release cannot serve, and what to change. Controller only."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ..requirements.declared import PACKAGES
 from ..text.secrets import is_secret_name
 from .table import Given, Matches, listed, row
 
-#: Modules that came with Python up to a version, or with setuptools.
+#: Modules that came with Python until some version, or with setuptools.
 GONE = {
     "pkg_resources": ("release_packages", 'release_packages: ["setuptools<81"]'),
     "setuptools": ("release_packages", 'release_packages: ["setuptools<81"]'),
@@ -20,7 +20,7 @@ GONE = {
                     ("release_python", 'release_python: "3.12" and release_python_download: true')),
     "tomllib": ("release_python", 'release_python: "3.11"'),
 }  # fmt: skip
-#: Debian's packages by the libraries that Python packages load when they run.
+#: Debian packages by the libraries that Python packages load at run time.
 LIBRARIES = {
     "gdal": ["gdal-bin"], "geos": ["gdal-bin"], "geos_c": ["gdal-bin"], "proj": ["gdal-bin"],
     "spatialite": ["libsqlite3-mod-spatialite"], "magic": ["libmagic1"], "pq": ["libpq5"], "gl": ["libgl1"],
@@ -72,7 +72,7 @@ def own(given: Given) -> dict[str, str]:
 
 
 def missing_module(matches: Matches, given: Given) -> tuple[str, str] | None:
-    """A module that cannot be imported: a package's, the project's own, or one that Python has no more."""
+    """A module that cannot be imported: a package's, the project's own, or one that Python no longer has."""
     name = matches[0][1]
     top, mine = name.partition(".")[0], own(given)
     if name in mine or any(path.startswith(f"{name}.") for path in mine):
@@ -80,35 +80,35 @@ def missing_module(matches: Matches, given: Given) -> tuple[str, str] | None:
         value = next(path for path in mine if mine[path] == variable)
         return (variable if name in mine and "." in name else "release_backend"), (
             f"There is no module {name} in {given.get('release_backend') or 'the project'} (release_backend). Correct "
-            f"{variable}, which is {value}; or release_backend, the folder from which Python finds it; or bring the "
-            "file by release_files, where git leaves it out"
+            f"{variable}, which is {value}, or release_backend, the folder in which Python looks for it. If git "
+            "ignores the file, provide it with release_files"
         )
     if top in GONE and "." not in name.removeprefix("distutils."):
         variable, write = GONE[top]
-        return variable, f"Python has no module {top} of its own any more. Write {write}"
+        return variable, f"Python no longer includes the module {top}. Write {write}"
     if name != top:
         path = name.replace(".", "/") + ".py"
         if top in PACKAGES or top in ("django", "redis", "celery", "kombu", "channels"):
             return "release_constraints", (
-                f"The {top} that was installed has no {name}: it is of another version than the project wants. Name "
-                "one in release_constraints"
+                f"The installed version of {top} has no {name}; the project needs another version. Name one in "
+                "release_constraints"
             )
         return "release_files", (
-            f"The source has no {name}. Where git leaves that file out on purpose, bring it: release_files: "
-            f"[{{path: {path}, content: …}}]; else look for its name in the project"
+            f"The source has no {name}. If git ignores that file on purpose, provide it: release_files: [{{path: "
+            f"{path}, content: …}}]; otherwise look for its name in the project"
         )
     if any(path.partition(".")[0] == top for path in mine):
         return "release_backend", f"Python finds no {top} in {given.get('release_backend')}. Correct release_backend"
     package = PACKAGES.get(top, top.replace("_", "-"))
     return "release_packages", (
-        f"Nothing that was installed brings the module {top}. Write release_packages: "
-        f"{listed([package], given, 'release_packages')}, or name it in the project's own list; where {top} is the "
-        "project's own, correct release_backend"
+        f"No installed package provides the module {top}. Write release_packages: "
+        f"{listed([package], given, 'release_packages')}, or add it to the project's requirements. If {top} is part of "
+        "the project, correct release_backend"
     )
 
 
 def other_version(matches: Matches, given: Given) -> tuple[str, str]:
-    """A name that a package has no more, or not yet."""
+    """A name that a package no longer has, or does not have yet."""
     name, module = matches[0][1], matches[0][2]
     top = module.partition(".")[0]
     if top in ("typing", "itertools", "datetime", "asyncio", "enum"):
@@ -119,21 +119,21 @@ def other_version(matches: Matches, given: Given) -> tuple[str, str]:
              "url_quote": "werkzeug<3"}  # fmt: skip
     package = hints.get(name) or f"{PACKAGES.get(top, top).split('[')[0].lower().replace('_', '-')}<…"
     return "release_constraints", (
-        f"The {top} that was installed is of another version than what imports {name} from it was made for. Name one "
-        f'that fits: release_constraints: ["{package}"]'
+        f"Something imports {name} from {top}, but the installed version of {top} does not have it. Name a version "
+        f'that does: release_constraints: ["{package}"]'
     )
 
 
 def newer_python(matches: Matches, given: Given) -> tuple[str, str]:
-    """Code in a language that this Python does not have yet."""
+    """Code in a syntax that this Python does not have yet."""
     return "release_python", (
-        f"The code is for a newer Python than {given.get('python') or 'the one it gets'}. Write the version that its "
-        'authors use, such as release_python: "3.12", with release_python_download: true where the host has none'
+        f"The code needs a newer Python than {given.get('python') or 'the installed one'}. Write the version that its "
+        'authors use, such as release_python: "3.12", with release_python_download: true if the host does not have it'
     )
 
 
 def relative(path: str, given: Given) -> str:
-    """The way from release_backend to a path in a release's code; nothing for one elsewhere."""
+    """The relative path from release_backend to a path in a release's code; empty for one elsewhere."""
     found = re.match(IN_CODE, path)
     if not found:
         return ""
@@ -142,7 +142,7 @@ def relative(path: str, given: Given) -> str:
 
 
 def written(matches: Matches, given: Given) -> str | None:
-    """A file or folder that the project may not write where it is."""
+    """A file or folder that the project may not write to."""
     path = next((one for match in matches for one in match.groups() if one), "")
     way = relative(path, given)
     app = given.get("release_app") or "APP"
@@ -150,14 +150,14 @@ def written(matches: Matches, given: Given) -> str | None:
         if path.startswith((f"/srv/{app}/shared", "/usr", "/lib", "/proc", "/sys")) or way.startswith(".."):
             return None
         return (
-            f"The project may not write {path}. Let a name of its environment lead it to /srv/{app}/shared/, "
-            "which is its own"
+            f"The project may not write to {path}. Set its path in release_environment to one in /srv/{app}/shared/, "
+            "where it may write"
         )
     entry = way.partition("/")[0] + "/" if "/" in way or not os.path.splitext(way)[1] else way
     entry = entry if way else "db.sqlite3"
     return (
-        f"The project writes {way or 'its SQLite file'} beside its code, which belongs to root and is replaced by each "
-        f"release. Write release_shared_paths: {listed([entry], given, 'release_shared_paths')}"
+        f"The project writes {way or 'its SQLite file'} next to its code, which belongs to root and is replaced by "
+        f"each release. Write release_shared_paths: {listed([entry], given, 'release_shared_paths')}"
     )
 
 
@@ -169,7 +169,7 @@ def read(matches: Matches, given: Given) -> tuple[str, str] | None:
     if re.search(r"\.log$|(^|/)logs?/", way):
         return "release_shared_paths", str(written(matches, given))
     return "release_files", (
-        f"The project reads {way}, which its source does not have. Bring it: release_files: "
+        f"The project reads {way}, which is not in its source. Provide it: release_files: "
         f"[{{path: {way}, template: …}}]"
     )
 
@@ -210,7 +210,7 @@ def websockets_only(matches: Matches, given: Given) -> str:
     package = str(given.get("asgi_application") or "").partition(":")[0].rpartition(".")[0]
     wsgi = f"{package}.wsgi:application" if package else "wsgi:application"
     return (
-        'The ASGI application takes WebSockets only (it has no "http"). Have gunicorn answer plain HTTP: asgi_http: '
+        'The ASGI application accepts WebSockets only (it has no "http"). Have gunicorn answer plain HTTP: asgi_http: '
         f"wsgi, and asgi_wsgi_application: {wsgi}"
     )
 
@@ -221,8 +221,8 @@ def unknown_host(matches: Matches, given: Given) -> str | None:
     if name in ("localhost",):
         return None
     return (
-        f"The host knows no {name}, as a compose file calls it. Give the project the right address in its environment, "
-        f"or where the name is in its code, write base_host_aliases: {{{name}: 127.0.0.1}}"
+        f"The host does not know the name {name}, which may come from a compose file. Give the project the right "
+        f"address in its environment. If the name is in its code, write base_host_aliases: {{{name}: 127.0.0.1}}"
     )
 
 
@@ -232,31 +232,31 @@ RUN = (
     # -- names of the environment and settings
     row(ABSENT, "release_environment", environment, "environment"),
     row(r"The SECRET_KEY setting must not be empty", "release_secrets",
-        "The settings have no SECRET_KEY. Write it under the name that they read: release_secrets: "
+        "The settings have no SECRET_KEY. Set it under the name that they read: release_secrets: "
         '{{SECRET_KEY: "{{{{ vault_secret_key }}}}"}}', "environment"),
     row(r"You must set settings\.ALLOWED_HOSTS|Invalid HTTP_HOST header: '([^']*)'|DisallowedHost",
         "release_environment",
         "The project does not know the host name {1}. Add it under the name that its settings read, such as "
-        "release_environment: {{ALLOWED_HOSTS: \"www.example.org,localhost\"}}; or have handshake_host name one that "
-        "it knows", "hosts"),
+        "release_environment: {{ALLOWED_HOSTS: \"www.example.org,localhost\"}}; or set handshake_host to one that it "
+        "knows", "hosts"),
     row(r"Requested setting INSTALLED_APPS, but settings are not configured", "asgi_application",
         "The ASGI module imports models before Django has settings. In it, set DJANGO_SETTINGS_MODULE and call "
-        "get_asgi_application() before the routing is imported; or bring a module that does so by release_files, and "
-        "name it in asgi_application", "settings"),
+        "get_asgi_application() before the routing is imported; or provide a module that does so with release_files, "
+        "and name it in asgi_application", "settings"),
     row(r"but settings are not configured\. You must either define the environment variable DJANGO_SETTINGS_MODULE",
         "release_settings_module",
         "Nothing names the project's settings. Write release_settings_module: mysite.settings", "settings"),
     row(r"settings\.DATABASES is improperly configured", "release_migrate",
-        "The project has no database. Write release_migrate: false; or, where it should have one, give it what its "
-        "settings read (release_secrets: {{DATABASE_URL: …}})"),
+        "The project has no database. Write release_migrate: false; or, if it should have one, set what its settings "
+        "read (release_secrets: {{DATABASE_URL: …}})"),
     row(r"Environment variable \"(\w+)\" invalid|invalid literal for (?:int|float)\(\)|Invalid truth value|"
         r"Not a valid (?:boolean|integer)|Scheme '([^']*)' is unknown", "release_environment",
-        "A value of the environment is not of the kind that the project reads: {0}. Correct it in release_environment "
+        "A value of the environment has the wrong type for the project: {0}. Correct it in release_environment "
         "or release_secrets", "environment", vague=True),
     row(r"'NoneType' object has no attribute '(?:split|strip|lower|replace)'|must be a string.*not 'NoneType'",
         "release_environment",
-        "The settings read a name of the environment that is not there: the line above the error says which one. Write "
-        "it into release_environment, or release_secrets", "environment", vague=True),
+        "The settings read a name of the environment that is not there: the line above the error says which one. Add "
+        "it to release_environment or release_secrets", "environment", vague=True),
     # -- Python and its packages
     row(r"SyntaxError: f-string|SyntaxError: expected 'except'|^ {4}type \w+ = .*\n.*\nSyntaxError", "release_python",
         newer_python),
@@ -283,27 +283,27 @@ RUN = (
         websockets_only),
     row(r"No application configured for scope type 'websocket'|Django can only handle ASGI/HTTP connections",
         "asgi_application",
-        "What asgi_application names takes no WebSockets: name the ProtocolTypeRouter that has a \"websocket\""),
+        "The object that asgi_application names does not accept WebSockets: name the ProtocolTypeRouter that has a "
+        "\"websocket\""),
     row(r"No route found for path '([^']*)'", "handshake_path",
         "The project has no WebSocket route /{1}. Write one that it has: handshake_path: /ws/…/", "route"),
     row(r"module '([\w.]+)' has no attribute '(\w+)'", "asgi_application",
-        "{1} has no {2}. Where it is the ASGI module, write asgi_application: {1}:NAME, with the name that it assigns",
+        "{1} has no {2}. If it is the ASGI module, write asgi_application: {1}:NAME, with the name that it assigns",
         vague=True),
     row(r"Apps aren't loaded yet", "asgi_application",
         "The ASGI module imports models before Django is set up. In it, call get_asgi_application() before the routing "
-        "is imported; or bring a module that does so by release_files, and name it in asgi_application"),
+        "is imported; or provide a module that does so with release_files, and name it in asgi_application"),
     row(r"missing 2 required positional arguments: 'receive' and 'send'", "release_constraints",
         "The routes name consumers as Channels 2 does. Write .as_asgi() behind each, or release_constraints: "
         '["channels<3"]'),
     row(r"took longer than asgi_start_seconds", "asgi_start_seconds",
-        "The project waits for something when it is imported. Find out for what; or write more seconds into "
-        "asgi_start_seconds"),
+        "The project waits for something when it is imported. Find out for what, or increase asgi_start_seconds"),
     # -- files
     row(rf"(?:Permission denied|Read-only file system): '({IN_CODE}[^']+|/[^']+)'|"
         r"attempt to write a readonly database|unable to open database file", "release_shared_paths", written),
     row(rf"No such file or directory: '({IN_CODE}[^']+)'", "release_files", read),
     row(r"Missing staticfiles manifest entry for '([^']+)'", "release_collectstatic",
-        "A page names {1}, which is not among the static files that were collected. Correct its name; "
+        "A page names {1}, which is not among the collected static files. Correct its name; "
         "release_collectstatic has to be true, and handshake_health_path may name a page without it"),
     # -- databases
     row(r"no such table: (\S+)|relation (\"[^\"]+\") does not exist|Table '([^']+)' doesn't exist", "release_migrate",
@@ -326,31 +326,30 @@ RUN = (
         "The channel layer's symmetric_encryption_keys need a package. Write release_packages: [cryptography], or add "
         "it to the project's requirements"),
     row(r"connecting to ([\w.:\[\]-]+?)\. .*?(?i:certificate verify failed|WRONG_VERSION_NUMBER)", "release_secrets",
-        "Redis at {1} has no certificate that this project takes. Write its address under the name that the settings "
-        f"read, release_secrets: {REDIS_URL}, and have hosts and Redis agree: ansible-playbook site.yml --tags "
-        "stores,redis"),
+        "Redis at {1} has no certificate that this project accepts. Write its address under the name that the settings "
+        f"read, release_secrets: {REDIS_URL}, and run: ansible-playbook site.yml --tags stores,redis"),
     row(r"SSL error: certificate verify failed|root certificate file \"\S+\" does not exist|no encryption\b",
         "release_secrets",
         "PostgreSQL and the project do not agree on TLS. Write its address under the name that the settings read, "
-        'release_secrets: {{DATABASE_URL: "{{{{ postgresql_url }}}}"}}, and have hosts and PostgreSQL agree: '
+        'release_secrets: {{DATABASE_URL: "{{{{ postgresql_url }}}}"}}, and run: '
         "ansible-playbook site.yml --tags stores,postgresql"),
     row(r"NOPERM|NoPermissionError|NoPermission\b|has no permissions to", "redis_extra_users",
-        "The project does more with Redis than its channel layer, for which alone its user has rights: Celery, a "
-        "cache or locks, or keys under another prefix (redis_prefix). Give that a user of its own (redis_extra_users), "
-        "and its address in release_secrets", "redis"),
+        "The project uses Redis for more than its channel layer (Celery, a cache, locks, or keys under another prefix "
+        "than redis_prefix), but its user has no rights for that. Add a separate user (redis_extra_users), and its "
+        "address to release_secrets", "redis"),
     row(r"AuthenticationError|WRONGPASS|NOAUTH|invalid username-password pair|Authentication required",
         "release_secrets",
-        "Redis wants another password. Write its address under the name that the settings read: release_secrets: "
-        f"{REDIS_URL}; or redis_anonymous: true, where the address is in the code", "redis"),
+        "Redis refuses the password. Write its address under the name that the settings read: release_secrets: "
+        f"{REDIS_URL}; or redis_anonymous: true, if the address is in the code", "redis"),
     row(r"Error (?:111|99|113) connecting to ([\w.:\[\]-]+?)\.(?:\s|$)", "release_secrets",
         "No Redis answers at {1}. Put a host into group redis, and write its address under the name that the settings "
         f"read: release_secrets: {REDIS_URL}", "redis"),
     row(r"Cannot connect to (amqp\w*://\S+?)[:.,]? ", "release_secrets",
-        "No broker answers at {1}. Write the address of one under the name that the settings read (release_secrets); "
-        "Redis does for Celery as well", "reach"),
+        "No broker answers at {1}. Write the address of one under the name that the settings read (release_secrets). "
+        "Celery can use Redis, too", "reach"),
     # -- what the inventory has run
     row(r"token_command failed with", "handshake_token_command",
-        "The command that makes a token for the gate failed: correct handshake_token_command, which is run in the "
+        "The command that creates a token for the gate failed. Correct handshake_token_command, which runs in the "
         "project's folder and environment"),
     row(r"A command of (release_hooks_\w+) failed", "release_hooks_before_migrate", "Correct it in {1}"),
     row(r"^At: Run the commands (before|after) the switch", "release_hooks_before_switch",
@@ -360,42 +359,42 @@ RUN = (
         r"failed to map segment from shared object|cannot enable executable stack|cannot allocate executable memory|"
         r"Unable to allocate section memory|failed to allocate mcode memory|"
         r"mmap\.mmap\([^)]*\)\n(?:.*\^.*\n)?PermissionError: \[Errno 1\d?\]", "asgi_sandbox",
-        "The project makes code while it runs, which the sandbox forbids ({0}). Where no version of the package does "
-        "without, write asgi_sandbox: {{MemoryDenyWriteExecute: false}}", "sandbox"),
+        "The project generates code at run time, which the sandbox forbids ({0}). If no version of the package works "
+        "without that, write asgi_sandbox: {{MemoryDenyWriteExecute: false}}", "sandbox"),
     row(r"status=31/SYS|Bad system call", "asgi_sandbox",
-        "A process was killed for a system call that its sandbox forbids. Where the project needs it, name it or its "
-        "set beside those that there are: asgi_sandbox: {{SystemCallFilter: [\"@system-service\", …]}}", "sandbox"),
+        "A process was killed for a system call that its sandbox forbids. If the project needs it, add the call or its "
+        "set to the allowed ones: asgi_sandbox: {{SystemCallFilter: [\"@system-service\", …]}}", "sandbox"),
     row(r"Address family not supported by protocol|\[Errno 97\]", "asgi_sandbox",
         "The project opens a socket of a kind that its sandbox forbids. Add it: asgi_sandbox: "
         "{{RestrictAddressFamilies: [AF_UNIX, AF_INET, AF_INET6, AF_NETLINK]}}", "sandbox"),
     row(r"status=2(?:17/USER|18/CAPABILITIES|26/NAMESPACE|28/SECCOMP)|Failed to set up (?:mount|user) namespac\w+",
         "asgi_sandbox",
-        "The host does not let systemd make the sandbox ({0}). Where a line of asgi_sandbox names a path that is not "
-        "there, write a hyphen before it; in a container, switch off what that may not have: docs/sandbox.md",
+        "The host does not let systemd make the sandbox ({0}). If asgi_sandbox names a path that does not exist, write "
+        "a hyphen before it. In a container, switch off what it does not support: docs/sandbox.md",
         "sandbox"),
     row(r"PermissionError: \[Errno 1\] Operation not permitted|: Operation not permitted$", "asgi_sandbox",
-        "A line of the sandbox may forbid what the project does there. docs/sandbox.md says which line forbids what; "
-        "asgi_sandbox switches one off", "sandbox", vague=True),
+        "A setting of the sandbox may forbid what the project does there. docs/sandbox.md says which setting forbids "
+        "what; asgi_sandbox switches one off", "sandbox", vague=True),
     row(r"\bMemoryError\b(?!: Cannot allocate write)|oom-kill|Failed with result 'oom|status=9/KILL|Out of memory",
         "asgi_memory_max",
-        "A process got no more memory. Write more into asgi_memory_max, where it is set, or fewer processes into "
-        "asgi_processes; else the host is too small"),
+        "A process ran out of memory. Increase asgi_memory_max if it is set, or lower asgi_processes. Otherwise, the "
+        "host is too small"),
     # -- what the gate saw, where nothing says why
     row(r"answered the handshake with 403|closed with code (?:4001|4003|4401|4403)", "handshake_token_command",
-        "The project lets in who has a good token, and comes from its own site: handshake_token_command (or "
-        "handshake_token, handshake_headers) and handshake_origin say what the gate offers", "refused", vague=True),
+        "The project only accepts clients with a valid token that come from its own site. handshake_token_command (or "
+        "handshake_token, handshake_headers) and handshake_origin set what the gate sends", "refused", vague=True),
     row(r"answered the handshake with 404", "handshake_path",
         "The project has no WebSocket at handshake_path. Write a path that it has, with the slash at its end",
         "route", vague=True),
     row(r"answered the handshake with 400", "handshake_host",
         "The project may not know the host name of the handshake. Add handshake_host to what its ALLOWED_HOSTS reads, "
-        "or have handshake_host name one that it knows", "hosts", vague=True),
+        "or set handshake_host to one that it knows", "hosts", vague=True),
     row(r"none of the subprotocols", "handshake_subprotocols",
-        "The project takes none of handshake_subprotocols. Write those that its consumer accepts", vague=True),
+        "The project accepts none of handshake_subprotocols. Write those that its consumer accepts", vague=True),
     row(r"GET (\S+) was answered with 5\d\d", "handshake_health_path",
-        "The page {1} fails. Read the log above; where that page needs more than the gate has, name another one: "
+        "The page {1} fails. Read the log above. If that page needs more than the gate has, choose another one: "
         "handshake_health_path", vague=True),
     row(r"it hangs before it listens|they? (?:was|were) given \d+ s", "asgi_start_seconds",
-        "Nothing listens within asgi_start_seconds. Find out for what the project waits when it starts, or write more "
-        "seconds", vague=True),
+        "Nothing listens within asgi_start_seconds. Find out what the project waits for when it starts, or increase "
+        "it", vague=True),
 )  # fmt: skip

@@ -15,11 +15,12 @@ Write = Callable[[Matches, Given], "str | tuple[str, str] | None"]
 
 @dataclass(frozen=True)
 class Row:
-    """A sign, and what it says should be changed.
+    """A sign of a failure, and what to change then.
 
-    `write` is a sentence, in which {0} is the sign itself and {1} its first group; or a function of all places where
-    the sign was found, which returns one, alone or behind another variable's name, or None where it is no sign after
-    all. Of several rows of one subject the first that is found is told. A vague one is told where there is no other.
+    `write` is a sentence, in which {0} is the sign itself and {1} its first group; or a function of all matches, which
+    returns a sentence, a pair of another variable's name and a sentence, or None if it is not a sign after all. Of
+    several rows with one subject, the first that matches is reported. A vague one is reported only if there is no
+    other.
     """
 
     sign: re.Pattern[str]
@@ -29,7 +30,7 @@ class Row:
     vague: bool = False
 
     def written(self, matches: Matches, given: Given) -> tuple[str, str] | None:
-        """The variable, and what to do; None where there is nothing to be said."""
+        """The variable, and what to do; None if there is nothing to report."""
         if isinstance(self.write, str):
             return self.variable, self.write.format(matches[0][0].strip(), *(one or "" for one in matches[0].groups()))
         text = self.write(matches, given)
@@ -37,11 +38,11 @@ class Row:
 
 
 def row(sign: str, variable: str, write: str | Write, subject: str = "", vague: bool = False) -> Row:
-    """A row; its subject is its variable, unless it is told."""
+    """A row. Its subject is its variable by default."""
     return Row(re.compile(sign, re.MULTILINE), variable, write, subject or variable, vague)
 
 
 def listed(values: Iterable[str], given: Given | None = None, variable: str = "") -> str:
-    """Values as YAML's list in one line, behind those that a variable has already."""
+    """Values as a YAML list in one line, after those that the variable already has."""
     values = dict.fromkeys([*((given or {}).get(variable) or []), *values])
     return "[" + ", ".join(f'"{one}"' if re.search(r"[\s<>=!\[\]#:,&*]", one) else str(one) for one in values) + "]"

@@ -24,9 +24,11 @@ def advise(sources: Sources, found: Inspection, scope: Scope | None) -> None:
     if found.early:
         chain = " → ".join(found.early)
         text = f"models are imported before Django is set up ({chain}): AppRegistryNotReady under daphne alone"
-        found.note("warning", found.asgi_place or found.asgi, text, "asgi_application in the inventory goes round it.")
+        found.note(
+            "warning", found.asgi_place or found.asgi, text, "asgi_application in the inventory works around it."
+        )
     if found.sockets and not found.token.origin:
-        text = "no OriginValidator is around the routes: pages of any site may open sockets in a visitor's name"
+        text = "there is no OriginValidator around the routes: pages of any site may open sockets in a visitor's name"
         found.note(
             "warning",
             found.asgi_place,
@@ -34,13 +36,13 @@ def advise(sources: Sources, found: Inspection, scope: Scope | None) -> None:
             "AllowedHostsOriginValidator; until then handshake_foreign_origin is empty.",
         )
     if found.sockets and not any(one.called for one in found.sockets):
-        text = "no route leads to a Consumer by as_asgi(), as Channels 2 had it"
+        text = "no route calls as_asgi() on its consumer, as in Channels 2"
         found.note("warning", found.sockets[0].place, text, "Channels 3 or later needs as_asgi().")
     servers = [
         (place, line) for place, line in command_lines(sources) if re.search(r"runserver|gunicorn|daphne|uvicorn", line)
     ]
     if servers and all(re.search(r"manage\.py\s+runserver", line) for _, line in servers):
-        found.note("notice", servers[0][0], "starts runserver, a developer's server; hosts get daphne", "")
+        found.note("notice", servers[0][0], "starts runserver, a development server; hosts get daphne", "")
     wsgi = [place for place, line in servers if re.search(r"gunicorn.*wsgi", line) and "uvicorn" not in line]
     if wsgi and not any(re.search(r"daphne|uvicorn", line) for _, line in servers):
         found.note("notice", wsgi[0], "starts gunicorn with WSGI, which has no WebSockets; hosts get daphne", "")
@@ -58,7 +60,7 @@ def advise_lists(found: Inspection) -> None:
     needs = found.dependencies
     if not needs.files and not needs.packages:
         found.note(
-            "error", found.backend, "no list of packages, and no import that tells of one", "Write release_packages."
+            "error", found.backend, "no list of packages, and no imports to guess them from", "Write release_packages."
         )
     elif not needs.files and needs.kind != "Pipfile":
         text = "no file lists the project's packages; release_packages is guessed from its imports"
@@ -72,7 +74,9 @@ def advise_lists(found: Inspection) -> None:
             "Correct release_requirements.",
         )
     for path, encoding in needs.encodings.items():
-        found.note("notice", path, f"is {encoding.upper()}, as Windows shells write it; it is converted on the way", "")
+        found.note(
+            "notice", path, f"is {encoding.upper()}, as Windows shells write it; it is converted during the deploy", ""
+        )
     for one in needs.windows:
         found.note("notice", one.place, f"{one.name} is for Windows or an older Python, and is left out", "")
 
@@ -83,7 +87,7 @@ def advise_versions(found: Inspection) -> None:
     daphne = asked.get("daphne")
     channels = asked.get("channels")
     if needs.files and not daphne and "daphne" not in (channels.extras if channels else ""):
-        text = "daphne is not among the packages; it is installed beside them"
+        text = "daphne is not among the packages; it is installed in addition"
         found.note("warning", needs.files[0], text, "Add daphne to choose its version.")
     if daphne and daphne.version and daphne.version < declared.Version(FIXED_DAPHNE):
         text = f"daphne {daphne.version} has CVE-2026-44545 (unbounded messages) and CVE-2026-44546 (header injection)"
@@ -92,7 +96,7 @@ def advise_versions(found: Inspection) -> None:
         found.note(
             "error",
             channels.place,
-            f"channels {channels.version} is older than 3, which is what hosts are made for",
+            f"channels {channels.version} is older than 3, which hosts are set up for",
             "Upgrade it.",
         )
     if needs.files and not channels:
@@ -109,13 +113,13 @@ def advise_drivers(found: Inspection) -> None:
     engines = {"postgresql": {"psycopg", "psycopg2", "psycopg2-binary"}, "mysql": {"mysqlclient", "pymysql"}}
     drivers = engines.get(found.database.kind)
     if drivers and asked and not drivers & set(asked):
-        text = f"the database is {found.database.kind}, and no package is its driver"
+        text = f"the database is {found.database.kind}, but no package is its driver"
         found.note("warning", found.database.place, text, f"Add one of {', '.join(sorted(drivers))}.")
     if found.layer.kind in ("core", "pubsub") and asked and not {"channels-redis", "channels-rabbitmq"} & set(asked):
         found.note(
             "warning",
             found.layer.place,
-            "the channel layer is channels_redis, and no package brings it",
+            "the channel layer is channels_redis, but no package provides it",
             "Add channels-redis.",
         )
 
@@ -135,7 +139,7 @@ def advise_settings(sources: Sources, found: Inspection, scope: Scope | None) ->
     apps = installed_apps(scope)
     place = scope.places.get("INSTALLED_APPS") if scope else None
     if apps and "daphne" not in apps:
-        text = "daphne is not in INSTALLED_APPS, so runserver speaks no WebSocket (Channels 4); hosts do not need it"
+        text = "daphne is not in INSTALLED_APPS, so runserver has no WebSockets (Channels 4); hosts do not need it"
         found.note("notice", place, text, "")
     elif (
         apps
@@ -160,15 +164,15 @@ def advise_fixed(found: Inspection) -> None:
     """Notes on settings that no environment changes."""
     known_fixes = {
         "DEBUG": (
-            "DEBUG is True in the code, and no environment turns it off: errors show settings to visitors"
+            "DEBUG is True in the code, and the environment cannot turn it off: errors show settings to visitors"
             if found.debug_shows
-            else "whether DEBUG is off does not show, and no name of the environment is sure to turn it off",
+            else "it is unclear whether DEBUG is off, and no environment variable is sure to turn it off",
             "warning",
         ),
         "ALLOWED_HOSTS": (
-            "ALLOWED_HOSTS lets every host in, so AllowedHostsOriginValidator lets in pages of any site"
+            "ALLOWED_HOSTS allows every host, so AllowedHostsOriginValidator allows pages of any site"
             if found.token.by_hosts and "*" in found.hosts_fixed
-            else "ALLOWED_HOSTS is fixed in the code, and does not name your site",
+            else "ALLOWED_HOSTS is fixed in the code, and does not include your site",
             "warning",
         ),
         "SECRET_KEY": ("SECRET_KEY is in the code: whoever reads it can sign sessions", "warning"),
@@ -181,15 +185,15 @@ def advise_fixed(found: Inspection) -> None:
 def advise_read_files(found: Inspection) -> None:
     """Notes on files that the settings read."""
     for file in found.files_read:
-        text = f"a file is read that is not shipped: {file.path or 'its path does not show'}"
+        text = f"the code reads a file that is not in the project: {file.path or 'its path is unknown'}"
         keys = ", ".join(".".join(one) for one in file.keys)
         needed = f" It needs {keys}." if keys else ""
         if file.optional:
             found.note("notice", file.place, f"{text}, if it is there", "")
         elif file.placed:
-            found.note("warning", file.place, text, f"release_files brings it to the host.{needed}")
+            found.note("warning", file.place, text, f"release_files puts it on the host.{needed}")
         else:
-            where = "Put it onto the host yourself" if file.path else "Give it to the host by release_files"
+            where = "Put it onto the host yourself" if file.path else "Put it on the host with release_files"
             found.note("warning", file.place, text, f"{where}.{needed}")
 
 
@@ -197,20 +201,20 @@ def advise_layer(found: Inspection) -> None:
     """Notes on the channel layer."""
     layer = found.layer
     if layer.kind == "memory":
-        text = "the channel layer is in memory: each process has its own, so there is but one, and none after a restart"
+        text = "the channel layer is in memory: only one process can run, and a restart loses messages"
         found.note("warning", layer.place, text, "channels_redis.pubsub.RedisPubSubChannelLayer.")
     elif layer.kind == "none" and found.sockets:
         found.note("notice", found.settings_place, "there is no channel layer: no message reaches another socket", "")
     elif layer.kind == "other":
-        text = f"the channel layer is not known ({layer.backend or 'it is built at a run'})"
-        found.note("warning", layer.place, text, "See that it is in the environment.")
+        text = f"the channel layer is unknown ({layer.backend or 'it is built at run time'})"
+        found.note("warning", layer.place, text, "Make sure that it is in the environment.")
     for address in layer.addresses:
         if not address.hard_coded:
             continue
         where = f"{address.host or 'an address'}:{address.port}"
         if address.host in ("127.0.0.1", "localhost", "::1", ""):
             text = f"the channel layer's Redis is {where} in the code, without a password"
-            found.note("warning", layer.place, text, "redis_anonymous: true lets it in, on loopback only.")
+            found.note("warning", layer.place, text, "redis_anonymous: true allows that, on loopback only.")
         else:
             text = f"the channel layer's Redis is {where} in the code, a name of a compose file"
             found.note("warning", layer.place, text, "base_host_aliases gives that name an address.")
@@ -229,9 +233,9 @@ def advise_sqlite(sources: Sources, found: Inspection, database: Database) -> No
     """A note on a file of SQLite beside the code."""
     there = (sources.backend / database.file).is_file()
     file = f"{database.file}{', which is there' if there else ''}"
-    text = f"SQLite is beside the code ({file}); each release has its own code"
+    text = f"SQLite is next to the code ({file}), and each release has its own code"
     held = next((database.names[role] for role in ("name", "url", "folder") if role in database.names), "")
-    fix = f"{held} leads to the shared folder." if held else "release_shared_paths keeps it from release to release."
+    fix = f"{held} points to the shared folder." if held else "release_shared_paths keeps it from release to release."
     found.note("warning", database.place, text, fix)
 
 
@@ -242,14 +246,14 @@ def advise_files(sources: Sources, found: Inspection) -> None:
         if one.kind == "sqlite" and one.beside:
             advise_sqlite(sources, found, one)
     if database.kind in ("mysql", "other"):
-        text = f"the database is {database.kind}; nothing here installs a server for it"
-        found.note("warning", database.place, text, "Give it yours by the environment.")
+        text = f"the database is {database.kind}; this bundle installs no server for it"
+        found.note("warning", database.place, text, "Set yours in the environment.")
     if database.others:
         text = f"the settings choose between {database.kind} and {', '.join(database.others)}"
         found.note("notice", database.place, text, f"{database.kind} is taken.")
     if found.media and not found.media.startswith("/"):
         fix = "release_shared_paths keeps it from release to release."
-        found.note("notice", found.media, "holds uploads, beside the code (MEDIA_ROOT)", fix)
+        found.note("notice", found.media, "contains uploads, next to the code (MEDIA_ROOT)", fix)
     if not found.static_root:
         text = "there is no STATIC_ROOT, so no static files are collected, and nginx serves none"
         fix = "deployed_settings.py in the inventory sets one." if found.collects else ""

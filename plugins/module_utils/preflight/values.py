@@ -66,15 +66,15 @@ def unknown_problems(host: HostView, roles: Mapping[str, Role]) -> Iterator[Prob
     """Variables that are nearly always a typo, and silently without effect."""
     for name, role, match in unknown(host, roles):
         if match or role not in SHARED:
-            fix = f"Write {match}." if match else "Take it out, or give it a name that begins with no role's name."
-            yield Problem(name, f"is no variable of role {role} or of another, and has no effect", fix)
+            fix = f"Write {match}." if match else "Remove it, or give it a name that does not begin with a role's name."
+            yield Problem(name, f"is not a variable of role {role} or of another, and has no effect", fix)
 
 
 def unknown_notices(host: HostView, roles: Mapping[str, Role]) -> Iterator[str]:
     """Variables that another role of the user's may read, as those are named after the same daemon."""
     for name, role, match in unknown(host, roles):
         if not match and role in SHARED:
-            yield f"{name} is no variable of this bundle's role {role}: nothing here reads it."
+            yield f"{name} is not a variable of this bundle's role {role}: nothing here reads it."
 
 
 def option_problems(host: HostView, role: Role) -> Iterator[Problem]:
@@ -125,7 +125,7 @@ def kind_problems(place: str, value: t.Any, spec: Mapping[str, t.Any]) -> Iterat
     if kind == "list":
         yield from list_problems(place, value, spec)
     elif kind == "dict" and not isinstance(value, Mapping):
-        yield f"{is_what}, and a mapping is meant", line(place, mapping_meant(value))
+        yield f"{is_what}, but should be a mapping", line(place, mapping_meant(value))
     elif kind == "dict":
         for key, item in value.items():
             inner = inner_spec(spec, key, item)
@@ -133,21 +133,21 @@ def kind_problems(place: str, value: t.Any, spec: Mapping[str, t.Any]) -> Iterat
                 secret = f"{within(f'{place}.{key}')}is not a valid {inner.get('type')} (not shown: it is a secret)"
                 yield (secret, "") if is_secret(str(key), inner) else found
     elif kind in ("int", "float") and not number(value, kind):
-        yield f"{is_what}, and a {'whole ' if kind == 'int' else ''}number is meant", ""
+        yield f"{is_what}, but should be a {'whole ' if kind == 'int' else ''}number", ""
     elif kind == "bool" and str(value).strip().lower() not in TRUTHS:
-        yield f"{is_what}, and true or false is meant", ""
+        yield f"{is_what}, but should be true or false", ""
     elif kind in ("str", "path") and isinstance(value, Mapping | list | tuple):
         meant = json.dumps(value, ensure_ascii=False, default=str)
-        yield f"{is_what}, and a text is meant", line(place, f"'{meant}'")
+        yield f"{is_what}, but should be a string", line(place, f"'{meant}'")
     elif kind in ("str", "path") and isinstance(value, bool | int | float) and place not in VERSIONS:
         meant = str(value).lower() if isinstance(value, bool) else str(value)
-        yield f"{is_what} as YAML reads it, and a text is meant", line(place, f'"{meant}"')
+        yield f"{is_what} as YAML reads it, but should be a string", line(place, f'"{meant}"')
 
 
 def list_problems(place: str, value: t.Any, spec: Mapping[str, t.Any]) -> Iterator[tuple[str, str]]:
     """The same of a list and its items."""
     if not isinstance(value, list | tuple):
-        yield f"{within(place)}is {named(value)}, and a list is meant", line(place, list_meant(place, value))
+        yield f"{within(place)}is {named(value)}, but should be a list", line(place, list_meant(place, value))
         return
     inner = {"type": spec.get("elements", "raw"), "options": spec.get("options")}
     for index, item in enumerate(value, 1):
@@ -235,7 +235,7 @@ def scalar(text: str) -> str:
 def fix_of(name: str, spec: Mapping[str, t.Any], better: str) -> str:
     """What to write for a value of the wrong kind."""
     if better:
-        return f"Write it so:\n  {better}"
+        return f"Write it like this:\n  {better}"
     examples = {"list": "[<one>, <two>]", "dict": "{<name>: <value>}"}
     kind = str(spec.get("type", "str"))
     return f"Write {sample(spec)}. {first_sentence(spec)}" + (
@@ -272,7 +272,7 @@ def placeholder_problems(host: HostView, vault: str) -> Iterator[Problem]:
         if is_secret(holder):
             inventory = vault.removesuffix("/group_vars/all/vault.yml")
             fix = (
-                "Where it asks for a random string, have one made; else put a value of your own into the vault:\n"
+                "If it asks for a random string, have one generated; otherwise, put your own value into the vault:\n"
                 f"  make secrets INVENTORY={inventory}\n  ansible-vault edit {vault}"
             )
         else:

@@ -34,7 +34,7 @@ def asgi_fault(value: str) -> tuple[str, str]:
     if value == meant:
         return "", ""
     if "(" in value:
-        return "calls the application; it is to be named only", meant
+        return "calls the application; only name it", meant
     if "/" in value or ".py" in value:
         return "is a file's path, not a module's name with dots", meant
     if ":" not in value:
@@ -93,7 +93,7 @@ def asgi_manager(host: HostView) -> Iterator[Problem]:
     init = probe_facts(host.probe).get("init")
     if manager_of(host) == "systemd" and init and init != "systemd":
         fix = "Delete the line, or write\n  asgi_manager: supervisor"
-        yield Problem("asgi_manager", f"is systemd, and the host was booted by {init}", fix)
+        yield Problem("asgi_manager", f"is systemd, but the host was booted with {init}", fix)
 
 
 def manager_of(host: HostView) -> str:
@@ -115,7 +115,7 @@ def asgi_server_options(host: HostView) -> Iterator[Problem]:
     for name, default in UNLIMITED.items():
         if name in host.inventory and host.get(name) not in (None, default):
             fix = "Delete the line, or choose the server that has it:\n  asgi_server: daphne"
-            yield Problem(name, f"is {host.get(name)}, and uvicorn has no such limit", fix)
+            yield Problem(name, f"is {host.get(name)}, but uvicorn has no such limit", fix)
 
 
 @check("asgi")

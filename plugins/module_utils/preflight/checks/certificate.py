@@ -33,16 +33,16 @@ def certificate_names(host: HostView) -> Iterator[Problem]:
     names, site = host.items("certificate_names"), [str(name) for name in host.items("nginx_server_names")]
     if source_of(host) == "none" or {"certificate_names", "nginx_server_names"} & host.faulty:
         return
-    fix = "Name the site as browsers do:\n  nginx_server_names: [www.example.org]"
+    fix = "Write the site's name as browsers use it:\n  nginx_server_names: [www.example.org]"
     if "_" in site:
-        yield Problem("nginx_server_names", "has _, and no certificate is for every name", fix)
+        yield Problem("nginx_server_names", "is _, but no certificate can be for every name", fix)
     elif not names:
-        yield Problem("certificate_names", "is empty, and a certificate is for names", fix)
+        yield Problem("certificate_names", "is empty, but a certificate needs names", fix)
     elif missing := [name for name in site if name not in names]:
         fault = f"lacks {listed(missing)} of nginx_server_names"
         yield Problem("certificate_names", fault, "Add it, or delete the line.")
     elif strange := [str(name) for name in names if not NAME.fullmatch(str(name)) and not as_address(str(name))]:
-        yield Problem("certificate_names", f'"{strange[0]}" is no name that a certificate can be for', fix)
+        yield Problem("certificate_names", f'"{strange[0]}" is not a name that a certificate can be for', fix)
 
 
 @check("certificate")
@@ -55,14 +55,14 @@ def certificate_acme(host: HostView) -> Iterator[Problem]:
     for name in map(str, host.items("certificate_names")):
         address = as_address(name)
         if public and (not address.is_global if address else unknown_outside(name)):
-            fix = "Name the site as the internet knows it, or write certificate_source: self_signed"
-            yield Problem("certificate_names", f'"{name}" is no name of the internet, and nobody certifies it', fix)
+            fix = "Write the site's name on the internet, or certificate_source: self_signed"
+            yield Problem("certificate_names", f'"{name}" is not a public name, and no authority certifies it', fix)
         elif name.startswith("*.") and not host.get("certificate_acme_auth_hook"):
-            fix = f"Name a command that answers over DNS, or leave the name out:\n  {hook}"
-            yield Problem("certificate_names", f'"{name}" is certified by a challenge over DNS only', fix)
+            fix = f"Name a command that answers the DNS challenge, or leave the name out:\n  {hook}"
+            yield Problem("certificate_names", f'"{name}" can only be certified with a DNS challenge', fix)
     if host.get("nginx_http_port") != 80 and not host.get("certificate_acme_auth_hook"):
-        fix = f"Let it be 80, or name a command that answers over DNS:\n  {hook}"
-        yield Problem("nginx_http_port", f"is {host.get('nginx_http_port')}, and the authority asks at 80", fix)
+        fix = f"Write 80, or name a command that answers the DNS challenge:\n  {hook}"
+        yield Problem("nginx_http_port", f"is {host.get('nginx_http_port')}, but the authority connects to 80", fix)
 
 
 @check("certificate")
@@ -87,8 +87,8 @@ def certificate_names_lead_here(host: HostView) -> Iterator[Problem]:
             why = f"has no address, as seen from this machine ({error.strerror or error})"
         if why:
             fix = (
-                f"Have it lead to {listed(site) or 'the host'} in the DNS. Where a balancer, a CDN or NAT that passes "
-                "the challenge on is there, or the authority knows names that this machine does not:\n"
+                f"Point it to {listed(site) or 'the host'} in the DNS. If a balancer, a CDN or NAT passes the "
+                f"challenge on, or if the authority can resolve names that this machine cannot:\n"
                 "  certificate_acme_check_names: false"
             )
             yield Problem("certificate_names", f'"{name}" {why}', fix)
@@ -136,7 +136,7 @@ def certificate_is_kept_apart(host: HostView) -> Iterator[Problem]:
     folder = folder.absolute()
     if inside := next((each for each in (folder, *folder.parents) if (each / ".git").exists()), None):
         fix = "Name a folder outside of it:\n  certificate_acme_keep: ~/.local/share/certificates"
-        yield Problem("certificate_acme_keep", f"is in the git repository {inside}, and would hold keys", fix)
+        yield Problem("certificate_acme_keep", f"is in the git repository {inside}, but would contain keys", fix)
 
 
 def unknown_outside(name: str) -> bool:
@@ -154,14 +154,14 @@ def certificate_provided(host: HostView) -> Iterator[Problem]:
     for part, text in texts.items():
         if not text.strip() and f"certificate_{part}" not in host.faulty:
             fix = f"Give its text, in PEM:\n  {SOURCES[part]}"
-            yield Problem(f"certificate_{part}", "is empty, though certificate_source is provided", fix)
+            yield Problem(f"certificate_{part}", "is empty, although certificate_source is provided", fix)
     if not all(text.strip() for text in texts.values()):
         return
     names = [str(name) for name in host.items("certificate_names")]
     trusted = system_authorities(str(path) for path in host.items("base_ca_certificates"))
     fixes = {
-        "chain": "Put the site's certificate first, and behind it each one that has issued the one before, in PEM.",
-        "key": "Give the key that the certificate was made for, in PEM and without a password.",
+        "chain": "Put the site's certificate first, followed by its intermediate certificates, in PEM.",
+        "key": "Give the key that belongs to the certificate, in PEM and without a password.",
     }
     for part, fault in faults(Pair(texts["chain"], texts["key"]), names, trusted):
         yield Problem(f"certificate_{part}", fault, fixes[part])
@@ -176,4 +176,4 @@ def certificate_is_proven(host: HostView) -> Iterator[Problem]:
     if url.startswith("ws://"):
         at = urlsplit(url).netloc
         fix = f"Write the site as browsers reach it, or delete the line:\n  handshake_url: wss://{at}"
-        yield Problem("handshake_url", "begins with ws://, and the site has a certificate", fix)
+        yield Problem("handshake_url", "begins with ws://, but the site has a certificate", fix)

@@ -36,7 +36,7 @@ def release_files(host: HostView) -> Iterator[Problem]:
             fix = "Write the path of a file from release_backend: config/local.yml, or ../config.yml above it"
             yield Problem("release_files", f'the path "{path}" {fault}', fix)
         if paths.count(path) > 1:
-            yield Problem("release_files", f"has {paths.count(path)} files {path}", "Leave one of them.")
+            yield Problem("release_files", f"has {paths.count(path)} files {path}", "Keep one of them.")
         if below := next((other for other in paths if other.startswith(f"{path}/")), ""):
             yield Problem("release_files", f"{path} is a file, and {below} lies in it", "Write another path.")
     for one in files:
@@ -78,15 +78,15 @@ def release_environment(host: HostView) -> Iterator[Problem]:
         given = host.get(variable)
         for name, value in given.items() if is_mapping(given) else ():
             if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", str(name)):
-                fix = "Write letters, digits and underscores, and no digit first: SECRET_KEY"
-                yield Problem(variable, f'"{name}" cannot name a variable of the environment', fix)
+                fix = "Use letters, digits and underscores, and do not start with a digit: SECRET_KEY"
+                yield Problem(variable, f'"{name}" cannot be the name of an environment variable', fix)
             if value is None:
                 yield Problem(variable, f"{name} has no value", 'Write a text, or "" for an empty one.')
             elif is_mapping(value) or isinstance(value, list | tuple):
-                fix = 'Write a text. Where the project reads JSON there, say so: "{{ value | to_json }}"'
-                yield Problem(variable, f"{name} is no text, but has items", fix)
+                fix = 'Write a string. If the project reads JSON there, write: "{{ value | to_json }}"'
+                yield Problem(variable, f"{name} is not a string, but has items", fix)
             elif "\0" in str(value):
-                yield Problem(variable, f"{name} has a NUL in it, which no process can have", "Take it out.")
+                yield Problem(variable, f"{name} contains a NUL, which is impossible in an environment", "Remove it.")
 
 
 @check("release")
@@ -102,11 +102,11 @@ def release_shared_paths(host: HostView) -> Iterator[Problem]:
     for index, path in enumerate(bare):
         inner = [paths[other] for other, one in enumerate(bare) if other != index and f"{one}/".startswith(f"{path}/")]
         if inner and (path not in bare[:index]):
-            fix = "Leave the outer one, or each of those in it."
+            fix = "Keep the outer one, or only those inside it."
             yield Problem("release_shared_paths", f"{listed(inner)} lies in {paths[index]}", fix)
     for file in host.get("release_files") or []:
         name = str(file.get("path")) if is_mapping(file) else ""
         for index, path in enumerate(bare):
             if f"{name}/".startswith(f"{path}/") or path.startswith(f"{name}/"):
-                fix = "Take one of the two out: what is shared is the project's to write, and no release's."
+                fix = "Remove one of the two: shared paths are written by the project, not by a release."
                 yield Problem("release_files", f"{name} lies in what release_shared_paths has, {paths[index]}", fix)

@@ -72,7 +72,7 @@ def firewall_allow(host: HostView) -> Iterator[Problem]:
         port = str(rule.get("port"))
         ends = [int(end) for end in port.split("-") if end.isdigit()]
         if not re.fullmatch(r"\d+(-\d+)?", port) or not all(0 < end < 65536 for end in ends) or ends != sorted(ends):
-            yield Problem("firewall_allow", f'"{port}" is no port and no range of ports', fix)
+            yield Problem("firewall_allow", f'"{port}" is neither a port nor a range of ports', fix)
         for text in rule.get("from") or []:
             if fault := network_fault(text):
                 yield Problem("firewall_allow", f"from of port {port}: {fault}", fix)
@@ -89,11 +89,11 @@ def firewall_lets_ssh_in(host: HostView) -> Iterator[Problem]:
     inside = any(address in network for network in networks if network and address)
     if "firewall_ssh_from" not in host.faulty and networks and address and not inside:
         fault = f"lacks {address}, from where this run has come: it would shut this machine out"
-        fix = f"Add it, or a network that it is in, as the host sees it:\n  firewall_ssh_from: [{address}]"
+        fix = f"Add it as the host sees it, or its network:\n  firewall_ssh_from: [{address}]"
         yield Problem("firewall_ssh_from", fault, fix)
     if address and not facts.get("ssh_ports", "").split():
-        fix = "Look what `sshd -T` says there, or write firewall_enabled: false"
-        yield Problem("firewall_enabled", "is true, and on which port SSH listens cannot be known", fix)
+        fix = "Check what `sshd -T` says there, or write firewall_enabled: false"
+        yield Problem("firewall_enabled", "is true, but the port that SSH listens on is unknown", fix)
 
 
 @check("firewall")
@@ -113,8 +113,8 @@ def firewall_is_the_only_one(host: HostView) -> Iterator[Problem]:
         found, way = "iptables refuses what its chain INPUT does not name", "take it out of its configuration"
     if found:
         fix = (
-            "Keep the host's own, and let it pass SSH and the site's ports:\n  firewall_enabled: false\n"
-            f"or end it there first ({way})."
+            "Keep the host's own, and let it allow SSH and the site's ports:\n  firewall_enabled: false\n"
+            f"or remove it there first ({way})."
         )
         yield Problem("firewall_enabled", f"is true, and {found} on the host", fix)
 
@@ -128,7 +128,7 @@ def firewall_of_others(host: HostView) -> Iterator[Problem]:
     if host.installs and others and not host.get("firewall_enabled"):
         fault = f"is false, and the firewall of {listed(others)} on the host would refuse this site's ports"
         fix = (
-            "Have it let them in:\n  firewall_enabled: true\nor end it for all of the host first:\n"
+            "Allow them:\n  firewall_enabled: true\nor switch it off for the whole host first:\n"
             "  systemctl disable --now channels-firewall && rm -r /etc/channels-firewall"
         )
         yield Problem("firewall_enabled", fault, fix)
@@ -189,5 +189,5 @@ def firewall_knows_peers(host: HostView) -> Iterator[Problem]:
         lacking = [name for name in users if not (variables.get(name) or {}).get("private_address")]
         if lacking:
             fault = f"is true, and from where {listed(lacking)} come to {store}, nobody has said"
-            fix = "Write for each of them the address that it has on the way there:\n  private_address: 10.0.0.1"
+            fix = "Write for each of them the address from which it connects:\n  private_address: 10.0.0.1"
             yield Problem("firewall_enabled", fault, fix)

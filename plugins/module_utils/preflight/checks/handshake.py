@@ -22,7 +22,7 @@ def host_fault(text: str) -> str:
     found = re.fullmatch(r"(\[[^\]]*\]|[^\s/?#@\[\]:\\\"'<>]+)(?::(\d+))?", text)
     if not found:
         wide = text.count(":") > 1 and "[" not in text
-        return "has an IPv6 address without brackets" if wide else "has no name of a host where one is meant"
+        return "has an IPv6 address without brackets" if wide else "has no valid host name"
     name, port = found.groups()
     if name.startswith("["):
         try:
@@ -48,10 +48,10 @@ def handshake_addresses(host: HostView) -> Iterator[Problem]:
     """Where handshakes go, and what they say of where they come from."""
     url, site, origin, foreign = (host.get(f"handshake_{name}") for name in ("url", "host", "origin", "foreign_origin"))
     if isinstance(url, str) and (fault := address_fault(url, "wss?")):
-        fix = "Write ws or wss, and the site as browsers reach it; its path is handshake_path:\n"
+        fix = "Write ws or wss, and the site as browsers use it, without a path (handshake_path has it):\n"
         yield Problem("handshake_url", f"{quoted(url)} {fault}", f"{fix}  handshake_url: wss://www.example.org")
     if isinstance(site, str) and (fault := host_fault(site)):
-        fix = "Write a name that ALLOWED_HOSTS of the project has, without scheme and path:\n"
+        fix = "Write a name from the project's ALLOWED_HOSTS, without scheme and path:\n"
         yield Problem("handshake_host", f"{quoted(site)} {fault}", f"{fix}  handshake_host: www.example.org")
     for name, value in (("handshake_origin", origin), ("handshake_foreign_origin", foreign)):
         if not isinstance(value, str) or value == "null" or (not value and name == "handshake_foreign_origin"):
@@ -59,7 +59,7 @@ def handshake_addresses(host: HostView) -> Iterator[Problem]:
         # Where it is put together from another value that is wrong, that one is told.
         if (fault := address_fault(value, "[a-z][a-z0-9+.-]*")) and name in host.inventory:
             example = "https://www.example.org" if name == "handshake_origin" else "https://foreign.invalid"
-            fix = f"Write it as browsers send it, scheme and host alone:\n  {name}: {example}"
+            fix = f"Write it as browsers send it, only scheme and host:\n  {name}: {example}"
             yield Problem(name, f"{quoted(value)} {fault}", fix)
 
 
@@ -72,11 +72,11 @@ def handshake_paths(host: HostView) -> Iterator[Problem]:
             continue
         fault = "" if value.startswith("/") else "does not begin with a slash"
         fault = "has a space or a line's end in it" if re.search(r"[\s\0]", value) else fault
-        fault = "has a #, which is sent to no server" if "#" in value else fault
+        fault = "has a #, which is never sent to a server" if "#" in value else fault
         if fault:
             # A token of one's own may stand in it.
             told = f"{quoted(value.partition('?')[0])} {fault}"
-            yield Problem(name, told, f"Write it as it stands in an address:\n  {name}: {example}")
+            yield Problem(name, told, f"Write it as in a URL:\n  {name}: {example}")
 
 
 @check("handshake")
@@ -89,12 +89,12 @@ def handshake_token(host: HostView) -> Iterator[Problem]:
     token = host.get("handshake_token")
     if places and not token and not host.get("handshake_token_command"):
         fix = (
-            "Say how one is made, or leave it out where everybody may connect:\n"
+            "Add a command that creates one, or leave it out if everybody may connect:\n"
             "  handshake_token_command: [python, manage.py, mint_token]\n  handshake_path: /ws/"
         )
-        yield Problem(places[0], "has {token} in it, and nothing says how a token is made", fix)
+        yield Problem(places[0], "contains {token}, but nothing creates a token", fix)
     if re.search(r"[\s\0]", str(token or "")):
-        yield Problem("handshake_token", "has a space or a line's end in it", "Take it out, as by | trim.")
+        yield Problem("handshake_token", "has a space or a line's end in it", "Remove it, for example with | trim.")
 
 
 @check("handshake")
@@ -104,11 +104,11 @@ def handshake_offers(host: HostView) -> Iterator[Problem]:
     for name, value in headers.items() if is_mapping(headers) else ():
         fix = 'Write a header\'s name and its text:\n  handshake_headers: {Cookie: "sessionid={token}"}'
         if not re.fullmatch(r"[A-Za-z0-9-]+", str(name)) or re.search(r"[\r\n\0]", str(value)):
-            yield Problem("handshake_headers", f'"{name}" is no header that can be sent', fix)
+            yield Problem("handshake_headers", f'"{name}" is not a header that can be sent', fix)
         elif str(name).lower() in OWN_HEADERS or str(name).lower().startswith("sec-websocket-"):
-            fix = "Leave it out; there are handshake_host, handshake_origin and handshake_subprotocols."
-            yield Problem("handshake_headers", f"has {name}, which each handshake has already", fix)
+            fix = "Remove it; use handshake_host, handshake_origin or handshake_subprotocols."
+            yield Problem("handshake_headers", f"has {name}, which each handshake sends anyway", fix)
     for protocol in host.items("handshake_subprotocols"):
         if not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", str(protocol).replace("{token}", "x")):
             fix = "Write names without spaces, commas and slashes:\n  handshake_subprotocols: [graphql-transport-ws]"
-            yield Problem("handshake_subprotocols", f'"{protocol}" is no name of a subprotocol', fix)
+            yield Problem("handshake_subprotocols", f'"{protocol}" is not the name of a subprotocol', fix)

@@ -17,17 +17,15 @@ def base_host_aliases(host: HostView) -> Iterator[Problem]:
     theirs = block_lines(probe_facts(host.probe).get("host_aliases", ""), mine)
     for name, address in aliases.items() if is_mapping(aliases) else ():
         if not re.fullmatch(r"[a-zA-Z0-9]([\w.-]{0,250}[a-zA-Z0-9])?", str(name), re.ASCII) or is_address(str(name)):
-            yield Problem(
-                "base_host_aliases", f'"{name}" is no name of a host', "Write one as in a compose file: redis"
-            )
+            yield Problem("base_host_aliases", f'"{name}" is not a host name', "Write one as in a compose file: redis")
         if str(name).lower() == "localhost":
-            yield Problem("base_host_aliases", "localhost leads to this host already", "Take it out.")
+            yield Problem("base_host_aliases", "localhost is this host already", "Remove it.")
         if not is_address(str(address)):
             fix = "Write an address: {redis: 127.0.0.1}"
             yield Problem("base_host_aliases", f'{name} leads to "{address}", which is no IP address', fix)
         for other, owner in theirs.get(str(name), {}).items():
             if other != str(address):
-                fix = "One host has one address for a name. Let both projects have the same, or give each a host."
+                fix = "A host has one address for a name. Use the same in both projects, or give each its own host."
                 yield Problem("base_host_aliases", f"{name} leads to {other} for the {owner} on this host", fix)
 
 

@@ -136,14 +136,16 @@ def nginx_sockets_fit(host: HostView) -> Iterator[Problem]:
             if given
             else "have it allow more, as by docker run --ulimit nofile=65536."
         )
-        yield Problem("nginx_sockets", f"is {wanted}, and {why}, two for each socket and some for all else", fix)
+        yield Problem("nginx_sockets", f"is {wanted}, but {why}, two for each socket and some for everything else", fix)
     if memory.isdigit() and wanted * SOCKET_KB > int(memory) * 1024:
-        fault = f"is {wanted}, and {SOCKET_KB} kB for each are more than the host's {memory} MB"
+        fault = f"is {wanted}, but {SOCKET_KB} kB for each are more than the host's {memory} MB"
         most = int(memory) * 1024 // SOCKET_KB // 2 // 100 * 100
-        yield Problem("nginx_sockets", fault, f"Write such as {most}, which leaves half of the memory to all else.")
+        yield Problem(
+            "nginx_sockets", fault, f"Write for example {most}, which leaves half of the memory for everything else."
+        )
     files, processes = number(host, "asgi_open_files", 65536), processes_of(host)["processes"]
     if files * processes < wanted:
-        fault = f"is {files}, and {processes} processes with so many have no room for {wanted} sockets (nginx_sockets)"
+        fault = f"is {files}, but {processes} processes with that limit cannot hold {wanted} sockets (nginx_sockets)"
         yield Problem("asgi_open_files", fault, "Delete the line, or write twice nginx_sockets.")
 
 
@@ -157,7 +159,7 @@ def nginx_kernel(host: HostView) -> Iterator[Problem]:
         running = facts.get(f"sysctl:{name}", "")
         if f"fixed:{name}" in facts and running and int(running) < value:
             variable = KERNEL[name]
-            fix = f"Have whoever runs the machine below set it, as by docker run --sysctl {name}={value}, or "
+            fix = f"Have the machine's administrator set it, as with docker run --sysctl {name}={value}, or "
             fix += f"let {variable} ask for less"
             if name == "net.core.somaxconn":
                 fix += f":\n  {variable}: {running}"

@@ -46,7 +46,7 @@ def nginx_sites_aside(host: HostView) -> Iterator[Problem]:
     if names and replaces(host):
         moves = "".join(f"\n  mv {ENABLED}/{name} {ENABLED}/{name}.conf" for name in names)
         fault = f"{ENABLED} has {listed(names)}, and nginx would read only files there that end in .conf"
-        yield Problem("", fault, f"Rename what is to be served, and remove what is not:{moves}")
+        yield Problem("", fault, f"Rename the sites to keep, and remove the others:{moves}")
 
 
 @check("nginx")
@@ -59,10 +59,10 @@ def nginx_conf_of_others(host: HostView) -> Iterator[Problem]:
     blocks = facts.get("nginx_blocks", "").split()
     has = f" (it has blocks {listed(blocks)})" if blocks else ""
     fix = (
-        "Put what must stay where this bundle's nginx.conf includes it: conf.d/*.conf for what belongs into http, "
-        "modules-enabled/*.conf for all else, such as stream. Then move it away:\n"
+        "Move the settings that you need to where this bundle's nginx.conf includes them: conf.d/*.conf for what "
+        "belongs in http, modules-enabled/*.conf for everything else, such as stream. Then move the file away:\n"
         "  mv /etc/nginx/nginx.conf /etc/nginx/nginx.conf.before\n"
-        "or let your own be the one that hosts get:\n  nginx_conf_template: /path/to/nginx.conf.j2"
+        "or have hosts use your own:\n  nginx_conf_template: /path/to/nginx.conf.j2"
     )
     yield Problem("", f"/etc/nginx/nginx.conf is neither Debian's nor this bundle's{has}, and would be replaced", fix)
 
@@ -75,15 +75,17 @@ def nginx_redacted_parameters(host: HostView) -> Iterator[Problem]:
         return
     wrong = [name for name in names if not re.fullmatch(r"[A-Za-z0-9_.\[\]-]{2,40}", str(name))]
     if wrong:
-        fault = f"{listed([repr(name) for name in wrong])} can be no part of a parameter's name as a query has it"
+        fault = f"{listed([repr(name) for name in wrong])} cannot be part of a query parameter's name"
         fix = "Write names, or parts of them, of 2 to 40 letters, digits and the signs _ . - [ ]: [token, session_id]"
         yield Problem("nginx_redacted_parameters", fault, fix)
     if len(names) > MOST_NAMES:
-        fault = f"it has {len(names)} names, and nginx takes a pattern of no more than {MOST_NAMES}"
-        yield Problem("nginx_redacted_parameters", fault, "Write parts that several have in common, such as token")
+        fault = f"it has {len(names)} names, but nginx allows a pattern of at most {MOST_NAMES}"
+        yield Problem(
+            "nginx_redacted_parameters", fault, "Write parts that several names have in common, such as token"
+        )
     query = str(host.get("handshake_path") or "").partition("?")[2]
     carrying = [part.partition("=")[0] for part in query.split("&") if "{token}" in part.partition("=")[2]]
     shown = [name for name in carrying if not any(str(each).lower() in name.lower() for each in names)]
     if shown and not wrong:
-        fault = f"it does not name {listed(shown)}, by which handshake_path has sockets bring their token"
+        fault = f"it does not include {listed(shown)}, in which handshake_path sends the token"
         yield Problem("nginx_redacted_parameters", fault, f"Add it: [{', '.join(map(str, [*names, *shown]))}]")

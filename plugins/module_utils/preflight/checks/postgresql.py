@@ -44,7 +44,7 @@ def postgresql_addresses(host: HostView) -> Iterator[Problem]:
             fix = "Write addresses of a private network or 127.0.0.1:\n  postgresql_bind: [127.0.0.1, 10.0.0.5]"
             yield Problem("postgresql_bind", f'"{text}" {fault}', fix)
     if "app" in host.groups and bind and host.get("postgresql_host") == "127.0.0.1" and "127.0.0.1" not in bind:
-        yield Problem("postgresql_bind", "lacks 127.0.0.1, by which this host reaches it", "Add 127.0.0.1.")
+        yield Problem("postgresql_bind", "lacks 127.0.0.1, at which this host reaches it", "Add 127.0.0.1.")
     for text in host.items("postgresql_clients"):
         try:
             network = ipaddress.ip_network(str(text))
@@ -62,7 +62,7 @@ def postgresql_hosts(host: HostView) -> Iterator[Problem]:
     """There is one server, and the project's hosts have an address in its network."""
     groups = host.raw("groups") or {}
     if len(groups.get("database") or ()) > 1:
-        fix = "Leave one host in it: a second one would hold other data, not a copy."
+        fix = "Keep one host in it: a second one would hold different data, not a copy."
         yield Problem("", f"group database has {len(groups['database'])} hosts", fix)
     variables = host.raw("hostvars")
     others = [name for name in groups.get("app") or () if name not in (groups.get("database") or ())]
@@ -87,7 +87,7 @@ def postgresql_projects(host: HostView) -> Iterator[Problem]:
             continue
         for variable, name in (("postgresql_database", words[1]), ("postgresql_user", words[2])):
             if host.get(variable) in name.split(","):
-                fix = f"Give {mine} its own, as it has where the line is left out."
+                fix = f"Give {mine} its own; if you delete the line, it has one."
                 yield Problem(
                     variable, f"{host.get(variable)} is the one of project {owner} in the same PostgreSQL", fix
                 )

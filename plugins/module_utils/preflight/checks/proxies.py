@@ -49,22 +49,22 @@ def nginx_proxy_protocol(host: HostView) -> Iterator[Problem]:
         return
     if not host.items("nginx_trusted_proxies") and "nginx_trusted_proxies" not in host.faulty:
         fix = "Name the balancers that speak it:\n  nginx_trusted_proxies: [10.0.0.5]\nor delete the line."
-        yield Problem("nginx_proxy_protocol", "is true, and nginx_trusted_proxies has nobody who speaks it", fix)
+        yield Problem("nginx_proxy_protocol", "is true, but nginx_trusted_proxies names nobody who speaks it", fix)
     groups = host.raw("groups") or {}
     several = len(groups.get("app") or ()) > 1
     if host.get("certificate_source") == "acme" and several and not host.get("certificate_acme_auth_hook"):
         fault = (
             "is true, and the app hosts cannot pass the authority's challenges on to each other at a port that takes it"
         )
-        fix = "Have it answered over DNS:\n  certificate_acme_auth_hook: /usr/local/bin/put-challenge-into-dns"
+        fix = "Answer it over DNS:\n  certificate_acme_auth_hook: /usr/local/bin/put-challenge-into-dns"
         yield Problem("nginx_proxy_protocol", fault, f"{fix}\nor leave TLS to the balancer.")
     where = "handshake_connect_to"
     if host.get(where) and where in host.inventory:
         fix = f'Have the proof go through the balancer:\n  {where}: ""'
-        yield Problem(where, "leads round the balancer, to a port that takes the PROXY protocol alone", fix)
+        yield Problem(where, "bypasses the balancer, but the port accepts only the PROXY protocol", fix)
     if not has_certificate(host) and "handshake_url" not in host.inventory:
-        fix = "Write the site as browsers reach it:\n  handshake_url: wss://www.example.org"
-        yield Problem("handshake_url", "would be the host's own port, which takes the PROXY protocol alone", fix)
+        fix = "Write the site as browsers use it:\n  handshake_url: wss://www.example.org"
+        yield Problem("handshake_url", "would be the host's own port, which accepts only the PROXY protocol", fix)
 
 
 @check("nginx")
@@ -83,7 +83,7 @@ def nginx_proxied_ports(host: HostView) -> Iterator[Problem]:
             if shared and ("proxy_protocol" in words) != mine:
                 does = "does not speak it" if mine else "speaks it"
                 fault = f"is {str(mine).lower()}, and {other}, which is on this host too, {does} at the same port"
-                yield Problem("nginx_proxy_protocol", fault, "Let both be the same, or give them ports of their own.")
+                yield Problem("nginx_proxy_protocol", fault, "Set both to the same, or give them different ports.")
                 break
 
 
@@ -96,7 +96,7 @@ def nginx_health(host: HostView) -> Iterator[Problem]:
     example = "nginx_health_path: /.well-known/health"
     if not PLAIN_PATH.fullmatch(path) or path.endswith("/"):
         fix = f"Write a path of letters, digits and -._~ that ends with one:\n  {example}"
-        yield Problem("nginx_health_path", f'"{path}" is no path that nginx can have for itself', fix)
+        yield Problem("nginx_health_path", f'"{path}" cannot be a path of nginx itself', fix)
     for variable in ("nginx_health_socket", "nginx_health_page"):
         value = host.get(variable)
         if isinstance(value, str) and value and not SENT_PATH.fullmatch(value.replace("{token}", "")):
@@ -105,11 +105,11 @@ def nginx_health(host: HostView) -> Iterator[Problem]:
             )
     if not host.get("nginx_health_socket"):
         yield Problem(
-            "nginx_health_socket", "is empty, and a handshake needs a path", "Write one:\n  nginx_health_socket: /ws/"
+            "nginx_health_socket", "is empty, but a handshake needs a path", "Write one:\n  nginx_health_socket: /ws/"
         )
     if not host.items("nginx_health_allow") and "nginx_health_allow" not in host.faulty:
-        fix = "Name the balancer in nginx_trusted_proxies, or who asks:\n  nginx_health_allow: [10.0.0.5]"
-        yield Problem("nginx_health_path", "is set, and nobody may ask for it but the host itself", fix)
+        fix = "Name the balancer in nginx_trusted_proxies, or the addresses that ask:\n  nginx_health_allow: [10.0.0.5]"
+        yield Problem("nginx_health_path", "is set, but only the host itself may ask for it", fix)
 
 
 @check("nginx")
@@ -123,7 +123,7 @@ def nginx_origins(host: HostView) -> Iterator[Problem]:
     site = site_of(host)
     unclear = [name for name in site.names if unclear_name(name)]
     if not given and unclear:
-        fix = "Write from where it may be used:\n  nginx_origins: [https://www.example.org]"
+        fix = "Write the origins that may use it:\n  nginx_origins: [https://www.example.org]"
         fault = f"has {unclear[0]}, of which it cannot be told whose pages may open sockets"
         yield Problem("nginx_server_names", fault, fix)
     origin = host.get("handshake_origin")
@@ -134,7 +134,7 @@ def nginx_origins(host: HostView) -> Iterator[Problem]:
     if not all(allowed(origin, one, patterns(given, site)) for one in asked):
         own = "" if given else ", which is empty and means nginx_server_names"
         fault = f'"{origin}" is not in nginx_origins{own}, and would be refused'
-        fix = f"Write the Origin that the site's pages have, or let it in:\n  nginx_origins: [{origin}]"
+        fix = f"Write the Origin that the site's pages send, or allow it:\n  nginx_origins: [{origin}]"
         yield Problem("handshake_origin", fault, fix)
 
 
@@ -144,11 +144,11 @@ def nginx_page_headers(host: HostView) -> Iterator[Problem]:
     headers = host.get("nginx_page_headers")
     for name, value in headers.items() if is_mapping(headers) else ():
         if told := OTHERS.get(str(name).lower()):
-            yield Problem("nginx_page_headers", f"has {name}", f"Leave it out; {told}")
+            yield Problem("nginx_page_headers", f"has {name}", f"Remove it; {told}")
         elif not re.fullmatch(r"[A-Za-z0-9-]+", str(name)) or re.search(r"[\r\n\0\"$\\]", str(value)):
             fix = "Write a header's name and its text, without quotes, $ and backslashes:\n"
             yield Problem(
-                "nginx_page_headers", f'"{name}" is no header that nginx can send', f"{fix}  X-Frame-Options: DENY"
+                "nginx_page_headers", f'"{name}" is not a header that nginx can send', f"{fix}  X-Frame-Options: DENY"
             )
     names = [str(name).lower() for name in headers] if is_mapping(headers) else []
     if twice := next((name for name in names if names.count(name) > 1), ""):

@@ -42,7 +42,7 @@ def redis_anonymous(host: HostView) -> Iterator[Problem]:
         with contextlib.suppress(ValueError):  # told above
             if not ipaddress.ip_address(str(text).removeprefix("-")).is_loopback:
                 fix = "Write redis_bind: [127.0.0.1], or delete redis_anonymous and give the project a password."
-                yield Problem("redis_anonymous", f"would open Redis on {text} to everybody who reaches it", fix)
+                yield Problem("redis_anonymous", f"would open Redis on {text} to everybody who can reach it", fix)
 
 
 @check("redis")
@@ -50,7 +50,7 @@ def redis_database(host: HostView) -> Iterator[Problem]:
     """Redis has sixteen databases."""
     number = host.get("redis_database")
     if isinstance(number, int) and not 0 <= number <= 15:
-        yield Problem("redis_database", f"is {number}, and Redis has 0 to 15", "Write one of them.")
+        yield Problem("redis_database", f"is {number}, but Redis has 0 to 15", "Write one of them.")
 
 
 @check("redis")
@@ -61,7 +61,7 @@ def redis_names(host: HostView) -> Iterator[Problem]:
         pattern = r"[\w.:/@{}+-]*" if variable == "redis_prefix" else r"[\w.@+-]+"
         if value is not None and not re.fullmatch(pattern, str(value)):
             fix = f"Write letters, digits, dots and hyphens:\n  {variable}: {example}"
-            yield Problem(variable, f'"{value}" has characters that mean something to Redis, or none at all', fix)
+            yield Problem(variable, f'"{value}" is empty, or has characters with a meaning for Redis', fix)
 
 
 @check("redis")
@@ -70,8 +70,8 @@ def redis_extra_users(host: HostView) -> Iterator[Problem]:
     taken = {"acl-operator"} | ({str(host.get("redis_user"))} if host.get("redis_password") else set())
     if host.get("redis_anonymous"):
         if "default" in taken:
-            fix = "Let redis_user have another name, or delete redis_anonymous and give the project the password."
-            yield Problem("redis_anonymous", "is of the user default, which redis_user gives a password", fix)
+            fix = "Write another redis_user, or delete redis_anonymous and give the project the password."
+            yield Problem("redis_anonymous", "needs the user default, which redis_user gives a password", fix)
         taken.add("default")
     for line in map(str, host.items("redis_extra_users")):
         words = line.split()

@@ -21,7 +21,7 @@ def check_good(host: Host, proof: Proof) -> list[tuple[str, WebSocket]]:
     """4 and 5: a good token opens a socket of each process, and through nginx; return the open ones."""
     opened: list[tuple[str, WebSocket]] = []
     if error := host.token_errors.get("good"):
-        proof.failed("token", "A token is minted", f"handshake_token_command failed: {error}",
+        proof.failed("token", "A token is created", f"handshake_token_command failed: {error}",
                      code="E411_TOKEN_COMMAND", values={"error": error})  # fmt: skip
         return opened
     for name, socket in [*zip(host.instances, host.sockets, strict=True), ("nginx", None)]:
@@ -46,18 +46,18 @@ def check_good(host: Host, proof: Proof) -> list[tuple[str, WebSocket]]:
             opened.append((name, attempt))
             host.exchanges.append(opened_exchange("process" if socket else "proxy", socket or "nginx", attempt.timings))
     if not host.params["send"]:
-        seen = "handshake_send is empty, as where the consumer answers nothing; that sockets open and stay is tried"
+        seen = "handshake_send is empty; only that sockets open and stay open is tested"
         proof.skipped("echo", "A message is answered", seen)
     return opened
 
 
 def check_refused(host: Host, proof: Proof, opened: list[tuple[str, WebSocket]]) -> None:
     """4 and 5: no token, a bad one and an expired one are refused, wherever a good one opens a socket."""
-    title = "Who has no good token is refused"
+    title = "Handshakes without a valid token are refused"
     if host.token_errors.get("good"):
         return  # told already
     if not host.tokens["good"]:
-        seen = "neither handshake_token_command nor handshake_token is set, as where everybody may connect"
+        seen = "neither handshake_token_command nor handshake_token is set, as if everybody may connect"
         proof.skipped("refusals", title, seen)
         return
     if not carries_token(host.params):
@@ -68,7 +68,7 @@ def check_refused(host: Host, proof: Proof, opened: list[tuple[str, WebSocket]])
     # Processes are alike; nginx is another way.
     ways = [paths[name] for name, _ in opened if name in paths][:1] + [None for name, _ in opened if name not in paths]
     if not ways:
-        proof.skipped("refusals", title, "a good token opens no socket, so that a refusal shows nothing")
+        proof.skipped("refusals", title, "a valid token opens no socket either, so a refusal proves nothing")
         return
     for kind, token in (("no", ""), ("a bad", spoiled(host.tokens["good"])), ("an expired", host.tokens["expired"])):
         title = f"Handshake with {kind} token is refused"

@@ -13,7 +13,7 @@ from ..results import Proof
 
 def check_logs(host: Host, proof: Proof, offsets: dict[str, int], begun: float) -> None:
     """8: the access log shows the attempt, and no log holds the token."""
-    access, title = host.params["access_log"], "The log shows the attempt, and not the token"
+    access, title = host.params["access_log"], "The log shows the attempt, but not the token"
     if not access:
         proof.skipped("logs", title, "no access log is named")
         return

@@ -1,4 +1,4 @@
-"""1: the processes serve, have the environment that is on the disk, and stay alive."""
+"""1: the processes serve, run with the environment on disk, and stay alive."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ def check_processes(host: Host, proof: Proof) -> bool:
 
 
 def check_environment(host: Host, proof: Proof) -> None:
-    """1b: the processes run with the environment that is on the disk, so that a token of one is good for the other."""
-    title = "Processes have the environment that is on the disk"
+    """1b: the processes run with the environment on disk, so that a token from one is valid for the other."""
+    title = "Processes run with the environment on disk"
     running = [proc.environment_of(each["pid"]) for each in host.serving.values()]
     changed = ", ".join(sorted({name for each in running for name in stale(host.environment or {}, each)}))
     if not running:
         proof.skipped("environment", title, "no process runs")
     elif host.environment is None:
-        proof.failed("environment", title, f"{host.home}/live/env cannot be read, so nothing could be compared")
+        proof.failed("environment", title, f"{host.home}/live/env cannot be read, so it could not be compared")
     elif changed:
         proof.failed("environment", title, f"{changed} changed on the disk after the processes had started",
                      code="E114_ENVIRONMENT_STALE", values={"names": changed})  # fmt: skip
@@ -62,7 +62,7 @@ def check_steady(host: Host, proof: Proof) -> None:
         told = [each for each in found if each["what"]]
         seen = "; ".join(each["what"] for each in told)
         if not host.steady and not worker:
-            proof.skipped(name, title, "the host's tool does not say; it is of an older bundle, and a deploy renews it")
+            proof.skipped(name, title, "the host's tool is from an older bundle and cannot tell; a deploy updates it")
         elif not told and found:
             proof.passed(name, title, f"{len(found)} × the same for {host.steady['seconds']:.0f} s")
         elif told and told[0]["unsteady"]:

@@ -26,12 +26,12 @@ def check_silence(host: Host, proof: Proof, opened: list[tuple[str, WebSocket]])
         note_closed(host, proof, title, closed, len(opened))
         return [entry for entry, report in zip(opened, reports, strict=True) if not report.closed]
     if host.params["broadcast"] or not host.params["send"]:
-        shown = "" if host.params["broadcast"] else "; that they receive is not tried, as handshake_send is empty"
+        shown = "" if host.params["broadcast"] else "; whether they receive is not tested, as handshake_send is empty"
         proof.passed("idle", title, f"{len(opened)} of {len(opened)}{shown}")
         return opened
     if deaf := deaf_among(host, opened):
         name, why = next(iter(deaf.items()))
-        seen = f"all are open, and {len(deaf)} of {len(opened)} do not answer any more; {name}: {why}"
+        seen = f"all are open, but {len(deaf)} of {len(opened)} no longer answer; {name}: {why}"
         proof.failed("idle", title, seen, guess="E609_DEAF", values={"error": why, "seconds": f"{seconds:g}"})
     else:
         proof.passed("idle", title, f"{len(opened)} of {len(opened)}, and each answers")
