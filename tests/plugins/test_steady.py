@@ -12,9 +12,10 @@ from ansible_collections.channels.stack.plugins.module_utils.host import raw
 from ansible_collections.channels.stack.plugins.module_utils.host.steady import Watch, of_kind
 from ansible_collections.channels.stack.plugins.module_utils.websocket.symptoms import of_log, telling_line
 from test_doctor import BUNDLE, came, everywhere, healthy, judged
-from test_generations import make, tool
+from test_generations import make
 
-State = sys.modules["managers"].State  # the tool has imported it
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "roles" / "asgi" / "files"))
+from generations import commands, managers, paths
 
 WORKER = {
     "unit": "app-celery", "instance": "r1-abc-celery-1", "kind": "worker", "pid": 0, "restarts": 23, "age": None,
@@ -37,7 +38,7 @@ class Manager:
 
     def states(self, groups: list[Any]) -> list[Any]:
         """The state of each process."""
-        return [State(pid=7, memory=1, restarts=4, age=self.age, word="running") for each in groups[:1]]
+        return [managers.State(pid=7, memory=1, restarts=4, age=self.age, word="running") for each in groups[:1]]
 
     def begun(self, _names: list[str]) -> set[str]:
         """No drain."""
@@ -53,14 +54,16 @@ def test_the_tool_is_understood(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     (tmp_path / "generations").mkdir()
     for folder in ("releases", "static", "venvs", "instances"):
         (tmp_path / folder).mkdir()
-    for name, value in (("HOME", tmp_path), ("HISTORY", tmp_path / "history"), ("MANAGERS", {"systemd": Manager})):
-        monkeypatch.setattr(tool, name, value)
+    for name, value in (("HOME", tmp_path), ("HISTORY", tmp_path / "history"), ("CRON", tmp_path / "cron")):
+        monkeypatch.setattr(paths, name, value)
+    monkeypatch.setattr(managers, "KINDS", ("systemd",))
+    monkeypatch.setattr(managers, "get", lambda kind: Manager())
     row = make(tmp_path, "release", "aaaaaa")
 
     def output(path: str, *command: str) -> str:
         assert path == "/usr/local/sbin/app-generations"
         monkeypatch.setattr(sys, "argv", ["generations", *command])
-        tool.main()
+        commands.main()
         return str(capsys.readouterr().out)
 
     monkeypatch.setattr(raw, "output", output)
