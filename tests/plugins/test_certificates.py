@@ -161,11 +161,11 @@ def problems(check: str, **variables: Any) -> list[tuple[str, str]]:
 @pytest.mark.parametrize(
     ("given", "variable", "fault"),
     [
-        ({"nginx_server_names": ["_"]}, "nginx_server_names", "no certificate is for every name"),
+        ({"nginx_server_names": ["_"]}, "nginx_server_names", "no certificate can be for every name"),
         ({"nginx_server_names": [], "certificate_names": []}, "certificate_names", "is empty"),
         ({"certificate_names": ["www.example.org"]}, "certificate_names", "lacks 192.0.2.7"),
-        ({"certificate_names": [*SITE, "https://www"]}, "certificate_names", '"https://www" is no name'),
-        ({"certificate_names": [*SITE, "~^www"]}, "certificate_names", "is no name"),
+        ({"certificate_names": [*SITE, "https://www"]}, "certificate_names", '"https://www" is not a name'),
+        ({"certificate_names": [*SITE, "~^www"]}, "certificate_names", "is not a name"),
     ],
 )
 def test_names_must_fit(given: dict[str, Any], variable: str, fault: str) -> None:
@@ -187,7 +187,7 @@ def test_provided_certificate_is_judged(authority: Authority) -> None:
     ((variable, fault),) = problems("certificate_provided", **given)
     assert variable == "certificate_chain" and "is not complete" in fault
     ((variable, fault),) = problems("certificate_provided", **{**given, "certificate_key": " "})
-    assert (variable, fault) == ("certificate_key", "is empty, though certificate_source is provided")
+    assert (variable, fault) == ("certificate_key", "is empty, although certificate_source is provided")
     assert problems("certificate_provided", certificate_source="none") == []
 
 
@@ -203,10 +203,10 @@ def test_proof_goes_through_tls() -> None:
     ("given", "told"),
     [
         ({}, []),
-        ({"certificate_names": ["localhost"]}, [("certificate_names", "no name of the internet")]),
-        ({"certificate_names": ["site.test", "10.0.0.1"]}, [("certificate_names", "no name of the internet")] * 2),
+        ({"certificate_names": ["localhost"]}, [("certificate_names", "is not a public name")]),
+        ({"certificate_names": ["site.test", "10.0.0.1"]}, [("certificate_names", "is not a public name")] * 2),
         ({"certificate_names": ["site.test"], "certificate_acme_server": "https://ca.test/dir"}, []),
-        ({"certificate_names": ["*.example.org"]}, [("certificate_names", "over DNS only")]),
+        ({"certificate_names": ["*.example.org"]}, [("certificate_names", "only be certified with a DNS challenge")]),
         ({"certificate_names": ["*.example.org"], "certificate_acme_auth_hook": "hook", "nginx_http_port": 81}, []),
         ({"nginx_http_port": 8080}, [("nginx_http_port", "is 8080")]),
     ],

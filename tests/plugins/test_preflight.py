@@ -501,7 +501,7 @@ def test_extra_variables_count(bench: Bench) -> None:
     given = ("-e", "asgi_server=gunicorn", "-e", "asgi_sever=x", "-e", "postgresql_lock_other_user=true")
     run = bench.run({"app": {"app1": machine()}}, GOOD, *given)
     run.find("host app1", "asgi_server", "gunicorn")
-    run.find("host app1", "asgi_sever", "is no variable")
+    run.find("host app1", "asgi_sever", "is not a variable")
     run.find("host app1", "postgresql_lock_other_user", "is what roles hand to each other, and cannot be set")
     assert len(run.faults()) == 3
 

@@ -66,7 +66,7 @@ def test_origin_is_checked_by_what_is_wrapped(tmp_path: Path, inside: str, more:
     asgi = changed(ASGI.format(settings="site_.settings"), GUARD, inside, "application = P", f"{more}application = P")
     found, mine, _ = look(make(tmp_path / "chat", {"site_/asgi.py": asgi}))
     assert found.token.origin is checked
-    assert ("no OriginValidator is around" in levels(found)["warning"]) is not checked
+    assert ("no OriginValidator around" in levels(found)["warning"]) is not checked
     assert mine.get("handshake_foreign_origin") == (None if checked else "")
 
 
@@ -75,7 +75,7 @@ def test_origins_by_hosts_that_are_all(tmp_path: Path) -> None:
     text = changed(SETTINGS, "ALLOWED_HOSTS = []", 'ALLOWED_HOSTS = ["*"]')
     found, mine, _ = look(make(tmp_path / "one", {"site_/settings.py": text}))
     assert 'ALLOWED_HOSTS = ["{{ site_name }}", "localhost", "127.0.0.1"]' in content(mine, "deployed_settings.py")
-    assert "so AllowedHostsOriginValidator lets in pages of any site" in levels(found)["warning"]
+    assert "so AllowedHostsOriginValidator allows pages of any site" in levels(found)["warning"]
     asgi = changed(ASGI.format(settings="site_.settings"), GUARD, "URLRouter(websocket_urlpatterns)")
     _, mine, _ = look(make(tmp_path / "two", {"site_/settings.py": text, "site_/asgi.py": asgi}))
     assert "ALLOWED_HOSTS" not in content(mine, "deployed_settings.py") and mine["handshake_foreign_origin"] == ""
@@ -160,7 +160,9 @@ REGION = local["region"]
         "../config.yaml", "direct.json", "local.json", "/etc/chat/extra.yml", "optional.yml"
     }  # fmt: skip
     told = levels(found)
-    assert "src/site_/settings.py:6: a file is read that is not shipped: ../config.yaml" in told["warning"]
+    assert (
+        "src/site_/settings.py:6: the code reads a file that is not in the project: ../config.yaml" in told["warning"]
+    )
     assert "It needs SECRET_KEY, DEBUG, web.allowed_hosts, web.name." in told["warning"]
     assert "/etc/chat/extra.yml. Put it onto the host yourself" in told["warning"]
     assert "optional.yml, if it is there" in told["notice"] and "pyproject.toml" not in "".join(told.values())

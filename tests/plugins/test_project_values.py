@@ -110,7 +110,7 @@ def test_debug_by_a_name_of_its_own(tmp_path: Path) -> None:
 def test_debug_that_cannot_be_told_is_warned_of(tmp_path: Path, code: str) -> None:
     text = changed(SETTINGS, "DEBUG = True", f"import os\nfrom somewhere import CONFIG, lazy, tell\nDEBUG = {code}")
     found, _, files = look(make(tmp_path / "chat", {"site_/settings.py": text}))
-    assert "site_/settings.py:7: whether DEBUG is off does not show" in levels(found)["warning"]
+    assert "site_/settings.py:7: it is unclear whether DEBUG is off" in levels(found)["warning"]
     assert " DEBUG = False" in files["group_vars/all/main.yml"]
 
 

@@ -15,7 +15,7 @@ def reads_of_nobody(host: HostView, group: str, what: str) -> Iterator[Problem]:
         read = ADDRESSES[group] & set(host.sources(variable))
         if read and variable not in read:
             fix = f"Put a host into group {group}, or write the address of your own {what}."
-            yield Problem(variable, f"reads {listed(sorted(read))}, and group {group} has no host", fix)
+            yield Problem(variable, f"reads {listed(sorted(read))}, but group {group} has no host", fix)
 
 
 @check("release")
