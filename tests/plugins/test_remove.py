@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PLAYS = [
     {"name": "Ask", "hosts": "app", "gather_facts": False, "tasks": [
         {"name": "Ask", "ansible.builtin.import_role": {
-            "name": "remove", "tasks_from": "ask", "rolespec_validate": False}},
+            "name": "remove", "tasks_from": "prompt", "rolespec_validate": False}},
     ]},
     {"name": "Forget", "hosts": "database", "gather_facts": False, "tasks": [
         {"name": "Forget", "ansible.builtin.import_role": {

@@ -201,7 +201,7 @@ PLAYBOOK = """
 - hosts: all
   gather_facts: false
   tasks:
-    - ansible.builtin.import_role: {name: rotate, tasks_from: load, rolespec_validate: false}
+    - ansible.builtin.import_role: {name: rotate, tasks_from: reload_vault, rolespec_validate: false}
     - ansible.builtin.debug: {msg: "{{ inventory_hostname }} has {{ redis_password | hash('sha256') }}"}
 """
 

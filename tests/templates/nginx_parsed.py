@@ -22,8 +22,8 @@ def parsed_nginx(tmp_path: Path, render: Render, **options: Any) -> list[dict[st
     (tmp_path / "nginx.conf").write_text(main)
     (tmp_path / "sites-enabled" / "site.conf").write_text(render("nginx/site.conf.j2", **options))
     (tmp_path / "conf.d" / "upstream.conf").write_text(render("asgi/upstream.conf.j2", **options))
-    (tmp_path / "conf.d" / "log.conf").write_text(render("nginx/log.conf.j2", **options))
-    (tmp_path / "conf.d" / "http.conf").write_text(render("asgi/http.conf.j2", **options))
+    (tmp_path / "conf.d" / "log.conf").write_text(render("nginx/access_log.conf.j2", **options))
+    (tmp_path / "conf.d" / "http.conf").write_text(render("asgi/http_upstream.conf.j2", **options))
     (tmp_path / "conf.d" / "maintenance.conf").write_text(render("nginx/maintenance.conf.j2", **options))
     (tmp_path / "conf.d" / "limits.conf").write_text(render("nginx/limits.conf.j2", **options))
     if options.get("certificate_source", "none") != "none":

@@ -58,7 +58,7 @@ def deploy(tmp_path: Path, render: Render, init: str) -> Callable[[], list[str]]
     (tmp_path / "lineage").mkdir()
     script = tmp_path / "deploy"
     host = {"cores": "4", "memory_mb": "2000", "init": init}
-    text = render("certificate/deploy.sh.j2", preflight_host=host)
+    text = render("certificate/deploy_hook.sh.j2", preflight_host=host)
     (tmp_path / "nginx").mkdir()
     text = text.replace("/etc/dash-board/certificate", f"{tmp_path}/home")
     script.write_text(text.replace("/etc/nginx", f"{tmp_path}/nginx"))

@@ -170,7 +170,7 @@ def apt_settings(text: str) -> dict[str, list[str]]:
 
 def test_security_upgrades_alone_come_by_themselves(render: Render) -> None:
     upgrades = "Unattended-Upgrade::"
-    plain = apt_settings(render("hardening/upgrades.conf.j2"))
+    plain = apt_settings(render("hardening/unattended_upgrades.conf.j2"))
     assert plain == {
         f"{upgrades}Allowed-Origins": [], f"{upgrades}Package-Blacklist": [], f"{upgrades}Automatic-Reboot": ["false"],
         f"{upgrades}Origins-Pattern": [
@@ -183,7 +183,7 @@ def test_security_upgrades_alone_come_by_themselves(render: Render) -> None:
         "hardening_upgrades": True, "hardening_upgrades_hold": ["redis-server$", "^nginx"],
         "hardening_upgrades_reboot": "04:30",
     }  # fmt: skip
-    assert apt_settings(render("hardening/upgrades.conf.j2", **given)) == plain | {
+    assert apt_settings(render("hardening/unattended_upgrades.conf.j2", **given)) == plain | {
         f"{upgrades}Package-Blacklist": ["^nginx", "redis-server$"], f"{upgrades}Automatic-Reboot": ["true"],
         f"{upgrades}Automatic-Reboot-Time": ["04:30"],
     }  # fmt: skip
@@ -204,7 +204,7 @@ def test_projects_of_a_host_have_its_upgrades_in_common(render: Render) -> None:
     host = {**HOST, "hardening_projects": json.dumps(of_others)}
     given = {"hardening_upgrades_hold": ["redis$"], "hardening_upgrades_reboot": "05:00", "preflight_host": host}
     for upgrades in (True, False):
-        found = apt_settings(render("hardening/upgrades.conf.j2", hardening_upgrades=upgrades, **given))
+        found = apt_settings(render("hardening/unattended_upgrades.conf.j2", hardening_upgrades=upgrades, **given))
         held = found["Unattended-Upgrade::Package-Blacklist"]
         assert held == (["nginx$", "redis$"] if upgrades else ["nginx$"])
         assert found["Unattended-Upgrade::Automatic-Reboot-Time"] == ["04:30"]

@@ -203,7 +203,7 @@ def test_kernel_has_what_it_lacks(root: Path, render: Render, evaluate: Render) 
     enough = facts | {"sysctl:net.core.somaxconn": "4096"}
     few = facts | {"sysctl:net.core.somaxconn": "128"}
     assert evaluate("_nginx_kernel_file", preflight_host=enough) == "{'path': '/etc/sysctl.d', 'directory': True}"
-    lines = [line for line in render("nginx/kernel.conf.j2", preflight_host=few).splitlines() if line[0] != "#"]
+    lines = [line for line in render("nginx/sysctl.conf.j2", preflight_host=few).splitlines() if line[0] != "#"]
     assert lines == ["net.core.somaxconn = 4096"]
     _, task = yaml.safe_load((root / "roles/nginx/tasks/configure.yml").read_text())
     assert task["when"] == "preflight_host.limits.kernel_is_behind"

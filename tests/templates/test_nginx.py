@@ -276,8 +276,8 @@ def test_page_of_maintenance_looks_again(render: Render) -> None:
 
 
 def test_before_the_first_deploy_nothing_answers(render: Render) -> None:
-    assert "server unix:/run/dash-board/none.sock;" in render("nginx/upstream.conf.j2")
-    assert "map $http_upgrade $dash_board_http {\n    default dash-board;\n}" in render("nginx/http.conf.j2")
+    assert "server unix:/run/dash-board/none.sock;" in render("nginx/initial_upstream.conf.j2")
+    assert "map $http_upgrade $dash_board_http {\n    default dash-board;\n}" in render("nginx/initial_http.conf.j2")
 
 
 def test_files_of_nginx(root: Path) -> None:
@@ -303,11 +303,11 @@ def test_files_of_nginx(root: Path) -> None:
         "{{ _nginx_limits }}": {"content": template("_nginx_limits_template")},
         "/etc/nginx/conf.d/{{ release_app }}-limits.conf": {"content": template("'limits.conf.j2'")},
         "/etc/nginx/nginx.conf": {"content": template("nginx_conf_template")},
-        "/etc/nginx/conf.d/{{ release_app }}-log.conf": {"content": template("'log.conf.j2'")},
+        "/etc/nginx/conf.d/{{ release_app }}-log.conf": {"content": template("'access_log.conf.j2'")},
         "/etc/nginx/sites-enabled/{{ release_app }}.conf": {"content": template("nginx_site_template")},
         **{
             f"/etc/nginx/conf.d/{{{{ release_app }}}}-{name}.conf": {
-                "content": template(f"'{name}.conf.j2'"),
+                "content": template(f"'{'' if name == 'maintenance' else 'initial_'}{name}.conf.j2'"),
                 "force": False,
             }
             for name in ("upstream", "http", "maintenance")

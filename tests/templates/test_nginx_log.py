@@ -312,7 +312,7 @@ SOCKET = "/run/nginx-errors/dash-board.sock"
 
 
 def test_socket_of_errors_is_nginx_s_and_outlives_its_reader(render: Render) -> None:
-    told = unit(render("nginx/errors.socket.j2"))
+    told = unit(render("nginx/error_log.socket.j2"))
     del told["Unit.Description"]
     assert told == {
         "Socket.ListenDatagram": [SOCKET], "Socket.SocketGroup": ["www-data"], "Socket.SocketMode": ["0660"],
@@ -322,7 +322,7 @@ def test_socket_of_errors_is_nginx_s_and_outlives_its_reader(render: Render) -> 
 
 
 def test_reader_of_errors_may_do_nothing_else(render: Render) -> None:
-    told = unit(render("nginx/errors.service.j2"))
+    told = unit(render("nginx/error_log.service.j2"))
     del told["Unit.Description"]
     on = [
         "DynamicUser",
@@ -368,7 +368,7 @@ def test_reader_of_errors_may_do_nothing_else(render: Render) -> None:
 
 def test_supervisor_runs_the_reader_and_keeps_what_it_says(render: Render) -> None:
     parsed = configparser.RawConfigParser(inline_comment_prefixes=(";",))
-    parsed.read_string(render("nginx/errors.conf.j2", _nginx_errors_version="abc123"))
+    parsed.read_string(render("nginx/error_log.conf.j2", _nginx_errors_version="abc123"))
     assert parsed.sections() == ["program:dash-board-nginx-errors"]
     assert dict(parsed["program:dash-board-nginx-errors"]) == {
         "command": f"/usr/bin/python3 -I {READER} --listen {SOCKET}",

@@ -64,7 +64,7 @@ def test_release_files_are_the_projects_alone(render: Render) -> None:
         {"path": "a/open.txt", "content": "x", "secret": False, "mode": "0644"},
         {"path": "plain.txt", "content": "y"},
     ]
-    told = json.loads(render("release/files.json.j2", release_files=own))
+    told = json.loads(render("release/release_files.json.j2", release_files=own))
     assert told == {
         "entries": [
             {"path": "a", "directory": True, "force": False},

@@ -242,7 +242,15 @@ def test_unit_parses(generation: Specify, options: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    "script", ["asgi/within.j2", "asgi/serve.j2", "asgi/manage.j2", "asgi/launch.j2", "asgi/work.j2", "asgi/wsgi.j2"]
+    "script",
+    [
+        "asgi/run_in_env.j2",
+        "asgi/server.j2",
+        "asgi/manage.j2",
+        "asgi/launch.j2",
+        "asgi/worker.j2",
+        "asgi/wsgi_server.j2",
+    ],
 )
 def test_scripts_parse(render: Render, script: str) -> None:
     subprocess.run(["sh", "-n"], input=render(script), text=True, check=True)
@@ -268,7 +276,7 @@ def test_environment_arrives_as_it_was_written(tmp_path: Path, render: Render, v
 def test_environment_of_who_calls_does_not_arrive(tmp_path: Path, render: Render) -> None:
     """An operator's own DJANGO_SETTINGS_MODULE would have `<app>-manage migrate` act on another database."""
     (tmp_path / "env").write_text(render("asgi/env.j2", release_environment={"WANTED": "yes"}, release_secrets={}))
-    script = render("asgi/within.j2")
+    script = render("asgi/run_in_env.j2")
     generation = re.search(r"ASGI_GENERATION=(\S+)", script)
     assert generation
     script = re.sub(r"^\. .*/env$", f". {tmp_path}/env", script, flags=re.MULTILINE)
@@ -331,7 +339,7 @@ def test_own_files_of_a_release_keep_secrets_apart(render: Render, tmp_path: Pat
         {"path": "../conf.d/b/x", "content": "", "secret": False},
         {"path": "../config.yml", "content": "", "secret": False},
     ]
-    told = json.loads(render("release/files.json.j2", release_files=own))
+    told = json.loads(render("release/release_files.json.j2", release_files=own))
     assert told["secrets"] == {"a/b/c.json": '{"key": "s3cr3t"}\n'}
     assert "s3cr3t" not in str(told["entries"])
     assert [entry["path"] for entry in told["entries"]] == [
@@ -504,7 +512,7 @@ def test_daemons_run_on_for_others(evaluate: Render, found: list[str], stopped: 
 
 def rejected(render: Render, failure: dict[str, Any], log: str = "") -> str:
     """What is told of a release that a failure has rejected."""
-    return render("asgi/rejected.j2", ansible_failed_result=failure, ansible_failed_task={"name": "A task succeeds"},
+    return render("asgi/rejection.j2", ansible_failed_result=failure, ansible_failed_task={"name": "A task succeeds"},
                   __asgi_log={"stdout": log, "stdout_lines": log.splitlines()})  # fmt: skip
 
 

@@ -253,7 +253,8 @@ def script(tmp_path: Path, render: Render) -> Script:
         path.chmod(0o755)
 
     def run(name: str, *arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
-        text = render(f"asgi/{name}.j2", **options)
+        template = {"serve": "server", "work": "worker", "wsgi": "wsgi_server", "within": "run_in_env"}.get(name, name)
+        text = render(f"asgi/{template}.j2", **options)
         for prefix in ("srv", "run"):
             text = text.replace(f"/{prefix}/dash-board", str(tmp_path / prefix))
         (home / name).write_text(text)
@@ -380,7 +381,7 @@ def test_server_below_a_path_finds_what_wraps_the_application(tmp_path: Path, sc
 
 def options_of(render: Render, server: str, **given: Any) -> list[str]:
     """Return the options that a server is started with, but for those of its socket."""
-    line = render("asgi/serve.j2", asgi_server=server, **given).split(f"/bin/{server} ")[1]
+    line = render("asgi/server.j2", asgi_server=server, **given).split(f"/bin/{server} ")[1]
     return line.split("\\\n")[0].split()
 
 
@@ -584,7 +585,7 @@ def within(tmp_path: Path, render: Render) -> Callable[..., subprocess.Completed
     home.mkdir(parents=True)
     code.mkdir()
     (home / "env").write_text("DJANGO_SETTINGS_MODULE='core.settings'\nSECRET='a b'\n")
-    text = render("asgi/within.j2").replace(f"/srv/dash-board/generations/{GENERATION}", str(home))
+    text = render("asgi/run_in_env.j2").replace(f"/srv/dash-board/generations/{GENERATION}", str(home))
     (home / "within").write_text(text.replace("cd /srv/x/code", f"cd {code}"))
     (home / "within").chmod(0o755)
 

@@ -18,6 +18,8 @@ from .settings import Settings
 #: Renders a template of templates/asgi, or the inventory's own, with these variables beside those of the task.
 Render = Callable[[str, Mapping[str, Any]], str]
 Entry = dict[str, Any]
+#: The scripts of a generation by their names on the host, which operators know, and their templates.
+SCRIPTS = {"within": "run_in_env", "serve": "server", "work": "worker", "launch": "launch", "wsgi": "wsgi_server"}
 
 
 def render_once(render: Render, settings: Settings) -> Render:
@@ -52,12 +54,12 @@ def files_of(settings: Settings, kinds: list[Kind], render: Render) -> list[Entr
     """Return all files but those of the service manager, each after the folder that it is in."""
 
     def script(path: str) -> Entry:
-        return {"path": path, "content": render(f"{path}.j2", {}), "mode": "0755"}
+        return {"path": path, "content": render(f"{SCRIPTS[path]}.j2", {}), "mode": "0755"}
 
     release = settings.release
     found: list[Entry] = [
         {"path": "env", "content": render("env.j2", {}), "secret": True, "group": settings.app, "mode": "0640"},
-        *(script(path) for path in ("within", "serve", "work", "launch")),
+        *(script(path) for path in SCRIPTS if path != "wsgi"),
         {"path": "cron", "content": _cron(kinds, render)},
         {"path": "code", "link": release["code"]},
         {"path": "venv", "link": release["venv"]},

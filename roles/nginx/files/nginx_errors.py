@@ -52,7 +52,7 @@ UPSTREAM = re.compile(
     r"\[[0-9a-f:]{2,39}\]:\d{1,5}(?=/))"
 )
 METHODS = {"CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE"}
-# As in templates/nginx/log.conf.j2: what a part of a path may be to be shown.
+# As in templates/nginx/access_log.conf.j2: what a part of a path may be to be shown.
 PART = re.compile(
     r"(?!.*eyJ)(?:(?:[A-Za-z0-9_.~:,+@!()*-]|%(?:20|[89A-Fa-f][0-9A-Fa-f])){0,36}"
     r"|[A-Za-z0-9_.~-]{1,100}\.[A-Za-z0-9]{1,5})"

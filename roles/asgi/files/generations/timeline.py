@@ -1,7 +1,7 @@
 """What happened to a site, in order of time: what its processes said, what nginx says went wrong, what requests failed.
 
-Requests come from nginx's access log, whose lines are JSON without tokens (templates/nginx/log.conf.j2); why they
-failed comes from what reads its error log. Standard library only: this runs on hosts.
+Requests come from nginx's access log, whose lines are JSON without tokens (templates/nginx/access_log.conf.j2); why
+they failed comes from what reads its error log. Standard library only: this runs on hosts.
 """
 
 from __future__ import annotations
