@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[1]
 SLOW = {
     "test_changelog",
     "test_channels_websocket",
-    "test_daemon",
+    "test_service_state",
     "test_docs_site",
     "test_host_locks",
     "test_mutate",

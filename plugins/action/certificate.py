@@ -54,7 +54,7 @@ class ActionModule(ActionBase):
             where = given.get("authority")
             return {**result, "failed": True, "msg": f"The authority in {where} cannot be used: {error}"}
         module = {"entries": entries, "secrets": secrets}
-        return self._execute_module(module_name="channels.stack.files", module_args=module, task_vars=variables)
+        return self._execute_module(module_name="channels.stack.file_set", module_args=module, task_vars=variables)
 
     def _authority(self, given: dict[str, t.Any]) -> Authority | None:
         """Return the authority, made where there is none; None where none is asked for, or in check mode to be made."""

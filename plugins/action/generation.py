@@ -47,7 +47,7 @@ class ActionModule(ActionBase):
     TRANSFERS_FILES = False
 
     def run(self, tmp: str | None = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
-        """Return `generation`, and with state `written` what module `files` returns."""
+        """Return `generation`, and with state `written` what module `file_set` returns."""
         super().run(tmp, task_vars)
         _, given = self.validate_argument_spec(
             argument_spec={
@@ -63,5 +63,5 @@ class ActionModule(ActionBase):
         if given["state"] == "written":
             found, secrets = entries(document, f"{settings.base}/generations/{document['name']}")
             arguments = {"entries": found, "secrets": secrets}
-            result = self._execute_module("channels.stack.files", arguments, task_vars=variables)
+            result = self._execute_module("channels.stack.file_set", arguments, task_vars=variables)
         return {**result, "generation": without_texts(document)}

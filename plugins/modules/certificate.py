@@ -64,7 +64,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 paths:
-  description: Files and folders that were changed, as the module M(channels.stack.files) returns them.
+  description: Files and folders that were changed, as the module M(channels.stack.file_set) returns them.
   type: list
   elements: str
   returned: unless an authority is still to be made in check mode

@@ -15,7 +15,7 @@ options:
   state:
     description:
       - C(specified) only returns the document.
-      - C(written) has the host hold all its files, by M(channels.stack.files).
+      - C(written) has the host hold all its files, by M(channels.stack.file_set).
     type: str
     choices: [specified, written]
     default: specified

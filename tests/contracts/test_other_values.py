@@ -28,7 +28,7 @@ ELSEWHERE = {
     "molecule/secure/tests/test_sandbox.py": ["asgi_sandbox", "nginx_sandbox"],
     "molecule/secure/tests/test_tls.py": ["certificate_chain", "certificate_key"],
     "inventories/lab/group_vars/all/main.yml": ["handshake_broadcast"],
-    "tests/plugins/test_postgresql_project.py": ["postgresql_replace_password"],
+    "tests/plugins/test_postgresql_app.py": ["postgresql_replace_password"],
     "tests/plugins/test_preflight.py": ["nginx_static_hashed", "preflight_debian_versions"],
     "tests/plugins/test_preflight_pythons.py": ["release_python", "release_python_download"],
     "tests/plugins/test_preflight_store_tls.py": [

@@ -19,9 +19,9 @@ PREFIX = "channels.stack."
 # What shows of which kind a task is; files are of both.
 INSTALLS = {"ansible.builtin.apt", "ansible.builtin.user", "ansible.builtin.unarchive"}
 CONFIGURES = {
-    "ansible.builtin.blockinfile", "ansible.builtin.template", "channels.stack.certificate", "channels.stack.daemon",
-    "channels.stack.new_connection", "channels.stack.postgresql_project", "channels.stack.redis_users",
-    "channels.stack.trial",
+    "ansible.builtin.blockinfile", "ansible.builtin.template", "channels.stack.certificate",
+    "channels.stack.new_connection", "channels.stack.postgresql_app", "channels.stack.redis_acl",
+    "channels.stack.service_state", "channels.stack.trial",
 }  # fmt: skip
 PROVISION = [task for play in load(ROOT / "playbooks" / "provision.yml") for task in play.get("tasks") or []]
 

@@ -24,7 +24,7 @@ from ansible.template import Templar, trust_as_template
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "roles" / "asgi" / "files"))
 from generations.close import may_look
 
-files = importlib.import_module("ansible_collections.channels.stack.plugins.modules.files")
+files = importlib.import_module("ansible_collections.channels.stack.plugins.modules.file_set")
 
 ROOT = Path(__file__).resolve().parents[2]
 APP = "toolsite"

@@ -115,7 +115,7 @@ def test_reload_that_failed_is_made_up_for(
 
 
 def test_certificate_waits_for_who_reloads_nginx(tmp_path: Path, deploy: Callable[[], list[str]], init: str) -> None:
-    """It is in no place before, neither of the two files. The lock is the one that module daemon takes."""
+    """It is in no place before, neither of the two files. The lock is the one that module service_state takes."""
     for name in ("fullchain.pem", "privkey.pem"):
         (tmp_path / "lineage" / name).write_text(name)
     lock = os.open(tmp_path / "nginx", os.O_RDONLY)

@@ -35,8 +35,8 @@ def test_main_settings(tmp_path: Path, render: Render) -> None:
     assert settings(parsed) == {
         "user": ["www-data"],  # the group that sockets and uploads are open to
         "worker_processes": ["auto"],
-        "pid": ["/run/nginx.pid"],  # module daemon asks it
-        "error_log": [f"{LOGS}/error.log notice"],  # module daemon shows it
+        "pid": ["/run/nginx.pid"],  # module service_state asks it
+        "error_log": [f"{LOGS}/error.log notice"],  # module service_state shows it
     }
     text = (tmp_path / "nginx.conf").read_text()
     for path in ("mime.types", "modules-enabled/*.conf", "conf.d/*.conf", "sites-enabled/*.conf"):
@@ -283,7 +283,7 @@ def test_before_the_first_deploy_nothing_answers(render: Render) -> None:
 def test_files_of_nginx(root: Path) -> None:
     """Which file comes from what; logs are as Debian's own, and what a deploy has written stays."""
     task, _ = yaml.safe_load((root / "roles/nginx/tasks/configure.yml").read_text())
-    given = task["channels.stack.files"]["entries"]
+    given = task["channels.stack.file_set"]["entries"]
     given.remove("{{ _nginx_restart_file }}")
     # Its folder is there by then, and other managers than systemd have none.
     assert given.index("{{ _nginx_sandbox_entry if _nginx_systemd else _nginx_restart_file }}") > 2

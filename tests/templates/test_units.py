@@ -221,8 +221,8 @@ def test_folder_for_sockets_is_nginx_s(render: Render, root: Path) -> None:
         entry
         for path in sorted((root / "roles" / "asgi" / "tasks").glob("*.yml"))
         for task in yaml.safe_load(path.read_text())
-        if isinstance(task.get("channels.stack.files", {}).get("entries"), list)
-        for entry in task["channels.stack.files"]["entries"]
+        if isinstance(task.get("channels.stack.file_set", {}).get("entries"), list)
+        for entry in task["channels.stack.file_set"]["entries"]
         if entry["path"] == "{{ _asgi_run }}"
     ]
     owner = {"owner": "{{ release_app }}", "group": "www-data", "mode": "2750"}

@@ -53,7 +53,7 @@ def without_texts(document: Document) -> Document:
 
 
 def entries(document: Document, home: str) -> tuple[list[Entry], dict[str, str]]:
-    """Return what module `files` is to write into the generation's folder: entries, and the texts of secret ones."""
+    """Return what module `file_set` is to write into the generation's folder: entries, and the texts of secret ones."""
     description = {"path": "generation.json", "content": description_of(document)}
     found, secrets = [{"path": home, "directory": True}], {}
     for entry in (description, *document["files"], *document["manager_files"]):

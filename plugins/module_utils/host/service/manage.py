@@ -22,7 +22,7 @@ Result = dict[str, Any]
 def manage(given: Mapping[str, Any], check: bool, run: Run, warn: Callable[[str], object]) -> Result:
     """Bring a service to run what is on the disk; return what was done, or would be where this is only a `check`.
 
-    `given` are the options of module `daemon`. May raise ServiceError.
+    `given` are the options of module `service_state`. May raise ServiceError.
     """
     service = find(given, run)
     if not service.installed:

@@ -20,7 +20,7 @@ from ansible.module_utils.testing import patch_module_args
 
 ROOT = Path(__file__).resolve().parents[2]
 HERE = "ansible_collections.channels.stack.plugins"
-daemon = importlib.import_module(f"{HERE}.modules.daemon")
+daemon = importlib.import_module(f"{HERE}.modules.service_state")
 proc = importlib.import_module(f"{HERE}.module_utils.host.proc")
 init_script, manage, notes, workers = (
     importlib.import_module(f"{HERE}.module_utils.host.service.{name}")

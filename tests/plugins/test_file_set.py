@@ -14,7 +14,7 @@ import pytest
 from ansible.module_utils.testing import patch_module_args
 
 ROOT = Path(__file__).resolve().parents[2]
-files = importlib.import_module("ansible_collections.channels.stack.plugins.modules.files")
+files = importlib.import_module("ansible_collections.channels.stack.plugins.modules.file_set")
 SECRET = "correct horse battery staple"
 
 

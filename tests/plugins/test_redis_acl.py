@@ -17,7 +17,7 @@ import pytest
 from ansible.module_utils.testing import patch_module_args
 
 ROOT = Path(__file__).resolve().parents[2]
-redis_users = importlib.import_module("ansible_collections.channels.stack.plugins.modules.redis_users")
+redis_users = importlib.import_module("ansible_collections.channels.stack.plugins.modules.redis_acl")
 
 SHOP = "# project=shop\nuser shop on #00 ~shop* +get\n"
 CHAT = "# project=chat\nuser chat on #11 ~chat* +get\nuser cache on #22 ~c* +get\n"

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 DOCUMENTATION = r"""
-module: redis_users
+module: redis_acl
 short_description: Manages a project's users in Redis's ACL file and in the running Redis
 description:
   - Each project has a file of its own users in a folder; the ACL file is made of all of them, and of a user that the
@@ -49,7 +49,7 @@ author:
 
 EXAMPLES = r"""
 - name: Declare the users of Redis
-  channels.stack.redis_users:
+  channels.stack.redis_acl:
     project: dashboard
     users: "{{ lookup('ansible.builtin.template', 'users.acl.j2') }}"
 """

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 DOCUMENTATION = r"""
-module: daemon
+module: service_state
 short_description: A daemon runs the configuration that is on the disk
 description:
   - Enables and starts a service, and reloads or restarts it when it has not read its files as they are.
@@ -63,7 +63,7 @@ author: ansible-channels-stack
 
 EXAMPLES = r"""
 - name: Run nginx with its configuration
-  channels.stack.daemon:
+  channels.stack.service_state:
     name: nginx
     reload_files: [/etc/nginx]
     restart_files: [/etc/systemd/system/nginx.service.d/limits.conf]

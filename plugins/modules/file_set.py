@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 DOCUMENTATION = r"""
-module: files
+module: file_set
 short_description: Manages several files, folders and links at once
 description:
   - Does for many paths what M(ansible.builtin.copy) with C(content) and M(ansible.builtin.file) do for one each, in one
@@ -55,7 +55,7 @@ author:
 
 EXAMPLES = r"""
 - name: Write the settings
-  channels.stack.files:
+  channels.stack.file_set:
     entries:
       - {path: /etc/dashboard, directory: true}
       - {path: /etc/dashboard/settings, content: "{{ lookup('ansible.builtin.template', 'settings.j2') }}"}

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 DOCUMENTATION = r"""
-module: postgresql_project
+module: postgresql_app
 short_description: Manages a project's database and user, and has PostgreSQL read its settings
 description:
   - Asks PostgreSQL once for all that it needs to know, and does what is missing, as its own user and through its
@@ -47,7 +47,7 @@ author:
 
 EXAMPLES = r"""
 - name: Create the database and its user
-  channels.stack.postgresql_project:
+  channels.stack.postgresql_app:
     database: dashboard
     user: dashboard
     password: "{{ vault_postgresql_password }}"

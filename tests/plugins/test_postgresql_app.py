@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 ROOT = Path(__file__).resolve().parents[2]
-postgresql_project = importlib.import_module("ansible_collections.channels.stack.plugins.modules.postgresql_project")
+postgresql_project = importlib.import_module("ansible_collections.channels.stack.plugins.modules.postgresql_app")
 
 PASSWORD = "p@ss/w:rd?#%+ '\"$\\"
 PRINTABLE = st.text(st.characters(min_codepoint=32, max_codepoint=126), min_size=1, max_size=40)
