@@ -21,7 +21,7 @@ SLOW = {
     "test_remove",
     "test_uv_lock",
     "test_websocket_handshake",
-    "test_websocket_proof",
+    "test_handshake",
 }
 
 init_plugin_loader([str(ROOT / "collections")])  # as every command of Ansible's does first, by ansible.cfg

@@ -293,8 +293,8 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 
-from ..module_utils.proof.handshake.plan import url_secrets
-from ..module_utils.proof.handshake.run import failure_text, run
+from ..module_utils.handshake.gate.plan import url_secrets
+from ..module_utils.handshake.gate.run import failure_text, run
 from ..module_utils.text.secrets import header_secrets, redact
 from ..module_utils.websocket.dependency import HAS_WSPROTO, WSPROTO_IMPORT_ERROR
 

@@ -25,13 +25,13 @@ from ansible_collections.channels.stack.plugins.module_utils.doctor.mends import
 from ansible_collections.channels.stack.plugins.module_utils.doctor.page import lines, page
 from ansible_collections.channels.stack.plugins.module_utils.doctor.rules.process import last_life
 from ansible_collections.channels.stack.plugins.module_utils.doctor.signatures import SIGNATURES
+from ansible_collections.channels.stack.plugins.module_utils.handshake.report import lines as proof_lines
+from ansible_collections.channels.stack.plugins.module_utils.handshake.report import report_of
+from ansible_collections.channels.stack.plugins.module_utils.handshake.results import result
 from ansible_collections.channels.stack.plugins.module_utils.host import deployed, logs, raw, servers, units
 from ansible_collections.channels.stack.plugins.module_utils.host import nginx as doctor_nginx
 from ansible_collections.channels.stack.plugins.module_utils.host.programs import text_of
 from ansible_collections.channels.stack.plugins.module_utils.host.project import MARK, Project
-from ansible_collections.channels.stack.plugins.module_utils.proof.report import lines as proof_lines
-from ansible_collections.channels.stack.plugins.module_utils.proof.report import report_of
-from ansible_collections.channels.stack.plugins.module_utils.proof.results import result
 from ansible_collections.channels.stack.plugins.module_utils.text.secrets import scrub, secrets_of
 from ansible_collections.channels.stack.plugins.module_utils.websocket import exchange as doctor_probe
 

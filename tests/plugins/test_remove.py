@@ -47,7 +47,7 @@ def at_a_terminal(command: list[str], environment: dict[str, str], answer: str) 
         while True:
             if select.select([terminal], [], [], 1)[0]:
                 shown += os.read(terminal, 4096)
-            elif b"else ends here" in shown:
+            elif b"stops this run" in shown:
                 os.write(terminal, f"{answer}\r".encode())  # again where it came before it was listened for
     os.waitpid(child, 0)
     return shown.decode()

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 from ansible_collections.channels.stack.plugins.module_utils.code.files import Sources
 from ansible_collections.channels.stack.plugins.module_utils.failures.signs import kept
+from ansible_collections.channels.stack.plugins.module_utils.handshake.gate import plan
 from ansible_collections.channels.stack.plugins.module_utils.inspection.deployed import Deployed
 from ansible_collections.channels.stack.plugins.module_utils.inspection.environment import find_names
 from ansible_collections.channels.stack.plugins.module_utils.inspection.findings import Inspection
 from ansible_collections.channels.stack.plugins.module_utils.inspection.given import Given
 from ansible_collections.channels.stack.plugins.module_utils.preflight import view
-from ansible_collections.channels.stack.plugins.module_utils.proof.handshake import plan
 from ansible_collections.channels.stack.plugins.module_utils.text.secrets import scrub, secrets_of
 
 VALUE = "abc-def-ghi"

@@ -20,9 +20,9 @@ from typing import Any
 import pytest
 import websockets.sync.server
 import yaml
+from ansible_collections.channels.stack.plugins.module_utils.handshake.gate import plan, retries
+from ansible_collections.channels.stack.plugins.module_utils.handshake.gate.run import run as run_checks
 from ansible_collections.channels.stack.plugins.module_utils.host import proc
-from ansible_collections.channels.stack.plugins.module_utils.proof.handshake import plan, retries
-from ansible_collections.channels.stack.plugins.module_utils.proof.handshake.run import run as run_checks
 from ansible_collections.channels.stack.plugins.module_utils.text.secrets import header_secrets
 
 PLUGINS = Path(__file__).resolve().parents[2] / "plugins"

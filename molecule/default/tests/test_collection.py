@@ -57,7 +57,7 @@ def test_site_is_the_one_that_the_clone_has_made(folder: Folder, lab: LabHost) -
     said = folder.play("site", lab.name)
     assert f"{lab.name} " in said and "changed=0 " in said.split("PLAY RECAP")[1]
     assert "Handshake from the controller, as a browser would" in said
-    assert (folder.home / "artifacts" / "verify" / f"{lab.name}.html").is_file()
+    assert (folder.home / "artifacts" / "handshake" / f"{lab.name}.html").is_file()
     after = sorted(path for path in folder.installed.rglob("*") if path.suffix != ".pyc" and path.name != "__pycache__")
     assert before == after and len(after) > 300
     collection = folder.installed / "ansible_collections" / "channels" / "stack"

@@ -1,4 +1,4 @@
-"""The proof of playbooks/verify.yml notices each fault that it should, names it, and says what to do."""
+"""The proof of playbooks/handshake.yml notices each fault that it should, names it, and says what to do."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ SITE = "/etc/nginx/sites-enabled/dashboard.conf"
 
 
 class Verdict:
-    """What one run of playbooks/verify.yml found on a host."""
+    """What one run of playbooks/handshake.yml found on a host."""
 
     def __init__(self, lab: LabHost, idle_seconds: float = 0) -> None:
         self.name = lab.name
-        report = ROOT / "artifacts" / "verify" / f"{lab.name}.json"
+        report = ROOT / "artifacts" / "handshake" / f"{lab.name}.json"
         report.unlink(missing_ok=True)
         self.run = Run(
-            "playbooks/verify.yml", "--limit", lab.name, "--extra-vars", f"handshake_idle_seconds={idle_seconds}"
+            "playbooks/handshake.yml", "--limit", lab.name, "--extra-vars", f"handshake_idle_seconds={idle_seconds}"
         )
         assert report.exists(), f"the run wrote no report:\n{self.run.output}"
         self.report = json.loads(report.read_text())
@@ -39,7 +39,7 @@ class Verdict:
         assert re.search(seen, entry["seen"]), f"{name} does not name the fault: {entry}"
         assert entry["code"] == code, f"{name} is told as {entry['code']}: {entry}\n{self.run.output}"
         assert re.search(fix, entry["fix"]), f"{name} does not say what to do: {entry}"
-        page = (ROOT / "artifacts" / "verify" / f"{self.name}.html").read_text()
+        page = (ROOT / "artifacts" / "handshake" / f"{self.name}.html").read_text()
         assert code in self.run.output and code in page, f"{code} is not told everywhere:\n{self.run.output}"
         assert self.run.code != 0, f"the run ended well although {name} failed:\n{self.run.output}"
         assert self.report["ok"] is False

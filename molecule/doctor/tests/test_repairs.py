@@ -96,7 +96,7 @@ def inventory(lab: LabHost) -> Iterator[Inventory]:
 def verify(lab: LabHost, **variables: Any) -> Run:
     """Run the proof."""
     given = {"handshake_idle_seconds": 0, **variables}
-    return Run("playbooks/verify.yml", "--limit", lab.name, "--extra-vars", json.dumps(given))
+    return Run("playbooks/handshake.yml", "--limit", lab.name, "--extra-vars", json.dumps(given))
 
 
 def crowd(lab: LabHost) -> None:

@@ -364,7 +364,7 @@ def runs(story: Story, tmp_path_factory: pytest.TempPathFactory) -> Story:
         token = story.good("handshake_token")
         given.write_text(json.dumps({"handshake_token": token, "handshake_token_command": [], "doctor_idle_seconds": 1,
                                      "handshake_idle_seconds": 0}))  # fmt: skip
-        story.play("verify", "playbooks/verify.yml", "-e", f"@{given}")
+        story.play("verify", "playbooks/handshake.yml", "-e", f"@{given}")
         story.play("doctor", "playbooks/doctor.yml", "-e", f"@{given}")
         talkative = {"PYTHONASYNCIODEBUG": "1", "UVICORN_LOG_LEVEL": "trace", "GUNICORN_CMD_ARGS": "--log-level debug"}
         given.write_text(json.dumps({"asgi_server": "uvicorn", "asgi_http": "wsgi", "asgi_start_seconds": 200,

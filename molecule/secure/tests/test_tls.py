@@ -189,7 +189,7 @@ def test_certificate_that_cannot_serve_changes_nothing(lab: LabHost, given: tupl
 def test_proof_judges_the_certificate(lab: LabHost) -> None:
     """As a browser that does not know the authority."""
     system = "handshake_ca_path=/etc/ssl/certs/ca-certificates.crt"
-    run = Run("playbooks/verify.yml", "--limit", lab.name, "-e", system, "-e", "handshake_idle_seconds=0")
+    run = Run("playbooks/handshake.yml", "--limit", lab.name, "-e", system, "-e", "handshake_idle_seconds=0")
     assert run.code and "E024_CERT_UNTRUSTED" in run.output
 
 

@@ -169,7 +169,7 @@ def certificate_provided(host: HostView) -> Iterator[Problem]:
 
 @check("certificate")
 def certificate_is_proven(host: HostView) -> Iterator[Problem]:
-    """What verify tries is what browsers do: over a site with TLS, ws:// is refused."""
+    """What the proof tries is what browsers do: over a site with TLS, ws:// is refused."""
     url = host.get("handshake_url")
     if source_of(host) == "none" or not isinstance(url, str) or "handshake_url" not in host.inventory:
         return

@@ -1,4 +1,4 @@
-"""Action that brings a module the program that asks the project; see `plugins/modules/websocket_proof.py`."""
+"""Action that brings a module the program that asks the project; see `plugins/modules/handshake.py`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ..module_utils.host.programs import text_of
 
 
 class ActionModule(ActionBase):
-    """The action `websocket_proof`."""
+    """The action `handshake`."""
 
     def run(self, tmp: str | None = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
         """Run the module, and return what it does."""

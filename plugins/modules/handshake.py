@@ -4,14 +4,14 @@
 from __future__ import annotations
 
 DOCUMENTATION = r"""
-module: websocket_proof
+module: handshake
 short_description: Tests whether WebSockets work on this host
 description:
   - Looks at the processes of the live generation, imports the application as they do, and opens real WebSockets to each
     process and through nginx on loopback; keeps them silent for a while, then sends a message from one process's socket
     to all others; and looks for the attempt, and for the token, in the logs.
   - Changes nothing, and does not fail. It returns one result for each thing that it tried, good or bad, so that all
-    faults are seen at once; C(proof_report) makes a report and a verdict of them.
+    faults are seen at once; C(handshake_report) makes a report and a verdict of them.
   - The result contains a token, so the task needs C(no_log).
 options:
   app: {description: Name of the project on the host., type: str, required: true}
@@ -43,7 +43,7 @@ author: ansible-channels-stack
 
 EXAMPLES = r"""
 - name: Try the WebSockets on the host
-  channels.stack.websocket_proof:
+  channels.stack.handshake:
     app: dashboard
     url: wss://dashboard.example.org/ws/dashboard/
     query: token={token}
@@ -79,9 +79,9 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils.proof.host import Host
-from ..module_utils.proof.prove import prove, why
-from ..module_utils.proof.results import Proof
+from ..module_utils.handshake.host import Host
+from ..module_utils.handshake.prove import prove, why
+from ..module_utils.handshake.results import Proof
 from ..module_utils.text.secrets import harmless, redact
 from ..module_utils.websocket.dependency import HAS_WSPROTO
 

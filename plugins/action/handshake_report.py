@@ -1,4 +1,4 @@
-"""Action that proves from the controller that a WebSocket works; see `plugins/modules/proof_report.py`."""
+"""Action that proves from the controller that a WebSocket works; see `plugins/modules/handshake_report.py`."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from typing import Any
 from ansible.plugins.action import ActionBase
 
 from ..module_utils.doctor import controller
-from ..module_utils.proof import report as doctor_proof
-from ..module_utils.proof.results import result
-from ..module_utils.proof.sockets import (
+from ..module_utils.handshake import report as doctor_proof
+from ..module_utils.handshake.results import result
+from ..module_utils.handshake.sockets import (
     ACCEPTED,
     LINGER,
     closed_within,
@@ -33,7 +33,7 @@ REFUSING = (400, 401, 403)
 
 
 class ActionModule(ActionBase):
-    """The action `proof_report`."""
+    """The action `handshake_report`."""
 
     _requires_connection = False
     _VALID_ARGS = frozenset(

@@ -15,15 +15,15 @@ from unittest.mock import MagicMock
 
 import pytest
 from ansible_collections.channels.stack.plugins.module_utils.doctor import examination
+from ansible_collections.channels.stack.plugins.module_utils.handshake import host as proof_host
+from ansible_collections.channels.stack.plugins.module_utils.handshake import prove as whole_proof
+from ansible_collections.channels.stack.plugins.module_utils.handshake import sockets
+from ansible_collections.channels.stack.plugins.module_utils.handshake.report import report_of
+from ansible_collections.channels.stack.plugins.module_utils.handshake.results import Proof, result
 from ansible_collections.channels.stack.plugins.module_utils.host import deployed, raw
 from ansible_collections.channels.stack.plugins.module_utils.host.programs import text_of
 from ansible_collections.channels.stack.plugins.module_utils.host.project import MARK
-from ansible_collections.channels.stack.plugins.module_utils.proof import host as proof_host
-from ansible_collections.channels.stack.plugins.module_utils.proof import prove as whole_proof
-from ansible_collections.channels.stack.plugins.module_utils.proof import sockets
-from ansible_collections.channels.stack.plugins.module_utils.proof.report import report_of
-from ansible_collections.channels.stack.plugins.module_utils.proof.results import Proof, result
-from proof_site import SECRET, FakeProject, Site, Tool, commands_of, load
+from handshake_site import SECRET, FakeProject, Site, Tool, commands_of, load
 from small_server import EXPIRED, GOOD
 
 Proved = Callable[..., dict[str, dict[str, Any]]]
@@ -31,7 +31,7 @@ Proved = Callable[..., dict[str, dict[str, Any]]]
 
 @pytest.fixture(scope="module")
 def module() -> ModuleType:
-    return load("modules", "websocket_proof")
+    return load("modules", "handshake")
 
 
 @pytest.fixture(scope="module")
@@ -477,7 +477,7 @@ def test_what_cannot_be_tried_is_said(prove: Proved, site: Site) -> None:
 
 @pytest.fixture(scope="module")
 def action() -> ModuleType:
-    return load("action", "proof_report")
+    return load("action", "handshake_report")
 
 
 @pytest.fixture

@@ -1,19 +1,19 @@
 #!/usr/bin/python
-"""Documentation of the action `proof_report`."""
+"""Documentation of the action `handshake_report`."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
-module: proof_report
+module: handshake_report
 short_description: Proves from the controller that a WebSocket works
 description:
-  - Tries WebSockets from the controller, as a browser would, puts that beside what M(channels.stack.websocket_proof)
+  - Tries WebSockets from the controller, as a browser would, puts that beside what M(channels.stack.handshake)
     tried on the host, says why what failed has failed, and writes it down as JSON and as a page.
   - Fails if one of the checks failed. Never reports a change, since a report is not a state of a host.
 requirements: [wsproto on the controller]
 options:
   name: {description: 'What the report calls what is tried, as a host''s name.', type: str, required: true}
-  collected: {description: Result of M(channels.stack.websocket_proof)., type: dict, required: true}
+  collected: {description: Result of M(channels.stack.handshake)., type: dict, required: true}
   url: {description: 'Address of the WebSocket, without its query.', type: str, required: true}
   query: {description: 'The query; C({token}) stands for the token.', type: str, default: ''}
   headers: {description: 'More headers of handshakes; C({token}) stands for the token.', type: dict, default: {}}
@@ -41,7 +41,7 @@ author:
 
 EXAMPLES = r"""
 - name: Prove it from here
-  channels.stack.proof_report:
+  channels.stack.handshake_report:
     name: app-1
     collected: "{{ __proof }}"
     url: wss://dashboard.example.org/ws/dashboard/
@@ -49,7 +49,7 @@ EXAMPLES = r"""
     origin: https://dashboard.example.org
     foreign_origin: https://attacker.example
     timeout: 10
-    report: artifacts/verify/app-1.json
+    report: artifacts/handshake/app-1.json
 """
 
 RETURN = r"""
@@ -65,4 +65,4 @@ results:
   returned: success
 """
 
-# The action does all of it, on the controller: plugins/action/proof_report.py. ansible-doc reads this file.
+# The action does all of it, on the controller: plugins/action/handshake_report.py. ansible-doc reads this file.
