@@ -64,6 +64,28 @@ def test_site_is_the_one_that_the_clone_has_made(folder: Folder, lab: LabHost) -
     assert (collection / "CHANGELOG.md").is_file() and (collection / "changelogs" / "changelog.yaml").is_file()
 
 
+def test_secrets_of_an_inventory_are_made_without_a_clone(folder: Folder, tmp_path: Path) -> None:
+    """The password is made too, and a second run finds it by itself and changes nothing."""
+    vault = folder.home / "own" / "group_vars" / "all" / "vault.yml"
+    vault.parent.mkdir(parents=True)
+    (folder.home / "own" / "hosts.yml").write_text("app: {hosts: {one: {ansible_host: '!!!SET the address!!!'}}}\n")
+    vault.touch(mode=0o600)
+    vault.write_text('vault_secret_key: "!!!SET a random string of 50 characters or more!!!"\n')
+    environment = {"HOME": str(tmp_path), "XDG_CONFIG_HOME": ""}
+
+    def make() -> str:
+        return folder.command("ansible-playbook", "channels.stack.secrets", "-i", "own", **environment)
+
+    password = tmp_path / ".config" / "ansible-channels-stack" / "own.password"
+    said = make()
+    assert "changed=1 " in said and f"export ANSIBLE_VAULT_PASSWORD_FILE={password}" in said
+    assert "ansible-playbook channels.stack.site -i own" in said
+    made = vault.read_bytes()
+    assert made.startswith(b"$ANSIBLE_VAULT;")
+    assert [path.stat().st_mode & 0o777 for path in (vault, password)] == [0o600, 0o600]
+    assert "changed=0 " in make() and vault.read_bytes() == made
+
+
 def test_its_strategy_is_mitogen_s(folder: Folder, lab: LabHost) -> None:
     said = folder.play("status", lab.name, ANSIBLE_STRATEGY="channels.stack.fastest")
     assert "Mitogen" not in said and "live" in said

@@ -14,6 +14,7 @@ from ..code.values import Place
 from ..requirements.declared import imported, package_of
 from ..requirements.errors import RequirementsError
 from ..requirements.merged import Reader
+from ..text.commands import playbook_name
 from .findings import Inspection
 
 #: Applications and imports that come with others.
@@ -120,7 +121,7 @@ def find_geography(found: Inspection, scope: Scope | None) -> None:
     if any("postgis" in one for one in engines):
         found.postgis = True
         needs.system = sorted({*needs.system, "postgresql-postgis"})
-        fix = "Run playbooks/provision.yml, then the command that the inventory has beside postgresql_password."
+        fix = f"Run {playbook_name('provision')}, then the command that the inventory has beside postgresql_password."
         text = "PostGIS has to be made in the database by PostgreSQL's own administrator, before the first deploy"
         found.note("warning", found.database.place, text, fix)
 

@@ -11,6 +11,7 @@ import textwrap
 from pathlib import Path
 
 from ..code.values import known
+from ..text.commands import playbook_command, playbook_name, secrets_command
 from ..text.document import Document, clean, flow, foreign, inert, quoted, scalar, slash
 from ..text.templates import render
 from .advice import lets_redis_8_in
@@ -34,9 +35,9 @@ class Writer(Given):
         """group_vars/all/main.yml."""
         found = self.found
         out = Document(
-            f"What is deployed of {found.folder}, and how: a first version, by playbooks/inspect.yml. Fill in what "
-            "says !!!SET. docs/variables.md names everything that can be set, docs/projects.md shows what to write for "
-            "which shape of project."
+            f"What is deployed of {found.folder}, and how: a first version, by {playbook_name('inspect')}. Fill in "
+            "what says !!!SET. docs/variables.md names everything that can be set, docs/projects.md shows what to "
+            "write for which shape of project."
         )
         self._release(out)
         self._environment(out)
@@ -192,7 +193,7 @@ class Writer(Given):
             out.set("postgresql_password", '"{{ vault_postgresql_password }}"')
             if found.postgis:
                 out.comment(
-                    "PostGIS is its administrator's to make: run playbooks/provision.yml, then on the host "
+                    f"PostGIS is its administrator's to make: run {playbook_name('provision')}, then on the host "
                     f"runuser -u postgres -- psql -d {found.app.replace('-', '_')} -c 'CREATE EXTENSION postgis'"
                 )
             fixed = {role: text for role, text in found.database.literals.items() if role in ("name", "user")}
@@ -286,7 +287,8 @@ class Writer(Given):
     def hosts(self, inventory: str) -> str:
         """hosts.yml."""
         values = {
-            "inventory": inventory, "app": self.found.app,
+            "secrets_command": secrets_command(inventory), "site_command": playbook_command("site", inventory),
+            "app": self.found.app,
             "uses_redis": self.uses_redis, "uses_postgresql": self.uses_postgresql,
         }  # fmt: skip
         return render(HOSTS, values, finalize=clean)
@@ -294,7 +296,7 @@ class Writer(Given):
     def secrets_file(self, inventory: str) -> str:
         """group_vars/all/vault.yml."""
         out = Document(
-            f"Secrets. `make secrets INVENTORY={clean(inventory)}` makes those that any random string will do for, and "
+            f"Secrets. `{clean(secrets_command(inventory))}` makes those that any random string will do for, and "
             "encrypts this file: docs/secrets.md."
         )
         for name, hint in sorted(self.vault.items()):

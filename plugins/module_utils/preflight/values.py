@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
+from ..text.commands import secrets_command
 from .view import (
     HANDED,
     PLACEHOLDER,
@@ -273,7 +274,7 @@ def placeholder_problems(host: HostView, vault: str) -> Iterator[Problem]:
             inventory = vault.removesuffix("/group_vars/all/vault.yml")
             fix = (
                 "If it asks for a random string, have one generated; otherwise, put your own value into the vault:\n"
-                f"  make secrets INVENTORY={inventory}\n  ansible-vault edit {vault}"
+                f"  {secrets_command(inventory)}\n  ansible-vault edit {vault}"
             )
         else:
             hints = re.findall(f"{PLACEHOLDER}\\s*(.*?)!!!", "\n".join(strings(host.raw(holder))))

@@ -21,6 +21,7 @@ import jinja2
 from ansible.errors import AnsibleError, AnsibleUndefinedVariable, AnsibleValueOmittedError
 from ansible.template import trust_as_template
 
+from ..text.commands import secrets_command
 from ..text.secrets import is_secret_name
 
 try:  # where a value was written; an internal of ansible-core, so its absence must only cost the line in the report
@@ -41,7 +42,7 @@ SHORTEST_MASKED = 6  # characters: masking shorter values would garble the messa
 SECRET_LENGTH = 12  # characters
 # How to come by a secret.
 NEW_SECRET = (
-    "Have one made, by a placeholder in the inventory's vault and `make secrets` (docs/secrets.md):\n"
+    f"Have one made, by a placeholder in the inventory's vault and `{secrets_command('…')}` (docs/secrets.md):\n"
     '  vault_NAME: "!!!SET a random string!!!"'
 )
 

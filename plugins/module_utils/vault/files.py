@@ -38,6 +38,10 @@ class SecretsError(Exception):
     """Secrets cannot be made; the text says why, and what to do."""
 
 
+class PasswordError(SecretsError):
+    """The vault needs another password, or its password another file; the caller adds how its user names one."""
+
+
 @dataclass(frozen=True)
 class Value:
     """A text in a YAML file: the keys that lead to it, what it says, and where it stands in the file."""
@@ -164,10 +168,7 @@ def read(path: Path, vault: VaultLib) -> File:
     except OSError as error:
         raise SecretsError(f"{path} cannot be read: {error.strerror}") from error
     except AnsibleError:
-        raise SecretsError(
-            f"{path} is encrypted, and not with this password. Name the file that has the right one: "
-            "VAULT_PASSWORD_FILE=…, or VAULT_PASSWORD_FILE=ask to type it"
-        ) from None
+        raise PasswordError(f"{path} is encrypted, and not with this password") from None
     return File(path, text, encrypted=True, vault_id=None if vault_id == "default" else vault_id)
 
 

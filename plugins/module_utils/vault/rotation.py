@@ -178,7 +178,7 @@ class Rotation:
             self.outcome.notices.append(f"{variable}: its rotation is under way, so no further value was made")
             return
         if PLACEHOLDER.search(value.text) or not value.text:
-            raise SecretsError(f"{variable} in {file.path} has no value yet: make secrets makes one")
+            raise SecretsError(f"{variable} in {file.path} has no value yet: playbooks/secrets.yml makes one")
         source = file.text[value.start : value.end]
         if value.style not in ON_ONE_LINE or "\n" in source:
             raise SecretsError(
