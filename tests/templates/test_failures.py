@@ -19,7 +19,7 @@ REFUSED = (
 )
 FORGETS = ("nginx/tasks/remove.yml", "Remove the reader of nginx's errors from supervisor")
 PACKAGES = ("base/tasks/packages.yml", "Read the state of the packages")
-AUTHORITIES = ("base/tasks/authorities.yml", "Find the certificates that the bundle lacks")
+AUTHORITIES = ("base/tasks/ca_certificates.yml", "Find the certificates that the bundle lacks")
 PLACES = ("remove/tasks/redis.yml", "Find the projects that keep their messages in the same place")
 TIMER = ("remove/tasks/renewal.yml", "Stop the timer")
 ACLS = {"_remove_acls": ["/etc/redis/users.d/dash-board.acl"]}

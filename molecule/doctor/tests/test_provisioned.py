@@ -82,7 +82,11 @@ def test_proxy(lab: LabHost, repair: ExitStack) -> None:
     found["buffers"].blames("E304_HEADER_BUFFERS", "large_client_header_buffers 4 16k", "414")
     found["refused"].blames("E310_PROXY_REFUSES", "deny", "403")
     found["limit"].blames("E311_LIMIT", "limit_req and limit_conn", "429")
-    found["elsewhere"].blames("E307_UPSTREAM_ELSEWHERE", r"lead to unix:/run/dashboard/.*\.sock.*reload nginx", "502")
+    found["elsewhere"].blames(
+        "E307_UPSTREAM_ELSEWHERE",
+        r"Point proxy_pass or its upstream to unix:/run/dashboard/.*\.sock.*reload nginx",
+        "502",
+    )
     found["unproxied"].blames("E313_PATH_NOT_PROXIED", "location /ws/dashboard/ {", "404")
 
 
