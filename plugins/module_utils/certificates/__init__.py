@@ -1,1 +1,1 @@
-"""Certificates as files, and as they fare on a host."""
+"""Certificates as files, and their state on a host."""

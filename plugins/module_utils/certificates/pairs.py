@@ -1,6 +1,6 @@
-"""Whether a chain and its key can serve a site, and those of an authority of one's own. Controller only.
+"""Whether a chain and its key can serve a site, and pairs from a private authority. Controller only.
 
-A pair is two texts in PEM: the site's certificate with what leads from it to an authority, and the certificate's key.
+A pair is two texts in PEM: the site's certificate with its chain up to an authority, and the certificate's key.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-#: Days. Apple's systems take no certificate of a private authority that lives for longer than 825 (HT210176).
+#: Days. Apple's systems reject certificates of a private authority that live for more than 825 (HT210176).
 LIFETIME = 397
-#: Days, of the authority: it is put into browsers by hand.
+#: Days, for the authority: people put it into browsers by hand.
 AUTHORITY_LIFETIME = 3650
-#: Part of a certificate's life after which another one is made.
+#: Part of its life after which a certificate is replaced.
 RENEWED_AFTER = 2 / 3
 #: Where Debian, Red Hat and macOS keep the authorities that the system trusts.
 SYSTEM_AUTHORITIES = (
@@ -42,7 +42,7 @@ BLOCK = re.compile(rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", 
 
 
 class CertificateError(Exception):
-    """A text that holds no certificate or no key; it says why, and never the text."""
+    """A text that holds no certificate or no key. The message says why, and never contains the text."""
 
 
 @dataclass(frozen=True)
@@ -54,12 +54,12 @@ class Pair:
 
 
 def now() -> datetime.datetime:
-    """The time, as certificates have it."""
+    """The time now, in the form that certificates use."""
     return datetime.datetime.now(datetime.UTC)
 
 
 def read_chain(text: str) -> list[x509.Certificate]:
-    """Return the certificates of a text, in their order; raise CertificateError where there is none."""
+    """Return the certificates in a text, in order; raise CertificateError if there is none."""
     try:
         return x509.load_pem_x509_certificates(text.encode())
     except ValueError as error:
@@ -67,7 +67,7 @@ def read_chain(text: str) -> list[x509.Certificate]:
 
 
 def read_key(text: str) -> PrivateKeyTypes:
-    """Return the key of a text; raise CertificateError where there is none that nginx could read."""
+    """Return the key in a text; raise CertificateError if it has none that nginx could read."""
     try:
         return serialization.load_pem_private_key(text.encode(), None)
     except TypeError as error:
@@ -77,7 +77,7 @@ def read_key(text: str) -> PrivateKeyTypes:
 
 
 def belong_together(certificate: x509.Certificate, key: PrivateKeyTypes) -> bool:
-    """Tell whether a certificate is that of a key."""
+    """Tell whether a certificate belongs to a key."""
     form = serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
     return certificate.public_key().public_bytes(*form) == key.public_key().public_bytes(*form)
 
@@ -93,7 +93,7 @@ def names_of(certificate: x509.Certificate) -> list[str]:
 
 
 def is_for(certificate: x509.Certificate, name: str) -> bool:
-    """Tell whether a browser takes a certificate for a name (RFC 9525: `*` stands for one label, the first)."""
+    """Tell whether a browser accepts a certificate for a name (RFC 9525: `*` stands for one label, the first)."""
     own, wanted = names_of(certificate), name.lower().rstrip(".")
     if as_address(wanted):
         return str(as_address(wanted)) in own
@@ -101,7 +101,7 @@ def is_for(certificate: x509.Certificate, name: str) -> bool:
 
 
 def as_address(name: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    """Return a name as the address that it is, or None."""
+    """Return a name as an address if it is one, or None."""
     with contextlib.suppress(ValueError):
         return ipaddress.ip_address(name.strip("[]"))
     return None
@@ -110,8 +110,8 @@ def as_address(name: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | Non
 def faults(pair: Pair, names: Iterable[str], trusted: Iterable[x509.Certificate]) -> Iterator[tuple[str, str]]:
     """Yield what keeps a pair from serving a site: `chain` or `key`, and what is wrong with it.
 
-    `names` are the site's. A chain must lead to one of the `trusted` authorities or to one that signs itself; which of
-    these a browser trusts is not judged.
+    `names` are the site's. A chain must lead to one of the `trusted` authorities or to a self-signed one.
+    Nothing here judges which of these a browser trusts.
     """
     chain: list[x509.Certificate] = []
     key: PrivateKeyTypes | None = None
@@ -140,7 +140,7 @@ def faults(pair: Pair, names: Iterable[str], trusted: Iterable[x509.Certificate]
 
 
 def breaks(chain: list[x509.Certificate], trusted: Iterable[x509.Certificate]) -> Iterator[str]:
-    """Yield where a chain does not lead on."""
+    """Yield where a chain breaks."""
     for number, (each, issuer) in enumerate(itertools.pairwise(chain), 1):
         if not issued_by(each, issuer):
             by = common_name(each.issuer)
@@ -157,7 +157,7 @@ def breaks(chain: list[x509.Certificate], trusted: Iterable[x509.Certificate]) -
 
 
 def issued_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
-    """Tell whether a certificate is signed by another one."""
+    """Tell whether one certificate has signed another."""
     try:
         certificate.verify_directly_issued_by(issuer)
     except (ValueError, TypeError, InvalidSignature):
@@ -172,36 +172,36 @@ def common_name(name: x509.Name) -> str:
 
 
 def system_authorities(more: Iterable[str] = ()) -> list[x509.Certificate]:
-    """Return the authorities that this machine trusts, and those of further files; unreadable ones are left out."""
+    """Return the authorities that this machine trusts, and those in more files; leave out unreadable ones."""
     found: list[x509.Certificate] = []
     for path in (*SYSTEM_AUTHORITIES, *more):
         with contextlib.suppress(OSError):
             for block in BLOCK.findall(Path(path).read_bytes()):
                 with contextlib.suppress(ValueError), warnings.catch_warnings():
-                    warnings.simplefilter("ignore")  # of a serial number that has been there for twenty years
+                    warnings.simplefilter("ignore")  # about a serial number that has been there for twenty years
                     found.append(x509.load_pem_x509_certificate(block))
     return found
 
 
 def files_of(folder: Path) -> tuple[Path, Path]:
-    """Return where an authority's certificate and key are."""
+    """Return the paths of an authority's certificate and key."""
     return folder / "authority.crt", folder / "authority.key"
 
 
 class Authority:
-    """An authority of one's own, whose certificate and key are two files in a folder of the controller."""
+    """A private authority. Its certificate and key are two files in a folder on the controller."""
 
     def __init__(self, folder: Path, read: Callable[[Path], str] = Path.read_text) -> None:
-        """Read the authority, or make one where the folder has none; may raise OSError or CertificateError.
+        """Read the authority, or make one if the folder has none; may raise OSError or CertificateError.
 
-        `read` reads the key, which may be encrypted. It is needed for new certificates alone.
+        `read` reads the key, which may be encrypted. Only new certificates need it.
         """
         self.path, self.key_path = files_of(folder)
         self._read = read
         folder.mkdir(parents=True, exist_ok=True)
-        with open(folder / ".lock", "w") as lock:  # all hosts of a run come at once
+        with open(folder / ".lock", "w") as lock:  # all hosts of a run get here at once
             fcntl.flock(lock, fcntl.LOCK_EX)
-            if not self.path.exists():  # and not where the key alone is missing: it may be kept elsewhere
+            if not self.path.exists():  # but not if only the key is missing: it may be kept elsewhere
                 self._make()
         self.certificate, *_ = read_chain(self.path.read_text())
 
@@ -214,9 +214,9 @@ class Authority:
         return key
 
     def _make(self) -> None:
-        """Make certificate and key; the certificate comes last, so that a half-made one is made again."""
+        """Make the key, then the certificate, so that a later run replaces a half-made pair."""
         key = ec.generate_private_key(ec.SECP256R1())
-        # Two authorities of the same name, of two controllers, would be taken for each other.
+        # Clients would confuse authorities of the same name from two controllers.
         called = f"Authority of {platform.node() or 'a controller'} {os.urandom(4).hex()}"
         name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, called)])
         certificate = (
@@ -232,7 +232,7 @@ class Authority:
             part.replace(path)
 
     def has_issued(self, pair: Pair, names: list[str]) -> bool:
-        """Tell whether a pair is of this authority, for just these names, and has a third of its life before it."""
+        """Tell whether this authority issued a pair, for exactly these names, and a third of its life is left."""
         try:
             site, key = read_chain(pair.chain)[0], read_key(pair.key)
         except CertificateError:
@@ -243,7 +243,7 @@ class Authority:
         return young and same and belong_together(site, key) and issued_by(site, self.certificate)
 
     def issue(self, names: list[str], days: float = LIFETIME) -> Pair:
-        """Make a pair for some names and addresses, that lives for so many days."""
+        """Make a pair for some names and addresses that lives for this many days."""
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names[0][:64])])
         alternatives = [
@@ -265,7 +265,7 @@ class Authority:
 def builder(
     subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey, days: float
 ) -> x509.CertificateBuilder:
-    """Return what all certificates here begin with; they are valid since an hour ago, for hosts whose clock is late."""
+    """Return what all certificates here start from. They are valid from an hour ago, for hosts whose clock is slow."""
     begin = now() - datetime.timedelta(hours=1)
     return (
         x509.CertificateBuilder()

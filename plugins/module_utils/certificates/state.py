@@ -1,4 +1,4 @@
-"""How a site's certificate fares on its host: until when it lives, whether nginx serves it, how its renewals went.
+"""The state of a site's certificate on its host: when it ends, whether nginx serves it, how its renewals went.
 
 `look` asks the host, and changes nothing; the rest judges what it saw. Times are seconds since 1970.
 """
@@ -22,20 +22,20 @@ from ..host.raw import read
 
 ETC = Path("/etc")
 NOTES = Path("/var/lib/channels-certificates")
-SYSTEMD = Path("/run/systemd/system")  # is there where systemd is PID 1 (sd_booted(3))
+SYSTEMD = Path("/run/systemd/system")  # exists if systemd is PID 1 (sd_booted(3))
 BLOCK = re.compile(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
 TIMER = "channels-certificates"
 DAY = 86400
-#: Part of a certificate's life after which clients of ACME, and runs for `self_signed`, bring another one.
+#: Part of its life after which ACME clients, or runs for `self_signed`, replace a certificate.
 RENEWED_AFTER = 2 / 3
-#: Seconds for nginx's old workers to hear of a reload: until then they accept with what they have.
+#: Seconds until nginx's old workers hear of a reload. Until then they accept with the old certificate.
 SETTLES = 3
 
 State = dict[str, Any]
 
 
 def output(*command: str, given: str = "") -> str:
-    """Return what a command prints, or nothing where it is missing, fails or takes too long."""
+    """Return what a command prints, or nothing if it is missing, fails or takes too long."""
     try:
         done = subprocess.run(
             command, input=given, capture_output=True, text=True, timeout=10, check=False,
@@ -47,7 +47,7 @@ def output(*command: str, given: str = "") -> str:
 
 
 def ends_soon(since: float, ends: float, now: float) -> bool:
-    """Tell whether a certificate should have been renewed: some live for six days in all, others for a year."""
+    """Tell whether a certificate should have been renewed by now: some live for only six days, others for a year."""
     return ends - now < min(14 * DAY, (ends - since) / 4)
 
 
@@ -55,7 +55,7 @@ def ends_soon(since: float, ends: float, now: float) -> bool:
 
 
 def look(app: str) -> State:
-    """Return what is there for a project's site; nothing where nginx has no certificate of this bundle for it."""
+    """Return what there is for a project's site; nothing if nginx has no certificate of this bundle for it."""
     home = ETC / app / "certificate"
     with contextlib.suppress(ValueError):
         site = json.loads(read(home / "site.json") or "{}")
@@ -79,7 +79,7 @@ def dates(certificate: str) -> State:
 
 
 def served(site: State, certificate: str) -> State:
-    """Return whether nginx serves a certificate (`served`, None where it could not be asked), and what it `serves`."""
+    """Return whether nginx serves a certificate (`served`, None if it could not be asked), and what it `serves`."""
     wanted, deadline = ssl.PEM_cert_to_DER_cert(certificate), time.monotonic() + SETTLES
     while True:
         try:
@@ -95,7 +95,7 @@ def served(site: State, certificate: str) -> State:
 
 
 def greet(name: str, port: int) -> bytes:
-    """Return the certificate that nginx serves on this host for a name, whoever has issued it."""
+    """Return the certificate that nginx serves on this host for a name, whoever issued it."""
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     address = re.fullmatch(r"[0-9.]+|.*:.*", name)
@@ -109,7 +109,7 @@ def greet(name: str, port: int) -> bytes:
 def renewals(app: str) -> State:
     """Return how the last renewal went (`last`, `failed`: `at`, `code`, `said`), and whether more will come.
 
-    `active` is whether something tries again, `next` when, as far as that is known.
+    `active` says whether something will try again, `next` when, if that is known.
     """
     timer = f"{TIMER}.timer"
     if SYSTEMD.is_dir():
@@ -122,7 +122,7 @@ def renewals(app: str) -> State:
 
 
 def noted(app: str, kind: str) -> State:
-    """Return what a renewal has noted; nothing where there was none."""
+    """Return what a renewal noted; nothing if there was none."""
     first, _, said = read(NOTES / f"{app}.{kind}").partition("\n")
     if not re.fullmatch(r"\d+ \d+", first):
         return {}
@@ -134,17 +134,17 @@ def noted(app: str, kind: str) -> State:
 
 
 def day(moment: float) -> str:
-    """A moment as people read it."""
+    """A moment as a date, for people."""
     return time.strftime("%Y-%m-%d", time.gmtime(moment))
 
 
 def minute(moment: float) -> str:
-    """A moment as people read it, to the minute."""
+    """A moment to the minute, for people."""
     return time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(moment))
 
 
 def faults(state: State, now: float) -> Iterator[tuple[str, list[str]]]:
-    """Yield what somebody has to look after: a code of the doctor's, and what was seen."""
+    """Yield what somebody must attend to: one of the doctor's codes, and what was seen."""
     if not state:
         return
     if state["served"] is False:
@@ -163,7 +163,7 @@ def faults(state: State, now: float) -> Iterator[tuple[str, list[str]]]:
 
 
 def renewed_by(state: State) -> str:
-    """What brings another certificate, as a command."""
+    """The command that brings a new certificate."""
     given = "ansible-playbook site.yml --tags certificate,nginx"
     if state["source"] == "acme":
         return "on the host: /usr/local/sbin/channels-renew"
@@ -171,7 +171,7 @@ def renewed_by(state: State) -> str:
 
 
 def lines(state: State, now: float) -> list[str]:
-    """Return what there is to know of a certificate, for people."""
+    """Return what is known about a certificate, for people."""
     days = int((state["ends"] - now) // DAY)
     due = state["since"] + (state["ends"] - state["since"]) * RENEWED_AFTER
     shown = [

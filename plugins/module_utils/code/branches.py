@@ -24,13 +24,13 @@ DEVELOPERS = re.compile(r"debug|devel|^dev$|^dev[_-]|[_-]dev$|local|test|runserv
 
 
 class Branches(Reading):
-    """Decides by what conditions compare."""
+    """Chooses branches by what their conditions compare."""
 
     def _decide(self, test: ast.expr, orelse: list[ast.stmt] | None = None) -> bool:
-        """Whether a host takes what a condition opens: what DEBUG that is off opens, what names of the environment do.
+        """Whether a host takes the branch of a condition: by DEBUG, which is off there, and names of the environment.
 
         A name keeps the code's default, unless the code itself compares it with a word for production, or its default
-        is one for developers. What it must say then is in the sources' `choices`.
+        is one for developers. The sources' `choices` have what it must say then.
         """
         bare = test.operand if isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not) else test
         if isinstance(bare, ast.Name) and bare.id == "DEBUG":
@@ -42,11 +42,11 @@ class Branches(Reading):
             return bool(applied(value.how, chosen))
         default = on_by_default(value)
         if default is False and not literals(value.how) and ADDRESSES.search(value.name):
-            return not self.is_development(test)  # an address, which a host is given
+            return not self.is_development(test)  # an address: hosts are given one
         return not self.is_development(test) if default is None else default
 
     def _chosen(self, value: Environment, orelse: list[ast.stmt]) -> str | None:
-        """What a name must say on a host, where that is not its default."""
+        """What a name must say on a host, if that is not its default."""
         choices, default, compared = self.sources.choices, known(value), literals(value.how)
         if value.name in choices:
             return choices[value.name]
@@ -60,7 +60,7 @@ class Branches(Reading):
         elif PRODUCTION.search(value.name) and compared and not words:
             chosen = next((text for text in compared if text.lower() in YES), "True")
         elif len(words) == 1 and DEVELOPMENT.fullmatch(words[0]) and default in (words[0], NEEDED):
-            # Whatever else it says is for hosts, unless the code would end with it.
+            # Any other word is for hosts, unless the code raises an error then.
             refuses = any(isinstance(one, ast.Raise) for one in orelse)
             chosen = None if refuses else "production"
         if chosen is not None and chosen != default:

@@ -34,12 +34,12 @@ from .values import (
 )
 
 PATHS = {"os.path.abspath", "os.path.realpath", "os.path.normpath", "os.path.expanduser", "str", "os.fspath"}
-#: A call that is not known here. Not None, which a known one may give.
+#: An unknown call. Not None, because a known one may return that.
 OTHER = object()
 
 
 class Expressions(Branches):
-    """Evaluates expressions by the names that a module has assigned so far."""
+    """Evaluates expressions with the names that a module has assigned so far."""
 
     def evaluate(self, node: ast.expr | None) -> Any:
         """The value of an expression, as far as it can be told."""
@@ -123,7 +123,7 @@ class Expressions(Branches):
         return found
 
     def _each(self, element: ast.expr, generator: ast.comprehension) -> Any:
-        """What a comprehension makes of a list; a value of the environment is the same when its items are tidied."""
+        """What a comprehension makes of a list; a value of the environment stays the same when its items are tidied."""
         value = self.evaluate(generator.iter)
         if isinstance(value, Environment):
             return value
@@ -198,7 +198,7 @@ class Expressions(Branches):
                 return UNKNOWN
 
     def name_of(self, node: ast.expr) -> str:
-        """The full name of what an expression refers to, as `os.environ.get`, through imports."""
+        """The full name of what an expression refers to, such as `os.environ.get`, following imports."""
         match node:
             case ast.Name(id=name):
                 value = self.values.get(name)
@@ -224,7 +224,7 @@ class Expressions(Branches):
             made = known_calls(node, name, last, arguments, keywords)
             if made is not OTHER:
                 return made
-        # AuthMiddlewareStack(URLRouter(…)) and all the others: what is inside is what matters.
+        # AuthMiddlewareStack(URLRouter(…)) and the like: only what is inside matters.
         for value in (*arguments, *keywords.values()):
             if isinstance(value, Protocols):
                 return value
@@ -233,7 +233,7 @@ class Expressions(Branches):
         return Call(name, arguments, keywords)
 
     def _of_django(self, node: ast.Call, name: str, last: str, arguments: list[Any], keywords: dict[str, Any]) -> Any:
-        """What readers of the environment, Django's routes and Channels make; OTHER for all others."""
+        """What calls to readers of the environment, Django's routes and Channels return; OTHER for any other call."""
         first = arguments[0] if arguments else UNKNOWN
         if name in READERS or name == "decouple.AutoConfig":
             defaults = [(key, value[1]) for key, value in keywords.items() if isinstance(value, tuple) and value[1:]]
@@ -253,7 +253,7 @@ class Expressions(Branches):
         return OTHER
 
     def _of_python(self, node: ast.Call, name: str, last: str, arguments: list[Any], keywords: dict[str, Any]) -> Any:
-        """What methods, paths and Python's own functions make; OTHER for all others."""
+        """What calls to methods, paths and Python's own functions return; OTHER for any other call."""
         first = arguments[0] if arguments else UNKNOWN
         if isinstance(node.func, ast.Attribute):
             method = self._method(self.evaluate(node.func.value), last, arguments)

@@ -19,7 +19,7 @@ MOST_FILES = 20_000
 
 
 def decode(content: bytes) -> tuple[str, str]:
-    """A text file's content and its encoding, by its byte order mark if it has one; what is no text, as it may be."""
+    """A text file's content and its encoding, by its byte order mark if it has one. Decodes anything somehow."""
     for mark, encoding in (
         (codecs.BOM_UTF8, "utf-8-sig"),
         (codecs.BOM_UTF32_LE, "utf-32"),
@@ -34,14 +34,14 @@ def decode(content: bytes) -> tuple[str, str]:
     try:
         return content.decode("utf-8"), "utf-8"
     except UnicodeDecodeError:
-        return content.decode("cp1252", "replace"), "cp1252"  # in which latin-1's control characters are punctuation
+        return content.decode("cp1252", "replace"), "cp1252"  # has punctuation where latin-1 has control characters
 
 
 class Sources:
     """A project's files; those that cannot be read or parsed are in `unreadable`, with the reason."""
 
     def __init__(self, folder: Path) -> None:
-        """Look through the folder once. Links to folders are not followed, environments and hidden folders left out."""
+        """Look through the folder once. Skip links to folders, virtual environments and hidden folders."""
         self.folder = folder
         self.files: list[Path] = []
         self.environments: list[str] = []
@@ -51,7 +51,7 @@ class Sources:
         self._trees: dict[Path, ast.Module | None] = {}
         self._scopes: dict[Path, Scope] = {}
         self._modules: dict[tuple[Path, str], Path | None] = {}
-        #: Functions of the project by whether, and how, they read the name that they are given.
+        #: For each of the project's functions: whether, and how, it reads the name that it is given.
         self.helpers: dict[ast.AST, tuple[ast.expr | None, ast.expr | None, bool] | None] = {}
         self.backend = folder
         #: What names of the environment must say for the branches that were taken.
@@ -69,12 +69,12 @@ class Sources:
             if len(self.files) > MOST_FILES:
                 self.unreadable["."] = f"more than {MOST_FILES} files; the rest was not looked at"
                 break
-        # Backends put folders of their applications onto the path.
+        # Backends put their applications' folders on the path.
         applications = {path.parent.parent for path in self.files if path.name in ("apps.py", "models.py")}
         self._roots = sorted(applications - {folder.parent})
 
     def relative(self, path: Path) -> str:
-        """A path as it is told: from the project's folder."""
+        """A path as people see it: relative to the project's folder."""
         return PurePosixPath(os.path.relpath(path, self.folder)).as_posix()
 
     def place(self, path: Path, node: ast.AST | int = 0) -> Place:
@@ -82,7 +82,7 @@ class Sources:
         return Place(self.relative(path), node if isinstance(node, int) else getattr(node, "lineno", 0))
 
     def content(self, path: Path) -> bytes:
-        """A file's bytes; none where it cannot be read."""
+        """A file's bytes; empty if it cannot be read."""
         try:
             if path.stat().st_size > LARGEST:
                 self.unreadable[self.relative(path)] = f"larger than {LARGEST} bytes"
@@ -102,12 +102,12 @@ class Sources:
         return sorted(found, key=lambda path: (len(path.parts), str(path)))
 
     def python(self, *, tests: bool = False) -> list[Path]:
-        """The backend's Python files, tests and migrations left out."""
+        """The backend's Python files, without tests and migrations."""
         mine = (path for path in self.files if path.suffix == ".py" and path.is_relative_to(self.backend))
         return [path for path in mine if tests or not TESTS.search("/" + self.relative(path))]
 
     def tree(self, path: Path) -> ast.Module | None:
-        """A Python file, parsed; None where that fails."""
+        """A Python file, parsed; None if that fails."""
         if path not in self._trees:
             self._trees[path] = self._parse(path)
         return self._trees[path]
@@ -117,7 +117,7 @@ class Sources:
         try:
             text = decode(content)[0]
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # of strings with odd escapes
+                warnings.simplefilter("ignore")  # about odd escapes in strings
                 tree, line = parsed(text)
             if line:
                 self.newer[self.relative(path)] = line
@@ -167,11 +167,11 @@ class Sources:
         self.choices.clear()
 
     def evaluated(self) -> list[Path]:
-        """Files that were evaluated so far, in the order in which that began."""
+        """Files that were evaluated so far, in the order in which they were begun."""
         return list(self._scopes)
 
     def scope(self, path: Path) -> Scope:
-        """What a file assigns. While it is being looked at, files that it imports see what is known so far."""
+        """What a file assigns. While it is being evaluated, files that it imports see what is known so far."""
         if path not in self._scopes:
             self._scopes[path] = scope = Scope(self, path)
             tree = self.tree(path) if path.suffix == ".py" else None

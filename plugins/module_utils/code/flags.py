@@ -1,4 +1,4 @@
-"""What code makes of a text of its environment: whether a value means yes or no, and which text means no."""
+"""How code reads a text from its environment: whether it means yes or no, and which text means no."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from .values import NEEDED, UNKNOWN, Environment, known
 
 YES = {"true", "1", "yes", "on", "y", "t"}
 NO = {"false", "0", "no", "off", "n", "f", ""}
-#: What a value stands for where an environment is chosen by a word.
+#: What a word stands for if it chooses an environment.
 PRODUCTION = re.compile(r"(^|[^a-z])(prod|production|live|deploy(ed|ment)?)([^a-z]|$)", re.IGNORECASE)
 DEVELOPMENT = re.compile(r"dev|devel|develop|development|debug", re.IGNORECASE)
-#: Names that are a switch for developers.
+#: Names of switches for developers.
 FLAG = re.compile(r"(^|_)(debug|dev|devel|development)(_?mode)?$", re.IGNORECASE)
-BETWEEN = "\x1f"  # of texts that are compared with
+BETWEEN = "\x1f"  # separates the texts that code compares with
 READERS = ("config", "decouple", "environ", "environs", "helper", "pydantic")
 
 
@@ -26,7 +26,7 @@ def literals(how: tuple[str, ...]) -> list[str]:
 
 
 def word(value: Any) -> bool | None:
-    """A text as those read it who know words; None for another text."""
+    """Whether a text is a word for yes or for no; None for any other text."""
     if not isinstance(value, str):
         return bool(value) if isinstance(value, bool | int | float | None) else None
     text = value.strip().lower()
@@ -34,14 +34,14 @@ def word(value: Any) -> bool | None:
 
 
 def is_one_of(value: Any, texts: list[str]) -> bool | None:
-    """Whether a value is one of some texts; None where that depends on capital letters, which code may change."""
+    """Whether a value is one of some texts; None if that depends on capital letters, which code may change."""
     if str(value) in texts:
         return True
     return None if str(value).lower() in [text.lower() for text in texts] else False
 
 
 def applied(how: tuple[str, ...], value: Any) -> bool | None:
-    """Whether what the code makes of a value is true; None where only a run can tell."""
+    """Whether what the code makes of a value is true; None if only a run can tell."""
     if value is NEEDED or value is UNKNOWN:
         return None
     reads = any(step in READERS for step in how)
@@ -68,13 +68,13 @@ def applied(how: tuple[str, ...], value: Any) -> bool | None:
         if result is None:
             return None
     if isinstance(result, str):
-        # decouple gives a text as it is where it is told no cast.
+        # Without a cast, decouple returns the text as it is.
         return word(result) if reads and "config" not in how and "decouple" not in how else bool(result)
     return bool(result) if isinstance(result, bool | int | float | None) else None
 
 
 def number(value: Any, text: Any) -> Any:
-    """A text as a number or a word of JSON; None where it is none."""
+    """A text as a number or a word of JSON; None if it is neither."""
     if not isinstance(value, str):
         return value
     try:
@@ -89,12 +89,12 @@ def on_by_default(value: Environment) -> bool | None:
 
 
 def how_negates(how: tuple[str, ...]) -> bool:
-    """Whether code turns round what a name says."""
+    """Whether code negates what a name says."""
     return how[-1:] == ("not",) and not literals(how)
 
 
 def off(value: Environment, chosen: str = "") -> str | None:
-    """A text that means no to the code which reads it; None where there is none that would for certain."""
+    """A text that certainly means no to the code that reads it; None if there is no such text."""
     compared = literals(value.how)
     negative = [text for text in compared if text.lower() in NO]
     words = [] if not compared or any(text.lower() in YES | NO for text in compared) else [chosen, "production"]

@@ -38,16 +38,16 @@ READERS = {
     "decouple.AutoConfig": "decouple",
     "decouple.Config": "decouple",
 }
-#: What an expression may raise that is not evaluated as it would be at a run, or would raise there, too.
+#: What evaluating an expression may raise: because it differs from a real run, or because that would raise it, too.
 UNEVALUATED = (TypeError, ValueError, KeyError, IndexError, OverflowError, MemoryError, AttributeError, OSError)
 
 
 class Reading:
-    """What a module reads of its environment; the parts of a scope that are built upon it evaluate all else."""
+    """What a module reads from its environment. The parts of a scope that build on it evaluate everything else."""
 
     values: dict[str, Any]
     places: dict[str, Place]
-    #: What else was assigned to a name, in a branch that was not taken or before.
+    #: What else was assigned to a name, earlier or in a branch that was not taken.
     others: dict[str, list[tuple[Any, Place]]]
 
     def __init__(self, sources: Sources, path: Path) -> None:
@@ -75,7 +75,7 @@ class Reading:
         raise NotImplementedError
 
     def read(self, node: ast.AST) -> Environment | Call | None:
-        """What of the environment an expression reads, by os, decouple, django-environ, environs or an own function."""
+        """What an expression reads from the environment: by os, decouple, django-environ, environs or a function."""
         if isinstance(node, ast.Subscript):
             value = self._item(node.value, node.slice) if isinstance(node.ctx, ast.Load) else None
             return value if isinstance(value, Environment) and not value.how else None
@@ -107,7 +107,7 @@ class Reading:
         return None
 
     def _named(self, node: ast.Call, absent: Any, how: tuple[str, ...] = (), at: int = 1) -> Environment | None:
-        """What a call reads whose first argument is the name, and whose argument `at` is the default."""
+        """What a call reads. Its first argument is the name, its argument `at` the default."""
         name = self.evaluate(node.args[0]) if node.args else UNKNOWN
         if not isinstance(name, str):
             return None
@@ -139,7 +139,7 @@ class Reading:
         return found
 
     def _by_function(self, function: Function, node: ast.Call) -> Environment | None:
-        """What a call of the project's own function reads, if that reads the name which it is given."""
+        """What a call of the project's own function reads, if the function reads the name that it is given."""
         arguments = [one.arg for one in [*function.node.args.posonlyargs, *function.node.args.args]]
         if function.node not in self.sources.helpers:
             scope = self.sources.scope(function.path)
@@ -178,7 +178,7 @@ class Reading:
 
 
 def read_key(node: ast.AST, scope: Reading) -> tuple[ast.expr | None, ast.expr | None, bool]:
-    """The key of a read of os.environ, its default, and whether it does without one."""
+    """The key of a read of os.environ, its default, and whether it works without one."""
     if isinstance(node, ast.Subscript) and scope.name_of(node.value) == "os.environ":
         return node.slice, None, False
     if isinstance(node, ast.Call) and node.args and scope.name_of(node.func) in READS:
@@ -196,14 +196,14 @@ class Read:
 
 
 def reads(sources: Sources, path: Path) -> Iterator[Read]:
-    """Every read of the environment in a file, functions included, with all of the expression that it is part of."""
+    """Every read of the environment in a file, also in functions, with the whole expression that it is part of."""
     tree = sources.tree(path)
     if tree is None:
         return
     scope = sources.scope(path)
     nodes: list[ast.AST] = [tree]
     parents: dict[ast.AST, ast.AST] = {}
-    for node in nodes:  # which grows
+    for node in nodes:  # the list grows meanwhile
         below = list(ast.iter_child_nodes(node))
         nodes += below
         parents |= dict.fromkeys(below, node)
@@ -225,7 +225,7 @@ def reads(sources: Sources, path: Path) -> Iterator[Read]:
                 continue
             outer: ast.AST | None = parents.get(node)
             while isinstance(outer, ast.expr):
-                if isinstance(outer, ast.Attribute):  # of a method that is called
+                if isinstance(outer, ast.Attribute):  # the method of a call
                     outer = parents.get(outer)
                     continue
                 whole = scope.evaluate(outer)

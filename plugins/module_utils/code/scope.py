@@ -24,7 +24,7 @@ from .values import (
 
 
 class Scope(Expressions):
-    """The names that a module assigns, with the places; of branches, what the likelier one for a host assigns."""
+    """The names that a module assigns, and where. Of two branches, the one that is likelier on a host counts."""
 
     def run(self, statements: list[ast.stmt]) -> None:
         """Evaluate statements one after another."""
@@ -76,7 +76,7 @@ class Scope(Expressions):
                 pass
 
     def _fields(self, node: ast.ClassDef) -> Fields:
-        """What a class of pydantic's settings reads: names are in capitals, or what an alias says."""
+        """What a pydantic settings class reads: names in capitals, or what an alias says."""
         told = [
             self.evaluate(one.value)
             for one in ast.walk(node)
@@ -138,7 +138,7 @@ class Scope(Expressions):
                 pass
 
     def _change(self, owner: ast.expr, method: str, arguments: list[Any]) -> None:
-        """What a method does to a list or mapping that it is called of."""
+        """Do what a method call does to its list or mapping."""
         found = self.evaluate(owner)
         if isinstance(found, list) and arguments:
             match method, arguments:

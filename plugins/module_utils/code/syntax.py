@@ -1,4 +1,4 @@
-"""Syntax that came into Python with 3.12: found, and f-strings written as older Pythons read them."""
+"""Finds syntax that is new in Python 3.12, and rewrites f-strings for older Pythons."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ GENERIC = re.compile(r"^\s*(type\s+\w+(\[.*\])?\s*=|(async\s+)?(def|class)\s+\w+
 
 
 class FStrings:
-    """Looks through a text for f-strings that use their own quotes, or backslashes, within their expressions."""
+    """Finds f-strings in a text that use their own quotes, or backslashes, inside their expressions."""
 
     def __init__(self, text: str) -> None:
-        """Go through all of it."""
+        """Read all of the text."""
         self.text = text
         self.characters = list(text)
         self.line = 0  # the first that only Python 3.12 reads
@@ -24,14 +24,14 @@ class FStrings:
 
     @property
     def older(self) -> str:
-        """The text with other quotes inside, of the same length."""
+        """The text with other quotes inside. Its length stays the same."""
         return "".join(self.characters)
 
     def _found(self, at: int) -> None:
         self.line = self.line or self.text.count("\n", 0, at) + 1
 
     def _code(self, at: int, outer: str = "") -> int:
-        """Go on by one thing: a comment, a string or a character."""
+        """The end of the next thing: a comment, a string, a word or a character."""
         if self.text[at] == "#":
             return (self.text.find("\n", at) + 1 or len(self.text)) if not outer else at + 1
         if not (start := START.match(self.text, at)):
@@ -64,7 +64,7 @@ class FStrings:
         return len(self.text)
 
     def _format(self, at: int, quote: str) -> int:
-        """The end of an expression's format, in which quotes are characters like all others."""
+        """The end of an expression's format, where quotes are ordinary characters."""
         while at < len(self.text):
             here = self.text[at]
             if here == "}" or self.text.startswith(quote, at):
@@ -92,7 +92,7 @@ class FStrings:
 def parsed(text: str) -> tuple[ast.Module, int]:
     """A text as a tree, whichever Python the controller has, and the first line that needs 3.12 or newer, 0 for none.
 
-    Raises SyntaxError where it is no Python, or has what only a newer one than the controller's reads.
+    Raises SyntaxError if it is not Python, or needs a newer Python than the controller's.
     """
     quoted = re.search(r"(?i)\b(f|rf|fr)['\"]", text)
     try:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 LARGEST = 2_000_000  # bytes of a file, or of a text, that is looked at
-DEEPEST = 60  # expressions inside one another that are followed
+DEEPEST = 60  # levels of nested expressions that are followed
 
 
 class Unknown:
@@ -39,7 +39,7 @@ class Place:
 
 @dataclass(frozen=True)
 class Environment:
-    """A value of the environment: `default` is NEEDED where there is none and the project ends without the name."""
+    """A value of the environment: `default` is NEEDED if there is none and the project fails without the name."""
 
     name: str
     default: Any = NEEDED
@@ -49,7 +49,7 @@ class Environment:
 
 @dataclass(frozen=True)
 class Joined:
-    """A text that is put together, in part of what is not known here; `path` where each part is one of a path."""
+    """A text joined from parts, some of which are not known; `path` if they are the parts of a path."""
 
     parts: tuple[Any, ...]
     path: bool = False
@@ -57,7 +57,7 @@ class Joined:
 
 @dataclass(frozen=True)
 class Imported:
-    """A name of a module that is not the project's."""
+    """A name from a module that is not the project's."""
 
     name: str
 
@@ -72,7 +72,7 @@ class Reader:
 
 @dataclass(frozen=True)
 class Function:
-    """A function of the project, with the module that it stands in."""
+    """A function of the project, and the module that it is in."""
 
     node: ast.FunctionDef | ast.AsyncFunctionDef
     path: Path
@@ -80,7 +80,7 @@ class Function:
 
 @dataclass(frozen=True)
 class Fields:
-    """A class of pydantic's settings, or an object of it: what each field reads, and where it stands."""
+    """A pydantic settings class, or an object of it: what each field reads, and where it is."""
 
     path: Path
     values: dict[str, Environment]
@@ -96,7 +96,7 @@ class ModuleValue:
 
 @dataclass(frozen=True)
 class Consumer:
-    """What a WebSocket route leads to; `called` where it is made an application by as_asgi()."""
+    """What a WebSocket route leads to; `called` if as_asgi() makes it an application."""
 
     name: str
     called: bool = False
@@ -129,7 +129,7 @@ class Protocols:
 
 @dataclass
 class Call:
-    """A call whose result is not known, with what it was given: `default`'s part is played by what it wraps."""
+    """A call whose result is not known, with its arguments: what it wraps plays the part of `default`."""
 
     name: str
     arguments: list[Any]
@@ -155,7 +155,7 @@ def names_of(value: Any, depth: int = 0) -> list[Environment]:
 
 
 def known(value: Any) -> Any:
-    """The value as it is where nothing is set, whatever the environment may say: defaults in place of names."""
+    """The value if nothing is set, whatever the environment may say: defaults in place of names."""
     while isinstance(value, Environment):
         value = value.default
     if isinstance(value, Joined):
@@ -167,7 +167,7 @@ def known(value: Any) -> Any:
 
 
 def copied(value: Any, depth: int = 0) -> Any:
-    """A value whose lists and mappings may be changed without changing those of the original."""
+    """A copy whose lists and mappings can change without changing the original's."""
     if depth > DEEPEST:
         return value
     if isinstance(value, dict):
@@ -176,7 +176,7 @@ def copied(value: Any, depth: int = 0) -> Any:
 
 
 def add(left: Any, right: Any) -> Any:
-    """`left + right` of texts and lists, in part unknown."""
+    """`left + right` of texts and lists that may be partly unknown."""
     if isinstance(left, list | tuple) and isinstance(right, list | tuple):
         return [*left, *right]
     if isinstance(left, list | tuple) or isinstance(right, list | tuple):
@@ -192,7 +192,7 @@ def add(left: Any, right: Any) -> Any:
 
 
 def join(values: list[Any]) -> Any:
-    """Texts one after another, as one text where all are known."""
+    """Texts joined together, as one text if all are known."""
     parts: list[Any] = []
     for value in values:
         parts += value.parts if isinstance(value, Joined) and not value.path else [value]
@@ -204,7 +204,7 @@ def join(values: list[Any]) -> Any:
 
 
 def alternatives(values: list[Any]) -> Any:
-    """`a or b`: the first that is something, with the next as its default where it comes from the environment."""
+    """`a or b`: the first that is not empty, with the next as its default if it comes from the environment."""
     first, *rest = values
     if isinstance(first, Environment) and rest:
         return replace(first, default=alternatives(rest)) if first.default in (None, "", NEEDED) else first
@@ -218,7 +218,7 @@ def compared(left: Any, op: ast.cmpop, right: Any) -> Any:
     for value, other in ((left, right), (right, left)):
         if isinstance(value, Environment):
             texts = other if isinstance(other, list | tuple) and other else [other]
-            against = "\x1f".join(str(text) for text in texts)  # as project_flags.BETWEEN
+            against = "\x1f".join(str(text) for text in texts)  # the same as flags.BETWEEN
             kind = "not" if isinstance(op, ast.NotEq | ast.NotIn | ast.IsNot) else "compare"
             return replace(value, how=(*value.how, f"{kind}:{against}"))
     return UNKNOWN
