@@ -1,4 +1,4 @@
-"""One host's evidence as the rules see it, and how they make a finding of it."""
+"""One host's evidence as the rules see it, and how they turn it into findings."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ Finding = dict[str, Any]
 
 
 class Values(dict[str, Any]):
-    """What fills a text's `{names}`; one that is not known becomes three dots."""
+    """The values for a text's `{names}`; an unknown name becomes three dots."""
 
     def __missing__(self, key: str) -> str:
         return "…"
 
 
 class Case:
-    """One host's evidence, with names for what rules ask."""
+    """One host's evidence, with names for what rules ask for."""
 
     def __init__(self, evidence: dict[str, Any]) -> None:
         self.evidence = evidence
@@ -78,7 +78,7 @@ class Case:
         return self.host.get("log") or []
 
     def find(self, code: str, seen: Any = (), hop: str = "", **values: Any) -> Finding:
-        """Make a finding of a code, its texts filled."""
+        """Make a finding from a code, with its texts filled in."""
         entry = CATALOGUE[code]
         application = self.application
         known = Values(
@@ -107,13 +107,13 @@ class Case:
 
 
 def settings_of(mend: Mend, known: Values) -> dict[str, Any]:
-    """The variables that mend a host, with their values filled; whole numbers as such."""
+    """The variables that mend a host, with their values filled in; whole numbers become integers."""
     filled = {name: value.format_map(known) for name, value in mend.settings.items()}
     return {name: int(value) if re.fullmatch(r"-?\d+", value) else value for name, value in filled.items()}
 
 
 def of_text(case: Case, code: str, line: str, seen: list[str]) -> Finding:
-    """A finding by a line of a log or an error, which is shown."""
+    """A finding from a line of a log or an error, which it shows."""
     line = line.strip()
     # daphne shows the path as Python shows bytes: on any:b'/run/app.sock': Cannot acquire lock
     path = re.search(r"unix:(\S+?)(?::|'|$)|on any:b?'?(/[^'\s]+?)'?: ", line)
@@ -132,13 +132,13 @@ def of_text(case: Case, code: str, line: str, seen: list[str]) -> Finding:
 
 
 def proxy_is_down(case: Case) -> bool:
-    """Whether the host has an nginx, and it does not run."""
+    """Whether the host has an nginx that does not run."""
     nginx = case.host.get("nginx") or {}
     return bool(nginx.get("present") and not nginx.get("running"))
 
 
 def enough_files(limit: int) -> int:
-    """A limit of open files that is enough: what this bundle sets, or twice one that was not."""
+    """A limit of open files that is enough: what this bundle sets, or twice a limit that was not."""
     return max(65536, 2 * limit)
 
 

@@ -19,7 +19,7 @@ from ..websocket import exchange
 from .page import page
 
 SCHEMA = 1
-#: How a host that could not be asked is told from its message: pattern, code.
+#: What a message says about why a host could not be asked: pattern, code.
 PROBLEMS = (
     ("sudo|become|Incorrect .*password|privilege", "E902_NO_RIGHTS"),
     ("python", "E903_NO_PYTHON"),
@@ -27,7 +27,7 @@ PROBLEMS = (
 
 
 def problem(collected: dict[str, Any]) -> dict[str, str]:
-    """Why the host could not be asked; empty where it was, or where nobody wanted to."""
+    """Why the host could not be asked; empty if it was asked, or if nobody wanted to."""
     if not collected or "evidence" in collected:
         return {}
     text = " ".join(str(collected.get(key) or "") for key in ("msg", "module_stderr", "module_stdout"))
@@ -39,10 +39,10 @@ def problem(collected: dict[str, Any]) -> dict[str, str]:
 
 
 def evidence_of(args: dict[str, Any], collected: dict[str, Any]) -> dict[str, Any]:
-    """All that is to be judged: what was collected on the host, and what is seen from here.
+    """Everything to judge: what was collected on the host, and what is seen from here.
 
-    `args` are those of the actions: name, url, query, origin, foreign_origin, token, idle_seconds, timeout and
-    validate_certs. A token that was made on the host takes the place of one that was not given.
+    `args` are the actions' arguments: name, url, query, origin, foreign_origin, token, idle_seconds, timeout and
+    validate_certs. If no token was given, one that was made on the host takes its place.
     """
     token, query = args.get("token") or collected.get("token") or "", args.get("query") or ""
     used = token if exchange.carries_token(args) else query.rpartition("=")[2]
@@ -73,13 +73,13 @@ def claims_of(token: str) -> dict[str, float]:
 
 
 def look(args: dict[str, Any], query: str, token: str, collected: bool, cut: bool) -> list[dict[str, Any]]:
-    """Try handshakes from here, as a browser would: with the token, and where no host was asked, a foreign Origin."""
+    """Try handshakes from here, as a browser would: with the token and, if no host was asked, a foreign Origin."""
     given = f"?{exchange.filled(query, token)}" if query else ""
     options: dict[str, Any] = {"via": "outside", "timeout": float(args.get("timeout") or 5), "context": context(args)}
     options |= exchange.offered(args, token)
     origin, foreign = args.get("origin") or "", args.get("foreign_origin") or ""
     linger = 0.0 if collected else exchange.LINGER
-    # What cut the host's own silent sockets would cut this one too: there is nothing more to learn from waiting.
+    # What cut the host's own silent sockets would cut this one too: waiting would show nothing new.
     idle = 0.0 if cut else float(args.get("idle_seconds") or 0)
     tries: list[dict[str, Any]] = [{"kind": "good", "origin": origin, "linger": linger, "idle": idle}]
     if foreign and not collected:
@@ -102,20 +102,20 @@ def context(args: dict[str, Any]) -> ssl.SSLContext | None:
 
 
 def secrets_of_query(args: dict[str, Any], token: str) -> list[str]:
-    """What must not be told of an address: the token, and the values of a query that somebody wrote out."""
+    """What nobody may see of an address: the token, and values that somebody wrote out in the query."""
     values = [part.partition("=")[2] or part for part in (args.get("query") or "").split("&") if "{token}" not in part]
     values += header_secrets(args.get("headers") or {})
     return [secret for secret in [token, *values] if len(secret or "") >= 6]
 
 
 def masked(report: dict[str, Any], secrets: list[str]) -> dict[str, Any]:
-    """A report without secrets, known ones and what looks like one."""
+    """A report without known secrets, and without what looks like one."""
     whole: dict[str, Any] = scrub(redact(report, secrets))
     return whole
 
 
 def stamp(now: float) -> str:
-    """A time as reports have it."""
+    """A time in the form that reports use."""
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now))
 
 

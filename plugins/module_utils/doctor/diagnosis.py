@@ -1,6 +1,6 @@
 """From evidence to a verdict: pure functions, so that a recorded case can be judged without host and network.
 
-Evidence is a dict; docs/doctor.md describes it. The rules find what is wrong; here the findings are put in order.
+Evidence is a dict; docs/doctor.md describes it. The rules find what is wrong; this module puts the findings in order.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ def diagnose(evidence: dict[str, Any]) -> dict[str, Any]:
         found += unexplained(case)
     order = list(HOPS)
     errors = [each for each in found if each["severity"] == "error"]
-    # That the host could not be asked explains nothing where the way to it is broken, or all is well from outside.
-    # What is beside the way is no reason why a handshake fails.
+    # A host that could not be asked explains nothing if the way to it is broken, or if all is well from outside.
+    # What is not on the way is no reason for a handshake to fail.
     errors.sort(
         key=lambda each: (each["code"].startswith("E9"), each["code"] in BESIDE, order.index(each["hop"]))
     )  # fmt: skip
@@ -41,7 +41,7 @@ def diagnose(evidence: dict[str, Any]) -> dict[str, Any]:
 
 
 def unexplained(case: Case) -> Iterator[Finding]:
-    """A handshake that fails for no reason that is known: the table of symptoms has the last word."""
+    """A handshake that fails for no known reason: the table of symptoms has the last word."""
     for came, hop in ((case.direct, "process"), (case.proxy, "proxy"), (case.outside, "edge")):
         if came and not opened(came):
             if came["stage"]:
@@ -78,7 +78,7 @@ def hops(case: Case, first: Finding | None) -> list[dict[str, Any]]:
 
 
 def _details(case: Case) -> dict[str, tuple[bool, float | None, str]]:
-    """For each hop: whether it was seen to work, how long it took in milliseconds, and what is worth a word."""
+    """For each hop: whether it was seen to work, how long it took in milliseconds, and what is worth mentioning."""
     came = case.outside or {"ms": {}, "status": 0, "to": "", "idle": 0}
     timings = came["ms"]
     inner, direct = case.proxy or {"ms": {}, "to": ""}, case.direct or {"ms": {}, "status": 0}

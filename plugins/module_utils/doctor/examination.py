@@ -1,4 +1,4 @@
-"""One examination of a host: what runs there, what leads to it, and what handshakes on the host itself come to.
+"""One examination of a host: what runs there, what leads to it, and how handshakes on the host itself end.
 
 Changes nothing, and judges nothing: the diagnosis does.
 """
@@ -21,11 +21,11 @@ from ..host.steady import Watch
 from ..text.secrets import header_secrets, redact, scrub, secrets_of
 from ..websocket import exchange
 
-#: No more processes than these are spoken to: they are alike.
+#: Speak to this many processes at most: they are all alike.
 MOST_SERVERS = 4
-#: A log is read again until it holds what a refused handshake left there, for as many seconds.
+#: Seconds to read a log again until it holds what a refused handshake left there.
 LOG_WAIT = 1.0
-#: Servers that are starting are waited for, in seconds; one that is older than the second number hangs.
+#: Seconds to wait for servers that are starting. One that is older than the second number hangs.
 START_WAIT = 15.0
 LONGEST_START = 300.0
 
@@ -72,7 +72,7 @@ class Examination:
         self._await_start(sockets, upstream)
         if self.params["app"] and not bundle and not any(each["server"] for each in self.processes):
             self.evidence["missing"] = f"/srv/{self.params['app']}"
-        # Others see nothing of what is the project's alone.
+        # Users other than root cannot see what belongs to the project alone.
         self.evidence["shared"] = deployed.shared(bundle) if self.evidence["user"] == "root" else []
         root = self.evidence["user"] == "root" and bundle
         self.evidence["certificate"] = state.look(bundle["app"]) if root else {}
@@ -93,7 +93,7 @@ class Examination:
         return units.units(prefix, known)
 
     def _await_start(self, sockets: list[str], upstream: list[str]) -> None:
-        """Wait for servers that were started just now: one that imports its project does not listen yet."""
+        """Wait for servers that have just started: one that is still importing its project does not listen yet."""
         first = self._starting()
         now, deadline = first, time.monotonic() + START_WAIT
         while now.keys() & first.keys() and time.monotonic() < deadline:
@@ -101,11 +101,11 @@ class Examination:
             self.processes = processes()
             self._choose(sockets, upstream)
             now = self._starting()
-        # Where there is another one in its place, it ended, and was started again.
+        # Another process in its place means that it ended and was started again.
         self.evidence["starting"] = [each for pid, each in now.items() if pid in first]
 
     def _starting(self) -> dict[int, dict[str, Any]]:
-        """The processes that should listen where nobody does, by their number."""
+        """The processes that should listen where nobody does, by their ids."""
         if self.servers and all(each["pid"] for each in self.servers):
             return {}
         dead = [each["address"] for each in self.servers if not each["pid"]]
@@ -118,7 +118,7 @@ class Examination:
         return {pid: {"pid": pid, "age": age} for pid, age in ages.items() if 0 <= age < LONGEST_START}
 
     def _own(self, units: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        """The units of the servers that this is about, where they are known: others' logs tell of others' faults."""
+        """The units of the servers that this is about, if known: other units' logs tell of other faults."""
         addresses = [each["address"] for each in self.servers]
         alive = {each["pid"] for each in self.servers}
         names = {each["unit"] for each in self.processes if each["pid"] in alive}
@@ -126,7 +126,7 @@ class Examination:
         return own or units
 
     def _lonely(self) -> list[dict[str, Any]]:
-        """The servers that listen nowhere, and are not known to be of another stack."""
+        """The servers that listen nowhere, and are not known to belong to another stack."""
         lonely = [each for each in self.processes if each["server"] and not each["listens"]]
         dead = [each["address"] for each in self.servers if not each["pid"]]
         return [each for each in lonely if not dead or _is_meant("", each, dead)]
@@ -140,7 +140,7 @@ class Examination:
         elif any(_holder(address, listening) for address in upstream):
             wanted = upstream
         else:
-            # Those that another site of nginx leads to are not the ones that this one misses.
+            # Servers that another nginx site leads to are not the ones that this site lacks.
             taken = {_address(each) for each in self.evidence["nginx"].get("others", [])}
             running = [each for each in self.processes if each["server"] and not taken & set(each["listens"])]
             wanted = [address for each in running for address in each["listens"][:1]] or upstream
@@ -157,7 +157,7 @@ class Examination:
         self.evidence["leftovers"] = servers.leftovers([*sockets, *upstream], set(listening))
 
     def project_of(self, bundle: dict[str, Any]) -> Project:
-        """Return the project that is deployed by this collection, to be asked."""
+        """Return the project that this collection has deployed, so that it can be asked."""
         return Project(bundle, None, {}, self.params["probe"])
 
     def ask(self, project: Project, application: str) -> tuple[dict[str, Any], dict[str, str]]:
@@ -172,7 +172,7 @@ class Examination:
         return found, disk.result() or {}
 
     def ask_project(self, asked: Future[Any] | None) -> None:
-        """Take what the project has said, or ask it, where it had to be found first."""
+        """Take what the project has said, or ask it now if it had to be found first."""
         environ = proc.environment_of(self.main["pid"]) if self.main else {}
         self.secrets += secrets_of(environ)
         self.evidence["project"] = {}
@@ -203,7 +203,7 @@ class Examination:
     # --- what happens
 
     def address(self, token: str) -> str:
-        """The WebSocket's address with a token in its place, or without the place where there is no token."""
+        """The WebSocket's address with a token in its place, or without the place if there is no token."""
         query = exchange.filled(self.params["query"], token)
         return f"ws://{self.parts.netloc}{self.parts.path or '/'}" + (f"?{query}" if query else "")
 
@@ -228,10 +228,10 @@ class Examination:
         return found
 
     def _listen(self) -> dict[str, Any]:
-        """Where nginx is spoken to: on a plain port if it has one, as what is tried here is not TLS."""
+        """Where to speak to nginx: on a plain port if it has one, because TLS is not what is tested here."""
         listens = (self.evidence["nginx"].get("route") or {})["listen"]
         usable = [each for each in listens if each.get("address", "") not in ("unix", "unix:")] or listens
-        # What takes the PROXY protocol hangs up on everything else.
+        # A port that takes the PROXY protocol hangs up on everything else.
         usable = [each for each in usable if not each.get("proxied")] or usable
         plain = [each for each in usable if not each["tls"]]
         return next((each for each in plain if each.get("address", "").startswith("127.")), (plain or usable)[0])
@@ -263,7 +263,7 @@ class Examination:
             self.try_origins(first)
 
     def try_origins(self, server: dict[str, Any]) -> None:
-        """Try other Origins where a good token is refused: is it the token, or the Origin?"""
+        """Try other Origins after a good token was refused: is it the token, or the Origin?"""
         hosts = [host.lstrip(".") for host in self.evidence["project"].get("allowed_hosts", []) if host != "*"]
         scheme = "https" if self.parts.scheme == "wss" else "http"
         for origin in list(dict.fromkeys([*(f"{scheme}://{host}" for host in hosts), f"{scheme}://localhost"]))[:3]:
@@ -274,7 +274,7 @@ class Examination:
     # --- what was logged
 
     def read_logs(self, files: dict[str, int]) -> None:
-        """Read what the servers logged during the handshakes, and the last words of those that do not run."""
+        """Read what the servers logged during the handshakes, and the last lines of those that do not run."""
         units = [each["unit"] for each in self.evidence["units"]]
         failed = any(each["status"] not in (101, 0) for each in self.evidence["exchanges"] if each["kind"] == "good")
         closed = any(each["close"] for each in self.evidence["exchanges"] if each["kind"] == "good")
@@ -288,7 +288,7 @@ class Examination:
         self.evidence["log"] = lines[-60:]
         crowded = logs.journal(units, "--since=-1h", "--grep=over capacity")
         self.evidence["crowded"] = crowded[-1:]
-        # Not with --since as well: Debian 12's journalctl then shows the first lines and not the last.
+        # Don't add --since: Debian 12's journalctl would then show the first lines and not the last.
         for unit in self.evidence["units"]:
             if unit["state"] != "active" or unit["restarts"]:
                 unit["log"] = logs.journal([unit["unit"]], "--lines=80")
@@ -298,10 +298,10 @@ class Examination:
         self.evidence["kills"] = logs.kernel_kills(self.begun - 600)
 
     def examine(self) -> None:
-        """Do all of it. A fault of the examination itself must not hide what was seen until then."""
+        """Do all of it. A fault of the examination itself must not hide what it saw before."""
         try:
             with ThreadPoolExecutor(3) as pool:
-                # A project whose name is known need not be found first, and takes the longest to answer.
+                # Ask a project whose name is known without looking for it first: it takes the longest to answer.
                 named = deployed.bundle(self.params["app"]) if self.params["app"] else {}
                 asked = pool.submit(self.ask, self.project_of(named), named["application"]) if named else None
                 watching = pool.submit(Watch, named)
@@ -330,7 +330,7 @@ class Examination:
         self.evidence["processes"] = [
             {key: value for key, value in each.items() if key not in private} for each in about
         ]
-        # Taken at the beginning: the report of a fleet is made when its slowest host has answered.
+        # Measured at the beginning: a fleet's report has to wait for its slowest host.
         self.evidence["skew"] = round(self.begun - (self.params["asked_at"] or self.begun), 1)
         self.evidence["seconds"] = round(time.time() - self.begun, 2)
         known = [secret for secret in self.secrets if len(secret or "") >= 6]
@@ -353,7 +353,7 @@ def _address(upstream: str) -> str:
 
 
 def _holder(address: str, listening: dict[str, dict[str, Any]]) -> dict[str, Any] | None:
-    """The process that listens on an address, on all addresses too."""
+    """The process that listens on an address, or on all addresses."""
     if address in listening or address.startswith("unix:"):
         return listening.get(address)
     port = address.rpartition(":")[2]

@@ -1,6 +1,6 @@
 """What happens to a Django project's pages behind TLS: whether they loop, are refused, or lose the session.
 
-doctor_project asks the project itself, with a request as the proxy passes it on. This module judges the answers.
+host/probe.py asks the project itself, with a request as the proxy passes it on. This module judges the answers.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def judge(said: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, str]]]:
     """Yield each problem as a code of the catalogue, what was seen, and the values for the code's texts.
 
     `said` is what the project answers for its Origin: `origin`, `secure` (Django takes such a request for https),
-    `redirects` (SECURE_SSL_REDIRECT is at work), `csrf` (forms are checked), `host` (as Django sees it; empty where it
+    `redirects` (SECURE_SSL_REDIRECT is at work), `csrf` (forms are checked), `host` (as Django sees it; empty if it
     is refused), `trusted` (CSRF_TRUSTED_ORIGINS), and `cookies` (whether each cookie goes over https alone). Rules:
     https://docs.djangoproject.com/en/stable/ref/csrf/#how-it-works, and the settings' own pages.
     """
@@ -57,7 +57,7 @@ def judge(said: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, str]]]:
     elif said["csrf"] and said["host"] and not _trusts(said):
         seen = f"Django takes {said['host']} for the site, but the request came from {origin}"
         yield "W419_CSRF_ORIGIN", seen, values
-    # The other cookie is not a secret that opens anything by itself.
+    # The other cookie opens nothing by itself.
     if not cookies.get("SESSION_COOKIE_SECURE", True):
         yield "W420_SESSION_EXPOSED", f"SESSION_COOKIE_SECURE is off, and the site is at {origin}", values
 

@@ -20,8 +20,8 @@ class Mend:
     server: str = ""
 
 
-# : By code. Codes that are missing need a fix outside the inventory: in the project, the client, DNS, another machine.
-#
+#: By code. Codes that are missing need a fix outside the inventory: in the project, the client, DNS, another machine.
+#:
 #: Without settings, something was stopped or edited by hand, and the playbook restores what the inventory says.
 MENDS: dict[str, Mend] = {
     "E104_NOT_RUNNING": Mend(),

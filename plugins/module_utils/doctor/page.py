@@ -54,7 +54,7 @@ def mending(finding: dict[str, Any]) -> list[str]:
 
 
 def settings_lines(settings: dict[str, Any]) -> list[str]:
-    """Variables of an inventory as they are written there. JSON's form of a value is YAML's as well."""
+    """Variables as an inventory has them. A value in JSON is valid YAML as well."""
     return [f"{name}: {json.dumps(value, ensure_ascii=False)}" for name, value in settings.items()]
 
 

@@ -18,7 +18,7 @@ SIGNATURES: tuple[tuple[str, str], ...] = (
     (r"DB index is out of range|invalid DB index", "E504_REDIS_DATABASE"),
     (r"unknown command.{0,12}(BZPOPMIN|HELLO)", "E505_REDIS_OLD"),
     (r"WRONGPASS|NOAUTH|AuthenticationError|invalid username-password|Client sent AUTH", "E502_REDIS_PASSWORD"),
-    # The bundle's own user of Redis may not change the database, so a wrong one is refused before it is looked for.
+    # The bundle's own Redis user may not change the database, so Redis refuses a wrong one without looking for it.
     (r"no permissions to run the 'select'", "E504_REDIS_DATABASE"),
     (r"NOPERM|NoPermissionError|has no permissions", "E503_REDIS_ACL"),
     (r"connecting to \S+ .{0,80}(CERTIFICATE_VERIFY_FAILED|WRONG_VERSION_NUMBER)", "E514_REDIS_TLS"),

@@ -1,4 +1,4 @@
-"""What may be wrong, hop by hop of a handshake's way; they speak in the order of `RULES`.
+"""What may be wrong at each hop of a handshake's way. The rules speak in the order of `RULES`.
 
 Each rule looks at one hop and blames it only for what it does itself: a proxy is at fault for an answer that the server
 behind it does not give.

@@ -1,4 +1,4 @@
-"""The certificate: what is left of it, and whether another one will come."""
+"""The certificate: how long it still lasts, and whether a new one will come."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ..case import Case, Finding
 
 
 def certificate(case: Case) -> Iterator[Finding]:
-    """The certificate that this bundle has brought: whether nginx has it, and whether another one will come."""
+    """The certificate that this bundle has brought: whether nginx serves it, and whether a new one will come."""
     if state := case.certificate:
         now = case.evidence.get("now") or time.time()
         days, systemd = int((state["ends"] - now) // 86400), case.host.get("manager") == "systemd"
@@ -22,9 +22,9 @@ def certificate(case: Case) -> Iterator[Finding]:
 
 
 def rest(case: Case, shown: dict[str, Any]) -> float | None:
-    """The seconds that are left of a certificate, where they are few; clients renew when a third of it is left.
+    """The seconds that a certificate has left, if they are few. Clients renew when a third of its life is left.
 
-    Some certificates live for six days in all.
+    Some certificates live for only six days.
     """
     ends, began = _moment(shown.get("expires", "")), _moment(shown.get("since", ""))
     left = ends - (case.evidence.get("now") or time.time()) if ends else 0.0

@@ -11,7 +11,7 @@ from ..case import Case, Finding, proxy_is_down
 
 
 def edge(case: Case) -> Iterator[Finding]:
-    """What is between the controller and the host: blamed only where the host itself does better."""
+    """What is between the controller and the host: blamed only if the host itself does better."""
     came = case.outside
     origin = case.evidence.get("origin") or ""
     if origin.startswith("https:") and not case.tls and case.name not in ("localhost", "127.0.0.1", "::1"):

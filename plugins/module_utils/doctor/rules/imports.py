@@ -12,7 +12,7 @@ from ..signatures import signature
 def imports(case: Case) -> Iterator[Finding]:
     """The ASGI application in the project's environment."""
     error = case.project.get("import_error")
-    # Where somebody else's process serves, its own environment is not wholly known, and it has imported it already.
+    # If somebody else's process serves, it has already imported this, and its environment is not fully known.
     if not error or (not case.bundle and any(opened(each) for each in case.directs)):
         return
     if not case.bundle and case.processes and case.processes[0]["server"] not in ("daphne", "uvicorn", "hypercorn"):

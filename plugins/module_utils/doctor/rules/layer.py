@@ -40,7 +40,7 @@ def layer(case: Case) -> Iterator[Finding]:
 
 
 def _is_local(case: Case) -> bool:
-    """Whether the layer's Redis is on this host; where its address is not known, it is taken to be."""
+    """Whether the layer's Redis is on this host; if its address is not known, assume so."""
     hosts = case.project.get("hosts") or []
     return not hosts or any(re.match(r"(127\.|localhost|\[?::1|/|unix)", str(each)) for each in hosts)
 

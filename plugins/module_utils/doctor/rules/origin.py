@@ -35,17 +35,17 @@ def host_refused(case: Case) -> bool:
 
 
 def allowing(case: Case, host: str) -> dict[str, Any]:
-    """The setting that adds a host to ALLOWED_HOSTS, where it is known which variable of the environment holds it."""
+    """The setting that adds a host to ALLOWED_HOSTS, if it is known which environment variable holds it."""
     name = case.project.get("allowed_hosts_from")
     return {"release_environment": {name: ",".join([*case.project["allowed_hosts"], host])}} if name and host else {}
 
 
 def _raised(case: Case, came: dict[str, Any]) -> Finding:
-    """The application failed within the handshake: its log says why."""
+    """The application failed during the handshake: its log says why."""
     text = [*case.log, *came["body"].splitlines()]
     for line in reversed(text):
         if code := signature(line):
-            # An error of Redis by its name alone is what the layer's own trial tells better.
+            # The layer's own test explains a Redis error better than the error's name alone.
             known = signature(case.project.get("layer_error", ""))
             return of_text(case, known if code.startswith("E5") and known else code, line, [told(came)])
     if error := case.project.get("layer_error", ""):

@@ -42,7 +42,7 @@ def process(case: Case) -> Iterator[Finding]:
 
 
 def _unsteady(case: Case, dead: list[dict[str, Any]]) -> Iterator[Finding]:
-    """What this bundle has started and does not stay alive; why nobody listens at a socket is told already."""
+    """What this bundle has started and does not stay alive. Another finding says why nobody listens at a socket."""
     steady = case.host.get("steady") or {}
     for worker, code in ((False, "E121_PROCESS_UNSTEADY"), (True, "E122_WORKER_UNSTEADY")):
         told = [each for each in of_kind(steady, worker) if each["what"]]
@@ -103,24 +103,24 @@ def _not_running(case: Case, dead: list[dict[str, Any]]) -> Iterator[Finding]:
         sockets = case.host["leftovers"]
         yield case.find("E107_STALE_SOCKET", [*seen, *(f"{path} is there" for path in sockets)], start=start)
     elif case.project.get("import_error") and not case.alive:
-        return  # the import's rule names it
+        return  # the rule for imports reports it
     else:
         yield case.find("E104_NOT_RUNNING", seen or ["no server was found on this host"], start=start)
 
 
 def _ran_out_of_memory(unit: dict[str, Any]) -> bool:
-    """Whether a unit's process was killed for its memory. Under cgroup v1 systemd knows of SIGKILL and of the limit."""
+    """Whether a unit's process was killed for its memory. On cgroup v1, systemd knows only SIGKILL and the limit."""
     killed = unit["result"] == "signal" and unit["status"] == "9" and unit.get("memory_max", "infinity") != "infinity"
     return unit["result"] == "oom-kill" or killed
 
 
 def _is_to_listen(unit: dict[str, Any], servers: list[dict[str, Any]]) -> bool:
-    """Whether a unit's process is one that should listen where one of some servers does, or should."""
+    """Whether a unit's process should listen where one of these servers does, or should."""
     return any(is_to_listen(unit["unit"], unit["command"], each["address"]) for each in servers)
 
 
 def last_life(lines: list[str]) -> list[str]:
-    """The lines of a unit's log that belong to the last process that ended; all of them where none did."""
+    """The lines of a unit's log that belong to the last process that ended; all of them if none did."""
     ends = [index for index, line in enumerate(lines) if "Main process exited" in line]
     if not ends:
         return lines
@@ -146,7 +146,7 @@ def _start(case: Case, units: list[dict[str, Any]], programs: list[dict[str, Any
 
 
 def _rivals(case: Case) -> Iterator[Finding]:
-    """Two servers that want one port: both have it, or one of them ended for it."""
+    """Two servers that want one port: both have it, or one of them ended because of it."""
     servers = [each for each in case.host.get("processes", []) if each["listens"]]
     for index, one in enumerate(servers):
         for other in servers[index + 1 :]:
@@ -169,7 +169,7 @@ def _port(address: str) -> str:
 
 
 def _related(one: dict[str, Any], other: dict[str, Any]) -> bool:
-    """Whether processes are of one server: a parent and its child, or two of its children."""
+    """Whether two processes belong to one server: a parent and its child, or two of its children."""
     if other["parent"] == one["pid"] or one["parent"] == other["pid"]:
         return True
     return one["parent"] == other["parent"] and one["parent"] > 1
@@ -193,7 +193,7 @@ def _wrong_server(case: Case) -> Iterator[Finding]:
 
 
 def _silent(case: Case) -> Iterator[Finding]:
-    """Servers that accept connections, and give no answer."""
+    """Servers that accept connections but do not answer."""
     came = case.direct
     if not came or came["stage"] != "handshake" or any(each["files"] >= each["limit"] - 2 for each in case.processes):
         return

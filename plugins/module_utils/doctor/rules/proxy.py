@@ -49,15 +49,15 @@ def _settings(route: dict[str, Any]) -> str:
 
 
 def _proxy_answers(case: Case, came: dict[str, Any], inner: dict[str, Any] | None) -> Iterator[Finding]:
-    """nginx gives another answer than the server behind it."""
+    """nginx answers differently from the server behind it."""
     status, seen = came["status"], [told(came), told(inner)]
     if status == 502:
         if inner is None:
-            return  # the server is at fault, or nothing is known of it
+            return  # the server is at fault, or nothing is known about it
         upstream = case.host.get("upstream") or []
         listening = ", ".join(each["address"] for each in case.servers if each["pid"])
         if any(each["listening"] for each in upstream) and not opened(inner):
-            return  # it does no better when it is asked itself
+            return  # it does no better if asked directly
         if any(each["listening"] for each in upstream):
             path = next((each["address"][5:] for each in upstream if each["address"].startswith("unix:")), "…")
             yield case.find("E113_SOCKET_PERMISSION", seen, socket=path)

@@ -49,17 +49,17 @@ def _tls_code(came: dict[str, Any]) -> str:
 
 
 def _lacks_one(chain: list[dict[str, Any]]) -> bool:
-    """Whether the certificates that came lack one in between, and do not just end at an authority nobody knows.
+    """Whether an intermediate certificate is missing, and the chain does not just end at an unknown authority.
 
-    Public authorities write into a certificate where its issuer's is to be had (RFC 5280's caIssuers), and issue a
-    server's from an intermediate one; a private authority rarely does the first, and often not the second.
+    Public authorities write into a certificate where to get its issuer's (RFC 5280's caIssuers), and issue a server's
+    from an intermediate one. A private authority rarely does the first, and often not the second.
     """
     issued = {each["subject"] for each in chain[1:]}
     return chain[0]["issuer"] not in issued | {chain[0]["subject"]} and chain[0]["fetchable"]
 
 
 def _chain_lines(came: dict[str, Any]) -> list[str]:
-    """The certificates that were sent, in words; or that nobody can tell what they are."""
+    """The certificates that were sent, in words; or that they could not be read."""
     if came["verify"] in (2, 20, 21) and not came.get("chain"):
         return ["the certificates could not be read; an authority that this machine does not know looks the same"]
     return [f"sent: {each['subject']}, issued by {each['issuer']}" for each in came.get("chain", [])]
