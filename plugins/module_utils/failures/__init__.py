@@ -1,1 +1,1 @@
-"""What to change after a failure, by what was said."""
+"""What to change after a failure, judged by its messages."""

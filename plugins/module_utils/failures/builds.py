@@ -57,7 +57,7 @@ TAKES = {
     "scipy": ["g++", "gfortran", "libopenblas-dev", "pkg-config"], "grpcio": ["g++"],
     "m2crypto": ["libssl-dev", "swig"],
 }  # fmt: skip
-#: Patterns for what builds say then. The name, as in LACKING, is a group of the pattern or the second column.
+#: Patterns for what such builds say. The name, as in LACKING, is a group of the pattern or the second column.
 LACKS = (
     (r"\b([\w./+-]+\.h): No such file or directory", ""),
     (r"cannot find (S?crt[1i]\.o)", "Scrt1.o"),

@@ -41,7 +41,7 @@ def found(rows: Iterable[Row], texts: Iterable[str], given: Given) -> list[Hint]
             if write is not None:
                 hint = Hint(matches[0][0].strip(), *write)
                 candidates.append((row.vague, number, order if row.vague else matches[0].start(), row, hint))
-    # Of rows that match at one place, the first in the table is the most specific.
+    # Of rows that match at the same place, the first in the table is the most specific.
     candidates.sort(key=lambda one: one[:3])
     hints: list[Hint] = []
     subjects: set[str] = set()
@@ -64,7 +64,7 @@ def install_hints(said: str, given: Given | None = None) -> list[Hint]:
 
 def run_hints(failure: str, log: str = "", given: Given | None = None) -> list[Hint]:
     """What to change if a project was rejected, by the failure and its processes' log."""
-    if HEADING in failure:  # by the task that failed itself
+    if HEADING in failure:  # the task that failed has given hints itself
         return []
     return found(RUN, [ADVICE.sub("", plain(failure)), plain(log)], given or {})
 

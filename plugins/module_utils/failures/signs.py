@@ -41,13 +41,13 @@ ABSENT = (
 
 def kept(value: str) -> str:
     """Where a value of the environment belongs."""
-    # Any address: a project that insists on one has mostly a password in it.
+    # Any address: one that a project insists on usually contains a password.
     secret = is_secret_name(value, "environment") or re.search(r"_UR[LI]$", value)
     return "release_secrets" if secret else "release_environment"
 
 
 def environment(matches: Matches, given: Given) -> tuple[str, str]:
-    """Names that the project reads from its environment, and that are not there."""
+    """Names that the project reads from its environment and that are missing."""
     names = list(dict.fromkeys(next(filter(None, one.groups())) for one in matches))
     names = [name.upper() if "Field required" in matches[0][0] else name for name in names]
     parts = []
@@ -379,7 +379,7 @@ RUN = (
         "asgi_memory_max",
         "A process ran out of memory. Increase asgi_memory_max if it is set, or lower asgi_processes. Otherwise, the "
         "host is too small"),
-    # -- what the gate saw, where nothing says why
+    # -- what the gate saw, if nothing says why
     row(r"answered the handshake with 403|closed with code (?:4001|4003|4401|4403)", "handshake_token_command",
         "The project only accepts clients with a valid token that come from its own site. handshake_token_command (or "
         "handshake_token, handshake_headers) and handshake_origin set what the gate sends", "refused", vague=True),

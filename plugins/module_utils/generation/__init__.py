@@ -1,1 +1,1 @@
-"""A generation as one plain document: what runs, how it runs, and every file of it. Its digest is its name."""
+"""A generation as one plain document: what runs, how it runs, and all its files. Its digest is its name."""

@@ -1,6 +1,6 @@
 """The files of a generation, as entries of its document: a path below its folder, and a text, a link or a folder.
 
-A text is rendered here, and nowhere else: what is in the document decides the generation's name.
+Texts are rendered only here, because what is in the document decides the generation's name.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from .sandbox import confinement
 from .servers import endpoint_of, environment_of, options_of
 from .settings import Settings
 
-#: Renders a template of templates/asgi, or the inventory's own, with these variables beside those of the task.
+#: Renders a template of templates/asgi, or the inventory's own, with these variables in addition to the task's.
 Render = Callable[[str, Mapping[str, Any]], str]
 Entry = dict[str, Any]
 #: The scripts of a generation by their names on the host, which operators know, and their templates.
@@ -37,12 +37,12 @@ def render_once(render: Render, settings: Settings) -> Render:
 
 
 def variables_of(settings: Settings) -> dict[str, Any]:
-    """Return the variables that templates read and no role has."""
+    """Return the variables that templates read and no role sets."""
     return {
         "_asgi_generation": settings.provisional,
         "_asgi_home": settings.home,
         "_asgi_environment": settings.environment,
-        "_asgi_sandbox": confinement(settings),  # templates of inventories that were copied from ours read it
+        "_asgi_sandbox": confinement(settings),  # inventories' templates that were copied from ours read it
         "_asgi_sandbox_values": sandbox.settled(confinement(settings), settings.sandbox),
         "_asgi_options": options_of(settings),
         "_asgi_endpoint": endpoint_of(settings),
@@ -51,7 +51,7 @@ def variables_of(settings: Settings) -> dict[str, Any]:
 
 
 def files_of(settings: Settings, kinds: list[Kind], render: Render) -> list[Entry]:
-    """Return all files but those of the service manager, each after the folder that it is in."""
+    """Return all files except the service manager's, each after its folder."""
 
     def script(path: str) -> Entry:
         return {"path": path, "content": render(f"{SCRIPTS[path]}.j2", {}), "mode": "0755"}
@@ -76,7 +76,7 @@ def files_of(settings: Settings, kinds: list[Kind], render: Render) -> list[Entr
 def manager_files_of(settings: Settings, kinds: list[Kind], render: Render) -> list[Entry]:
     """Return what the service manager reads about each kind of processes.
 
-    supervisor runs only what always runs: a kind without processes on this host, or with a schedule, has no file.
+    supervisor runs only permanent processes: a kind without processes on this host, or with a schedule, has no file.
     """
     if settings.manager == "supervisor":
         kinds = [kind for kind in kinds if kind["instances"] and not kind["schedule"]]
@@ -104,6 +104,6 @@ def static_of(settings: Settings) -> str:
 
 
 def _cron(kinds: list[Kind], render: Render) -> str:
-    """Return what cron reads; nothing where no worker has a schedule."""
+    """Return what cron reads; nothing if no worker has a schedule."""
     scheduled = [kind for kind in kinds if kind["schedule"]]
     return render("cron.j2", {"_asgi_kinds": scheduled}) if scheduled else ""

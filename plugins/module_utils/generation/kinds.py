@@ -1,4 +1,4 @@
-"""Kinds of processes of a generation: the server's, gunicorn's where there is one, and the workers."""
+"""Kinds of processes of a generation: the server's, gunicorn's if there is one, and the workers."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ Kind = dict[str, Any]
 
 
 def kinds_of(settings: Settings, count: int, first: bool) -> list[Kind]:
-    """Return the kinds as templates and the host's tool take them, the server's first.
+    """Return the kinds in the form that templates and the host's tool expect, the server's first.
 
-    `count` is the number of the server's processes. `first` says whether the host has those that may run only once;
-    elsewhere they have no instances.
+    `count` is the number of the server's processes. `first` says whether this host runs what may run only once;
+    elsewhere that has no instances.
     """
     server = _kind(
         settings.server, f"{settings.app}-{settings.server}", "serve", _instances(settings, range(1, count + 1)),
@@ -25,14 +25,14 @@ def kinds_of(settings: Settings, count: int, first: bool) -> list[Kind]:
     )  # fmt: skip
     found = [server]
     if settings.http == "wsgi":
-        # As many as the host has room for, even if a channel layer leaves one process for sockets.
+        # As many as the host has room for, even if a channel layer allows only one process for sockets.
         own = _instances(settings, range(1, settings.count + 1))
         found.append({**server, "name": "wsgi", "unit": f"{settings.app}-wsgi", "run": "wsgi", "instances": own})
     return found + [_worker(settings, worker, first) for worker in settings.workers]
 
 
 def is_worker(kind: Mapping[str, Any]) -> bool:
-    """Tell whether the processes of a kind serve nobody."""
+    """Tell whether the processes of a kind serve no clients."""
     return str(kind["run"]).startswith("work ")
 
 
@@ -60,7 +60,7 @@ def _instances(settings: Settings, numbers: Iterable[int]) -> list[str]:
 
 
 def _kind(name: str, unit: str, run: str, instances: list[str], **more: Any) -> Kind:
-    """Return a kind with what most have alike."""
+    """Return a kind with the values that most kinds share."""
     memory = more["memory_max"]
     return {
         "name": name, "unit": unit, "run": run, "instances": instances, "stop_signal": "TERM", "schedule": "",

@@ -1,4 +1,4 @@
-"""What a process is kept from. docs/sandbox.md says what each line may cost; `asgi_sandbox` has the last word."""
+"""What a process may not do. docs/sandbox.md says what each line may cost; `asgi_sandbox` has the last word."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def confinement(settings: Settings) -> dict[str, Any]:
         "ProtectSystem": "strict",
         "ReadWritePaths": [f"{settings.base}/shared", settings.run],
         "ProtectHome": True,
-        # Nobody reads who need not; nginx and an operator in the project's group do.
+        # Only those who need to can read: nginx, and operators in the project's group.
         "UMask": "0027",
         "PrivateTmp": True,
         "PrivateDevices": True,
@@ -30,7 +30,7 @@ def confinement(settings: Settings) -> dict[str, Any]:
         "ProtectKernelLogs": True,
         "ProtectKernelModules": True,
         "ProtectKernelTunables": True,
-        # Not ProcSubset=pid as well: psutil, and what else watches memory and load, reads /proc/meminfo and /proc/stat.
+        # No ProcSubset=pid: psutil and other tools that watch memory and load read /proc/meminfo and /proc/stat.
         "ProtectProc": "invisible",
         "NoNewPrivileges": True,
         "CapabilityBoundingSet": [],
@@ -42,7 +42,7 @@ def confinement(settings: Settings) -> dict[str, Any]:
         "RestrictSUIDSGID": True,
         "RemoveIPC": True,
         "SystemCallArchitectures": "native",
-        # gunicorn gives its socket to itself, which takes chown; without capabilities that reaches nothing else.
+        # gunicorn makes itself the owner of its socket with chown. Without capabilities, chown can do nothing else.
         "SystemCallFilter": ["@system-service", "~@privileged @resources", "@chown"],
         "SystemCallErrorNumber": "EPERM",  # a library that probes for a call must not die of it
     }

@@ -1,4 +1,4 @@
-"""How each server is started: its options, its socket, and the environment that is for it alone."""
+"""How each server is started: its options, its socket, and the environment that only it gets."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ import shlex
 
 from .settings import Settings
 
-#: As many headers and as long ones as daphne takes. uvicorn never answers a handshake with a line above its own 8 kB.
+#: The number and length of headers that daphne takes. uvicorn never answers a handshake with a line over its own 8 kB.
 HEADERS = {"WEBSOCKETS_MAX_LINE_LENGTH": "16384", "WEBSOCKETS_MAX_NUM_HEADERS": "500"}
-DEFAULT_MESSAGE = 2**20  # bytes, of uvicorn: of each client, a message may be in memory
+DEFAULT_MESSAGE = 2**20  # bytes, for uvicorn: one message of each client may be in memory
 
 
 def options_of(settings: Settings) -> str:
-    """Return the server's options as sh reads them, but for those of its socket."""
+    """Return the server's options, quoted for sh, without those of its socket."""
     words = {"daphne": _daphne, "uvicorn": _uvicorn}[settings.server](settings)
     return shlex.join(str(word) for word in words)
 
 
 def endpoint_of(settings: Settings) -> str:
-    """Return the options of the socket as sh reads them; `$socket` is its path."""
+    """Return the socket's options, quoted for sh; `$socket` is its path."""
     return {
         "daphne": f'--endpoint "unix:$socket:mode=660:backlog={settings.backlog}"',
         "uvicorn": f'--uds "$socket" --backlog {settings.backlog}',
@@ -26,7 +26,7 @@ def endpoint_of(settings: Settings) -> str:
 
 
 def environment_of(settings: Settings) -> list[str]:
-    """Return what the server's environment has beside the project's, as NAME=VALUE."""
+    """Return what the server's environment has in addition to the project's, as NAME=VALUE."""
     found = {"PYTHONPATH": f"{settings.home}/mount"} if settings.prefix else {}
     found |= HEADERS if settings.server == "uvicorn" else {}
     return [f"{name}={value}" for name, value in found.items()]
@@ -48,7 +48,7 @@ def _uvicorn(settings: Settings) -> list[str | int]:
     """Return uvicorn's options.
 
     At "info" it logs each handshake's query, with its token, whatever --no-access-log says. Nobody but nginx reaches
-    its socket, so every sender of proxy headers is nginx. Compression takes twice the memory for each idle socket.
+    its socket, so every sender of proxy headers is nginx. Compression would double the memory of each idle socket.
     """
     return [
         "--log-level", "warning", "--no-access-log", "--no-server-header",

@@ -6,13 +6,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-#: Stands for a generation's digest until that is known. No digest looks like it, since it has no hexadecimal digit.
+#: Stands for a generation's digest until that is known. It has no hexadecimal digit, so no digest looks like it.
 PLACEHOLDER = "xxxxxx"
 
 
 @dataclass(frozen=True)
 class Settings:
-    """All that Python decides on; what a template shows as it is, the template reads by itself."""
+    """Everything that Python decides on. What a template only shows, it reads for itself."""
 
     app: str
     release: Mapping[str, Any]  # name, version, code, venv
@@ -26,7 +26,7 @@ class Settings:
     count: int  # processes that this host has room for, or that the inventory asks for
     asked: int  # processes that the inventory asks for; 0 leaves it to the host
     workers: list[Mapping[str, Any]]
-    first: bool  # whether this is the host that has what may run only once
+    first: bool  # whether this is the host that runs what may run only once
     environment: Mapping[str, Any]
     shared_paths: list[str]
     stop_seconds: int

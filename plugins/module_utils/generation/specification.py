@@ -4,8 +4,8 @@
      unit, instances, sockets, wsgi: {unit, instances, sockets}, kinds: […], files: […], manager_files: […]}
 
 The name is `<release>-<digest>`. The digest is that of the whole document, as the first host of the project has it, so
-that all hosts agree although a worker may run on the first one only. Two labels are no part of it: the name itself, for
-which a placeholder stands until then, and the version, since one commit may be deployed by several names.
+that all hosts agree although a worker may run on the first one only. Two labels are not part of it: the name itself,
+for which a placeholder stands until then, and the version, since one commit may be deployed under several names.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ DIGITS = 6
 def specify(settings: Settings, render: Render, name: str = "", processes: int = 0) -> Document:
     """Return the document of a generation, as this host has it.
 
-    With `name`, it is that of a generation that was named before; with `processes`, it has so many of the server's
-    instead of those that the host has room for. Raises what `render` raises.
+    With `name`, it is the document of a generation that already has a name. With `processes`, it has that many server
+    processes instead of as many as the host has room for. Raises what `render` raises.
     """
     render = render_once(render, settings)
     name = name or f"{settings.release['name']}-{digest(_document(settings, render, settings.count, True))}"
@@ -44,7 +44,7 @@ def digest(document: Document) -> str:
 
 
 def without_texts(document: Document) -> Document:
-    """Return the document for other tasks, which need no texts: one of them holds secrets, and none may be shown."""
+    """Return the document without its texts. Other tasks need none, and one text holds secrets that nobody may see."""
     lists = {
         key: [{name: value for name, value in entry.items() if name != "content"} for entry in document[key]]
         for key in ("files", "manager_files")
@@ -104,7 +104,7 @@ def _document(settings: Settings, render: Render, count: int, first: bool) -> Do
 
 
 def _replaced(value: Any, before: str, after: str) -> Any:
-    """Return a value with one text in the place of another, however deep."""
+    """Return a value with one text replaced by another, at any depth."""
     if isinstance(value, str):
         return value.replace(before, after)
     if isinstance(value, Mapping):
