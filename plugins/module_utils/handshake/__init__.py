@@ -1,1 +1,1 @@
-"""The proof on a host and its report, and a single handshake that is waited for."""
+"""The proof on a host and its report, and a single handshake that is tried until it works."""

@@ -32,7 +32,7 @@ class Host:
         self.generation: str = self.bundle.get("generation", "")
         self.instances: list[str] = self.bundle.get("instances", [])
         self.sockets: list[str] = self.bundle.get("sockets", [])
-        #: By which the log shows a handshake with a good token: nginx writes its line last, when the socket has ended.
+        #: Marks handshakes with a good token in the log. nginx writes its line last, when the socket has ended.
         self.mark = uuid.uuid4().hex
         self.tokens = {"good": params["token"], "expired": ""}
         self.token_errors: dict[str, str] = {}
@@ -41,11 +41,11 @@ class Host:
         self.secrets: list[str] = [params["token"], *header_secrets(params["headers"])]
         #: The processes that listen on the generation's sockets, by the socket.
         self.serving: dict[str, dict[str, Any]] = {}
-        #: The handshakes that opened a socket, as the doctor has them.
+        #: The handshakes that opened a socket, in the doctor's form.
         self.exchanges: list[dict[str, Any]] = []
-        #: How silent sockets were closed, by where they led to.
+        #: How silent sockets were closed, by where they led.
         self.closed: dict[str, dict[str, Any]] = {}
-        #: What was started, seen when the proof began; and at its end, what became of it.
+        #: What was started, as seen when the proof began; and what became of it by the end.
         self.watch = Watch({})
         self.steady: dict[str, Any] = {}
 
@@ -68,7 +68,7 @@ class Host:
         self.token_errors = self.project["not_minted"]
 
     def find_processes(self) -> None:
-        """Find who listens on the generation's sockets. One that was started just now gets a moment to do so."""
+        """Find who listens on the generation's sockets. One that has just started gets a moment to do so."""
         deadline = time.monotonic() + START_SECONDS
         while True:
             holders = {address: each for each in processes() for address in each["listens"]}
@@ -79,7 +79,7 @@ class Host:
 
     @property
     def manager_logs(self) -> list[str]:
-        """The files that hold what the processes say, where the journal does not."""
+        """The files that hold what the processes say, if the journal does not."""
         pattern = f"/var/log/supervisor/{self.bundle.get('unit')}@{self.generation}-*.log"
         return sorted(glob.glob(pattern)) if self.bundle.get("manager") == "supervisor" else []
 

@@ -1,4 +1,4 @@
-"""The proof on a host: all steps in their order, and what the doctor sees where one of them fails."""
+"""The proof on a host: all steps in their order, and what the doctor sees if one of them fails."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def prove(host: Host, proof: Proof) -> None:
     check_pages(host, proof)
     opened = check_good(host, proof)
     aside = Proof()
-    # Beside the silence, which begins at once: how long after its handshake a socket was closed is to be told.
+    # During the silence, which must begin at once: it shows how long after its handshake a socket was closed.
     with ThreadPoolExecutor(1) as pool:
         refusing = pool.submit(check_refused, host, aside, opened) if host.sockets else None
         still_open = check_silence(host, proof, opened) if opened else []
@@ -73,7 +73,7 @@ def why(host: Host) -> dict[str, Any]:
     examination = Examination({**asked, "token": host.tokens["good"], "idle_seconds": 0})
     examination.secrets += host.secrets
     examination.examine()
-    # What the proof saw took longer, and is what it has told.
+    # The proof watched for longer, and this is what it has reported.
     examination.evidence["steady"] = host.steady
     evidence = examination.shown()
     for each in evidence["exchanges"]:

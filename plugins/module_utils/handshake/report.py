@@ -20,7 +20,7 @@ PROVEN = {
 }  # fmt: skip
 MARKS = {"passed": "ok  ", "warned": "WARN", "failed": "FAIL", "skipped": "skip"}
 STATES = {"failed": "broken", "passed": "ok", "warned": "ok"}
-#: What a result has of a finding.
+#: The parts of a finding that a result has.
 TOLD = ("code", "cause", "fix", "settings", "commands")
 NOTHING: Finding = {"code": "", "cause": "", "fix": "", "settings": {}, "commands": []}
 
@@ -28,7 +28,7 @@ NOTHING: Finding = {"code": "", "cause": "", "fix": "", "settings": {}, "command
 def report_of(results: list[dict[str, Any]], evidence: dict[str, Any]) -> dict[str, Any]:
     """The report: `results` with their findings, and what a diagnosis has (`verdict`, `finding`, `noticed`, `hops`).
 
-    Without the host's evidence, since all went well there, the findings are those of the results alone.
+    If all went well on the host, there is no evidence from it, and the findings come from the results alone.
     """
     case = Case(evidence)
     failed = any(each["state"] == "failed" for each in results)
@@ -75,7 +75,7 @@ def _hop(entry: dict[str, Any]) -> str:
 
 
 def _hops(results: list[dict[str, Any]], url: str) -> list[dict[str, Any]]:
-    """The way as far as the results show it."""
+    """The hops, as far as the results show them."""
     states = dict.fromkeys(HOPS, "unknown")
     for entry in results:
         state, hop = STATES.get(entry["state"]), _hop(entry)
@@ -87,7 +87,7 @@ def _hops(results: list[dict[str, Any]], url: str) -> list[dict[str, Any]]:
 
 
 def lines(results: list[dict[str, Any]]) -> Iterator[str]:
-    """Each result in a line that a tired person understands, and what a failure is, once for each cause."""
+    """Each result in a line that a tired person understands, and what failures mean, once for each cause."""
     known: set[str] = set()
     for entry in results:
         yield f"{MARKS[entry['state']]} {entry['title']}: {entry['seen']}"

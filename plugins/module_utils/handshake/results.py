@@ -8,9 +8,8 @@ from typing import Any
 def result(name: str, title: str, state: str, seen: str, **hints: Any) -> dict[str, Any]:
     """One result. `hints` lead to its finding, and are for `report_of` only.
 
-    `code` is what it surely is and `guess` what it is where the diagnosis knows nothing of that hop, both with `values`
-    for their texts; `hop` is the one that is at fault where it is not the one that was tried; `fix` is for a failure
-    that nobody can explain.
+    `code` is certain; `guess` counts if the diagnosis knows nothing about that hop; `values` are for the texts of both.
+    `hop` is the one at fault, if it is not the one that was tried. `fix` is for a failure that nobody can explain.
     """
     return {"id": name, "title": title, "state": state, "seen": seen, "hints": hints}
 

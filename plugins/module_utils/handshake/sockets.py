@@ -8,13 +8,13 @@ from ..websocket.client import Message, WebSocket
 from ..websocket.errors import Closed, HandshakeFailed, HandshakeRefused, SocketClosed
 from ..websocket.explain import explain
 
-#: What is seen where somebody gets in who must not.
+#: What is seen if somebody gets in who must not.
 ACCEPTED = "it was accepted with 101"
-#: Until when a server may close what it has accepted and does not want, in seconds.
+#: Seconds within which a server may close what it has accepted and does not want.
 TURNING_AWAY = 2.0
-#: How long a socket that nobody speaks on is watched; daphne looks once a second for a consumer that failed.
+#: Seconds to watch a silent socket; daphne looks once a second for a consumer that failed.
 LINGER = 1.3
-#: Closes that are the server's misfortune and no refusal: a cut, a consumer that failed, a server that ends.
+#: Closes that are accidents and not refusals: a cut, a consumer that failed, a server that ends.
 ACCIDENTS = frozenset((1001, 1006, 1011, 1012, 1013, 1014))
 
 
@@ -36,13 +36,13 @@ def await_nonce(websocket: WebSocket, nonce: str, timeout: float) -> str:
 
 
 def closed_within(websocket: WebSocket, seconds: float) -> Closed | None:
-    """How a socket ended within some seconds, whatever it said before; None where it stayed open."""
+    """How a socket ended within some seconds, whatever it said before; None if it stayed open."""
     came = _next(websocket, seconds)
     return came if isinstance(came, Closed) else None
 
 
 def refusal(attempt: object, statuses: tuple[int, ...] = (401, 403)) -> str:
-    """How a handshake was turned away: by a status, or by a close after 101. Empty where it was not; then it is closed.
+    """How a handshake was turned away: by a status, or by a close after 101. Empty if it was not. Closes the socket.
 
     Many consumers accept before they look who is there, and some say why before they close.
     """

@@ -1,1 +1,1 @@
-"""One handshake on each of some targets, tried until it is right, and what is wrong where it is not."""
+"""One handshake on each target, tried until it is right, and what is wrong if it is not."""

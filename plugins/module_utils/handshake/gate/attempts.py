@@ -1,4 +1,4 @@
-"""One try on one target: a GET, a handshake and a conversation, taken down as the entry that the module returns."""
+"""One try on one target: a GET, a handshake and a conversation, recorded as the entry that the module returns."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def attempt(plan: Plan, unix_socket: str | None) -> dict[str, Any]:
     """One try on one target: the GET first, which a process can answer before its sockets work, then the handshake."""
     result = empty_result(unix_socket or tcp_target(plan))
     http_problem = None if plan.options["http_sockets"] else attempt_http(plan, unix_socket, result)
-    # A try that has failed already need not watch the socket as well.
+    # A try that has already failed need not watch the socket as well.
     hurried = replace(plan, options={**plan.options, "idle_seconds": 0}) if http_problem else plan
     problem = attempt_handshake(hurried, unix_socket, result) or http_problem
     return settled(plan, result, problem)
@@ -40,13 +40,13 @@ def settled(plan: Plan, result: dict[str, Any], problem: Problem | None) -> dict
     if "set-cookie" in result["headers"]:
         result["headers"]["set-cookie"] = MASK
     redacted: dict[str, Any] = redact(result, plan.secrets)
-    # Cut only now: a piece of a secret at the cut would not be found.
+    # Cut only now: a secret that is cut in two would not be found.
     redacted["received"] = [text[:MAX_TEXT_LENGTH] for text in redacted["received"]]
     return redacted
 
 
 def empty_result(target: str) -> dict[str, Any]:
-    """Return the entry of a target that was not tried yet."""
+    """Return the entry of a target that has not been tried yet."""
     return {
         "target": target,
         "ok": False,

@@ -1,4 +1,4 @@
-"""What is said over a socket that is open, until it is closed."""
+"""The conversation over an open socket, until it is closed."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MAX_TEXTS = 20
 
 
 def converse(plan: Plan, websocket: WebSocket, result: dict[str, Any]) -> Problem | None:
-    """Send, wait for what is expected, then be silent; fills in the result and judges it."""
+    """Send, wait for what is expected, then be silent; fill in the result and judge it."""
     result.update(
         outcome="accepted",
         status=101,
@@ -34,7 +34,7 @@ def converse(plan: Plan, websocket: WebSocket, result: dict[str, Any]) -> Proble
     if plan.options["close_codes"]:
         listen(websocket, plan.timeout, texts)
     else:
-        # Watched in any case: what a broken expectation is due to is often the close that follows.
+        # Watch in any case: if something expected is missing, the close that follows often explains it.
         idle = watch([websocket], SETTLE_SECONDS if missing else max(SETTLE_SECONDS, plan.options["idle_seconds"]))[0]
         texts += [message.text for message in idle.messages]
         result["idle_seconds"] = idle.seconds
@@ -48,7 +48,7 @@ def converse(plan: Plan, websocket: WebSocket, result: dict[str, Any]) -> Proble
 
 
 def wrong_process(plan: Plan, websocket: WebSocket) -> Problem | None:
-    """Return the problem of a socket that is open and leads to another process than to one of `answered_by`."""
+    """Return the problem of an open socket that leads to a process other than those of `answered_by`."""
     meant = plan.options["answered_by"]
     if not meant:
         return None
@@ -66,12 +66,12 @@ def wrong_process(plan: Plan, websocket: WebSocket) -> Problem | None:
 
 
 def talk(plan: Plan, websocket: WebSocket, texts: list[str]) -> list[str]:
-    """Send everything and collect texts until all expected ones came; returns the patterns that were not found."""
+    """Send everything and collect texts until all expected ones came; return the patterns that were not found."""
     try:
         for text in plan.send:
             websocket.send(text)
     except SocketClosed:
-        pass  # What came before is still to be read; the close itself is judged later.
+        pass  # Still read what came before the close; the close itself is judged later.
     missing = list(plan.expect)
     deadline = time.monotonic() + plan.timeout
     while missing:

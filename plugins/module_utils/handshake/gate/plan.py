@@ -36,7 +36,7 @@ class Plan:
 
 
 def make_plan(options: Mapping[str, Any], secrets: Iterable[str]) -> Plan:
-    """Raises ValueError with the option's name for what cannot be."""
+    """Raises ValueError with the option's name for an impossible value."""
     token = options["token"]
     texts = [options["url"], *options["subprotocols"], *options["send"], *map(str, options["headers"].values())]
     if token is None and any("{token}" in text for text in texts):
@@ -64,7 +64,7 @@ def through(plan: Plan, listener: Mapping[str, Any]) -> Plan:
     host = {"Host": listener["host"]} if listener.get("host") else {}
     parts = urllib.parse.urlsplit(plan.url)
     tls = bool(listener.get("tls"))
-    # Its name is asked for in TLS, too.
+    # TLS asks for its name, too.
     url = parts._replace(scheme="wss" if tls else "ws", netloc=listener.get("host") or parts.netloc).geturl()
     return replace(
         plan,
@@ -76,7 +76,7 @@ def through(plan: Plan, listener: Mapping[str, Any]) -> Plan:
 
 
 def default_origin(url: str) -> str:
-    """The Origin of a page that was loaded from where the socket goes to."""
+    """The Origin of a page that was loaded from the socket's own server."""
     parts = urllib.parse.urlsplit(url)
     return f"{'https' if parts.scheme == 'wss' else 'http'}://{parts.netloc}"
 
@@ -106,7 +106,7 @@ def make_context(options: Mapping[str, Any]) -> ssl.SSLContext:
 
 
 def tcp_target(plan: Plan) -> str:
-    """HOST:PORT of what is connected to without a unix socket."""
+    """HOST:PORT to connect to without a unix socket."""
     if plan.options["connect_to"]:
         return str(plan.options["connect_to"])
     parts = urllib.parse.urlsplit(plan.url)
@@ -114,6 +114,6 @@ def tcp_target(plan: Plan) -> str:
 
 
 def url_secrets(url: str) -> set[str]:
-    """Values in the URL that look like secrets, should somebody have written one out."""
+    """Values in the URL that look like secrets, in case somebody wrote one out."""
     pairs = urllib.parse.parse_qsl(urllib.parse.urlsplit(url).query)
     return {value for name, value in pairs if is_secret_name(name, "query") and "{token}" not in value}

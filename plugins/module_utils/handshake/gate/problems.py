@@ -20,7 +20,7 @@ def as_problem(error: HandshakeRefused | HandshakeFailed | Closed) -> Problem:
 
 
 def judge_refusal(plan: Plan, error: HandshakeRefused) -> Problem | None:
-    """Return what is wrong with a refusal, or None where it was to be refused so."""
+    """Return what is wrong with a refusal, or None if that refusal was expected."""
     outcome, right = plan.options["outcome"], plan.options["status"]
     if outcome == "any" or (outcome == "refused" and (not right or error.status in right)):
         return None
@@ -33,7 +33,7 @@ def judge_refusal(plan: Plan, error: HandshakeRefused) -> Problem | None:
 def judge_conversation(
     plan: Plan, result: dict[str, Any], closed: Closed | None, missing: list[str], texts: list[str]
 ) -> Problem | None:
-    """Return what is wrong with a conversation, or None where it went as expected."""
+    """Return what is wrong with a conversation, or None if it went as expected."""
     outcome, codes = plan.options["outcome"], plan.options["close_codes"]
     if outcome == "any":
         return None
@@ -58,7 +58,7 @@ def no_subprotocol() -> Problem:
 
 
 def not_refused(closed: Closed | None, codes: list[int]) -> Problem:
-    """Return the problem of a handshake that was to be refused and was not."""
+    """Return the problem of a handshake that should have been refused and was not."""
     if closed:
         return {
             "what": f"The handshake was accepted and then closed with code {closed.code}; it was to be refused.",

@@ -1,4 +1,4 @@
-"""How long a target is tried: until it is right, until what it says will not change, or until the time is over."""
+"""How long a target is tried: until it is right, until its answer will not change, or until the time is over."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from typing import Any
 from ...doctor.https import REDIRECTS
 from .plan import Plan
 
-#: Of an application that is there, and has looked at it.
+#: From an application that is there and has looked at the handshake.
 REFUSALS = REDIRECTS | {400, 401, 403, 404, 405, 410, 426}
 REFUSED_SECONDS = 3
-REFUSING_CODES = frozenset({1000, 1008, *range(3000, 5000)})  # of a consumer that accepts, and then turns away
-FAILED_SECONDS = 6  # of the same failure, with a reason in the log that does not pass
+REFUSING_CODES = frozenset({1000, 1008, *range(3000, 5000)})  # from a consumer that accepts, and then turns away
+FAILED_SECONDS = 6  # of the same failure, with a reason in the log that will not pass
 UNKNOWN_SECONDS = 12  # of the same failure without a reason: Django logs none for a page, unless it is told to
 FAILED_TRIES = 4
 REASON = re.compile(
     r"(?:[A-Za-z_]\w*\.)*[A-Z]\w*"
     r"(?:Error|Exception|Configured|DoesNotExist|NotReady|Refused|Timeout|Mismatch|Operation|Denied)\b"
 )
-#: Reasons that are another service's, which may be starting.
+#: Reasons that lie with another service, which may be starting.
 PASSING = re.compile(
     r"refused|timed? ?out|Errno (?:11[0-3]|-[2-5])\b|Error (?:11[0-3]|-[2-5]) connecting|reset by peer|Broken pipe|"
     r"Name or service not known|name resolution|No route to host|\bLOADING\b|MASTERDOWN|READONLY|starting up|"
@@ -37,7 +37,7 @@ Try = Callable[[Plan, "str | None"], dict[str, Any]]
 
 
 def check(plan: Plan, unix_socket: str | None, attempt: Try) -> dict[str, Any]:
-    """Try one target until it is right, has made up its mind, or the time to wait is over."""
+    """Try one target until it is right, its answer is final, or the time to wait is over."""
     give_up = time.monotonic() + plan.options["wait_seconds"]
     attempts, since, first, look_at = 0, 0.0, 0, 0.0
     answer: tuple[object, ...] = ()
@@ -74,7 +74,7 @@ def kind_of(result: Mapping[str, Any]) -> tuple[str, int | None, int | None, int
 
 
 def process_behind(unix_socket: str | None) -> int:
-    """Return the process that has made a unix socket (unix(7), SO_PEERCRED); 0 where that cannot be told."""
+    """Return the process that created a unix socket (unix(7), SO_PEERCRED); 0 if that is not known."""
     if unix_socket is None:
         return 0
     try:
@@ -88,7 +88,7 @@ def process_behind(unix_socket: str | None) -> int:
 
 
 def may_pass(plan: Plan) -> bool | None:
-    """Tell by the log whether an error is of something that may still come; None where it does not say."""
+    """Tell from the log whether an error may be about something that is still to come; None if it does not say."""
     if not plan.options["log_command"]:
         return None
     try:

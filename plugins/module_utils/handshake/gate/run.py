@@ -18,7 +18,7 @@ MAX_THREADS = 32
 def run(options: Mapping[str, Any], secrets: Iterable[str]) -> tuple[list[dict[str, Any]], str]:
     """All checks; returns the entries and, for wrong options, what is wrong with them. Raises nothing.
 
-    An exception that reached Ansible would be shown with its text, in which a secret may stand.
+    Ansible would show an exception with its text, which may contain a secret.
     """
     secrets = list(secrets)
     try:

@@ -1,1 +1,1 @@
-"""The steps of the proof on a host, in their order; each notes what it has seen."""
+"""The steps of the proof on a host, in their order; each notes what it saw."""

@@ -19,7 +19,7 @@ def check_application(host: Host, proof: Proof) -> None:
 
 
 def check_layer(host: Host, proof: Proof) -> None:
-    """The channel layer takes a message, and is no layer that is known to lose sockets."""
+    """The channel layer takes a message, and is not a layer that is known to lose sockets."""
     title = "Channel layer carries a message"
     if "layer" not in host.project and "layer_error" not in host.project:
         proof.skipped("channel_layer", title, "the project has no channel layer, or it did not import")
@@ -34,7 +34,7 @@ def check_layer(host: Host, proof: Proof) -> None:
 
 
 def check_redis_py(host: Host, proof: Proof) -> None:
-    """Warn of redis-py 8 under the core layer, where no silence was tried that would show it to be harmless or not."""
+    """Warn about redis-py 8 under the core layer, if no silence was tried that could show whether it is harmless."""
     redis = host.project.get("versions", {}).get("redis", "0")
     core = host.project.get("layer", "").startswith("channels_redis.core")
     tried = host.params["idle_seconds"] > REDIS_PY_SECONDS

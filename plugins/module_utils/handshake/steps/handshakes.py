@@ -55,7 +55,7 @@ def check_refused(host: Host, proof: Proof, opened: list[tuple[str, WebSocket]])
     """4 and 5: no token, a bad one and an expired one are refused, wherever a good one opens a socket."""
     title = "Handshakes without a valid token are refused"
     if host.token_errors.get("good"):
-        return  # told already
+        return  # already reported
     if not host.tokens["good"]:
         seen = "neither handshake_token_command nor handshake_token is set, as if everybody may connect"
         proof.skipped("refusals", title, seen)
@@ -114,7 +114,7 @@ def outcome(attempt: Attempt) -> str:
 
 
 def hints_of(attempt: Attempt) -> dict[str, Any]:
-    """Where an attempt that failed leads the diagnosis: a refusal is the application's, wherever it was seen."""
+    """What a failed attempt tells the diagnosis: a refusal is the application's, wherever it was seen."""
     if isinstance(attempt, WebSocket):
         status = f"101 and close {attempt.closed.code if attempt.closed else 0}"
         values = {"status": status, "error": "its error is in the server's log"}

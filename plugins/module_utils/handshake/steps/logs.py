@@ -27,7 +27,7 @@ def check_logs(host: Host, proof: Proof, offsets: dict[str, int], begun: float) 
     texts = {"journal": journal, access: lines}
     texts |= {path: read_new(path, offsets) for path in (*host.params["logs"], *host.manager_logs)}
     secrets = [token for token in host.tokens.values() if token]
-    # nginx logs a query as it came, where a token's own signs are escaped.
+    # nginx logs a query as it came, with a token's special characters escaped.
     leaking = [name for name, text in texts.items() if redact(text, secrets) != text]
     if leaking:
         proof.failed("logs", title, f"the token stands in {', '.join(leaking)}",

@@ -17,7 +17,7 @@ def check_http(host: Host, proof: Proof) -> None:
     ways: list[tuple[str, dict[str, Any]]] = [
         (f"port {host.params['local_port']}", {"address": f"127.0.0.1:{host.params['local_port']}"}),
     ]
-    # Where plain HTTP is answered by processes of its own, the others may know none.
+    # If plain HTTP has its own processes, the others may not answer it.
     plain = host.bundle.get("wsgi") or host.bundle
     ways += [
         (f"process {name}", {"unix_socket": path})

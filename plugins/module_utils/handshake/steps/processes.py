@@ -52,7 +52,7 @@ def check_environment(host: Host, proof: Proof) -> None:
 
 
 def check_steady(host: Host, proof: Proof) -> None:
-    """1c: what was started is alive at the end of the proof as it was at its beginning, workers too."""
+    """1c: what was started is as alive at the end of the proof as at its beginning, workers too."""
     host.steady = host.watch.end()
     for worker, name, who, code in (
         (False, "steady", "Processes", "E121_PROCESS_UNSTEADY"),
@@ -66,7 +66,7 @@ def check_steady(host: Host, proof: Proof) -> None:
         elif not told and found:
             proof.passed(name, title, f"{len(found)} × the same for {host.steady['seconds']:.0f} s")
         elif told and told[0]["unsteady"]:
-            # Why a server does not run may be known better; a worker is no hop of the way.
+            # The diagnosis may know better why a server does not run; a worker is no hop on the way.
             hints = {"code" if worker else "guess": code, "values": unsteady_values(told[0], host.bundle)}
             proof.failed(name, title, seen, **hints)
         elif told:

@@ -14,7 +14,7 @@ from ..sockets import await_nonce, echo
 
 
 def check_silence(host: Host, proof: Proof, opened: list[tuple[str, WebSocket]]) -> list[tuple[str, WebSocket]]:
-    """6: silent sockets stay open, and still receive, which a message to all shows where there is one; return them."""
+    """6: silent sockets stay open, and still receive, which a message to all shows if there is one; return them."""
     seconds = host.params["idle_seconds"]
     title = f"Silent sockets are still open after {seconds:g} s, and still receive"
     if seconds <= 0:
@@ -39,7 +39,7 @@ def check_silence(host: Host, proof: Proof, opened: list[tuple[str, WebSocket]])
 
 
 def deaf_among(host: Host, opened: list[tuple[str, WebSocket]]) -> dict[str, str]:
-    """The sockets that do not answer any more, and what came instead; none where nothing is known to be answered."""
+    """The sockets that no longer answer, and what came instead; none if no message is known to be answered."""
     if not host.params["send"]:
         return {}
     wrong = {name: echo(each, host.params["send"], uuid.uuid4().hex, host.params["timeout"]) for name, each in opened}
