@@ -12,7 +12,7 @@ from . import raw
 
 
 def bundle(app: str) -> dict[str, Any]:
-    """What serves here of this bundle's project `app`; without a name, of the only project there is."""
+    """What serves this bundle's project `app` here; without a name, the only project there is."""
     found = glob.glob(f"/srv/{app or '*'}/live/generation.json")
     if len(found) != 1:
         return {}
@@ -37,7 +37,7 @@ def shared(bundle: dict[str, Any]) -> list[dict[str, str]]:
             aside = f"mv {one} {one}.aside && " if os.path.lexists(here) else ""
             found.append({"seen": f"{here} does not lead to {there}", "mend": f"{aside}ln -s {other} {one}"})
         elif not os.path.exists(there):
-            if path.endswith("/"):  # a file is made by the project
+            if path.endswith("/"):  # the project makes its files itself
                 found.append({"seen": f"{there} is not there", "mend": f"install -d -o {user} -g {user} {other}"})
         elif not raw.output("runuser", "--user", user, "--", "sh", "-c", 'test -w "$1" && echo yes', "sh", there):
             found.append({"seen": f"{there} is not writable for {user}", "mend": f"chown -R {user}: {other}"})

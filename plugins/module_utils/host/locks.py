@@ -1,9 +1,9 @@
-"""Locks of a project on a host: one deploy at a time, and never beside what a killed run has left at work.
+"""Locks of a project on a host: one deploy at a time, and never beside work that a killed run has left behind.
 
-Two locks, because a run and its work on a host end at different times. The lock of a deploy is a record of who holds
-it, on one host for all; it lasts as long as its run lives. The lock of the work is held by each command that changes
-something on a host, by the kernel and for as long as one of its processes lives: a migration goes on when the run that
-began it is killed. Standard library only: this is also installed on hosts, as part of `<app>-generations`.
+There are two locks, because a run and its work on a host end at different times. The deploy lock is a record of who
+holds it, on one host for all; it lasts as long as its run lives. Each command that changes something on a host holds
+the work lock: the kernel keeps it for as long as one of the command's processes lives, since a migration goes on when
+the run that began it is killed. Standard library only: this is also installed on hosts, as part of `<app>-generations`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 MOMENT = "%Y-%m-%d %H:%M:%S UTC"
-LOCK, GUARD, WORK = "deploy.lock", "deploy.lock.guard", "work.lock"  # in the project's folder, which is root's
+LOCK, GUARD, WORK = "deploy.lock", "deploy.lock.guard", "work.lock"  # in the project's folder, which root owns
 WAIT = 300.0  # seconds that a command waits for another one's work
 STEP = 0.2  # seconds between two looks
 
@@ -28,11 +28,11 @@ class Refused(Exception):
 
 
 class Busy(Exception):
-    """Another run's work goes on, and is not waited for any longer; the text says what it is."""
+    """Another run's work goes on, and the time to wait for it is over; the text says what it is."""
 
 
 class Process(NamedTuple):
-    """A process, told from a later one of the same number by its start; (0, "") is none."""
+    """A process. Its start tells it from a later one with the same id; (0, "") is none."""
 
     pid: int
     started: str
@@ -47,16 +47,16 @@ def stat_of(pid: int) -> list[str]:
 
 
 def session() -> Process:
-    """Return the process that lives as long as the run that calls: its SSH session, or the ansible-playbook itself.
+    """Return the process that lives as long as the calling run: its SSH session, or the ansible-playbook itself.
 
-    There is none where containers are entered by their engine.
+    There is none in containers that a run enters through their engine.
     """
     pid, found = os.getpid(), Process(0, "")
     while pid > 1:
         try:
             name = Path(f"/proc/{pid}/comm").read_text()
             command, fields = Path(f"/proc/{pid}/cmdline").read_bytes(), stat_of(pid)
-        except OSError:  # of another user's, where a host hides them
+        except OSError:  # another user's process, on a host that hides them
             return found
         if name.startswith("sshd"):
             return Process(pid, fields[19])
@@ -67,7 +67,7 @@ def session() -> Process:
 
 
 def lives(pid: int, started: str) -> bool:
-    """Tell whether a process of this number and start still runs."""
+    """Tell whether a process with this id and start still runs."""
     try:
         fields = stat_of(pid)
     except OSError:
@@ -79,19 +79,19 @@ def lives(pid: int, started: str) -> bool:
 
 
 class DeployLock:
-    """The record of who deploys: read and written whole, by one at a time."""
+    """The record of who deploys: read and written whole, by one process at a time."""
 
     def __init__(self, home: Path) -> None:
         """Take the project's folder."""
         self.path, self.guard, self.live = home / LOCK, home / GUARD, home / "live"
 
     def take(self, record: dict[str, Any], seen: str | None = None, dead: str | None = None) -> dict[str, Any]:
-        """Take the lock with a record of who does; return what came of it.
+        """Take the lock with a record of who takes it; return what came of it.
 
-        `taken` tells whether it was. Where not, `held` is the record that is there, and `session` whether the session
-        that it was taken from is "alive", "dead" or "unknown"; or `unreadable` says what is there instead. `dead` is
-        the name of a record whose run the caller knows to have died: it is replaced, and returned as `broken`. Raise
-        Refused where another generation serves than the one that the caller has `seen`: it would act on what was so.
+        `taken` tells whether it was. If not, `held` is the record that is there, and `session` says whether the session
+        that took it is "alive", "dead" or "unknown"; or `unreadable` says what is there instead. `dead` is the name of
+        a record whose run the caller knows to be dead: it is replaced, and returned as `broken`. Raise Refused if the
+        generation that serves is not the one that the caller has `seen`: the caller would act on old facts.
         """
         with self._guarded():
             held, fault = self._read()
@@ -108,7 +108,7 @@ class DeployLock:
             return {"taken": True, **({"broken": held} if held else {})}
 
     def give_back(self, run: str) -> bool:
-        """Give a run's lock back; tell whether it had it. Another run's stays."""
+        """Give a run's lock back; tell whether the run had it. Another run's lock stays."""
         with self._guarded():
             held, _ = self._read()
             if mine := bool(held) and name_of(held) == run:
@@ -116,20 +116,20 @@ class DeployLock:
             return mine
 
     def force(self) -> str:
-        """Free the lock, whoever holds it; return who did."""
+        """Free the lock, whoever holds it; return who held it."""
         with self._guarded():
             held, fault = self._read()
             self.path.unlink(missing_ok=True)
         return fault or (f"{held.get('who')} held it since {held.get('since')}" if held else "nobody held it")
 
     def shown(self) -> str:
-        """Return who holds the lock, for a person; nothing where nobody does."""
+        """Return who holds the lock, for a person; nothing if nobody does."""
         held, fault = self._read()
         return fault or (f"{held.get('who')} holds it since {held.get('since')}" if held else "")
 
     @contextlib.contextmanager
     def _guarded(self) -> Iterator[None]:
-        """Hold the guard for a moment, so that what is read is still so when it is written."""
+        """Hold the guard for a moment, so that nothing changes between reading and writing."""
         self.path.parent.mkdir(mode=0o755, exist_ok=True)  # a host of the inventory may have no release yet
         handle = os.open(self.guard, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         try:
@@ -146,12 +146,12 @@ class DeployLock:
             name_of(held)
         except FileNotFoundError:
             return {}, ""
-        except (ValueError, TypeError, AttributeError, KeyError):  # it is written whole; a crash of the host empties it
+        except (ValueError, TypeError, AttributeError, KeyError):  # writes are whole, but a host's crash empties it
             return {}, f"{self.path}, of {made}, cannot be read, so nobody knows who holds it"
         return held, ""
 
     def _write(self, record: dict[str, Any]) -> None:
-        """Have the record on the disk, whole or not at all. May raise OSError."""
+        """Write the record to the disk, whole or not at all. May raise OSError."""
         part = self.path.with_name(f".{self.path.name}.part")
         try:
             with part.open("w") as file:
@@ -165,26 +165,26 @@ class DeployLock:
 
     @staticmethod
     def _session(held: dict[str, Any]) -> str:
-        """Tell whether the session that a record was made in is there."""
+        """Tell whether the session that a record was made in still lives."""
         if not held.get("pid"):
             return "unknown"
         return "alive" if lives(int(held["pid"]), str(held["started"])) else "dead"
 
 
 def name_of(record: dict[str, Any]) -> str:
-    """Return the name of a record's run; earlier versions gave none. Raise KeyError where it is no record."""
+    """Return the name of a record's run; earlier versions gave it none. Raise KeyError if it is no record."""
     return str(record["run"] if "run" in record else f"{record['pid']} {record['started']}")
 
 
-# --- nothing beside what is still at work -----------------------------------------------------------------------------
+# --- nothing beside work that still goes on ---------------------------------------------------------------------------
 
 
 @contextlib.contextmanager
 def working(home: Path, what: str, wait: float = WAIT) -> Iterator[tuple[int, str]]:
-    """Hold the lock of the work on this host; yield its descriptor, and a note where it had to be waited for.
+    """Hold the work lock of this host; yield its descriptor, and a note if this had to wait for it.
 
-    Whoever inherits the descriptor holds the lock with this process, and alone when this one is killed. When this one
-    comes to its end, it is given back for all of them. Raise Busy where it cannot be had in time.
+    A process that inherits the descriptor holds the lock together with this one, and alone if this one is killed. When
+    this one ends by itself, it gives the lock back for all of them. Raise Busy if the lock is not free in time.
     """
     handle = os.open(home / WORK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     try:
@@ -202,7 +202,7 @@ def working(home: Path, what: str, wait: float = WAIT) -> Iterator[tuple[int, st
 
 
 def _await(home: Path, handle: int, wait: float) -> str:
-    """Wait for the lock of the work; return a note where it was another's."""
+    """Wait for the work lock; return a note if another run had it."""
     begun, other = time.monotonic(), ""
     while True:
         try:
@@ -222,7 +222,7 @@ def _await(home: Path, handle: int, wait: float) -> str:
 
 
 def at_work(home: Path) -> str:
-    """Return what holds the lock of the work, for a person: what it is, since when, and its processes."""
+    """Return what holds the work lock, for a person: what it is, since when, and its processes."""
     try:
         record = json.loads((home / WORK).read_bytes())
         shown = f"{record['what']}, since {record['since']}"
@@ -233,7 +233,7 @@ def at_work(home: Path) -> str:
 
 
 def holders(path: Path) -> list[tuple[int, str]]:
-    """Return the processes that have a file open, and their commands: those that this one may look at."""
+    """Return the processes that have a file open, and their commands, as far as this process may look at them."""
     found = []
     for folder in Path("/proc").glob("[0-9]*"):
         if folder.name == str(os.getpid()):

@@ -19,7 +19,7 @@ def journal(names: list[str], *options: str) -> list[str]:
 
 
 def program_log(name: str, lines: int = 40) -> list[str]:
-    """The last lines of a supervisor program's own log, of both kinds."""
+    """The last lines of a supervisor program's own logs, output and errors."""
     shown = [raw.output("supervisorctl", "tail", "-4000", name, kind, timeout=5) for kind in ("stdout", "stderr")]
     return [line for line in "\n".join(shown).splitlines() if line.strip()][-lines:]
 
@@ -60,7 +60,7 @@ def new_lines(sizes: dict[str, int]) -> list[str]:
 
 
 def kernel_kills(since: float) -> list[str]:
-    """What the kernel killed for want of memory since a time, as far as its log can be read."""
+    """What the kernel killed for lack of memory since a time, as far as its log can be read."""
     shown = raw.output("journalctl", "--no-pager", "--quiet", "-k", "--output=cat", f"--since=@{int(since)}", timeout=5)
     if manager() != "systemd":
         shown = raw.output("dmesg", f"--since=@{int(since)}", timeout=5)

@@ -1,6 +1,6 @@
 """Whether nginx runs, and what it does with a WebSocket's path, read from `nginx -T`: servers, locations, upstreams.
 
-Only what the doctor asks is understood; an unknown directive is passed over.
+This understands only what the doctor asks about, and skips unknown directives.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _FILE = re.compile(r"^# configuration file (\S+):$", re.MULTILINE)
 
 @dataclass
 class Directive:
-    """One directive: its words, where it stands (`file:line`), and the directives of its block."""
+    """One directive: its words, where it is (`file:line`), and the directives of its block."""
 
     words: list[str]
     where: str
@@ -95,7 +95,7 @@ def routes(text: str) -> list[dict[str, Any]]:
     upstreams = {
         each.words[1]: [server.words[1] for server in each.all("server")] for each in http if each.name == "upstream"
     }
-    # A proxy_pass with a variable leads where its map leads a handshake.
+    # A proxy_pass with a variable leads to where its map sends a handshake.
     upstreams |= {
         each.words[2]: next((upstreams[name] for name in _led(each) if name in upstreams), [])
         for each in http
@@ -118,7 +118,7 @@ def _led(mapping: Directive) -> list[str]:
 
 
 def _expanded(block: list[Directive], files: dict[str, list[Directive]]) -> Iterator[Directive]:
-    """The directives of a block with those of its includes in their place."""
+    """The directives of a block, with its includes replaced by what they include."""
     for each in block:
         if each.name != "include":
             yield each
@@ -142,7 +142,7 @@ def _last(levels: list[list[Directive]], name: str) -> Directive | None:
 
 
 def _headers(levels: list[list[Directive]]) -> dict[str, str]:
-    """What proxy_set_header sets: those of the innermost level that has any; the outer ones do not count then."""
+    """What proxy_set_header sets: those of the innermost level that has any. Outer levels do not count then."""
     for level in levels:
         headers = {each.words[1].lower(): each.words[-1] for each in level if each.name == "proxy_set_header"}
         if headers:
@@ -198,7 +198,7 @@ def _listen(directive: Directive) -> dict[str, Any]:
 
 
 def seconds(text: str) -> float:
-    """A time of nginx (`60`, `60s`, `2m`, `1h 30m`, `500ms`) in seconds."""
+    """A time as nginx writes it (`60`, `60s`, `2m`, `1h 30m`, `500ms`) in seconds."""
     units = {"ms": 0.001, "": 1, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800, "M": 2592000, "y": 31536000}
     parts = re.findall(r"(\d+)(ms|[smhdwMy]?)", text)
     return float(sum(int(number) * units[unit] for number, unit in parts))
@@ -250,7 +250,7 @@ def location_of(routes: list[dict[str, Any]], path: str) -> dict[str, Any] | Non
                 named = re.sub(r"\(\?<(?=\w)", "(?P<", words[-1])  # PCRE's way to name a group
                 try:
                     matches = re.search(named, path, re.IGNORECASE if words[0] == "~*" else 0)
-                except re.error:  # nginx's expressions are PCRE; one that Python cannot read is passed over
+                except re.error:  # nginx's expressions are PCRE; skip one that Python cannot read
                     continue
                 if matches:
                     return route

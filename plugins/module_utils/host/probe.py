@@ -1,8 +1,8 @@
-"""Program that asks a project about itself, in its environment and by its Python; project.py says how it gets there.
+"""Program that asks a project about itself, in its environment and with its Python; project.py says how it gets there.
 
 Takes a mark, the ASGI application (empty: that of the settings), commands that print tokens (JSON: their names, and the
-words from `manage.py` on) and the origin of the site's pages. Prints a line of JSON behind the mark, since a project
-may print what it likes. It has the standard library and the project's packages alone, and its Python may be an old one.
+words from `manage.py` on) and the origin of the site's pages. Prints a line of JSON after the mark, since a project may
+print what it likes. It has only the standard library and the project's packages, and its Python may be an old one.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ SETTINGS = re.compile(r"DJANGO_SETTINGS_MODULE['\"]\s*[,\]=]+\s*['\"]([\w.]+)")
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of Python and of the packages that matter; those that are missing are left out."""
+    """Return the versions of Python and of the packages that matter; leave out missing ones."""
     found = {"python": sys.version.split()[0]}
     for name in PACKAGES:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
@@ -39,7 +39,7 @@ def versions() -> dict[str, str]:
 
 
 def name_settings() -> None:
-    """Name the settings as the project's own files do, where the environment does not."""
+    """Name the settings as the project's own files do, if the environment does not."""
     if os.environ.get("DJANGO_SETTINGS_MODULE"):
         return
     for path in ["manage.py", *glob.glob("*/asgi.py"), *glob.glob("*/wsgi.py")]:
@@ -51,7 +51,7 @@ def name_settings() -> None:
 
 
 def import_application(given: str, found: dict[str, Any]) -> None:
-    """Import what is to be served, and note how long that took, or why it cannot be."""
+    """Import the application, and note how long that took, or why it failed."""
     application = given
     if not application:
         with contextlib.suppress(BaseException):
@@ -79,7 +79,7 @@ def import_application(given: str, found: dict[str, Any]) -> None:
 
 
 async def ask_layer(found: dict[str, Any]) -> None:
-    """Send a message over the channel layer and back, and note where it leads. Raises what the layer does."""
+    """Send a message over the channel layer and back, and note where it leads. Raises what the layer raises."""
     from channels.layers import get_channel_layer
 
     layer = get_channel_layer()
@@ -127,7 +127,7 @@ def address_of(host: Any) -> str:
 
 
 def page(origin: str) -> dict[str, Any]:
-    """Return what becomes of a page that is asked for at an origin, by the settings."""
+    """Return what the settings make of a page that is requested at an origin."""
     from django.conf import settings
     from django.core.exceptions import DisallowedHost
     from django.http import HttpRequest
@@ -139,7 +139,7 @@ def page(origin: str) -> dict[str, Any]:
     parts = urlsplit(origin)
 
     class Passed(HttpRequest):
-        def _get_scheme(self) -> str:  # the server's own word, which it has from the proxy
+        def _get_scheme(self) -> str:  # what the server says, because the proxy told it
             return parts.scheme
 
     request = Passed()
@@ -166,7 +166,7 @@ def page(origin: str) -> dict[str, Any]:
 
 
 def connect(database: dict[str, Any]) -> None:
-    """Connect to the database, and note how long that took, or why it cannot be."""
+    """Connect to the database, and note how long that took, or why it failed."""
     try:
         from django.conf import settings
         from django.db import connection
@@ -177,7 +177,7 @@ def connect(database: dict[str, Any]) -> None:
         return
     begun = time.monotonic()
     try:
-        if connection.vendor not in ("sqlite", "unknown"):  # a file would be made by looking for it
+        if connection.vendor not in ("sqlite", "unknown"):  # looking for a file would create it
             connection.ensure_connection()
             database["database_ms"] = round((time.monotonic() - begun) * 1000, 1)
             connection.close()
@@ -186,7 +186,7 @@ def connect(database: dict[str, Any]) -> None:
 
 
 def ask_stores(found: dict[str, Any]) -> None:
-    """Speak to the channel layer and to the database, side by side."""
+    """Speak to the channel layer and to the database at the same time."""
     database: dict[str, Any] = {}
     connecting = threading.Thread(target=connect, args=(database,), daemon=True)
     connecting.start()
@@ -201,7 +201,7 @@ def ask_stores(found: dict[str, Any]) -> None:
 
 
 def note_settings(found: dict[str, Any]) -> None:
-    """Note the settings that matter. Raises what reading them does."""
+    """Note the settings that matter. Raises what reading them raises."""
     from django.conf import settings
 
     found["secrets"].append(str(settings.SECRET_KEY))
@@ -213,7 +213,7 @@ def note_settings(found: dict[str, Any]) -> None:
 
 
 def mint(commands: dict[str, list[str]], found: dict[str, Any]) -> None:
-    """Run commands of manage.py; note the last line that each prints, or the first of what it complains of."""
+    """Run commands of manage.py; note the last line that each prints, or the first line of its complaint."""
     for name, command in commands.items():
         printed, complained = io.StringIO(), io.StringIO()
         try:

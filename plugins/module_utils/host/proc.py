@@ -1,7 +1,7 @@
 """What /proc says of processes and of the network; the only reader of it in rooms, actions and modules.
 
-Only `locks.py` reads it on its own: it is installed on hosts too, where nothing else of this room is. Nothing here
-raises for a process that has ended meanwhile, or that may not be looked at: it has no name, no files and no children.
+Only `locks.py` reads it on its own: it is installed on hosts too, without the rest of this room. Nothing here raises
+for a process that has ended meanwhile, or that we may not look at: it has no name, no files and no children.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import Path
 from . import raw
 
 PROC = Path("/proc")
-TABLE = 64_000_000  # bytes; a host with many connections has a line of 150 for each
+TABLE = 64_000_000  # bytes; a host with many connections has a line of 150 bytes for each
 
 # --- a process
 
@@ -38,21 +38,21 @@ def argv(pid: int) -> list[str]:
 
 
 def stat(pid: int) -> list[str]:
-    """Return the fields of /proc/PID/stat from the third on (proc(5)), which is the state; none where it is gone."""
+    """Return the fields of /proc/PID/stat from the third on (proc(5)), which is the state; none if it is gone."""
     return text(pid, "stat").rpartition(")")[2].split()
 
 
 def living(pid: int) -> list[str]:
     """Return the same, but none for a process that has ended.
 
-    It stays as a zombie where PID 1 looks after none, as in a container of a plain command.
+    It stays as a zombie if PID 1 does not collect it, as in a container that runs a plain command.
     """
     fields = stat(pid)
     return fields if fields and not has_ended(fields) else []
 
 
 def has_ended(fields: list[str]) -> bool:
-    """Tell whether the process of some fields of stat() has ended, and only its number is still taken."""
+    """Tell whether the process that has these fields of stat() has ended, and only its id is still taken."""
     return fields[0] in ("Z", "X")
 
 
@@ -63,7 +63,7 @@ def children(pid: int) -> list[int]:
 
 
 def link(pid: int, name: str) -> str:
-    """Return where one of a process's links leads, such as `cwd` or `fd/2`; nothing where that is not known."""
+    """Return where one of a process's links leads, such as `cwd` or `fd/2`; nothing if that is not known."""
     try:
         return os.readlink(PROC / str(pid) / name)
     except OSError:
@@ -93,8 +93,8 @@ def environment_of(pid: int) -> dict[str, str]:
 def as_its_user(pid: int, *command: str) -> str:
     """Return what a command prints when it is run as the user of a process, or nothing.
 
-    In a container without CAP_SYS_PTRACE, as engines start them by default, root may not look into processes of other
-    users, but these may themselves.
+    In a container without CAP_SYS_PTRACE, which engines do not give by default, root may not look into other users'
+    processes, but those users may.
     """
     if os.geteuid():
         return ""
@@ -118,7 +118,7 @@ def as_its_user(pid: int, *command: str) -> str:
 
 
 def boot_id() -> str:
-    """Return the name of this boot of the kernel; nothing where there is no Linux."""
+    """Return the name of this boot of the kernel; nothing if this is not Linux."""
     return raw.read(PROC / "sys/kernel/random/boot_id").strip()
 
 
@@ -130,7 +130,7 @@ def booted() -> float:
             time.time(),
             time.clock_gettime(time.CLOCK_BOOTTIME),
         )
-        if after - before < 0.005:  # else this process was held up between the clocks, and all would seem older
+        if after - before < 0.005:  # else something delayed this between the clocks, and all would seem older
             return now - after
 
 
@@ -141,7 +141,7 @@ def started(pid: int) -> float:
 
 
 def age(pid: int) -> float:
-    """Return for how many seconds a process has run; negative where there is none."""
+    """Return how many seconds a process has run; negative if there is none."""
     fields = stat(pid)
     return round(time.clock_gettime(time.CLOCK_BOOTTIME) - _ticks(fields), 1) if fields else -1.0
 
@@ -155,7 +155,7 @@ def identity(pid: int) -> str:
 def _ticks(fields: list[str]) -> float:
     """Return the seconds from the kernel's boot to a process's start.
 
-    They count from there also in containers of LXC, whose /proc/uptime is of their own.
+    They count from there in LXC containers, too, which have a /proc/uptime of their own.
     """
     return int(fields[19]) / os.sysconf("SC_CLK_TCK")
 
@@ -179,12 +179,12 @@ def titled(title: str) -> list[int]:
 
 
 def written_to(ids: Iterable[int]) -> Iterator[str]:
-    """Yield what processes write their output to, both kinds of it."""
+    """Yield what processes write their output and their errors to."""
     return (link(pid, f"fd/{descriptor}") for pid in ids for descriptor in (1, 2))
 
 
 def held_by(name: str) -> Iterator[str]:
-    """Yield what the processes have open that have a text in their name."""
+    """Yield what processes with a text in their name have open."""
     return (path for pid in called(name) for path in open_files(pid))
 
 
@@ -213,11 +213,11 @@ def is_connected(paths: Iterable[str]) -> bool:
 
 
 def has_ipv6() -> bool:
-    """Tell whether this machine has IPv6's loopback address (proc_net(5): 32 digits, and the device's name at last)."""
+    """Tell whether this machine has IPv6's loopback address (proc_net(5): 32 digits first, the device's name last)."""
     lines = raw.read(PROC / "net/if_inet6").splitlines()
     return any(line.split()[-1] == "lo" for line in lines if line.strip())
 
 
 def _table(name: str) -> list[list[str]]:
-    """Return the rows of one of the network's tables, below its heading."""
+    """Return the rows of one of the network's tables, without its heading."""
     return [line.split() for line in raw.read(PROC / "net" / name, TABLE).splitlines()[1:]]

@@ -44,7 +44,7 @@ def _process(pid: int, argv: list[str], listens: list[str], files: int) -> dict[
         "folder": proc.link(pid, "cwd"),
         "application": application_of(argv),
         "ping": number(argv, 20, "--ping-interval", "--ws-ping-interval"),
-        # 0 for none: daphne's own is a day, which is not worth a word.
+        # 0 for none: daphne's own is a day, which is not worth mentioning.
         "websocket_timeout": max(0.0, number(argv, 0, "--websocket_timeout")),
         "connect_timeout": number(argv, 5, "--websocket_connect_timeout"),
         "listens": listens,

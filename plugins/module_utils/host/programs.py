@@ -1,8 +1,8 @@
-"""Programs that a module has another Python run: files of their own, which linters see, read on the controller.
+"""Programs that a module runs with another Python. They are files, so that linters see them, read on the controller.
 
 A module on a host cannot read them there. Ansible packs what a module imports into a zip whose importer knows the
 sources, and Mitogen brings the same modules with an importer that keeps none of them; neither brings other files. So
-the module's action reads the program where the files are, and gives it to the module as an argument.
+the module's action reads the program where the files are, and passes it to the module as an argument.
 """
 
 from __future__ import annotations

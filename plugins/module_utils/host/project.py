@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-#: Seconds that a project may take to import and to mint tokens, on a machine that has much to do.
+#: Seconds that a project may take to import and to mint tokens, on a busy machine.
 PATIENCE = 60.0
 MARK = "@@doctor@@"
 
@@ -22,12 +22,12 @@ def stale(disk: dict[str, str], running: dict[str, str]) -> list[str]:
 
 
 def listed_in(environment: dict[str, str], values: list[str]) -> str:
-    """The name of the variable that lists some values, separated by commas or spaces; empty where none does."""
+    """The name of the variable that lists some values, separated by commas or spaces; empty if none does."""
     return next((name for name, text in environment.items() if values and re.split(r"[,\s]+", text) == values), "")
 
 
 class Project:
-    """How commands are run as a project's processes are: its user, environment, folder and Python."""
+    """Runs commands as a project's processes run: with its user, environment, folder and Python."""
 
     def __init__(
         self, bundle: dict[str, Any], process: dict[str, Any] | None, environ: dict[str, str], probe: str
@@ -42,7 +42,7 @@ class Project:
 
     @property
     def python(self) -> str:
-        """The interpreter of a process that was found running: of its virtual environment, not what that links to."""
+        """The interpreter of a process that was found running: the virtual environment's, not what that links to."""
         first = self.process["argv"][0] if self.process and self.process["argv"] else ""
         if os.path.basename(first).startswith(("python", "pypy")) and first.startswith("/"):
             return first
@@ -76,8 +76,8 @@ class Project:
     ) -> dict[str, Any]:
         """Return what the probe finds; `minted` has tokens, by the names of the commands that print them.
 
-        `origin` is that of the site's pages; what becomes of them is in `page`, as proof_https takes it.
-        `not_minted` has what the others complained of. Commands of manage.py share the probe's process, which has
+        `origin` is that of the site's pages; what becomes of them is in `page`, as doctor/https.py takes it.
+        `not_minted` has the complaints of the others. Commands of manage.py share the probe's process, which has
         imported the project anyway; others run beside it.
         """
         managed = {name: line[1:] for name, line in commands.items() if line[:2] == ["python", "manage.py"]}
@@ -115,7 +115,7 @@ class Project:
         return done.stdout.strip().splitlines()[-1], ""
 
     def disk_environment(self) -> dict[str, str] | None:
-        """What the project's environment file sets, which may be nothing; None where it cannot be read."""
+        """What the project's environment file sets, which may be nothing; None if it cannot be read."""
         if not self.bundle:
             return None
         try:

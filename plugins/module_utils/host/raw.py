@@ -1,4 +1,4 @@
-"""What a host says, as it is: a command's output and a file's text, empty where there is none."""
+"""What a host says, unchanged: a command's output and a file's text, empty if there is none."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def output(*command: str, timeout: float = 10, errors: bool = False) -> str:
-    """Return what a command prints, or nothing where it is missing, fails to start or takes too long."""
+    """Return what a command prints, or nothing if it is missing, fails to start or takes too long."""
     try:
         done = subprocess.run(
             command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT if errors else subprocess.DEVNULL,
@@ -21,7 +21,7 @@ def output(*command: str, timeout: float = 10, errors: bool = False) -> str:
 
 
 def read(path: str | Path, limit: int = 1_000_000) -> str:
-    """Return a file's text, or nothing where it cannot be read."""
+    """Return a file's text, or nothing if it cannot be read."""
     try:
         with open(path, "rb") as file:
             return file.read(limit).decode("utf-8", "replace")

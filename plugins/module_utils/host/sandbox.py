@@ -1,4 +1,4 @@
-"""Lines of a service's sandbox: which there are, which values they take, and what ours and an inventory's come to.
+"""Lines of a service's sandbox: which exist, which values they take, and what ours and an inventory's add up to.
 
 The names are systemd's (systemd.exec(5), systemd.resource-control(5)), of version 252, which Debian 12 has. Controller
 only.
@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-#: For each line that has words of its own: what switches it off, what `true` stands for, and the words that it takes.
+#: For each line with words of its own: what switches it off, what `true` stands for, and the words that it takes.
 CHOICES: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "DevicePolicy": ("auto", "closed", ("auto", "closed", "strict")),
     "KeyringMode": ("inherit", "private", ("inherit", "private", "shared")),
@@ -25,7 +25,7 @@ SWITCHES = {
     "ProtectKernelLogs", "ProtectKernelModules", "ProtectKernelTunables", "RemoveIPC", "RestrictRealtime",
     "RestrictSUIDSGID",
 }  # fmt: skip
-#: Lines that may be there several times and add up. An empty one takes back all before it.
+#: Lines that may occur several times and add up. An empty one undoes all before it.
 PATHS = {
     "BindPaths", "BindReadOnlyPaths", "ExecPaths", "InaccessiblePaths", "NoExecPaths", "ReadOnlyPaths",
     "ReadWritePaths", "TemporaryFileSystem",
@@ -35,7 +35,7 @@ LISTS = PATHS | {
     "RestrictAddressFamilies", "RestrictFileSystems", "RestrictNamespaces", "SocketBindAllow", "SocketBindDeny",
     "SystemCallArchitectures", "SystemCallFilter",
 }  # fmt: skip
-#: What lets everything be, where that is not an empty line: of capabilities, that leaves none.
+#: What allows everything, if an empty line does not: an empty line leaves no capabilities.
 LETS_BE = {"CapabilityBoundingSet": "~", "RestrictNamespaces": "no"}
 #: Lines with one value that has a form of its own, and such a value.
 VALUES = {
@@ -48,9 +48,9 @@ YES, NO = {"true", "yes", "on"}, {"false", "no", "off"}
 
 
 def settled(ours: Mapping[str, Any], *given: Mapping[str, Any]) -> dict[str, list[str]]:
-    """Return the values of each line, where what is given has the place of ours.
+    """Return the values of each line; given ones replace ours.
 
-    Paths that are given are beside ours, which a service cannot do without.
+    Given paths come in addition to ours, which a service cannot do without.
     """
     values = {name: [*as_items(value)] for name, value in ours.items()}
     for mapping in given:
@@ -61,12 +61,12 @@ def settled(ours: Mapping[str, Any], *given: Mapping[str, Any]) -> dict[str, lis
 
 
 def lines(ours: Mapping[str, Any], *given: Mapping[str, Any]) -> str:
-    """Return the lines of a unit; of some names, such as filters of system calls, there are several."""
+    """Return the lines of a unit; some names, such as filters of system calls, have several."""
     return "".join(f"{name}={text}\n" for name, found in settled(ours, *given).items() for text in found)
 
 
 def texts(name: str, items: list[Any]) -> Iterator[str]:
-    """Yield the values of one line, or of one that is there several times."""
+    """Yield the values of one line, or of one that occurs several times."""
     if not items:
         yield off(name) if name not in LISTS or name == "RestrictNamespaces" else ""
     for item in items:
@@ -87,12 +87,12 @@ def off(name: str) -> str:
 
 
 def as_items(value: Any) -> list[Any]:
-    """Return a value as a list; of a text, it is one."""
+    """Return a value as a list; a text becomes a list of one."""
     return list(value) if isinstance(value, list | tuple) else [value]
 
 
 def switched(value: Any) -> bool | None:
-    """Tell whether a value is true or false, also as a text; None where it is neither."""
+    """Tell whether a value is true or false, also as a text; None if it is neither."""
     if isinstance(value, bool):
         return value
     text = str(value).lower()
@@ -100,7 +100,7 @@ def switched(value: Any) -> bool | None:
 
 
 def fault(name: str, value: Any) -> tuple[str, str]:
-    """Return what is wrong with the value of a line that is known, and what to write; empty texts for a good one."""
+    """Return what is wrong with the value of a known line, and what to write; empty texts for a good one."""
     items, flag = as_items(value), switched(value)
     several = [item for item in items if not isinstance(item, str | int | bool)]
     if isinstance(value, Mapping) or several or any("\n" in str(item) for item in items):

@@ -6,7 +6,7 @@ import os
 import re
 import stat
 
-#: Servers that speak no WebSocket.
+#: Servers that cannot speak WebSocket.
 WSGI = ("gunicorn", "uwsgi", "waitress-serve", "mod_wsgi-express")
 ASGI = ("daphne", "uvicorn", "hypercorn", "granian")
 _APPLICATION = re.compile(r"^[A-Za-z_][\w.]*:[A-Za-z_][\w.]*(\(\))?$")
@@ -65,7 +65,7 @@ def is_to_listen(name: str, command: str, address: str) -> bool:
 
 
 def leftovers(addresses: list[str], listening: set[str]) -> list[str]:
-    """The unix sockets among some addresses whose file is there and which nobody listens on."""
+    """The unix sockets among some addresses whose file exists and on which nobody listens."""
     found = []
     for address in addresses:
         path = address.removeprefix("unix:")

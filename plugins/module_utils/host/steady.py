@@ -8,11 +8,11 @@ from typing import Any
 
 from . import raw
 
-#: A process that was started again so often, and last within so many seconds, keeps dying.
+#: A process that was started again this often, the last time within this many seconds, keeps dying.
 OFTEN, LATELY = 3, 60.0
-#: For how long a process that was started again, and runs since, is worth a word, in seconds.
+#: Seconds for which a process that was started again, and has run since, is worth mentioning.
 REMEMBERED = 3600.0
-#: Of whom what is not told: servers are Daphne or uvicorn, wsgi is gunicorn beside them.
+#: The kind of a process that is neither `server` (Daphne or uvicorn) nor `wsgi` (gunicorn beside them).
 WORKER = "worker"
 
 
@@ -24,7 +24,7 @@ class Watch:
         self.before = self._look()
 
     def _ask(self, *command: str) -> Any:
-        """What the tool prints as JSON; None where it does not, as one of an earlier bundle."""
+        """What the tool prints as JSON; None if it does not, such as one from an earlier bundle."""
         if not self.bundle:
             return None
         try:
@@ -33,7 +33,7 @@ class Watch:
             return None
 
     def _look(self) -> dict[str, dict[str, Any]] | None:
-        """The processes of the generation by their names; None where the tool does not say."""
+        """The processes of the generation by their names; None if the tool does not say."""
         listed = self._ask("list", "--json") or {}
         for row in listed.get("generations", []):
             if row.get("generation") == self.bundle["generation"] and "processes" in row:
@@ -43,7 +43,7 @@ class Watch:
     def end(self) -> dict[str, Any]:
         """What became of the processes: all of them, with what is wrong in `what` and the last lines of those in `log`.
 
-        `unsteady` is whether one does not run, or keeps dying; another with `what` was only started again. Empty where
+        `unsteady` says whether one does not run or keeps dying; others with `what` were only started again. Empty if
         nobody can tell.
         """
         after = self._look()
@@ -74,6 +74,6 @@ def _judged(name: str, before: dict[str, Any] | None, after: dict[str, Any]) -> 
 
 
 def of_kind(evidence: dict[str, Any], worker: bool) -> list[dict[str, Any]]:
-    """The processes in what `end` returns that are workers, or those that are none; the worst first."""
+    """The processes in what `end` returns that are workers, or those that are not; the worst first."""
     ours = [each for each in evidence.get("processes", []) if (each["kind"] == WORKER) is worker]
     return sorted(ours, key=lambda each: (not each["unsteady"], not each["what"]))

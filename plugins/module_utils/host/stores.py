@@ -1,4 +1,4 @@
-"""Certificates of Redis and PostgreSQL as the project's environment leads to them. Everything here only reads."""
+"""Certificates of Redis and PostgreSQL, found through the project's environment. Everything here only reads."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ AUTHORITIES = ("ssl_ca_certs", "sslrootcert")
 
 
 def certificates(environment: Mapping[str, str]) -> Iterator[dict[str, str]]:
-    """Yield the name in the environment, the place, and the begin and end of each certificate that is verified.
+    """Yield the name in the environment, the place, and the start and end of each certificate that is verified.
 
-    A store that cannot be reached, or whose certificate is not taken, is left to those who look at the layer.
+    A store that cannot be reached, or whose certificate is not accepted, is left to the checks of the layer.
     """
     for name, value in sorted(environment.items()):
         with contextlib.suppress(OSError, ValueError):
@@ -36,7 +36,7 @@ def certificates(environment: Mapping[str, str]) -> Iterator[dict[str, str]]:
 
 
 def certificate(host: str, port: int, trust: str, *, asks: bool) -> Mapping[str, object]:
-    """Return the certificate of a store as getpeercert() has it; OSError where it is not taken."""
+    """Return the certificate of a store as getpeercert() returns it; OSError if it is not accepted."""
     context = ssl.create_default_context(cafile=trust)
     with socket.create_connection((host, port), PATIENCE) as way:
         if asks:

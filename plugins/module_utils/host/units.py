@@ -11,7 +11,7 @@ from .servers import server_kind
 
 
 def manager() -> str:
-    """What starts services on this host: `systemd`, or `init` where systemd does not run."""
+    """What starts services on this host: `systemd`, or `init` if systemd does not run."""
     return "systemd" if os.path.isdir("/run/systemd/system") else "init"
 
 
@@ -51,7 +51,7 @@ def _script_starts(path: str) -> bool:
 
 
 def supervised() -> list[dict[str, Any]]:
-    """The programs of supervisor, where it runs."""
+    """The programs of supervisor, if it runs."""
     found = []
     for line in raw.output("supervisorctl", "status", timeout=5).splitlines():
         fields = line.split(None, 2)

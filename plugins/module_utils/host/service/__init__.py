@@ -1,1 +1,1 @@
-"""A service that is to run the configuration that is on the disk, whatever starts services on its host."""
+"""A service that should run the configuration on the disk, whatever starts services on its host."""

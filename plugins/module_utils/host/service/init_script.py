@@ -1,4 +1,4 @@
-"""A service of a script in /etc/init.d, where systemd does not run."""
+"""A service with a script in /etc/init.d, if systemd does not run."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from .workers import Log, orphans, reload
 ETC = Path("/etc")
 SCRIPT_SECONDS = 120  # that an init script may take
 START_SECONDS = 20  # for a daemon to write its pid file after its script has ended
-SETTLE_SECONDS = 1  # after which a daemon that cannot work, such as for a taken port, has ended
+SETTLE_SECONDS = 1  # by then, a daemon that cannot work, such as one whose port is taken, has ended
 
 
 class InitScript:
-    """A service of a script, which says by its links in /etc/rc?.d that it starts with the machine."""
+    """A service with a script. Links in /etc/rc?.d make it start with the machine."""
 
     stale = False  # a script is read each time that it runs
     found = "not running"
@@ -40,7 +40,7 @@ class InitScript:
 
     @property
     def main_pid(self) -> int:
-        """Id of the main process, or 0 where there is none."""
+        """Id of the main process, or 0 if there is none."""
         try:
             pid = int(self.pid_file.read_text())
         except (OSError, ValueError):
@@ -60,29 +60,29 @@ class InitScript:
         return all(any(ETC.glob(f"rc{level}.d/S[0-9][0-9]{self.name}")) for level in levels)
 
     def apply(self, action: str) -> None:
-        """Enable the service where it is not, and start, reload or restart it. May raise ServiceError."""
+        """Enable the service if it is not enabled, and start, reload or restart it. May raise ServiceError."""
         if not self.enabled:
-            # Links where there are none; then, of those that say to stop it, ones that say to start it.
+            # Make links if there are none; then turn those that stop it into ones that start it.
             for verb in ("defaults", "enable"):
                 self.run(["update-rc.d", self.name, verb], check_rc=True)
         if action == "reload":
             reload(self, lambda: self.service("reload"))
-        if action == "restart":  # not by the script's own verb: Debian's for supervisor stops the daemon and no more
+        if action == "restart":  # not by the script's own verb: Debian's for supervisor only stops the daemon
             self.stop()
         if action in ("start", "restart"):
             self.start()
 
     def stop(self) -> None:
-        """Stop the service, and wait for its end."""
+        """Stop the service, and wait until it has ended."""
         old = self.main_pid
         self.service("stop")
         self.wait(lambda: not proc.living(old), SCRIPT_SECONDS, f"{self.name} did not end (process {old})")
 
     def start(self) -> None:
         """Start the service, and wait until it has shown that it works."""
-        for pid in orphans(self.name):  # they hold its ports; now they only serve until their sockets have ended
+        for pid in orphans(self.name):  # they hold its ports; now they serve only until their sockets have ended
             os.kill(pid, signal.SIGQUIT)
-        self.pid_file.unlink(missing_ok=True)  # some scripts take any process that has the old id for the daemon
+        self.pid_file.unlink(missing_ok=True)  # some scripts mistake any process with the old id for the daemon
         said = self.service("start")
         fault = f"{self.name} started no process that {self.pid_file} names"
         self.wait(lambda: self.running, START_SECONDS, fault, said)
@@ -91,8 +91,8 @@ class InitScript:
             raise self.failed(f"{self.name} started and ended at once", said)
 
     def service(self, verb: str) -> str:
-        """Run the script; return what it printed. Raise ServiceError where it fails."""
-        # Into a file: a pipe would stay open for as long as a daemon that keeps its output.
+        """Run the script; return what it printed. Raise ServiceError if it fails."""
+        # Into a file: a pipe would stay open as long as a daemon that writes to it.
         with tempfile.TemporaryFile() as output:
             script = subprocess.Popen(
                 ["service", self.name, verb],
@@ -110,7 +110,7 @@ class InitScript:
         return said
 
     def wait(self, done: Callable[[], bool], seconds: float, fault: str, said: str = "") -> None:
-        """Wait until something is so. Raise ServiceError with a fault where it does not become so in time."""
+        """Wait until something is true. Raise ServiceError with a fault if that takes too long."""
         deadline = time.monotonic() + seconds
         while not done():
             if time.monotonic() > deadline:
@@ -118,5 +118,5 @@ class InitScript:
             time.sleep(0.1)
 
     def failed(self, fault: str, said: str) -> ServiceError:
-        """Return a fault, with what the script said and what the daemon has logged since this was made."""
+        """Return a fault, with what the script said and what the daemon has logged since this object was made."""
         return ServiceError(f"{fault}: {said.strip()}{self.lines.told(self.lines.lines())}")

@@ -1,4 +1,4 @@
-"""What a service needs so that it runs what is on the disk, and having it done."""
+"""Finds what a service needs so that it runs what is on the disk, and does it."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from .notes import Notes, State, look
 from .service import Run, Service, ServiceError
 from .systemd import Systemd
 
-SYSTEMD = Path("/run/systemd/system")  # is there where systemd is PID 1 (sd_booted(3))
+SYSTEMD = Path("/run/systemd/system")  # exists if systemd is PID 1 (sd_booted(3))
 
 Result = dict[str, Any]
 
 
 def manage(given: Mapping[str, Any], check: bool, run: Run, warn: Callable[[str], object]) -> Result:
-    """Bring a service to run what is on the disk; return what was done, or would be where this is only a `check`.
+    """Make a service run what is on the disk; return what was done, or would be if this is only a `check`.
 
     `given` are the options of module `service_state`. May raise ServiceError.
     """
@@ -29,7 +29,7 @@ def manage(given: Mapping[str, Any], check: bool, run: Run, warn: Callable[[str]
         if check:
             return {"changed": True, "action": "start", "reason": "it is not installed yet"}
         raise ServiceError(f"there is no service named {service.name} on this host: install its package first")
-    # Before anything is done: what changes meanwhile is found by the next run.
+    # Look before doing anything: the next run finds what changes meanwhile.
     reload_files, restart_files = (
         {f"{verb} {path}": look(path) for path in given[f"{verb}_files"]} for verb in ("reload", "restart")
     )
@@ -50,7 +50,7 @@ def manage(given: Mapping[str, Any], check: bool, run: Run, warn: Callable[[str]
         return {"changed": False, "action": action, "reason": reason}
     with alone(service.name):
         validate(service.name, given["validate"], run)
-        # Told before, since what waits may be why a reload fails; whoever starts now waits for nothing.
+        # Warn before, since what waits may be why a reload fails. A service that starts now waits for nothing.
         waited = in_effect() if action in ("none", "reload") else None
         service.apply(action)
     started = in_effect() if waited is None else waited
@@ -59,7 +59,7 @@ def manage(given: Mapping[str, Any], check: bool, run: Run, warn: Callable[[str]
 
 
 def find(given: Mapping[str, Any], run: Run) -> Service:
-    """Return the service that some options name, of what starts services on this host. May raise ServiceError."""
+    """Return the service that the options name, for whatever starts services on this host. May raise ServiceError."""
     if SYSTEMD.is_dir():
         unit_files = [*given["unit_files"], *given["next_start_files"]]
         return Systemd(given["name"], given["log_file"], unit_files, run)
@@ -80,7 +80,7 @@ def needed_action(
 
 
 def started_with(service: Service, notes: Notes, paths: list[str]) -> tuple[dict[str, State], str]:
-    """Return the files that the service has been started with, and a warning of those that its next start waits for."""
+    """Return the files that the service was started with, and a warning about those that wait for its next start."""
     states = {f"start {path}": look(path) for path in paths}
     if waiting := notes.unread(service.main_pid, states):
         return {}, (
@@ -91,7 +91,7 @@ def started_with(service: Service, notes: Notes, paths: list[str]) -> tuple[dict
 
 
 def validate(name: str, command: list[str], run: Run) -> None:
-    """Have a service's configuration validated, where there is a command for it. Raise ServiceError if it refuses."""
+    """Validate a service's configuration, if there is a command for it. Raise ServiceError if that refuses."""
     code, out, err = run(command) if command else (0, "", "")
     if code:
         raise ServiceError(
@@ -101,10 +101,10 @@ def validate(name: str, command: list[str], run: Run) -> None:
 
 @contextlib.contextmanager
 def alone(name: str) -> Iterator[None]:
-    """Have nobody else put a file of a daemon in place for a while, such as one of a certificate and not yet its key.
+    """Keep others from putting a daemon's files in place for a while, such as a certificate but not yet its key.
 
-    Who does so where no run of Ansible is, takes the same lock (role certificate's deploy): the daemon's own folder,
-    which is there after a restart of the machine, and in a sandbox that writes nowhere.
+    Whatever does so outside a run of Ansible takes the same lock (role certificate's deploy). It is the daemon's own
+    folder, which still exists after a restart of the machine, and in a sandbox that may write nowhere.
     """
     with contextlib.ExitStack() as stack:
         if (ETC / name).is_dir():

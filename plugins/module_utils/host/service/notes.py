@@ -17,7 +17,7 @@ NOTES = Path("/run/ansible-channels-stack")
 class State(NamedTuple):
     """What is below a path; links count as themselves."""
 
-    digest: str  # another one after any change, be it one that puts a text back
+    digest: str  # a new one after any change, even one that puts a text back
     changed: float  # the newest change, in seconds since the epoch
     newest: str  # where that was
 
@@ -29,7 +29,7 @@ def look(path: str) -> State:
         entries |= {os.path.join(folder, name) for name in (*folders, *files)}
     digest, newest = hashlib.sha256(), (0.0, "")
     for entry in sorted(entries):
-        with contextlib.suppress(FileNotFoundError):  # such as a file that an editor has open, a moment ago
+        with contextlib.suppress(FileNotFoundError):  # such as an editor's file that was there a moment ago
             found = os.lstat(entry)
             digest.update(f"{entry}\0{found.st_ino} {found.st_ctime_ns} {found.st_size}\0".encode())
             newest = max(newest, (found.st_ctime, entry))
@@ -39,8 +39,8 @@ def look(path: str) -> State:
 class Notes:
     """What a daemon is known to have read: for each verb and path the state, and the main process that ran then.
 
-    Not judged by the age of the newest child: one that was started again after a crash has what its main process once
-    read. Nor by clocks, as far as that can be: they are set, and files come with times that are still to be.
+    The age of the newest child does not count: one that was started again after a crash has what its main process once
+    read. Nor do clocks, as far as possible: people set them, and files come with times in the future.
     """
 
     def __init__(self, name: str) -> None:

@@ -32,7 +32,7 @@ class Service(Protocol):
 
     @property
     def found(self) -> str:
-        """In which state it was found, as a person is told."""
+        """The state in which it was found, in words for a person."""
 
     @property
     def enabled(self) -> bool:
@@ -40,15 +40,15 @@ class Service(Protocol):
 
     @property
     def stale(self) -> bool:
-        """Whether whatever starts it has not read its unit as it is."""
+        """Whether whatever starts it has not read its unit as it is now."""
 
     @property
     def main_pid(self) -> int:
-        """Id of its main process, 0 where there is none."""
+        """Id of its main process, 0 if there is none."""
 
     @property
     def log(self) -> Path:
         """The file that it writes its log to."""
 
     def apply(self, action: str) -> None:
-        """Enable it where it is not, and start, reload or restart it. May raise ServiceError."""
+        """Enable it if it is not enabled, and start, reload or restart it. May raise ServiceError."""

@@ -11,10 +11,10 @@ from .workers import reload
 
 
 class Systemd:
-    """A service of systemd, as it is found when this is made."""
+    """A service of systemd, as found when this object is made."""
 
     def __init__(self, name: str, log_file: str | None, unit_files: Iterable[str], run: Run) -> None:
-        """Take its name, its log, the files of its unit that systemd has to have read, and what runs commands."""
+        """Take its name, its log, the files of its unit that systemd must have read, and what runs commands."""
         self.name, self.run = name, run
         asked = "LoadState,ActiveState,MainPID,UnitFileState,NeedDaemonReload,FragmentPath,DropInPaths"
         shown = self.systemctl("show", f"--property={asked}")
@@ -39,8 +39,8 @@ class Systemd:
         return out
 
     def apply(self, action: str) -> None:
-        """Enable the service where it is not, and start, reload or restart it. May raise ServiceError."""
-        # systemd does not notice the first file in a new drop-in folder, so a restart always has it look again.
+        """Enable the service if it is not enabled, and start, reload or restart it. May raise ServiceError."""
+        # systemd does not notice the first file in a new drop-in folder, so always make it look again before a restart.
         if self.stale or action == "restart":
             self.run(["systemctl", "daemon-reload"], check_rc=True)
         if not self.enabled:

@@ -1,4 +1,4 @@
-"""A reload: whether a service's main process took other workers for it, and what its log says where it did not."""
+"""A reload: whether a service's main process started new workers, and what its log says if it did not."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from .. import proc
 from .service import Service, ServiceError
 
 RELOAD_SECONDS = 30  # for a daemon to have new processes after it was told to reload
-QUIET_SECONDS = 1  # without a line in its log, after which a reload has failed for good; nginx tries each half second
+QUIET_SECONDS = 1  # without a line in its log, after which a reload has failed for good; nginx tries every half second
 
 
 def workers(pid: int) -> set[str]:
-    """Return names of the direct children of a process, without those that only wait for the end of their sockets."""
+    """Return names of a process's direct children, without those that only wait for their sockets to end."""
     serving = [child for child in proc.children(pid) if "shutting down" not in proc.text(child, "cmdline")]
     return {proc.identity(child) for child in serving} - {""}
 
 
 def orphans(name: str) -> list[int]:
-    """Return ids of a daemon's workers, by nginx's way of naming them, whose main process was killed."""
+    """Return ids of a daemon's workers, named as nginx names them, whose main process was killed."""
     masters = set(proc.titled(f"{name}: master process"))
-    # Others have one, such as those in a container that this machine runs.
+    # Other workers still have one, such as those in a container on this machine.
     return [
         pid
         for pid in proc.titled(f"{name}: worker process")
@@ -53,10 +53,10 @@ class Log:
 
 
 def reload(service: Service, ask: Callable[[], object]) -> None:
-    """Ask a daemon to reload, and wait until its main process has other workers.
+    """Ask a daemon to reload, and wait until its main process has new workers.
 
-    nginx tests no address: one that another process has is found by its main process, which then goes on with what it
-    had, while whoever asked for the reload was told that all is well. Raise ServiceError where it keeps its workers.
+    nginx tests no address beforehand. If another process has one, only the main process finds out: it goes on with what
+    it had, but whoever asked for the reload was told that all is well. Raise ServiceError if it keeps its workers.
     """
     main = service.main_pid
     stderr = Path(proc.link(main, "fd/2") or "/dev/null")
@@ -70,7 +70,7 @@ def reload(service: Service, ask: Callable[[], object]) -> None:
         now = workers(main)
         if (read := log.lines()) != lines:
             lines, quiet = read, time.monotonic()
-            # nginx's, of its main process alone: a worker that was started again is as new as one after a reload.
+            # Only lines of nginx's main process count: a worker that was started again is as new as one after a reload.
             refused = any(f"[emerg] {main}#" in line for line in lines)
         if now and not now & had and not refused:
             return
