@@ -84,7 +84,7 @@ def number(value: Any, text: Any) -> Any:
 
 
 def on_by_default(value: Environment) -> bool | None:
-    """Whether a value is true where its name is not set."""
+    """Whether a value is true if its name is not set."""
     return applied(value.how, known(value))
 
 

@@ -76,7 +76,7 @@ class Examination:
         self.evidence["shared"] = deployed.shared(bundle) if self.evidence["user"] == "root" else []
         root = self.evidence["user"] == "root" and bundle
         self.evidence["certificate"] = state.look(bundle["app"]) if root else {}
-        # Processes that answer plain HTTP beside those that this is about.
+        # Other processes, which answer plain HTTP, beside those that this is about.
         listening = {address for each in self.processes for address in each["listens"]}
         beside = [f"unix:{path}" for path in bundle.get("wsgi", {}).get("sockets", [])]
         self.evidence["wsgi"] = [{"address": address, "listening": address in listening} for address in beside]

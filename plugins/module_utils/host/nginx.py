@@ -232,7 +232,7 @@ def _named(name: str, host: str) -> bool:
 
 
 def location_of(routes: list[dict[str, Any]], path: str) -> dict[str, Any] | None:
-    """Return the location of one server that takes a path; the server itself where none does."""
+    """Return the location of one server that takes a path; the server itself if none does."""
     prefix: dict[str, Any] | None = None
     for route in routes:
         words = route["location"]

@@ -31,7 +31,7 @@ class Systemd:
         self.log = Path(log_file or os.devnull)
 
     def systemctl(self, verb: str, *options: str) -> str:
-        """Run systemctl on the service. Raise ServiceError with the service's last log lines where that fails."""
+        """Run systemctl on the service. Raise ServiceError with the service's last log lines if that fails."""
         code, out, err = self.run(["systemctl", verb, *options, self.name])
         if code:
             _, log, _ = self.run(["journalctl", "--no-pager", "--output=cat", "-n", "15", "-u", self.name])
