@@ -1,1 +1,1 @@
-"""What can be told of a project by its files, and its first inventory."""
+"""What a project's files say about it, and its first inventory."""

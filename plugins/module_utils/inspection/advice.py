@@ -1,4 +1,4 @@
-"""What to tell of a project that would go wrong on a host."""
+"""Advice about what would go wrong with a project on a host."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ FIXED_DAPHNE = "4.2.2"
 
 
 def advise(sources: Sources, found: Inspection, scope: Scope | None) -> None:
-    """Notes on what would go wrong on a host, or goes without saying only on a developer's machine."""
+    """Notes on what would go wrong on a host, or works by itself only on a developer's machine."""
     advise_dependencies(found)
     advise_settings(sources, found, scope)
     advise_layer(found)
@@ -82,7 +82,7 @@ def advise_lists(found: Inspection) -> None:
 
 
 def advise_versions(found: Inspection) -> None:
-    """Notes on packages that everything here needs, and on versions of them that will not do."""
+    """Notes on packages that everything here needs, and on versions of them that do not work."""
     needs, asked = found.dependencies, found.dependencies.asked
     daphne = asked.get("daphne")
     channels = asked.get("channels")
@@ -108,7 +108,7 @@ def advise_versions(found: Inspection) -> None:
 
 
 def advise_drivers(found: Inspection) -> None:
-    """Notes on what brings the project to its database and its channel layer."""
+    """Notes on the packages that connect the project to its database and its channel layer."""
     asked = found.dependencies.asked
     engines = {"postgresql": {"psycopg", "psycopg2", "psycopg2-binary"}, "mysql": {"mysqlclient", "pymysql"}}
     drivers = engines.get(found.database.kind)
@@ -161,7 +161,7 @@ def advise_settings(sources: Sources, found: Inspection, scope: Scope | None) ->
 
 
 def advise_fixed(found: Inspection) -> None:
-    """Notes on settings that no environment changes."""
+    """Notes on settings that the environment cannot change."""
     known_fixes = {
         "DEBUG": (
             "DEBUG is True in the code, and the environment cannot turn it off: errors show settings to visitors"
@@ -230,7 +230,7 @@ def advise_layer(found: Inspection) -> None:
 
 
 def advise_sqlite(sources: Sources, found: Inspection, database: Database) -> None:
-    """A note on a file of SQLite beside the code."""
+    """A note on an SQLite file beside the code."""
     there = (sources.backend / database.file).is_file()
     file = f"{database.file}{', which is there' if there else ''}"
     text = f"SQLite is next to the code ({file}), and each release has its own code"

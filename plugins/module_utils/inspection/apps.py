@@ -1,4 +1,4 @@
-"""What a project's applications need that its lists do not bring: packages, Debian's packages, migrations."""
+"""What a project's applications need and its lists do not bring: Python packages, Debian packages, migrations."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ GIS = ["binutils", "gdal-bin", "libproj-dev"]
 
 
 def find_apps(sources: Sources, found: Inspection, scope: Scope | None) -> None:
-    """Packages of applications and of what settings import, GeoDjango's libraries, and models without migrations."""
+    """Find packages that applications and settings need, GeoDjango's libraries, and models without migrations."""
     find_missing(sources, found, scope)
     find_geography(found, scope)
     find_migrations(sources, found, scope)
@@ -56,7 +56,7 @@ def find_missing(sources: Sources, found: Inspection, scope: Scope | None) -> No
     asked = {canonicalize_name(name) for name in needs.asked}
     brought = installed(sources, found)
     if brought is not None and (idle := asked - brought) and needs.resolved:
-        # A lock that holds more than pyproject.toml asks for: what nobody asks for is not installed.
+        # The lock holds more than pyproject.toml asks for. The rest is not installed.
         asked = asked & brought
         for name, imported_at in imported(sources).items():
             if canonicalize_name(package_of(name).partition("[")[0]) in idle:
@@ -80,7 +80,7 @@ def find_missing(sources: Sources, found: Inspection, scope: Scope | None) -> No
 
 
 def installed(sources: Sources, found: Inspection) -> set[str] | None:
-    """The packages that a deploy takes from the lists, by their bare names; None where it could not read them."""
+    """The bare names of the packages that a deploy takes from the lists; None if it could not read them."""
     near = {path for path in sources.files if path.suffix in (".txt", ".toml", ".lock", ".in", ".pip")}
     contents = {sources.relative(path): sources.content(path) for path in near}
     reader = Reader(contents, found.backend)
@@ -104,7 +104,7 @@ def find_drivers(found: Inspection, asked: Collection[str]) -> None:
     if found.layer.kind in ("core", "pubsub") and {"channels-redis", "channels-rabbitmq"}.isdisjoint(asked):
         needs.missing.setdefault("channels-redis", "channels-redis")
     if (found.brokers or found.tasks.broker) and "celery" in asked and not ("kombu" in asked and needs.resolved):
-        # Its transport wants other versions of redis-py from release to release, which only this says.
+        # Each release of its transport wants other versions of redis-py, and only this extra says which.
         needs.missing.setdefault("kombu", "kombu[redis]")
 
 
@@ -127,7 +127,7 @@ def find_geography(found: Inspection, scope: Scope | None) -> None:
 
 
 def find_migrations(sources: Sources, found: Inspection, scope: Scope | None) -> None:
-    """Applications of the project whose models have no migrations, so that no table is made for them."""
+    """Applications of the project whose models have no migrations, so they get no tables."""
     user = scope.values.get("AUTH_USER_MODEL") if scope else None
     label = user.partition(".")[0] if isinstance(user, str) else ""
     for app in found.apps:

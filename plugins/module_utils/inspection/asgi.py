@@ -19,12 +19,12 @@ SETS_UP = re.compile(
 MODELS = re.compile(
     r"django\.contrib\.(?!postgres)[\w.]*models|rest_framework\.authtoken\.models|rest_framework_simplejwt\.(tokens|models).*"
 )
-#: A module, the name of an object in it, and where that was read.
+#: A module, the name of an object in it, and the place that names it.
 Candidate = tuple[str, str, Place | None]
 
 
 def find_asgi(sources: Sources, found: Inspection, scope: Scope | None) -> None:
-    """The ASGI object: what asgi.py, the settings or a command line names, if it is there and speaks WebSocket."""
+    """The ASGI object that asgi.py, the settings or a command line names, if it exists and speaks WebSocket."""
     candidates = candidates_of(sources, found, scope)
     ranked = sorted(candidates, key=lambda candidate: worth(sources, candidate), reverse=True)
     if not ranked or not worth(sources, ranked[0]):
@@ -41,7 +41,7 @@ def find_asgi(sources: Sources, found: Inspection, scope: Scope | None) -> None:
 
 
 def candidates_of(sources: Sources, found: Inspection, scope: Scope | None) -> list[Candidate]:
-    """What may be the ASGI object: what the settings name, what commands serve, and what files are called for it."""
+    """What may be the ASGI object: by the settings, by commands that serve it, and by usual file names."""
     candidates: list[Candidate] = []
     setting = known(scope.values.get("ASGI_APPLICATION")) if scope else None
     if isinstance(setting, str) and "." in setting:
@@ -60,12 +60,12 @@ def candidates_of(sources: Sources, found: Inspection, scope: Scope | None) -> l
 
 
 def worth(sources: Sources, candidate: Candidate) -> int:
-    """How likely something is the ASGI object; 0 where there is none."""
+    """How likely a candidate is the ASGI object; 0 if it does not exist."""
     file = sources.module(candidate[0])
     if not file or file.suffix != ".py" or candidate[1] not in sources.scope(file).values:
         return 0
     value = sources.scope(file).values[candidate[1]]
-    # get_default_application() sets Django up, which a bare router in routing.py leaves to others.
+    # get_default_application() sets Django up; a bare router in routing.py does not.
     if isinstance(value, Call) and value.name.endswith("get_default_application"):
         return 4
     if isinstance(value, Protocols | Router):
@@ -74,7 +74,7 @@ def worth(sources: Sources, candidate: Candidate) -> int:
 
 
 def find_order(sources: Sources, found: Inspection, file: Path) -> None:
-    """Whether the file of the ASGI object names settings, and what it imports before it does."""
+    """Whether the ASGI object's file names settings, and what it imports before that."""
     named, named_at = named_settings(sources, file)
     if not named:
         found.settings_needed = True
@@ -90,7 +90,7 @@ def find_order(sources: Sources, found: Inspection, file: Path) -> None:
 
 
 def served_by_commands(sources: Sources) -> list[tuple[str, str, Place]]:
-    """What Procfile, compose files and scripts give to a server."""
+    """The ASGI objects that a Procfile, compose files and scripts hand to a server."""
     found = []
     for place, line in command_lines(sources):
         if match := re.search(r"\b(?:daphne|uvicorn|hypercorn)\b.*?\s([A-Za-z_][\w.]*):([A-Za-z_]\w*)", line):
@@ -119,11 +119,11 @@ def project_import(sources: Sources, path: Path, node: ast.stmt) -> list[Path]:
 
 
 class SetUp(Exception):
-    """Django is set up from here on."""
+    """Django is set up at this point."""
 
 
 def early_models(sources: Sources, path: Path) -> list[str]:
-    """The chain of imports by which an ASGI module reaches models before it has set Django up; empty for none."""
+    """The chain of imports by which an ASGI module reaches models before it has set Django up; empty if none."""
     try:
         return models_in(sources, path, {path})
     except SetUp:
@@ -131,7 +131,7 @@ def early_models(sources: Sources, path: Path) -> list[str]:
 
 
 def models_in(sources: Sources, path: Path, seen: set[Path]) -> list[str]:
-    """The chain of imports to models from a module; raise SetUp where it sets Django up before."""
+    """The chain of imports from a module to models; raise SetUp if the module sets Django up first."""
     tree = sources.tree(path)
     for node in tree.body if tree else []:
         if chain := models_by(sources, path, node, seen):
@@ -140,7 +140,7 @@ def models_in(sources: Sources, path: Path, seen: set[Path]) -> list[str]:
 
 
 def models_by(sources: Sources, path: Path, node: ast.stmt, seen: set[Path]) -> list[str]:
-    """The chain of imports from a statement, as it is run at import, to models."""
+    """The chain of imports from a statement that runs at import to models."""
     place = str(sources.place(path, node))
     if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
         return []
@@ -167,7 +167,7 @@ def models_by(sources: Sources, path: Path, node: ast.stmt, seen: set[Path]) -> 
 
 
 def sets_django_up(sources: Sources, path: Path, node: ast.stmt) -> bool:
-    """Whether a statement sets Django up, by itself or by a function of the same module that it calls."""
+    """Whether a statement sets Django up, directly or through a function of the same module."""
     if SETS_UP.search(ast.unparse(node)):
         return True
     tree = sources.tree(path)

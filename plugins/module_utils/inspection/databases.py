@@ -1,4 +1,4 @@
-"""The databases of a project's settings: their kinds, what of them comes from the environment, files of SQLite."""
+"""The databases in a project's settings: their kinds, what they take from the environment, SQLite files."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .findings import Database, Inspection
 
 
 def find_database(found: Inspection, sources: Sources, scope: Scope) -> None:
-    """The default database and all others, and what of them comes from the environment."""
+    """The default database and all others, and what they take from the environment."""
     value = scope.values.get("DATABASES")
     place = scope.places.get("DATABASES")
     default = value.get("default") if isinstance(value, dict) else value
@@ -30,10 +30,10 @@ def find_database(found: Inspection, sources: Sources, scope: Scope) -> None:
 
 
 def database_of(value: Any, place: Place | None, sources: Sources) -> Database:
-    """A database by its entry in DATABASES."""
+    """The database that an entry in DATABASES describes."""
     database = Database(place=place)
     if isinstance(value, dict) and names_of(value.get("*")):
-        value = names_of(value["*"])[0]  # what a URL says replaces the rest
+        value = names_of(value["*"])[0]  # a URL replaces all the rest
     if isinstance(value, Environment):
         database.names["url"] = value.name
         default = known(value)
@@ -73,7 +73,7 @@ def database_of(value: Any, place: Place | None, sources: Sources) -> Database:
 
 
 def sqlite_file(database: Database, name: Any, sources: Sources) -> None:
-    """Where SQLite's file is, and which name of the environment can lead it elsewhere: whole, or by its folder."""
+    """Where SQLite's file is, and which environment variable can move the file or its folder."""
     path = known(name)
     if isinstance(path, str | Path):
         database.file = inside(sources, path)
@@ -84,7 +84,7 @@ def sqlite_file(database: Database, name: Any, sources: Sources) -> None:
         return
     first, last = name.parts[0], name.parts[-1]
     rest = [part for part in name.parts[1:] if part != "/"]
-    if isinstance(last, Environment):  # what is before it does not count, if it is a whole path
+    if isinstance(last, Environment):  # an absolute path here overrides what comes before it
         database.names["name"] = last.name
         default = known(last)
         database.file = database.file or (default if isinstance(default, str) else "")
@@ -107,7 +107,7 @@ def kind_of(text: str, otherwise: str) -> str:
 
 
 def inside(sources: Sources, path: str | Path) -> str:
-    """A path relative to the backend, which is where processes run; as it is, where it is elsewhere."""
+    """A path relative to the backend, where processes run; unchanged if it lies outside."""
     if str(path) in ("", ":memory:"):
         return str(path)
     whole = Path(os.path.normpath(sources.backend / path))

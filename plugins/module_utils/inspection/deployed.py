@@ -1,4 +1,4 @@
-"""Small modules of our own beside the project's code, which change what the code fixes, and files that it reads."""
+"""Small modules that we put beside the project's code to change what it hard-codes, and files that it reads."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ HEALTH = "deployed-health/"
 
 
 class Deployed:
-    """What is put beside the code, decided before anything is written: other sections name it."""
+    """What is put beside the code. This is decided before anything is written, since other sections name it."""
 
     def __init__(self, given: Given) -> None:
-        """Decide by what was found; secrets that it takes are added to those of the inventory."""
+        """Decide from what was found; add the secrets that this needs to those of the inventory."""
         self.given, self.found = given, given.found
-        named = re.fullmatch(r"[\w.]+", self.found.settings)  # by what may stand in a template
+        named = re.fullmatch(r"[\w.]+", self.found.settings)  # only what is safe in a template
         self.urls = bool(named and self.found.urlconf and not self.found.health)
         self.lines = self._settings() if named else []
         self.asgi = bool(
@@ -34,7 +34,7 @@ class Deployed:
 
     @property
     def settings(self) -> str:
-        """The settings module that is written; nothing where the project's own will do."""
+        """The settings module to write; empty if the project's own will do."""
         return "deployed_settings" if self.lines else ""
 
     def _settings(self) -> list[str]:
@@ -77,7 +77,7 @@ class Deployed:
         return []
 
     def write(self, out: Document) -> None:
-        """release_files, with all of it."""
+        """Write all of release_files."""
         found = self.found
         files = [file for file in found.files_read if file.placed and not file.optional]
         if not (self.lines or self.asgi or files):
@@ -132,7 +132,7 @@ class Deployed:
         out.raw(*(f"      {line}".rstrip() for line in lines))
 
     def _read(self, out: Document, file: ReadFile) -> None:
-        """A file that the settings read, with what they take out of it."""
+        """A file that the settings read, with the keys that they take from it."""
         out.comment(f"The settings read it ({file.place}).", 2)
         path = inert(file.path)
         quoted = path if re.fullmatch(r"[\w./-]+", path) else json.dumps(path)
@@ -153,7 +153,7 @@ class Deployed:
         self._file(out, quoted, lines, secret=True)
 
     def _value(self, keys: tuple[str, ...], place: str) -> str:
-        """What stands for a key, as JSON or as a template that makes some."""
+        """The value of a key, as JSON or as a template that renders to JSON."""
         last = keys[-1]
         if re.search(r"(^|_)debug$", last, re.IGNORECASE):
             return "false"
@@ -167,7 +167,7 @@ class Deployed:
 
 
 def yaml_lines(tree: dict[str, object], indent: int = 0) -> list[str]:
-    """A mapping of texts as YAML, whose values are YAML already."""
+    """A mapping as lines of YAML; its values are YAML already."""
     lines = []
     for key, value in tree.items():
         plain = re.fullmatch("[A-Za-z_][A-Za-z0-9_-]*", key)
@@ -180,7 +180,7 @@ def yaml_lines(tree: dict[str, object], indent: int = 0) -> list[str]:
 
 
 def json_lines(tree: dict[str, object], indent: int = 0, end: str = "") -> list[str]:
-    """The same as JSON."""
+    """The same, as JSON."""
     lines = ["{"] if not indent else []
     items = list(tree.items())
     for number, (key, value) in enumerate(items):

@@ -1,4 +1,4 @@
-"""What a project reads of its environment and of files, and what else it runs."""
+"""What a project reads from its environment and from files, and what else it runs."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ HEALTH = re.compile(
 
 
 def find_names(sources: Sources, found: Inspection, settings_files: list[Path], scope: Scope | None) -> None:
-    """Every name that the backend reads of its environment, settings first, and what the important ones are for."""
+    """Every environment variable that the backend reads, settings first, and what the important ones are for."""
     unused = unused_settings(sources, settings_files)
     for path in dict.fromkeys([*settings_files, *sources.python()]):
         if path in unused or path.suffix != ".py" or path.name == "manage.py":
@@ -59,7 +59,7 @@ def find_names(sources: Sources, found: Inspection, settings_files: list[Path], 
 
 
 def unused_settings(sources: Sources, used: list[Path]) -> set[Path]:
-    """Settings modules for other places than the one that was chosen."""
+    """Settings modules that are meant for other places than the chosen one."""
     folders = {path.parent for path in used if path.suffix == ".py"}
     found = set()
     for path in sources.files:
@@ -73,7 +73,7 @@ def unused_settings(sources: Sources, used: list[Path]) -> set[Path]:
 
 
 def set_purposes(found: Inspection, scope: Scope | None) -> None:
-    """What a name is for, where that decides what is written for it."""
+    """What a variable is for, if that decides which value is written for it."""
     values = scope.values if scope else {}
     for setting, purpose in (("SECRET_KEY", "secret_key"), ("DEBUG", "debug"), ("ALLOWED_HOSTS", "hosts"),
                              ("CSRF_TRUSTED_ORIGINS", "origins"), ("CORS_ALLOWED_ORIGINS", "origins")):  # fmt: skip
@@ -116,13 +116,13 @@ def set_purposes(found: Inspection, scope: Scope | None) -> None:
 
 
 def installed_apps(scope: Scope | None) -> list[str]:
-    """INSTALLED_APPS, as far as its entries show."""
+    """INSTALLED_APPS, as far as its entries can be read."""
     value = scope.values.get("INSTALLED_APPS") if scope else None
     return [one for one in value if isinstance(one, str)] if isinstance(value, list | tuple) else []
 
 
 def find_token(sources: Sources, found: Inspection) -> None:
-    """How a handshake is authenticated: a token in the query or the path, a command that makes one, a session."""
+    """How a handshake is authenticated: by a token in the query or the path, a command that makes one, or a session."""
     token = found.token
     for path in sources.python():
         text = sources.text(path)
@@ -146,7 +146,7 @@ def find_token(sources: Sources, found: Inspection) -> None:
 
 
 def command_of(sources: Sources, path: Path) -> tuple[list[str], list[str]]:
-    """A management command that prints a token, with the arguments that it must have; the same for an expired one."""
+    """A management command that prints a token, with its required arguments; the same for an expired token."""
     command, expired = (["python", "manage.py", path.stem] for _ in range(2))
     tree = sources.tree(path)
     lifetime = False
@@ -176,7 +176,7 @@ def command_of(sources: Sources, path: Path) -> tuple[list[str], list[str]]:
 
 
 def find_health(sources: Sources, found: Inspection, scope: Scope | None) -> None:
-    """A path of plain HTTP that answers below 400: a health check, else the page or the admin's login."""
+    """A plain HTTP path that answers with a status below 400: a health check, else the page or the admin's login."""
     conf = known(scope.values.get("ROOT_URLCONF")) if scope else None
     file = sources.module(conf) if isinstance(conf, str) else None
     found.urlconf = conf if isinstance(conf, str) and file and re.fullmatch(r"[\w.]+", conf) else ""

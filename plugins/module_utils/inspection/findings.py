@@ -1,4 +1,4 @@
-"""What is found of a project by looking at it, as data."""
+"""What an inspection found in a project, as data."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ..requirements.declared import Dependencies
 
 @dataclass(frozen=True)
 class Note:
-    """Something to know: `level` is error where the project cannot be deployed as it is, warning or notice."""
+    """Something to know. `level` is error if the project cannot be deployed as it is, else warning or notice."""
 
     level: str
     place: str
@@ -22,7 +22,7 @@ class Note:
 
 @dataclass
 class Name:
-    """A name of the environment, with all the places where it is read."""
+    """An environment variable, with all the places that read it."""
 
     name: str
     value: Environment
@@ -31,13 +31,13 @@ class Name:
 
     @property
     def needed(self) -> bool:
-        """Whether the project ends where the name is not set."""
+        """Whether the project stops if the variable is not set."""
         return self.value.default is NEEDED
 
 
 @dataclass
 class Address:
-    """Where the channel layer finds Redis: `names` are those of the environment, by what they hold."""
+    """Where the channel layer finds Redis: `names` are environment variables, keyed by what they hold."""
 
     names: dict[str, str] = field(default_factory=dict)
     host: str = ""
@@ -59,7 +59,7 @@ class Layer:
 
 @dataclass
 class Database:
-    """A database: `kind` is sqlite, postgresql, mysql, none or other; `names` by what they hold."""
+    """A database: `kind` is sqlite, postgresql, mysql, none or other; `names` are keyed by what they hold."""
 
     kind: str = "none"
     place: Place | None = None
@@ -77,12 +77,12 @@ class Database:
 
 @dataclass
 class ReadFile:
-    """A file that settings read: relative to the backend, whole where it is outside the project, "" if unknown."""
+    """A file that settings read: relative to the backend, absolute if outside the project, "" if unknown."""
 
     path: str
     place: Place
     optional: bool = False
-    #: What must be in it, by the keys that lead there.
+    #: What the file must hold, by the keys that lead there.
     keys: dict[tuple[str, ...], Place] = field(default_factory=dict)
 
     @property
@@ -93,7 +93,7 @@ class ReadFile:
 
 @dataclass(frozen=True)
 class PythonAsked:
-    """A Python that something asks for: as packaging understands it, and as it is written."""
+    """A version of Python that something asks for: as packaging understands it, and as it is written."""
 
     specifier: str
     text: str
@@ -102,7 +102,7 @@ class PythonAsked:
 
 @dataclass
 class Tasks:
-    """Redis for tasks and caches, where its address is in the code: the places, and names that rights are for."""
+    """Redis for tasks and caches, if the code has its address: the places, and the names that need rights."""
 
     celery: bool = False
     broker: Place | None = None
@@ -111,7 +111,7 @@ class Tasks:
     caches: dict[str, Place | None] = field(default_factory=dict)
     prefixes: list[str] = field(default_factory=list)
     queues: list[str] = field(default_factory=list)
-    #: Whether there are queues of other kinds than Celery's.
+    #: Whether there are queues of other systems than Celery.
     others: bool = False
 
     @property
@@ -122,7 +122,7 @@ class Tasks:
 
 @dataclass
 class Socket:
-    """A WebSocket route: its path with samples for what is variable, and the prefix before anything is."""
+    """A WebSocket route: its path with samples for the variable parts, and the prefix before the first of them."""
 
     pattern: str
     prefix: str
@@ -144,7 +144,7 @@ class Worker:
 
 @dataclass
 class Token:
-    """How a handshake is authenticated, as far as that shows."""
+    """How a handshake is authenticated, as far as the code shows it."""
 
     key: str = ""
     place: Place | None = None
@@ -153,13 +153,13 @@ class Token:
     simplejwt: bool = False
     session: bool = False
     origin: bool = False
-    #: Whether it is ALLOWED_HOSTS that say which Origins are let in.
+    #: Whether ALLOWED_HOSTS decides which Origins are let in.
     by_hosts: bool = False
 
 
 @dataclass
 class Inspection:
-    """All that was found of a project."""
+    """Everything that was found in a project."""
 
     folder: Path
     app: str = ""
@@ -179,7 +179,7 @@ class Inspection:
     database: Database = field(default_factory=Database)
     #: Other databases by their aliases.
     further: dict[str, Database] = field(default_factory=dict)
-    #: What settings.DEBUG reads of the environment, where that can turn it off.
+    #: The environment variable that settings.DEBUG reads, if it can turn DEBUG off.
     debug: Environment | None = None
     debug_place: Place | None = None
     debug_shows: bool = True
@@ -203,11 +203,11 @@ class Inspection:
     postgis: bool = False
     apps: list[str] = field(default_factory=list)
     urlconf: str = ""
-    #: Whether static files can be collected, which takes their application and STATIC_URL.
+    #: Whether static files can be collected; that needs their application and STATIC_URL.
     collects: bool = False
-    #: ALLOWED_HOSTS as the code has them.
+    #: ALLOWED_HOSTS as it is in the code.
     hosts_fixed: list[str] = field(default_factory=list)
-    #: Whether the ASGI module assigns DJANGO_SETTINGS_MODULE whatever the environment says.
+    #: Whether the ASGI module sets DJANGO_SETTINGS_MODULE regardless of the environment.
     settings_assigned: bool = False
     files_read: list[ReadFile] = field(default_factory=list)
     notes: list[Note] = field(default_factory=list)
@@ -220,5 +220,5 @@ class Inspection:
 
 
 def slashed(path: str) -> str:
-    """A path as a request has it."""
+    """A path with a leading slash, as a request has it."""
     return "/" + path.lstrip("/")

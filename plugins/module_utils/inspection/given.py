@@ -1,4 +1,4 @@
-"""What is given to each name of the environment that a project reads."""
+"""The value for each environment variable that a project reads."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ HINTS = {"secret_key": "a random string of 50 characters or more", "redis": "a r
 
 
 class Given:
-    """Decides what is written for each name, and which secrets, users and services that takes."""
+    """Decides what to write for each variable, and which secrets, users and services that needs."""
 
     def __init__(self, found: Inspection) -> None:
         """Take what was found."""
@@ -29,7 +29,7 @@ class Given:
         self.tasks_user = False
         self.single_host = ""
         self._sort()
-        if found.tasks.broker:  # which Celery asks its environment for first
+        if found.tasks.broker:  # Celery looks in its environment first
             self.add_secret("CELERY_BROKER_URL", self.tasks_url(1))
         if found.tasks.results:
             self.add_secret("CELERY_RESULT_BACKEND", self.tasks_url(1))
@@ -52,12 +52,12 @@ class Given:
         return f"{{{{ {variable} }}}}"
 
     def add_secret(self, name: str, value: str) -> None:
-        """A secret that the project reads only by what is put beside it, unless it reads that name anyway."""
+        """Add a secret that only the files beside the code read, unless the project reads that name anyway."""
         if name not in (one for one, _ in self.secrets):
             self.secrets.append((name, value))
 
     def tasks_url(self, database: int) -> str:
-        """The address of Redis for tasks and caches, whose user may do more than the channel layer's."""
+        """The address of Redis for tasks and caches; its user may do more than the channel layer's user."""
         self.tasks_user = True
         word = self.secret("tasks_password", HINTS["redis"]).replace(" }}", " | urlencode }}")
         return f"redis://tasks:{word}@127.0.0.1:6379/{database}"
@@ -65,7 +65,7 @@ class Given:
     # The environment
 
     def _sort(self) -> None:
-        """What to write for each name of the environment."""
+        """Decide what to write for each environment variable."""
         addresses = self.found.layer.addresses
         self.anonymous = any(one.hard_coded and not one.has_password for one in addresses)
         for one in addresses:
@@ -80,13 +80,13 @@ class Given:
                 self.secrets.append((name.name, value))
             else:
                 self.environment.append((name, value))
-        # A name that holds a secret but that nobody can know is for the vault as well.
+        # A secret that nobody can guess goes into the vault as well.
         self.redis_password = self.redis_password or any("redis_password" in value for _, value in self.secrets)
         if self.found.layer.kind in ("core", "pubsub") and not self.anonymous:
             self.redis_password = True
 
     def _value(self, name: Name, purpose: str) -> str | None:
-        """The value of a name; None where the project's default is as good as any."""
+        """The value for a variable; None if the project's default will do."""
         how = name.value.how
         match purpose:
             case "secret_key":
@@ -145,7 +145,7 @@ class Given:
         return {"host": "127.0.0.1", "port": "6379", "db": "0"}.get(role)
 
     def _debug(self, name: Name) -> str | None:
-        """What turns DEBUG off; None where it is off already."""
+        """The value that turns DEBUG off; None if it is off already."""
         debug = self.found.debug
         value = debug if debug and debug.name == name.name else name.value
         chosen = self.found.choices.get(name.name, "")
@@ -172,7 +172,7 @@ class Given:
             user = "{{ postgresql_login }}:{{ postgresql_password | urlencode }}"
             if role == "engine" and not name.needed:
                 return None
-            if "-" in self.found.app:  # which PostgreSQL's names have not
+            if "-" in self.found.app:  # PostgreSQL's names have no hyphen
                 own = {"url": "url", "user": "login", "name": "database", "db": "database"}
                 if role in own:
                     return f"{{{{ postgresql_{own[role]} }}}}"
@@ -192,7 +192,7 @@ class Given:
 
 
 def several(how: tuple[str, ...], values: list[str]) -> str:
-    """Texts in the form in which the code reads several."""
+    """Several texts in the form in which the code reads a list."""
     if "loads" in how or "json" in how or "literal_eval" in how:
         return json.dumps(values)
     by = next((one.partition(":")[2] for one in how if one.startswith("split:")), ",")

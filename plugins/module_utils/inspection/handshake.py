@@ -1,4 +1,4 @@
-"""How the site is proven, in the inventory."""
+"""The inventory's section on how the site is proven."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def write_handshake(writer: Given, out: Document) -> None:
-    """The socket's path, and how a token for it is made."""
+    """Write the socket's path, and how to make a token for it."""
     found, token = writer.found, writer.found.token
     out.gap()
     out.comment("How the site is proven: a socket's path, and how a token for it is made.")

@@ -1,4 +1,4 @@
-"""What can be told of a Django Channels project by looking at its folder; nothing of it is imported or run."""
+"""Learn about a Django Channels project from its folder, without importing or running any of it."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def inspect(folder: Path) -> Inspection:
     found.app = app_name(found)
     found.repository = origin_of(folder)
     scope = find_settings(sources, found)
-    if sources.compared:  # what is known of a name at the end may decide a branch at the beginning
+    if sources.compared:  # a value known only at the end may decide a branch at the beginning
         sources.forget()
         scope = find_settings(sources, found)
     settings_files = sources.evaluated()
@@ -60,7 +60,7 @@ def inspect(folder: Path) -> Inspection:
 
 
 def app_name(found: Inspection) -> str:
-    """A name for folders, units and a user, made of the folder's name."""
+    """A name for folders, units and a user, made from the folder's name."""
     name = found.folder.name
     name = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
     name = re.sub(r"^[^a-z]+", "", name)[:31].strip("-")
@@ -78,7 +78,7 @@ def origin_of(folder: Path) -> str:
 
 
 def find_backend(sources: Sources, found: Inspection) -> None:
-    """The folder of manage.py; of several, one with a project that speaks Channels, and the nearest."""
+    """The folder of manage.py. If there are several, prefer one that uses Channels, then the nearest."""
     managers = [path for path in sources.named("manage\\.py")]
 
     def speaks(path: Path) -> bool:

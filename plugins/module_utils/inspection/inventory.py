@@ -1,4 +1,4 @@
-"""The first inventory of a project: what `project_inspection` found, and comments on what it could not know."""
+"""A project's first inventory: what `project_inspection` found, and comments on what it could not know."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ HOSTS = Path(__file__).parent / "templates" / "hosts.yml.j2"
 
 
 class InventoryExists(Exception):
-    """There is something already where the inventory would be."""
+    """Something already exists where the inventory would go."""
 
 
 class Writer(Given):
-    """Makes an inventory of an inspection."""
+    """Makes an inventory from an inspection."""
 
     def main(self) -> str:
         """group_vars/all/main.yml."""
@@ -118,7 +118,7 @@ class Writer(Given):
             out.set("release_python_download", "true")
 
     def shared_paths(self) -> list[str]:
-        """What is beside the code and must survive."""
+        """Whatever lies beside the code and must survive deploys."""
         found, paths = self.found, []
         for database in (found.database, *found.further.values()):
             given = {"name", "url", "folder"} & set(database.names)
@@ -204,7 +204,7 @@ class Writer(Given):
                 )
 
     def aliases(self) -> list[str]:
-        """Names of hosts that the code has in it, and that only a compose file knows."""
+        """Host names that are in the code and that only a compose file defines."""
         hosts = [one.host for one in self.found.layer.addresses if one.hard_coded]
         if self.uses_postgresql and "host" not in self.found.database.names:
             hosts.append(self.found.database.literals.get("host", ""))
@@ -260,7 +260,7 @@ class Writer(Given):
             out.set(name, "true")
 
     def media_folder(self) -> str:
-        """The folder on the host that holds uploads; empty where nginx serves none."""
+        """The folder on the host that holds uploads; empty if nginx serves none."""
         found = self.found
         if not found.media_url or found.media_url == "/":
             return ""
@@ -269,7 +269,7 @@ class Writer(Given):
         return f"{SHARED}/{inert(found.media)}" if f"{found.media}/" in self.shared_paths() else ""
 
     def prefixes(self) -> list[str]:
-        """The fewest prefixes that all routes begin with, each a whole folder of the path."""
+        """The smallest set of prefixes that covers all routes, each a whole folder of the path."""
         if not self.found.sockets:
             return ["/ws/"]
         found = []
@@ -307,7 +307,7 @@ class Writer(Given):
 
 
 def told(name: Name, *, line: bool) -> str:
-    """A name and its default: as a line to take the mark from, where there is a default that a line can hold."""
+    """A name and its default, as a line to uncomment if the default fits on one line."""
     default = known(name.value.default)
     if isinstance(default, bool):
         default = str(default)
@@ -320,14 +320,14 @@ def told(name: Name, *, line: bool) -> str:
 
 
 def write(found: Inspection, inventory: Path) -> list[Path]:
-    """Write the inventory; raise InventoryExists where there is one, of which nothing is touched."""
+    """Write the inventory; raise InventoryExists, and touch nothing, if there is one already."""
     if os.path.lexists(inventory) and not (inventory.is_dir() and not any(inventory.iterdir())):
         raise InventoryExists(
             f"{inventory} is there already, and is not overwritten: name another by -e inspect_inventory=, or move it"
         )
     files = documents(found, inventory)
     inventory.parent.mkdir(parents=True, exist_ok=True)
-    # All of it or nothing: an inventory that is there in part could never be written again.
+    # All or nothing: a partial inventory would block every later attempt.
     made = Path(tempfile.mkdtemp(prefix=f".{inventory.name}-", dir=inventory.parent))
     try:
         for name, text in files.items():
@@ -344,11 +344,11 @@ def write(found: Inspection, inventory: Path) -> list[Path]:
 
 
 def documents(found: Inspection, inventory: Path) -> dict[str, str]:
-    """The files of the inventory, by their paths in it."""
+    """The inventory's files, by their paths in it."""
     writer = Writer(found)
     name = os.path.relpath(inventory)
     name = str(inventory) if name.startswith("..") else name
-    main = writer.main()  # which finds out what the others need
+    main = writer.main()  # this also finds out what the others need
     return {
         "hosts.yml": writer.hosts(name),
         "group_vars/all/main.yml": main,

@@ -1,4 +1,4 @@
-"""Whether an ASGI application checks the Origin of handshakes: by what is wrapped around its routes."""
+"""Whether an ASGI application checks the Origin of handshakes, judged by the wrappers around its routes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ ORIGIN = re.compile(r"Origin")
 
 
 def find_origin(sources: Sources, found: Inspection, value: Any) -> None:
-    """Judge by the ASGI object; where it does not lead to its routes, by what the code calls anywhere."""
+    """Judge by the ASGI object. If it does not lead to its routes, judge by what the code calls anywhere."""
     router = value.routers.get("websocket", UNKNOWN) if isinstance(value, Protocols) else value
     if isinstance(router, Router):
         file = sources.module(found.asgi.partition(":")[0])
@@ -28,7 +28,7 @@ def find_origin(sources: Sources, found: Inspection, value: Any) -> None:
 
 
 def checks(sources: Sources, name: str, value: Any) -> bool:
-    """Whether a wrapper checks Origins: by its name, or by what it calls or derives from where it is the project's."""
+    """Whether a wrapper checks Origins: by its name or, if the project has it, by what it calls or derives from."""
     if ORIGIN.search(name):
         return True
     if isinstance(value, Function):
@@ -42,12 +42,12 @@ def checks(sources: Sources, name: str, value: Any) -> bool:
 
 
 def mentions(node: ast.AST) -> bool:
-    """Whether code, and no comment or text for people in it, has to do with Origins."""
+    """Whether code deals with Origins; comments and texts for people do not count."""
     for one in ast.walk(node):
         if isinstance(one, ast.Name) and ORIGIN.search(one.id):
             return True
         if isinstance(one, ast.Attribute) and ORIGIN.search(one.attr):
             return True
-        if isinstance(one, ast.Constant) and one.value in (b"origin", "origin"):  # the header, which it reads
+        if isinstance(one, ast.Constant) and one.value in (b"origin", "origin"):  # it reads the header
             return True
     return False

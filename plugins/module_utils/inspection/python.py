@@ -1,4 +1,4 @@
-"""Which Python a project asks for, and which of Debian's that is."""
+"""Which Python a project asks for, and which Debian has it."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ IMAGE = re.compile(r"^\s*FROM\s+(?:--\S+\s+)?(?:\S+/)?python:(3\.\d+)", re.IGNOR
 
 
 def find_python(sources: Sources, found: Inspection) -> None:
-    """What lists of packages, .python-version, a Dockerfile and the code itself ask for."""
+    """Find what lists of packages, .python-version, a Dockerfile and the code itself ask for."""
     needs = found.dependencies
     if needs.python and needs.python_place:
         found.python.append(PythonAsked(specifier(needs.python), needs.python, needs.python_place))
     for path in sources.named(".*[Dd]ockerfile.*"):
         for number, line in enumerate(sources.text(path).splitlines(), 1):
-            if match := IMAGE.match(line):  # an image says what is there, and not what will not do
+            if match := IMAGE.match(line):  # an image says what it has, not what would fail
                 asked = PythonAsked(f">={match[1]}", f"python:{match[1]}", sources.place(path, number))
                 found.python.append(asked)
                 break
@@ -40,7 +40,7 @@ def find_python(sources: Sources, found: Inspection) -> None:
 
 
 def advice(fits: dict[int, bool]) -> str:
-    """What to do about the Python of a host."""
+    """What to do about a host's Python."""
     good = [debian for debian, minor in DEBIAN.items() if fits[minor]]
     if good:
         return f"Deploy to Debian {good[0]}; the inventory refuses others, unless release_python brings one."
@@ -48,7 +48,7 @@ def advice(fits: dict[int, bool]) -> str:
 
 
 def specifier(text: str) -> str:
-    """What is asked for as packaging understands it, of Poetry's `^3.12` too; nothing where that cannot be told."""
+    """A constraint, also Poetry's `^3.12`, as packaging understands it; empty if that fails."""
     for one in (text, comparisons(text)):
         try:
             return str(SpecifierSet(one))
@@ -58,7 +58,7 @@ def specifier(text: str) -> str:
 
 
 def contains(asked: str, minor: int) -> bool:
-    """Whether a Python is what is asked for."""
+    """Whether a version of Python satisfies what is asked for."""
     try:
         return SpecifierSet(asked).contains(f"3.{minor}.9")
     except InvalidSpecifier:
@@ -66,5 +66,5 @@ def contains(asked: str, minor: int) -> bool:
 
 
 def fitting(found: Inspection) -> dict[int, bool]:
-    """Minor versions of Python 3, each with whether it is what everything asks for."""
+    """Minor versions of Python 3, each with whether it satisfies everything."""
     return {minor: all(contains(one.specifier, minor) for one in found.python) for minor in MINORS}

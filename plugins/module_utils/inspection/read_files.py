@@ -1,4 +1,4 @@
-"""Files that a project's settings read beside or above the code, and what those must hold."""
+"""Files beside or above the code that a project's settings read, and what they must hold."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ METHODS = ("open", "read_text", "read_bytes")
 
 
 def find_read_files(sources: Sources, found: Inspection, settings_files: list[Path]) -> None:
-    """Files that the settings read: those that are shipped are left out, and those that need not be there are told."""
+    """Find the files that the settings read; skip those that are shipped, and mark those that are optional."""
     unnamed: list[ReadFile] = []
     for path in settings_files:
         if path.suffix == ".py" and (tree := sources.tree(path)):
@@ -35,7 +35,7 @@ class FileReads:
     """Looks through one module of settings."""
 
     def __init__(self, sources: Sources, found: Inspection, path: Path, tree: ast.Module) -> None:
-        """Take the module; note which node is in which other."""
+        """Take the module, and note each node's parent."""
         self.sources, self.found, self.path, self.tree = sources, found, path, tree
         self.scope: Scope = sources.scope(path)
         self.parents: dict[ast.AST, ast.AST] = {}
@@ -43,7 +43,7 @@ class FileReads:
             self.parents |= dict.fromkeys(ast.iter_child_nodes(node), node)
 
     def find(self, unnamed: list[ReadFile]) -> None:
-        """Add what is read here to what was found."""
+        """Add the files that this module reads to what was found."""
         for node in ast.walk(self.tree):
             if isinstance(node, ast.ImportFrom) and node.level and node.module:
                 self._module(node)
@@ -58,14 +58,14 @@ class FileReads:
                 unnamed.append(ReadFile("", place))
 
     def _module(self, node: ast.ImportFrom) -> None:
-        """A module of settings that is not there, such as one that git leaves out."""
+        """Note a settings module that is missing, such as one that git ignores."""
         name = node.module or ""
         if not self.sources.module(name, self.path, node.level):
             folder = self.path.parents[node.level - 1]
             self._add(folder.joinpath(*name.split(".")).with_suffix(".py"), node)
 
     def _file(self, node: ast.AST) -> Path | None:
-        """The file that a call opens; None where it opens none, or none that shows."""
+        """The file that a call opens; None if it opens none, or if the code does not show which."""
         if not isinstance(node, ast.Call):
             return None
         name = self.scope.name_of(node.func)
@@ -84,7 +84,7 @@ class FileReads:
         return any(isinstance(one, ast.Constant) and str(one.value)[:1] in ("w", "a", "x") for one in node.args[1:])
 
     def _opened(self, node: ast.Call) -> list[ast.AST]:
-        """What the file that a call loads from was opened by: an argument, or the `with` around it."""
+        """What opened the file that a call loads from: an argument, or the `with` around it."""
         opened: list[ast.AST] = [inner for one in node.args for inner in ast.walk(one)]
         names = {one.id for one in opened if isinstance(one, ast.Name)}
         for outer in self._around(node):
@@ -93,7 +93,7 @@ class FileReads:
         return opened
 
     def _around(self, node: ast.AST) -> Iterator[ast.AST]:
-        """What a node is in, from the inside."""
+        """The nodes around a node, from the inside out."""
         while node in self.parents:
             node = self.parents[node]
             yield node
@@ -110,7 +110,7 @@ class FileReads:
         self.found.files_read.append(read)
 
     def _optional(self, node: ast.AST) -> bool:
-        """Whether the project does without the file: it asks before, or catches what is raised."""
+        """Whether the project can do without the file: it checks first, or catches the error."""
         for outer in self._around(node):
             if isinstance(outer, ast.If) and re.search(r"exists\(|is_file\(|isfile\(", ast.unparse(outer.test)):
                 return True
@@ -119,7 +119,7 @@ class FileReads:
         return False
 
     def _holders(self, node: ast.Call) -> list[str]:
-        """Names that what was loaded from a file is assigned to."""
+        """The names to which the file's loaded content is assigned."""
         around: ast.AST | None = node
         while around is not None and not isinstance(around, ast.stmt):
             around = self.parents.get(around)
@@ -133,7 +133,7 @@ class FileReads:
         return found
 
     def _keys(self, opened: ast.Call, read: ReadFile) -> None:
-        """The keys that the module takes out of what it has loaded, by `[…]`, so that they must be there."""
+        """The keys that the module reads from the loaded content by `[…]`, so they must be there."""
         names = self._holders(opened)
         for node in ast.walk(self.tree):
             base, keys = key_chain(node)
@@ -152,7 +152,7 @@ class FileReads:
 
 
 def key_chain(node: ast.AST) -> tuple[Any, tuple[str, ...]]:
-    """`base["a"]["b"]` as its parts; no keys for all else."""
+    """`base["a"]["b"]` as its parts; no keys for anything else."""
     keys: tuple[str, ...] = ()
     while isinstance(node, ast.Subscript):
         if not isinstance(node.slice, ast.Constant) or not isinstance(node.slice.value, str):
@@ -163,7 +163,7 @@ def key_chain(node: ast.AST) -> tuple[Any, tuple[str, ...]]:
 
 
 def shipped(sources: Sources, file: Path) -> bool:
-    """Whether a file goes to the host with the code: it is there, and no .gitignore on its way leaves it out."""
+    """Whether a file goes to the host with the code: it exists, and no .gitignore above it excludes it."""
     if not file.is_file() or not file.is_relative_to(sources.folder):
         return False
     for folder in (file.parent, *file.parent.parents):
@@ -178,7 +178,7 @@ def shipped(sources: Sources, file: Path) -> bool:
 
 
 def matches(pattern: str, path: str) -> bool:
-    """Whether a line of .gitignore is about a path, which is relative to the line's file."""
+    """Whether a line of .gitignore matches a path that is relative to the .gitignore."""
     parts = path.split("/")
     anchored = "/" in pattern.rstrip("/")
     text = pattern.strip("/")

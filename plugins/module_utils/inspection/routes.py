@@ -1,4 +1,4 @@
-"""The ASGI object of a project and its WebSocket routes, found without importing them."""
+"""A project's ASGI object and its WebSocket routes, found without importing them."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ CONVERTERS = {
 
 
 def find_sockets(sources: Sources, found: Inspection) -> None:
-    """The WebSocket routes of the ASGI object; of all files, where it does not lead to them."""
+    """The WebSocket routes of the ASGI object, or those in all files if it does not lead to any."""
     module, _, attribute = found.asgi.partition(":")
     file = sources.module(module) if module else None
     routes: list[tuple[str, str, Route]] = []
@@ -78,7 +78,7 @@ def find_sockets(sources: Sources, found: Inspection) -> None:
 
 
 def find_http(sources: Sources, found: Inspection, value: Any) -> None:
-    """Whether the ASGI object answers plain HTTP, which since Channels 3 it does only where it is told who does."""
+    """Whether the ASGI object answers plain HTTP; since Channels 3, it has to name what does."""
     if not isinstance(value, Protocols) or not value.routers or {"http", "*"} & set(value.routers):
         return
     found.http = False
@@ -89,7 +89,7 @@ def find_http(sources: Sources, found: Inspection, value: Any) -> None:
 
 
 def default_application(sources: Sources, found: Inspection) -> Any:
-    """What the setting ASGI_APPLICATION leads to."""
+    """The object that the setting ASGI_APPLICATION names."""
     file = sources.module(found.settings)
     setting = known(sources.scope(file).values.get("ASGI_APPLICATION")) if file and file.suffix == ".py" else ""
     module, _, attribute = str(setting).rpartition(".")
@@ -98,7 +98,7 @@ def default_application(sources: Sources, found: Inspection) -> Any:
 
 
 def unfold(value: Any, prefix: str = "", kind: str = "path", depth: int = 0) -> list[tuple[str, str, Route]]:
-    """All routes to consumers below a value, with the prefixes that lead to them."""
+    """All routes to consumers inside a value, with the prefixes that lead to them."""
     if depth > 20:
         return []
     match value:
@@ -124,7 +124,7 @@ def unfold(value: Any, prefix: str = "", kind: str = "path", depth: int = 0) -> 
 
 
 def socket_of(kind: str, pattern: str, place: Place, called: bool) -> Socket:
-    """A route, with a path that it matches: none where that cannot be told."""
+    """A route, with a path that it matches, or with none if no such path can be worked out."""
     if kind == "path":
         prefix = pattern.partition("<")[0]
         filled = re.sub(r"<(?:(\w+):)?\w+>", lambda match: CONVERTERS.get(match[1] or "str", "inspect"), pattern)
@@ -134,7 +134,7 @@ def socket_of(kind: str, pattern: str, place: Place, called: bool) -> Socket:
         text = pattern.removeprefix("^")
         match = re.match(r"(?:[\w/~@%-]|\\[/.-])*", text)
         prefix = match[0] if match else ""
-        if text[len(prefix) : len(prefix) + 1] in ("?", "*"):  # of its last character, there may be none
+        if text[len(prefix) : len(prefix) + 1] in ("?", "*"):  # its last character is optional
             prefix = prefix[:-1]
         prefix = prefix.replace("\\", "")
         plain = re.sub(r"\\([./-])", r"\1", re.sub(r"\\Z$|\$$", "", text)).removesuffix("?")
@@ -144,7 +144,7 @@ def socket_of(kind: str, pattern: str, place: Place, called: bool) -> Socket:
 
 
 def matches(pattern: str, text: str) -> bool:
-    """Whether a regular expression takes a text; not where it could take for ever to find out."""
+    """Whether a regular expression matches a text; False if finding out could take for ever."""
     if len(pattern) > 300 or re.search(r"[+*}?]\)*[+*{]", pattern):
         return False
     try:
@@ -154,7 +154,7 @@ def matches(pattern: str, text: str) -> bool:
 
 
 def regex_sample(pattern: str, text: str) -> str | None:
-    """A path that a regular expression matches: each of its groups filled with the first sample that fits it."""
+    """A path that a regular expression matches, with the first sample that fits in each of its groups."""
 
     def fill(match: re.Match[str]) -> str:
         inner = re.sub(r"^\(\?P<\w+>|^\(", "", match[0])[:-1]

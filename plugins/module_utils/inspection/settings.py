@@ -1,4 +1,4 @@
-"""What a project's settings say of its channel layer, database and files, as far as that shows."""
+"""What a project's settings say about its channel layer, database and files, as far as the code shows it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def named_settings(sources: Sources, path: Path) -> tuple[str, Place | None]:
 
 
 def find_settings(sources: Sources, found: Inspection) -> Scope | None:
-    """The settings module for a host: what manage.py names, unless there is one for production beside it."""
+    """The settings module for a host: the one that manage.py names, unless one for production is beside it."""
     manager, place = named_settings(sources, sources.backend / "manage.py")
     asgi_files = [path for path in sources.named("asgi\\.py", "wsgi\\.py") if path.is_relative_to(sources.backend)]
     served = [(name, where) for name, where in (named_settings(sources, path) for path in asgi_files) if name]
@@ -60,7 +60,7 @@ def find_settings(sources: Sources, found: Inspection) -> Scope | None:
 
 
 def better_settings(sources: Sources, named: str, file: Path, served: list[str]) -> str:
-    """The settings module that is for hosts: production's, if the named one is for development or has siblings."""
+    """The settings module for hosts: production's, if the named one is for development or has siblings."""
     folder = file.parent if file.suffix == ".py" else file
     last = named.rpartition(".")[2]
     siblings = [path for path in sorted(folder.glob("*.py")) if path.name != "__init__.py"]
@@ -121,7 +121,7 @@ def find_layer(found: Inspection, scope: Scope) -> None:
 
 
 def address_of(host: Any) -> Address | None:
-    """Where Redis is, by one entry of `hosts`."""
+    """Where Redis is, according to one entry of `hosts`."""
     if isinstance(host, dict):
         parts = {key: host[key] for key in ("host", "port", "password", "username", "db") if key in host}
         return address_of(host["address"]) if "address" in host else of_parts(parts) if parts else None
@@ -130,7 +130,7 @@ def address_of(host: Any) -> Address | None:
     if isinstance(host, Environment):
         default = known(host)
         address = of_url(default) if isinstance(default, str) else Address()
-        # However it is called: of a host that is one text, channels_redis makes a connection as of a URL.
+        # Whatever its name: channels_redis treats a host that is a single text as a URL.
         return replace(address, names={"url": host.name}, hard_coded=False)
     if isinstance(host, str):
         return replace(of_url(host), hard_coded=True)
@@ -149,7 +149,7 @@ def address_of(host: Any) -> Address | None:
 
 
 def role_of(name: str) -> str:
-    """What a name of the environment holds, by its last words."""
+    """What an environment variable holds, judged by its last words."""
     for role, words in (
         ("password", r"pass|auth|secret"), ("host", r"host|addr|server$"), ("port", r"port"), ("user", r"user"),
         ("engine", r"engine|backend|type|adapter|driver"), ("url", r"ur[li]|dsn|location|broker"),
@@ -209,7 +209,7 @@ def find_files(sources: Sources, found: Inspection, scope: Scope) -> None:
 
 
 def find_fixed(found: Inspection, scope: Scope) -> None:
-    """What the code fixes and the environment cannot change; of DEBUG, what it reads, if that can turn it off."""
+    """What the code fixes and the environment cannot change; for DEBUG, the variable that can turn it off, if any."""
     values = scope.values
     apps = values.get("INSTALLED_APPS")
     found.apps = [one for one in apps if isinstance(one, str)] if isinstance(apps, list | tuple) else []

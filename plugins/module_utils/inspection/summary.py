@@ -1,4 +1,4 @@
-"""What was found of a project, told to people."""
+"""A summary, for people, of what was found in a project."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from ..text.templates import render
 from .findings import Address, Inspection
 
 TEMPLATE = Path(__file__).parent / "templates" / "summary.txt.j2"
-LEVELS = ("error", "warning", "notice")  # of notes, in the order in which they are told
+LEVELS = ("error", "warning", "notice")  # of notes, in the order of the summary
 
 
 def summary(found: Inspection, files: list[Path], inventory: Path) -> list[str]:
-    """What was found and where, what to look at, and what to do now."""
+    """What was found and where, what to look at, and what to do next."""
     shown = os.path.relpath(inventory)
     shown = str(inventory) if shown.startswith("..") else shown
     values = {
@@ -33,6 +33,6 @@ def summary(found: Inspection, files: list[Path], inventory: Path) -> list[str]:
 
 
 def layer_place(address: Address) -> str:
-    """Where the channel layer finds Redis: names of the environment, and what is written in the code."""
+    """Where the channel layer finds Redis: environment variables, and addresses in the code."""
     fixed = [f"{address.host}:{address.port} in the code"] if address.hard_coded else []
     return ", ".join([*address.names.values(), *fixed])

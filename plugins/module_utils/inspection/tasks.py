@@ -1,4 +1,4 @@
-"""Redis as a project's task queue and cache: where the code says it is, and which rights that takes."""
+"""Redis as a project's task queue and cache: where the code says it is, and which rights it needs."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from .findings import Inspection, Tasks
 
 BROKERS = re.compile(r"(^|_)BROKER(_URL)?$")
 RESULTS = re.compile(r"RESULT_BACKEND$")
-#: What Celery (5.4, with kombu 5.6 and 5.7) and Django's caches were seen to need, and their likes, which change from
-#: release to release: what reads and writes keys of their own, and nothing that empties a database, tells names of keys
-#: or is an administrator's.
+#: What Celery (5.4, with kombu 5.6 and 5.7) and Django's caches were seen to need, and similar commands, since this
+#: changes from release to release: commands that read and write their own keys, but none that empty a database, list
+#: names of keys or are for administrators.
 RIGHTS = (
     "-@all +@read +@write +@transaction +@pubsub +@scripting +@connection +time -@admin -@dangerous -scan -randomkey "
     "-dbsize -function -script|flush -script|kill"
@@ -23,7 +23,7 @@ RIGHTS = (
 
 
 def find_tasks(sources: Sources, found: Inspection, scope: Scope | None) -> None:
-    """Celery's broker and results, and caches, where their addresses are in the code; queues by their names."""
+    """Find Celery's broker and results, and caches, if the code has their addresses; and the names of queues."""
     tasks = found.tasks
     values = scope.values if scope else {}
     for name, value in values.items():
@@ -47,7 +47,7 @@ def find_tasks(sources: Sources, found: Inspection, scope: Scope | None) -> None
 
 
 def find_in_code(sources: Sources, found: Inspection, path: Any) -> None:
-    """An address that Celery's object is made with, and names of queues."""
+    """Find an address that is passed to the Celery object, and names of queues."""
     tree, tasks = sources.tree(path), found.tasks
     scope = sources.scope(path)
     for node in ast.walk(tree) if tree else ():
@@ -78,13 +78,13 @@ def find_in_code(sources: Sources, found: Inspection, path: Any) -> None:
 
 
 def add_queue(found: Inspection, value: Any) -> None:
-    """A queue by its name, if that shows."""
+    """Add a queue's name, if the code shows it."""
     if isinstance(text := known(value), str):
         found.tasks.queues.append(text)
 
 
 def fixed_redis(value: Any) -> bool:
-    """Whether an address of Redis is in the code, and no name of the environment changes it."""
+    """Whether the code has an address of Redis that no environment variable changes."""
     if isinstance(value, list | tuple):
         return any(fixed_redis(one) for one in value)
     return not isinstance(value, Call) and not names_of(value) and str(known(value)).startswith(("redis:", "rediss:"))
@@ -92,13 +92,13 @@ def fixed_redis(value: Any) -> bool:
 
 def rules(tasks: Tasks, *, layer: bool) -> str:
     """The keys, channels and commands that the user for tasks and caches may have."""
-    if tasks.others or not (tasks.celery or tasks.prefixes):  # of a queue that is not known here
+    if tasks.others or not (tasks.celery or tasks.prefixes):  # a kind of queue that we don't know
         return "~* &* +@all -@admin"
     keys = []
     if tasks.celery:
         names = {one for one in tasks.queues if re.fullmatch(r"[\w.-]+", one) and not one.startswith("celery")}
         keys += ["~celery*", "~_kombu.*", "~unacked*", "~*.celery.pidbox*", *(f"~{one}*" for one in sorted(names))]
-        # Patterns that a client subscribes to have to be rules themselves.
+        # A pattern that a client subscribes to must itself be a rule.
         channels = ["celeryev/*", "celeryev/worker.*", "celery.pidbox"]
         keys += ["&celery-task*", *(f"&/{number}.{one}" for number in ([0, 1] if layer else [1]) for one in channels)]
     keys += [f"~{prefix}:*" for prefix in dict.fromkeys(tasks.prefixes) if re.fullmatch(r"[\w.:-]*", prefix)]

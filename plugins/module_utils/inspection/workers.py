@@ -1,4 +1,4 @@
-"""Other processes of a project, by the commands that start them and by its code."""
+"""A project's other processes, found by the commands that start them and in its code."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ MANAGE = re.compile(
 )
 RUNWORKER = re.compile(r"manage\.py\s+runworker(?P<rest>[^&|;<>#]*)")
 WORD = re.compile(r"[\w.,:/=@%+-]+")
-#: Options of Celery that a service manager's process has no use for, with and without a value.
+#: Options of Celery that are of no use under a service manager, with and without a value.
 LEFT_OUT = re.compile(r"--(pidfile|logfile|uid|gid|workdir)(=|$)|-f$")
 ALONE = {"--detach", "-D"}
 BEAT_FILE = "/srv/{{ release_app }}/shared/celerybeat-schedule"
@@ -41,7 +41,7 @@ BEAT_FILE = "/srv/{{ release_app }}/shared/celerybeat-schedule"
 
 @dataclass(frozen=True)
 class Line:
-    """A command, with the name under which a file has it."""
+    """A command, with its name in the file."""
 
     name: str
     text: str
@@ -49,7 +49,7 @@ class Line:
 
 
 def lines_of(sources: Sources) -> Iterator[Line]:
-    """Commands of Procfiles, compose files, supervisor's programs and scripts."""
+    """The commands in Procfiles, compose files, supervisor's programs and scripts."""
     composed = {path for path in sources.named("(docker-)?compose.*\\.ya?ml") if read_compose(sources, path)}
     for path in composed:
         yield from read_compose(sources, path)
@@ -71,7 +71,7 @@ def lines_of(sources: Sources) -> Iterator[Line]:
 
 
 def read_compose(sources: Sources, path: Path) -> list[Line]:
-    """The commands of a compose file's services; none where it is no YAML of that kind."""
+    """The commands of a compose file's services; none if it is not a YAML file of that kind."""
     text = sources.text(path)
     try:
         data = yaml.safe_load(text)
@@ -91,7 +91,7 @@ def read_compose(sources: Sources, path: Path) -> list[Line]:
 
 
 def find_workers(sources: Sources, found: Inspection, scope: Scope | None) -> None:
-    """Celery, runworker and other task queues, as they are started where that shows."""
+    """Find Celery, runworker and other task queues, and how they are started."""
     lines = list(lines_of(sources))
     for line in lines:
         if match := CELERY.search(line.text):
@@ -111,7 +111,7 @@ def find_workers(sources: Sources, found: Inspection, scope: Scope | None) -> No
 
 
 def plain_words(text: str) -> list[str]:
-    """The words of a command up to the first that only a shell understands."""
+    """A command's words, up to the first that only a shell understands."""
     try:
         words = shlex.split(text)
     except ValueError:
@@ -125,7 +125,7 @@ def plain_words(text: str) -> list[str]:
 
 
 def add(found: Inspection, worker: Worker) -> None:
-    """Add a worker under a name of its own, unless there is one with the same command."""
+    """Add a worker under a unique name, unless there is one with the same command."""
     if any(one.command == worker.command for one in found.workers):
         return
     name = re.sub(r"[^a-z0-9]+", "-", worker.name.lower()).strip("-") or "worker"
@@ -135,7 +135,7 @@ def add(found: Inspection, worker: Worker) -> None:
 
 
 def add_celery(sources: Sources, found: Inspection, line: Line, rest: str, kind: str) -> None:
-    """A worker or the beat as a file starts it, with its options."""
+    """Add a worker or the beat as a file starts it, with its options."""
     words = plain_words(rest)
     kept: list[str] = []
     skip = False
@@ -150,7 +150,7 @@ def add_celery(sources: Sources, found: Inspection, line: Line, rest: str, kind:
             kept.append(word)
     app = re.search(r"(?:-A|--app)[\s=]*([\w.]+)", " ".join(kept))
     if kind not in kept or (app and not any(sources.module(name) for name in (app[1], app[1].rpartition(".")[0]))):
-        return  # a part of a sentence, or the command of another project
+        return  # part of a sentence, or another project's command
     for number, word in enumerate(kept):
         match = re.match(r"(?:-Q|--queues)=?(.*)", word)
         if match:
@@ -169,7 +169,7 @@ def add_celery(sources: Sources, found: Inspection, line: Line, rest: str, kind:
 
 
 def find_celery(sources: Sources, found: Inspection, scope: Scope | None) -> None:
-    """Celery by its code, where no file starts it."""
+    """Find Celery in the code, if no file starts it."""
     apps = installed_apps(scope)
     kinds = {
         kind for kind in ("worker", "beat") for one in found.workers if re.search(rf"^celery .*\b{kind}\b", one.command)
@@ -184,7 +184,7 @@ def find_celery(sources: Sources, found: Inspection, scope: Scope | None) -> Non
         made = [one for one in calls if sources.scope(path).name_of(one.func).rpartition(".")[2] == "Celery"]
         module = sources.dotted(path)
         name = module.rpartition(".")[0] if path.stem == "celery" and "." in module else module
-        if not made or not re.fullmatch(r"[\w.]+", name):  # what no command can name
+        if not made or not re.fullmatch(r"[\w.]+", name):  # a command cannot name it
             continue
         place = sources.place(path, made[0])
         if "worker" not in kinds:
@@ -201,7 +201,7 @@ def find_celery(sources: Sources, found: Inspection, scope: Scope | None) -> Non
 
 
 def find_runworker(sources: Sources, found: Inspection, lines: list[Line]) -> None:
-    """Channels' own worker, with its channels' names: of a command, of what calls its script, or of the router."""
+    """Find Channels' own worker; its channels are named by a command, by what calls its script, or by the router."""
     place: Place | None = None
     channels: list[str] = []
     name = ""
@@ -211,7 +211,7 @@ def find_runworker(sources: Sources, found: Inspection, lines: list[Line]) -> No
         place, name = place or line.place, name or line.name
         words = [word for word in plain_words(match["rest"]) if not word.startswith("-")]
         channels += words
-        if not words and "$" in match["rest"]:  # which are given to the script that it stands in
+        if not words and "$" in match["rest"]:  # the script around it takes them as arguments
             script = re.compile(rf"\b{re.escape(Path(line.place.file).name)}\s+(?P<rest>[^&|;<>#]+)")
             for other in lines:
                 if called := script.search(other.text):
