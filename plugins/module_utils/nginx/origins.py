@@ -1,7 +1,7 @@
 """Which pages may open a site's WebSockets, by the Origin that browsers send. Controller only.
 
-An origin is `scheme://host[:port]` (RFC 6454). What is allowed becomes expressions that nginx (PCRE) and Python read
-alike; they are matched against the Origin, a space, and the request's Host header.
+An origin is `scheme://host[:port]` (RFC 6454). Allowed origins become expressions that nginx (PCRE) and Python read
+alike. They are matched against the Origin, a space, and the request's Host header.
 """
 
 from __future__ import annotations
@@ -13,30 +13,30 @@ from dataclasses import dataclass
 
 ANY = "*"
 SCHEME = r"[a-z][a-z0-9+.-]*"
-LABELS = r"[a-z0-9_.-]+"  # of a name below another one; no @, / or : can be in it
+LABELS = r"[a-z0-9_.-]+"  # the labels of a subdomain; they cannot contain @, / or :
 DEFAULT_PORTS = {"http": "80", "https": "443", "ws": "80", "wss": "443"}
-#: What a browser sends for an extension's page, say, has no port and no name that ends somewhere.
+#: For an extension's page, say, a browser sends no port, and a host that is not a domain name.
 _PARTS = re.compile(rf"({SCHEME})://(\[[0-9a-f:.]+\]|[^\s/\[\]:@?#\"\\{{}};$]+)(?::(\d+|\*))?", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class Site:
-    """What of a site says which origins are its own."""
+    """The part of a site that decides which origins are its own."""
 
     names: tuple[str, ...]
-    #: Whether pages are served over TLS alone.
+    #: Whether pages are served only over TLS.
     tls_only: bool
     http_port: int = 80
     https_port: int = 443
 
     @property
     def has_names(self) -> bool:
-        """Whether it answers to names of its own, and not to whatever it is asked for."""
+        """Whether it answers only to names of its own, and not to any name."""
         return "_" not in self.names and bool(self.names)
 
 
 def origin_fault(text: str) -> str:
-    """Why a text is no origin that can be allowed; nothing where it is one, or stands for all."""
+    """Why a text is not an origin that can be allowed; empty if it is one, or stands for all."""
     if text in (ANY, "null"):
         return ""
     found = _PARTS.fullmatch(text)
@@ -54,12 +54,12 @@ def origin_fault(text: str) -> str:
 
 
 def unclear_name(name: str) -> bool:
-    """Whether nginx answers to a name that anybody could have, too: by an expression, or whatever its end."""
+    """Whether a name also matches names that anybody could own: as an expression, or with a wildcard at its end."""
     return name.startswith("~") or (name != ANY and name.endswith(".*"))
 
 
 def _host_pattern(host: str) -> str:
-    """An expression for a host; `*.example.org` is all names below that one, `.example.org` also that one."""
+    """An expression for a host; `*.example.org` is all names below it, `.example.org` also the name itself."""
     if host.startswith("*."):
         return rf"{LABELS}\.{re.escape(host[2:])}"
     if host.startswith("."):
@@ -79,14 +79,14 @@ def _pattern(origin: str) -> str:
 
 
 def _end(scheme: str, port: str) -> str:
-    """An expression for a port. Browsers leave out the scheme's own; other clients may write it."""
+    """An expression for a port. Browsers leave out the scheme's default port; other clients may write it."""
     if DEFAULT_PORTS.get(scheme) == port:
         return f"(:{port})?"
     return f":{port}" if port else ""
 
 
 def _own(site: Site) -> list[str]:
-    """The site's own: at its port, or at whichever one the request has gone to, as where another one leads here."""
+    """The site's own origins: at its port, or at the one that the request went to, since another may lead here."""
     patterns = []
     for name in (one for one in site.names if not unclear_name(one)):
         host = _host_pattern(name)
@@ -100,7 +100,7 @@ def _own(site: Site) -> list[str]:
 
 
 def patterns(origins: Iterable[str], site: Site) -> list[str]:
-    """What `<Origin> <Host>` has to match, one of them and whatever its case; none where every origin is allowed."""
+    """Expressions of which `<Origin> <Host>` must match one, in any case; none if every origin is allowed."""
     given = [str(origin) for origin in origins]
     if ANY in given or (not given and not site.has_names):
         return []
@@ -108,7 +108,7 @@ def patterns(origins: Iterable[str], site: Site) -> list[str]:
 
 
 def allowed(origin: str, host: str, accepted: Iterable[str]) -> bool:
-    """Whether a handshake with an Origin passes, as nginx decides it. One without passes: no browser sends none."""
+    """Whether nginx lets a handshake with this Origin pass. One without passes: browsers always send it."""
     expressions = list(accepted)
     seen = f"{origin} {host}"
     return not origin or not expressions or any(re.search(one, seen, re.IGNORECASE) for one in expressions)

@@ -1,4 +1,4 @@
-"""Balancers whose word on a client is taken: addresses, networks, and names of sets of them. Controller only."""
+"""Balancers that are trusted to name the client: addresses, networks, and names of sets. Controller only."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ import yaml
 SETS = Path(__file__).resolve().parents[3] / "roles" / "nginx" / "files" / "proxies.yml"
 
 
-@functools.cache  # for every host the same
+@functools.cache  # the same for every host
 def named_sets() -> Mapping[str, Mapping[str, Any]]:
-    """The sets that the bundle brings."""
+    """The sets that come with the bundle."""
     return yaml.safe_load(SETS.read_text(encoding="utf-8"))
 
 
 def networks(items: Iterable[Any]) -> list[str]:
-    """Addresses and networks in their own notation, sets replaced by what is in them, each once and in order."""
+    """Addresses and networks in normal notation, with sets replaced by their members, each once and in order."""
     expanded = [one for item in items for one in named_sets().get(str(item), {"networks": [item]})["networks"]]
     return list(dict.fromkeys(_notation(str(one)) for one in expanded))
 
 
 def _notation(text: str) -> str:
-    """An address or a network as nginx's warnings and everybody else write it."""
+    """An address or a network in the usual notation, which nginx's warnings use too."""
     network = ipaddress.ip_network(text)
     return str(network) if "/" in text else str(network.network_address)
 
 
 def network_fault(item: Any) -> tuple[str, str]:
-    """What is wrong with an address, a network or a set's name, and what to write; nothing where it is one."""
+    """What is wrong with an address, a network or a set's name, and what to write; empty if nothing is."""
     text = str(item)
     if text in named_sets():
         return "", ""
@@ -48,7 +48,7 @@ def network_fault(item: Any) -> tuple[str, str]:
 
 
 def is_everybody(item: Any) -> bool:
-    """Whether a network is all there is."""
+    """Whether a network contains every address."""
     try:
         return ipaddress.ip_network(str(item), strict=False).prefixlen == 0
     except ValueError:

@@ -1,1 +1,1 @@
-"""Whether an inventory fits together, before anything is changed."""
+"""Check that an inventory fits together, before anything is changed."""

@@ -1,4 +1,4 @@
-"""Addresses as checks judge them. Controller only."""
+"""How checks judge addresses. Controller only."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ def is_address(text: str) -> bool:
 
 
 def address_fault(text: str) -> str:
-    """Why an address is neither loopback nor private; nothing where it is."""
+    """Why an address is neither loopback nor private; empty if it is."""
     try:
         address = ipaddress.ip_address(text.removeprefix("-").replace("*", "0.0.0.0"))
     except ValueError:
         return "is not an IP address"
     address = getattr(address, "ipv4_mapped", None) or address
-    if address.is_unspecified:  # which the ipaddress module counts as private
+    if address.is_unspecified:  # the ipaddress module counts it as private
         return "is every address of the host, the public ones too"
-    shared = ipaddress.ip_network("100.64.0.0/10")  # of carriers and VPNs, not routed on the internet
+    shared = ipaddress.ip_network("100.64.0.0/10")  # used by carriers and VPNs, not routed on the internet
     if address.is_private or (address.version == 4 and address in shared):
         return ""
     return "is a public address"

@@ -1,4 +1,4 @@
-"""All problems of an inventory and its hosts, in the order in which they are best read. Controller only."""
+"""All problems of an inventory and its hosts, in the best order for reading. Controller only."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from .view import HostView, Role
 def host_views(
     variables: Mapping[str, t.Any], roles: Mapping[str, Role], templar: t.Any, installs: bool
 ) -> list[HostView]:
-    """The hosts of this run that are in any group; the implicit localhost is in none."""
+    """The hosts of this run that are in a group; the implicit localhost is in none."""
     hostvars = variables["hostvars"]
     views = []
     for name in variables["ansible_play_hosts_all"]:
-        # Untemplated, and with hostvars, which Ansible leaves out of a host's own view of its variables.
+        # Untemplated, and with hostvars, which a host's own variables lack.
         raw = {**hostvars.raw_get(name), "hostvars": hostvars}
         view = HostView(name, raw, roles, templar, installs)
         if view.groups - {"ungrouped"}:
@@ -31,7 +31,7 @@ def host_views(
 def collect(
     hosts: list[HostView], roles: Mapping[str, Role], args: Mapping[str, t.Any], variables: Mapping[str, t.Any]
 ) -> Report:
-    """Make all checks; `args` are the action's arguments, and `variables` those of its task."""
+    """Run all checks; `args` are the action's arguments, and `variables` those of its task."""
     report = Report(variables["groups"], [host.name for host in hosts])
     sources = variables.get("ansible_inventory_sources") or ()
     for problem in inventory_problems(variables["groups"], sources):

@@ -1,4 +1,4 @@
-"""What roles are told of a host that has no problem. Controller only."""
+"""What roles learn about a host that has no problem. Controller only."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .view import HostView, probe_facts
 
 
 def facts_of(host: HostView) -> dict[str, t.Any]:
-    """The probe's facts of a host, and what is computed of it once for all roles."""
+    """The probe's facts about a host, and what is computed from them once for all roles."""
     applied, facts = {role.name for role in host.roles}, probe_facts(host.probe)
     return {
         **facts_for_roles(facts),
@@ -26,6 +26,6 @@ def facts_of(host: HostView) -> dict[str, t.Any]:
 
 
 def facts_for_roles(facts: dict[str, t.Any]) -> dict[str, t.Any]:
-    """The probe's facts without those that only checks look at: they would fill every line that shows a host."""
+    """The probe's facts without those that only checks use: they would clutter every line that shows a host."""
     left = r"(ss|kernel|pid|nginx_aside):|(pythons|sshd|clock)$"
     return {key: value for key, value in facts.items() if not re.match(left, key)}

@@ -1,4 +1,4 @@
-"""What is wrong with a machine itself, by what the probe printed of it. Controller only."""
+"""What is wrong with a machine itself, judged by the probe's output. Controller only."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def version_tuple(version: str) -> tuple[int, ...]:
 
 
 def by_hand(host: HostView) -> str:
-    """The command that shows an operator what Ansible saw when it did not get through."""
+    """The command that shows an operator what Ansible saw when it could not connect."""
     connection = str(host.get("ansible_connection") or "ssh")
     if connection.rpartition(".")[2] not in ("ssh", "smart", "paramiko_ssh", "paramiko"):
         return f"Look whether connection {connection} reaches it:\n  ansible {host.name} -m ansible.builtin.ping"
@@ -47,19 +47,19 @@ def host_problems(host: HostView, versions: list[str], minimum_python: str) -> I
 
 
 def allows_untested(host: HostView) -> bool:
-    """Whether a host may run what no test of this bundle runs."""
+    """Whether a host may run a system that none of this bundle's tests run."""
     return host.get("preflight_allow_untested") is True
 
 
 def untested_notices(host: HostView) -> Iterator[str]:
-    """That a host runs such a system."""
+    """Notices that a host runs such a system."""
     system = system_of(probe_facts(host.probe))
     if system in UNTESTED and allows_untested(host):
         yield f"{host.name} runs {for_people(system)}, on which this bundle is not tested (preflight_allow_untested)."
 
 
 def root_fix() -> str:
-    """How commands come to run as root."""
+    """How to have commands run as root."""
     return (
         "Set ansible_become: true for it, with ansible_become_password in the vault if sudo asks (or run with "
         "--ask-become-pass), or ansible_user: root."
@@ -69,11 +69,11 @@ def root_fix() -> str:
 def machine_problems(
     facts: Mapping[str, str], versions: list[str], minimum: str, name: str, let_in: bool
 ) -> Iterator[Problem]:
-    """What is wrong with a machine that answered; `let_in` says that it may run what is not supported."""
+    """What is wrong with a machine that answered; with `let_in`, it may run an unsupported system."""
     if facts["user"] != "root":
         yield Problem("", f'commands run as "{facts["user"] or "nobody known"}", not as root', root_fix())
     umask = facts.get("umask", "")
-    # Of code, environment and static files, which belong to root, nobody else could read a line.
+    # Code, environment and static files belong to root; nobody else could read a line of them.
     if re.fullmatch(r"[0-7]+", umask) and int(umask, 8) & 0o055:
         fix = "Write UMASK 022 in its /etc/login.defs. Where it is the controller itself, run there before Ansible:"
         yield Problem("", f"new files are closed to the project's user (umask {umask})", f"{fix}\n  umask 022")

@@ -1,4 +1,4 @@
-"""A project that is taken from the controller, as its files are there. Controller only."""
+"""The files of a project that is taken from the controller. Controller only."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ SEARCH_DEPTH = 3  # folders below the one searched
 
 
 def backend_folder(host: HostView) -> Path | None:
-    """The folder of `manage.py`, on the controller; None where the project does not come from here."""
+    """The folder of `manage.py` on the controller; None if the project does not come from here."""
     folder = host.path("release_folder")
     usable = folder and folder.is_absolute() and folder.is_dir()
     return folder / str(host.get("release_backend") or "") if folder and usable else None
 
 
 def find_files(folder: Path, *patterns: str) -> list[Path]:
-    """Files of those names up to `SEARCH_DEPTH` folders down, nearest first, leaving out what is not the project's."""
+    """Files with these names up to `SEARCH_DEPTH` folders down, nearest first, without those of others."""
     found = []
     for root, folders, files in os.walk(folder):
         depth = len(Path(root).relative_to(folder).parts)
@@ -33,7 +33,7 @@ def find_files(folder: Path, *patterns: str) -> list[Path]:
 
 
 def assigned_names(file: Path) -> set[str] | None:
-    """Names that a module visibly assigns; None where that cannot be told."""
+    """Names that a module visibly assigns; None if that cannot be known."""
     try:
         tree, _ = parsed(decode(file.read_bytes())[0])
     except (SyntaxError, ValueError, OSError):
@@ -43,7 +43,7 @@ def assigned_names(file: Path) -> set[str] | None:
     while waiting:
         node = waiting.pop()
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-            names.add(node.name)  # what is assigned inside is not the module's
+            names.add(node.name)  # what is assigned inside does not belong to the module
             continue
         if isinstance(node, ast.ImportFrom | ast.Import):
             names |= {(alias.asname or alias.name).partition(".")[0] for alias in node.names}
@@ -54,7 +54,7 @@ def assigned_names(file: Path) -> set[str] | None:
 
 
 def path_fault(path: str) -> str:
-    """Why a path cannot be one in the project's folder; nothing where it can. A slash at its end is let through."""
+    """Why a path cannot be inside the project's folder; empty if it can. A slash at its end is allowed."""
     parts = path.removesuffix("/").split("/")
     if not path or not path.isprintable():
         return "is no path"

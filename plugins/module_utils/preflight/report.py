@@ -1,4 +1,4 @@
-"""Problems as a report tells them: each once, with its hosts, and no secret in it. Controller only."""
+"""Reports of problems: each appears once, with its hosts, and without any secret. Controller only."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ WIDTH = 100  # columns of the report
 
 @dataclass
 class Entry:
-    """A problem with all the hosts that have it and the places where its value was written."""
+    """A problem, all the hosts that have it, and the places where its value was written."""
 
     problem: Problem
     hosts: list[str]
@@ -34,14 +34,14 @@ class Entry:
 
 
 class Report:
-    """Collects problems, the same of many hosts once, and lays them out."""
+    """Collects problems, those that many hosts share only once, and lays them out."""
 
     def __init__(self, groups: Mapping[str, list[str]], hosts: list[str]) -> None:
-        """Take the inventory's groups and the names of the hosts that are looked at."""
+        """Take the inventory's groups and the names of the hosts to check."""
         self._groups = groups
         self._hosts = hosts
         self._entries: dict[Problem, Entry] = {}
-        self.notices: dict[str, None] = {}  # each once, in their order
+        self.notices: dict[str, None] = {}  # each once, in order
 
     def __bool__(self) -> bool:
         """Whether there is a problem."""
@@ -59,7 +59,7 @@ class Report:
             entry.origins.append(written)
 
     def where(self, hosts: list[str]) -> str:
-        """Hosts as a reader would say it: by a group's name where all of a group is meant."""
+        """Hosts as a reader would name them: by the group's name if it means all of the group."""
         if len(hosts) < 2:
             return f"host {hosts[0]}" if hosts else "inventory"
         for group in sorted(self._groups, key=lambda name: (name == "all", name)):
@@ -90,7 +90,7 @@ class Report:
 
 
 def laid_out(problems: list[dict[str, t.Any]]) -> str:
-    """The message: numbered blocks, prose wrapped, commands and snippets (which are indented) left whole."""
+    """The message: numbered blocks, with prose wrapped, and commands and snippets (indented) left whole."""
     blocks = [f"{counted(len(problems), 'problem')}; nothing was changed."]
     for number, problem in enumerate(problems, 1):
         lines = [f"{number:>2}. {problem['where']}"]
@@ -103,7 +103,7 @@ def laid_out(problems: list[dict[str, t.Any]]) -> str:
 
 
 def labelled(label: str, text: str) -> list[str]:
-    """A label with its text beside it, in lines."""
+    """Lines with a label and its text beside it."""
     lines: list[str] = []
     for line in text.splitlines():
         whole = line.startswith(" ")
@@ -112,14 +112,14 @@ def labelled(label: str, text: str) -> list[str]:
 
 
 def no_problems(hosts: list[HostView]) -> str:
-    """The message where nothing is wrong: what was checked."""
+    """The message if nothing is wrong: what was checked."""
     applied = {role.name: role for host in hosts for role in host.roles}
     variables = counted(sum(len(role.options) for role in applied.values()), "variable")
     return f"No problems: {counted(len(hosts), 'host')}, {counted(len(applied), 'role')}, {variables}."
 
 
 def secrets_of(hosts: Iterable[HostView], roles: Mapping[str, Role]) -> set[str]:
-    """Values that no message may carry, whichever way they came into one."""
+    """Values that must not appear in any message, however they got there."""
     specs = {name: spec for role in roles.values() for name, spec in role.options.items()}
     found: set[str] = set()
     for host in hosts:
@@ -130,7 +130,7 @@ def secrets_of(hosts: Iterable[HostView], roles: Mapping[str, Role]) -> set[str]
 
 
 def secret_values(name: str, value: t.Any, spec: Mapping[str, t.Any] | None = None) -> set[str]:
-    """The strings of a variable that is secret, or those under keys that are."""
+    """The strings of a secret variable, or those under secret keys."""
     if is_secret(name, spec):
         return set(strings(value))
     if isinstance(value, Mapping):

@@ -1,4 +1,4 @@
-"""What roles say of their variables, by their files. Controller only."""
+"""What roles' files say about their variables. Controller only."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .view import Role
 
 
 def load_roles(loader: t.Any, folder: Path, groups: Mapping[str, list[str]]) -> dict[str, Role]:
-    """Read the contract of every role of a folder that has one; `groups` names those that a role is applied to."""
+    """Read the contract of every role in a folder that has one; `groups` names the groups that a role applies to."""
     roles = {}
     for specs in sorted(folder.glob("*/meta/argument_specs.yml")):
         path = specs.parents[1]
@@ -28,7 +28,7 @@ def load_roles(loader: t.Any, folder: Path, groups: Mapping[str, list[str]]) -> 
 
 
 def load(loader: t.Any, path: Path) -> dict[str, t.Any]:
-    """A role's YAML file; its templates are the bundle's own and may be run."""
+    """A role's YAML file; its templates come from the bundle, so they may run."""
     if not path.is_file():
         return {}
     return loader.load_from_file(str(path), trusted_as_template=True) or {}

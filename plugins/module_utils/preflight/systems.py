@@ -1,6 +1,6 @@
-"""The systems that hosts may run, and which versions their packages have. Controller only.
+"""The systems that hosts may run, and the versions of their packages. Controller only.
 
-Nothing else asks for a system's name: what differs between them hangs on these versions.
+Nothing else asks for a system's name: all differences between systems depend on these versions.
 """
 
 from __future__ import annotations
@@ -8,24 +8,25 @@ from __future__ import annotations
 import typing as t
 from collections.abc import Mapping
 
-# By the ID and VERSION_ID of os-release. Words of nginx's hang on its version, and the folder of PostgreSQL's on that.
+# By ID and VERSION_ID of os-release. nginx's version decides which directives it has, PostgreSQL's names its folder.
 PACKAGES = {
     "debian 12": {"nginx": "1.22", "postgresql": "15"},
     "debian 13": {"nginx": "1.26", "postgresql": "17"},
     "ubuntu 24.04": {"nginx": "1.24", "postgresql": "16"},
 }
-# Has the same packages under the same names, and runs no test of this bundle. Not 22.04: its Python is 3.10.
+# It has the same packages under the same names, but none of this bundle's tests run on it. Not 22.04: its Python is
+# 3.10.
 UNTESTED = ("ubuntu 24.04",)
 NEWEST = "debian 13"
 
 
 def system_of(facts: Mapping[str, t.Any]) -> str:
-    """What a host runs, by the probe's facts: `debian 12`; nothing where it does not say."""
+    """What a host runs, by the probe's facts: `debian 12`; empty if it does not say."""
     return " ".join(str(facts[name]) for name in ("id", "version") if facts.get(name))
 
 
 def packages_of(facts: Mapping[str, t.Any]) -> dict[str, str]:
-    """The versions of a host's packages by their names; those of the newest system where its own are not known."""
+    """The versions of a host's packages by name, or those of the newest system if its own are not known."""
     return PACKAGES.get(system_of(facts), PACKAGES[NEWEST])
 
 

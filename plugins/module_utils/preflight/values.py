@@ -1,4 +1,4 @@
-"""Each variable of an inventory by itself, against what the roles say of it. Controller only."""
+"""Check each variable of an inventory by itself against what the roles say about it. Controller only."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ from .view import (
     strings,
 )
 
-# Texts that are numbers where they are right: what YAML makes of 3.10 is told by a check of its own.
+# Texts that look like numbers even if they are right. A check of its own reports what YAML makes of 3.10.
 VERSIONS = {"release_python"}
 
 
-# Names of daemons and such, which roles of other authors begin their variables with as well.
+# Names of daemons and the like: other authors' roles begin their variables with them, too.
 SHARED = frozenset(("base", "certificate", "firewall", "hardening", "nginx", "postgresql", "redis", "supervisor"))
 
 
 def unknown(host: HostView, roles: Mapping[str, Role]) -> Iterator[tuple[str, str, str]]:
-    """Variables that begin like a role's and are none of it, each with the role and the name that is most like it."""
+    """Variables that begin like a role's but are not among them, each with the role and the most similar name."""
     known = {name for role in roles.values() for name in role.options}
     helpers = host.names_read_by_inventory()
-    # Such as rollback_to: others may begin like them, so that only what is nearly one of them is told.
+    # Such as rollback_to: other variables may begin like them, so only near misses are reported.
     without_prefix = {name: role.name for role in roles.values() for name in role.options if not own(role.name, name)}
     for name in sorted(set(host.inventory) - known - helpers - handed(roles)):
         role = next((role for role in roles if own(role, name)), None)
@@ -53,18 +53,18 @@ def own(role: str, name: str) -> bool:
 
 
 def handed(roles: Mapping[str, Role]) -> frozenset[str]:
-    """What roles and playbooks hand to each other, by facts or by the options of entry points."""
+    """What roles and playbooks hand to each other, as facts or as options of entry points."""
     return HANDED.union(*(role.passed for role in roles.values()))
 
 
 def handed_problems(host: HostView, roles: Mapping[str, Role]) -> Iterator[Problem]:
-    """Variables that would overrule what a role hands to another one, such as whether a database is dropped."""
+    """Variables that would override what one role hands to another, such as whether to drop a database."""
     for name in sorted(handed(roles) & set(host.inventory)):
         yield Problem(name, "is what roles hand to each other, and cannot be set", "Take it out.")
 
 
 def unknown_problems(host: HostView, roles: Mapping[str, Role]) -> Iterator[Problem]:
-    """Variables that are nearly always a typo, and silently without effect."""
+    """Variables that are nearly always typos, and silently have no effect."""
     for name, role, match in unknown(host, roles):
         if match or role not in SHARED:
             fix = f"Write {match}." if match else "Remove it, or give it a name that does not begin with a role's name."
@@ -72,14 +72,14 @@ def unknown_problems(host: HostView, roles: Mapping[str, Role]) -> Iterator[Prob
 
 
 def unknown_notices(host: HostView, roles: Mapping[str, Role]) -> Iterator[str]:
-    """Variables that another role of the user's may read, as those are named after the same daemon."""
+    """Variables that one of the user's own roles may read, since it is named after the same daemon."""
     for name, role, match in unknown(host, roles):
         if not match and role in SHARED:
             yield f"{name} is not a variable of this bundle's role {role}: nothing here reads it."
 
 
 def option_problems(host: HostView, role: Role) -> Iterator[Problem]:
-    """What is wrong with each variable of a role, taken by itself."""
+    """What is wrong with each of a role's variables by itself."""
     for name, spec in sorted(role.options.items()):
         for problem in value_problems(host, name, spec):
             host.faulty.add(name)
@@ -87,7 +87,7 @@ def option_problems(host: HostView, role: Role) -> Iterator[Problem]:
 
 
 def value_problems(host: HostView, name: str, spec: Mapping[str, t.Any]) -> Iterator[Problem]:
-    """What is wrong with one value of the inventory, or with its absence."""
+    """What is wrong with one value in the inventory, or with its absence."""
     if name not in host.inventory:
         if spec.get("required"):
             yield Problem(name, "is required and not set", f"{first_sentence(spec)}\n  {name}: {sample(spec)}")
@@ -117,10 +117,10 @@ def value_problems(host: HostView, name: str, spec: Mapping[str, t.Any]) -> Iter
 
 
 def kind_problems(place: str, value: t.Any, spec: Mapping[str, t.Any]) -> Iterator[tuple[str, str]]:
-    """What is of another kind than is meant, however deep, each with the line that is probably meant, or nothing.
+    """Values of the wrong kind, however deep, each with the line that is probably meant, or nothing.
 
-    Ansible's own validation would turn most of it into what is meant, and roles get what is written. `place` names the
-    value in its variable. Whole numbers, true and false may be texts: `-e name=value` knows nothing else.
+    Ansible's own validation would convert most of them and pass, but roles get what is written. `place` names the
+    value in its variable. Whole numbers, true and false may be texts: `-e name=value` can give nothing else.
     """
     kind, is_what = spec.get("type", "str"), f"{within(place)}is {named(value)}"
     if kind == "list":
@@ -146,7 +146,7 @@ def kind_problems(place: str, value: t.Any, spec: Mapping[str, t.Any]) -> Iterat
 
 
 def list_problems(place: str, value: t.Any, spec: Mapping[str, t.Any]) -> Iterator[tuple[str, str]]:
-    """The same of a list and its items."""
+    """The same for a list and its items."""
     if not isinstance(value, list | tuple):
         yield f"{within(place)}is {named(value)}, but should be a list", line(place, list_meant(place, value))
         return
@@ -154,13 +154,13 @@ def list_problems(place: str, value: t.Any, spec: Mapping[str, t.Any]) -> Iterat
     for index, item in enumerate(value, 1):
         if item is None:
             yield f"{within(f'{place}[{index}]')}is empty", ""
-        # Words of a command may be numbers, which are written as such.
+        # A command's words may be written as numbers.
         elif not (place.endswith("_command") and isinstance(item, int) and not isinstance(item, bool)):
             yield from kind_problems(f"{place}[{index}]", item, inner)
 
 
 def inner_spec(spec: Mapping[str, t.Any], key: t.Any, item: t.Any) -> Mapping[str, t.Any]:
-    """The spec of a key of a mapping: its own, or that of lists where the default has lists."""
+    """The spec of a mapping's key: its own, or a list's if the default has lists."""
     if spec.get("options"):
         return {"type": "raw"} if item is None else spec["options"].get(key) or {"type": "raw"}
     default = spec.get("default")
@@ -170,13 +170,13 @@ def inner_spec(spec: Mapping[str, t.Any], key: t.Any, item: t.Any) -> Mapping[st
 
 
 def within(place: str) -> str:
-    """A place in a variable for people: `item 2 `, `number of item 1 `; nothing for the variable as a whole."""
+    """A place in a variable, for people: `item 2 `, `number of item 1 `; empty for the whole variable."""
     words = [f"item {index}" if index else key for index, key in re.findall(r"\[(\d+)\]|\.([^.\[]+)", place)]
     return f"{' of '.join(reversed(words))} " if words else ""
 
 
 def line(place: str, meant: str) -> str:
-    """The line to write for a place, of what is meant there; nothing for nothing."""
+    """The line to write at a place for what is meant there; empty if nothing is."""
     key = place.rpartition(".")[2]
     return meant and (f"- {meant}" if key.endswith("]") else f"{key}: {meant}")
 
@@ -195,7 +195,7 @@ def named(value: t.Any) -> str:
 
 
 def number(value: t.Any, kind: str) -> bool:
-    """Whether a value is a number, or a text of one that everything reads as the same."""
+    """Whether a value is a number, or a text that everything reads as the same number."""
     if isinstance(value, str):
         return bool(re.fullmatch(r"-?(0|[1-9]\d*)" + (r"(\.\d+)?" if kind == "float" else ""), value))
     return not isinstance(value, bool) and isinstance(value, int if kind == "int" else int | float)
@@ -228,7 +228,7 @@ def mapping_meant(value: t.Any) -> str:
 
 
 def scalar(text: str) -> str:
-    """A text as YAML has it within brackets."""
+    """A text as YAML writes it inside brackets."""
     plainly = re.fullmatch(r"[A-Za-z_./][\w./@+-]*", text) and text.lower() not in {*TRUTHS, "null"}
     return text if plainly else json.dumps(text, ensure_ascii=False)
 
@@ -252,14 +252,14 @@ def first_sentence(spec: Mapping[str, t.Any]) -> str:
 
 
 def sample(spec: Mapping[str, t.Any]) -> str:
-    """What may be written as a value."""
+    """An example of a value, or the choices."""
     if spec.get("choices"):
         return "one of " + ", ".join(str(choice) for choice in spec["choices"])
     return f"<{spec.get('type', 'str')}>"
 
 
 def placeholder_problems(host: HostView, vault: str) -> Iterator[Problem]:
-    """Placeholders of a template inventory that nobody has replaced: each once, by the variable that holds it."""
+    """Placeholders from a template inventory that nobody has replaced, each once, by the variable that holds it."""
     readers: dict[str, list[str]] = {}
     for option in sorted({name for role in host.roles for name in role.options}):
         holders = [name for name in host.sources(option) if PLACEHOLDER in "\n".join(strings(host.raw(name)))]

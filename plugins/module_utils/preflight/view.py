@@ -1,7 +1,7 @@
-"""What preflight knows of a host, and what its checks have in common. Controller only.
+"""What preflight knows about a host, and what its checks share. Controller only.
 
-To add a check of values that must fit together, write a function decorated with `@check("<role>")` in the module of its
-topic in `checks/`: it is called for each host that the role applies to, and yields `Problem`s. A new module is named in
+To add a check of values that must fit together, write a function decorated with `@check("<role>")` in its topic's
+module in `checks/`. It is called for each host that the role applies to, and yields `Problem`s. Add a new module to
 `checks/__init__.py`.
 """
 
@@ -24,7 +24,7 @@ from ansible.template import trust_as_template
 from ..text.commands import secrets_command
 from ..text.secrets import is_secret_name
 
-try:  # where a value was written; an internal of ansible-core, so its absence must only cost the line in the report
+try:  # where a value was written; internal to ansible-core, so if it is missing, the report must lose only that line
     from ansible._internal._datatag._tags import Origin
 except ImportError:  # pragma: no cover
     Origin = None
@@ -32,15 +32,15 @@ except ImportError:  # pragma: no cover
 PROBE = "__preflight_probe"
 PLACEHOLDER = "!!!SET"
 MASK = "********"
-#: The path of a key, which the ssh command to try by hand needs; and that of a program.
+#: The path of a key, which the ssh command to try by hand needs, and the path of a program.
 NOT_SECRET = {"ansible_ssh_private_key_file", "certificate_acme_auth_hook"}
-# What roles and playbooks hand to each other beside the options of entry points, as roles/README.md has it: a contract
-# test compares. No inventory sets these.
+# What roles and playbooks hand to each other besides the options of entry points. roles/README.md lists it, and a
+# contract test compares the two. No inventory sets these.
 HANDED = frozenset(("postgresql_lock_other_user", "preflight_host", "preflight_installs", "release_prepared"))
 MAGIC = {"hostvars", "groups", "vars", PROBE}  # what Ansible itself puts among a host's variables
 SHORTEST_MASKED = 6  # characters: masking shorter values would garble the message more than it would hide
 SECRET_LENGTH = 12  # characters
-# How to come by a secret.
+# How to get a secret.
 NEW_SECRET = (
     f"Have one made, by a placeholder in the inventory's vault and `{secrets_command('…')}` (docs/secrets.md):\n"
     '  vault_NAME: "!!!SET a random string!!!"'
@@ -65,11 +65,11 @@ class Role:
     defaults: dict[str, t.Any]
     computed: dict[str, t.Any]
     groups: list[str] = field(default_factory=list)
-    passed: frozenset[str] = frozenset()  # what callers of its entry points give them, and no inventory
+    passed: frozenset[str] = frozenset()  # set by callers of its entry points, not by an inventory
 
 
 class Untemplatable(Exception):
-    """A value that cannot be known: `problem` says why, or is None where only the host's facts can tell."""
+    """A value that cannot be known. `problem` says why, or is None if only the host's facts can tell."""
 
     def __init__(self, problem: Problem | None) -> None:
         """Take the problem to report, if there is one."""
@@ -79,7 +79,7 @@ class Untemplatable(Exception):
 
 def is_secret(name: str, spec: Mapping[str, t.Any] | None = None) -> bool:
     """Whether the value of a variable or of a key must never be shown."""
-    if name in NOT_SECRET or name.endswith("_token_command"):  # whose words, python for one, would garble every message
+    if name in NOT_SECRET or name.endswith("_token_command"):  # its words, such as python, would garble every message
         return False
     return bool((spec or {}).get("no_log")) or is_secret_name(name, "inventory")
 
@@ -106,7 +106,7 @@ def names_read(value: t.Any) -> set[str]:
 
 @functools.cache  # the same template is looked at for every host
 def names_in(text: str) -> frozenset[str]:
-    """Names in one template; none where it does not parse, for which templating it gives the reason."""
+    """Names in one template; none if it does not parse, since rendering it then gives the reason."""
     try:
         return frozenset(node.name for node in jinja2.Environment().parse(text).find_all(jinja2.nodes.Name))
     except jinja2.TemplateError:
@@ -114,7 +114,7 @@ def names_in(text: str) -> frozenset[str]:
 
 
 def nearest(name: str, known: Iterable[str], alike: float = 0.7) -> str:
-    """The known name that is most like `name`, or nothing; `alike` is difflib's ratio, 1.0 for the same name."""
+    """The known name most similar to `name`, or nothing; `alike` is difflib's ratio, 1.0 for the same name."""
     return next(iter(difflib.get_close_matches(name, sorted(known), n=1, cutoff=alike)), "")
 
 
@@ -127,7 +127,7 @@ def origin(value: t.Any) -> str:
 
 
 def shown(path: str | Path) -> str:
-    """A path as short as it can be typed from here."""
+    """The shortest way to type a path from here."""
     relative = os.path.relpath(path)
     return str(path) if relative.startswith("..") else relative
 
@@ -138,7 +138,7 @@ def last_line(text: t.Any) -> str:
 
 
 def listed(items: Iterable[str], limit: int = 6) -> str:
-    """`a, b and c`, cut off with the number of those left out."""
+    """`a, b and c`, cut off with the number of items left out."""
     names = list(items)
     if len(names) > limit:
         return f"{', '.join(names[:limit])} and {len(names) - limit} more"
@@ -155,12 +155,12 @@ def is_mapping(value: t.Any) -> bool:
     return isinstance(value, Mapping)
 
 
-# What a text says where true or false is meant, as `-e` on the command line gives it; roles read the same by `| bool`.
+# What a text means where true or false is expected, as `-e` gives it; roles read it the same way with `| bool`.
 TRUTHS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
 
 
 def plain(value: t.Any, spec: Mapping[str, t.Any]) -> t.Any:
-    """A value with texts of numbers and of true and false as what they say, which is how roles read them."""
+    """A value with texts of numbers, true and false converted, as roles read them."""
     kind = spec.get("type")
     if isinstance(value, list) and spec.get("elements"):
         inner = {"type": spec["elements"], "options": spec.get("options")}
@@ -176,7 +176,7 @@ def plain(value: t.Any, spec: Mapping[str, t.Any]) -> t.Any:
 
 
 class HostView:
-    """A host as checks see it: its groups and roles, and its variables as the inventory or the roles' defaults say."""
+    """A host as checks see it: its groups and roles, and its variables from the inventory or the roles' defaults."""
 
     def __init__(
         self,
@@ -188,7 +188,7 @@ class HostView:
     ) -> None:
         """Take `variables` untemplated; `templar` makes copies of itself for other variables.
 
-        `installs` says whether this run sets up daemons, so that what stands in their way matters.
+        `installs` says whether this run sets up daemons; only then do obstacles to them matter.
         """
         self.name = name
         self.installs = installs
@@ -198,7 +198,7 @@ class HostView:
         self.probe: Mapping[str, t.Any] = variables.get(PROBE) or {}
         self.faulty: set[str] = set()
         self._specs = {name: spec for role in roles.values() for name, spec in role.options.items()}
-        # Where no play has loaded a role, its defaults are unknown to the inventory's templates, which may read them.
+        # The inventory's templates may read a role's defaults, but don't know them until a play loads the role.
         self._all: dict[str, t.Any] = {}
         for role in roles.values():
             self._all |= role.defaults | role.computed
@@ -206,11 +206,11 @@ class HostView:
         self._templar = templar.copy_with_new_env(available_variables=self._all)
 
     def raw(self, variable: str) -> t.Any:
-        """The value as it is written, with its templates."""
+        """The value as written, with its templates."""
         return self._all.get(variable)
 
     def get(self, variable: str) -> t.Any:
-        """The inventory's value or the role's default; None where there is none, or none that can be relied on."""
+        """The inventory's value or the role's default; None if there is none, or none to rely on."""
         if variable in self.faulty or variable not in self._all:
             return None
         try:
@@ -241,26 +241,26 @@ class HostView:
             return self._templar.template(self._all[variable])
         except AnsibleValueOmittedError:
             return None
-        except Exception as error:  # templates run any plugin, and these raise what they like
+        except Exception as error:  # templates can run any plugin, and those can raise anything
             later = any(f"'{name}' is undefined" in str(error) for name in HANDED)
             if isinstance(error, AnsibleUndefinedVariable) and (later or self._needs_facts(variable)):
                 raise Untemplatable(None) from error
             raise Untemplatable(self._explain(variable, error)) from error
 
     def file_fault(self, path: str) -> str:
-        """Why a template on the controller cannot be filled in; nothing where it can, or where only the host tells."""
+        """Why a template on the controller cannot be filled in; empty if it can, or if only the host can tell."""
         try:
             text = Path(path).read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             return f"cannot be read: {error}"
         if re.search(r"\{%-?\s*(include|import|from|extends)\b", text):
-            return ""  # files that are found when it is filled in
+            return ""  # these files are found when it is filled in
         try:
             self._templar.template(trust_as_template(text))
-        except Exception as error:  # templates run any plugin, and these raise what they like
+        except Exception as error:  # templates can run any plugin, and those can raise anything
             message = str(error).splitlines()[0] if str(error) else ""
             undefined = re.search(r"'([^']+)' is undefined", message)
-            if undefined:  # names that roles compute are known later
+            if undefined:  # names that roles compute become known later
                 later = undefined[1].startswith(("_", "ansible_")) or undefined[1] in HANDED
                 return "" if later else f"reads {undefined[1]}, which is set nowhere"
             syntax = re.search(r"[Ss]yntax error in template: (.*)", message)
@@ -268,7 +268,7 @@ class HostView:
         return ""
 
     def sources(self, variable: str) -> list[str]:
-        """The variable and, through any number of templates, all others that it is built from."""
+        """The variable, and all others that it is built from through any number of templates."""
         found: list[str] = []
         waiting = [variable]
         while waiting:
@@ -284,13 +284,13 @@ class HostView:
         return set().union(*(names_read(self.inventory[name]) for name in self.inventory if name not in MAGIC))
 
     def _needs_facts(self, variable: str) -> bool:
-        """Whether a value is read from facts, which are not gathered yet."""
+        """Whether a value depends on facts, which are not gathered yet."""
         texts = (text for name in self.sources(variable) for text in strings(self._all[name]))
         words = {word for text in texts for word in re.findall(r"\bansible_\w+", text)}
         return any(word == "ansible_facts" or word not in self._all for word in words)
 
     def _explain(self, variable: str, error: Exception) -> Problem:
-        """Why a value does not template, without a word of the value."""
+        """Why a value does not render, without showing any of the value."""
         message = str(error).splitlines()[0] if str(error) else type(error).__name__
         undefined = re.search(r"'([^']+)' is undefined", message)
         if isinstance(error, AnsibleUndefinedVariable) and undefined:
@@ -314,7 +314,7 @@ CHECKS: list[tuple[str, Check]] = []
 
 
 def check(role: str) -> Callable[[Check], Check]:
-    """Register a check that is made for each host to which `role` applies."""
+    """Register a check that runs for each host that `role` applies to."""
 
     def register(function: Check) -> Check:
         CHECKS.append((role, function))
