@@ -8,7 +8,7 @@ from ..view import CHECKS
 
 __all__ = ["CHECKS", "TOPICS"]
 
-# In the order in which a report has their problems.
+# In the order in which a report lists their problems.
 TOPICS = (
     "certificate",
     "firewall",

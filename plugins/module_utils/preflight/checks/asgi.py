@@ -1,4 +1,4 @@
-"""What is served, by which server, and by which service manager. Controller only."""
+"""What is served, by which server, under which service manager. Controller only."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def asgi_application(host: HostView) -> Iterator[Problem]:
 
 
 def asgi_fault(value: str) -> tuple[str, str]:
-    """What is wrong with `module.path:attribute`, and what was probably meant; two empty strings for nothing."""
+    """What is wrong with `module.path:attribute`, and what was probably meant; two empty strings if it is right."""
     meant = re.sub(r"\(.*\)$", "", value.strip())
     meant = re.sub(r"\.py(?=:|$)", "", meant).replace("/", ".").strip(".")
     if ":" not in meant:
@@ -46,7 +46,7 @@ def asgi_fault(value: str) -> tuple[str, str]:
 
 @check("asgi")
 def asgi_module(host: HostView) -> Iterator[Problem]:
-    """The ASGI module is in the project's folder, and assigns what is to be served."""
+    """The ASGI module is in the project's folder, and assigns the object to serve."""
     if not (backend := backend_folder(host)) or not (backend / "manage.py").is_file():
         return
     module, colon, attribute = str(host.get("asgi_application") or "").partition(":")
@@ -55,7 +55,7 @@ def asgi_module(host: HostView) -> Iterator[Problem]:
     path = backend.joinpath(*module.split("."))
     own = [backend / str(one.get("path") or "") for one in host.get("release_files") or [] if is_mapping(one)]
     if path.with_suffix(".py") in own:
-        return  # the user's own, which may come from a template; the deploy imports it
+        return  # a file of the user's, perhaps from a template; the deploy imports it
     file = next((file for file in (path.with_suffix(".py"), path / "__init__.py") if file.is_file()), None)
     if file is None:
         found = [".".join(one.relative_to(backend).with_suffix("").parts) for one in find_files(backend, "asgi.py")]
@@ -71,7 +71,7 @@ def asgi_module(host: HostView) -> Iterator[Problem]:
 
 @check("asgi")
 def asgi_wsgi(host: HostView) -> Iterator[Problem]:
-    """Where gunicorn answers plain HTTP, what it serves is WSGI, and it has threads."""
+    """If gunicorn answers plain HTTP, it serves a WSGI application and has threads."""
     value, threads = host.get("asgi_wsgi_application"), host.get("asgi_wsgi_threads")
     if host.get("asgi_http") != "wsgi":
         return
@@ -89,7 +89,7 @@ def asgi_wsgi(host: HostView) -> Iterator[Problem]:
 
 @check("asgi")
 def asgi_manager(host: HostView) -> Iterator[Problem]:
-    """The service manager is one that can run on the host."""
+    """The service manager can run on the host."""
     init = probe_facts(host.probe).get("init")
     if manager_of(host) == "systemd" and init and init != "systemd":
         fix = "Delete the line, or write\n  asgi_manager: supervisor"
@@ -97,19 +97,19 @@ def asgi_manager(host: HostView) -> Iterator[Problem]:
 
 
 def manager_of(host: HostView) -> str:
-    """The service manager of a host: what the inventory says, or else systemd where it is what booted the host."""
+    """A host's service manager: what the inventory says, or else systemd if that booted the host."""
     if "asgi_manager" in host.inventory:
         return str(host.get("asgi_manager") or "")
     return "systemd" if probe_facts(host.probe).get("init", "systemd") == "systemd" else "supervisor"
 
 
-# What daphne can and uvicorn cannot.
+# Settings that daphne supports and uvicorn does not.
 UNLIMITED = {"asgi_websocket_timeout": -1, "asgi_websocket_connect_timeout": 10}
 
 
 @check("asgi")
 def asgi_server_options(host: HostView) -> Iterator[Problem]:
-    """Nothing is asked of a server that it would silently not do."""
+    """No setting asks for something that the server would silently ignore."""
     if host.get("asgi_server") != "uvicorn":
         return
     for name, default in UNLIMITED.items():
@@ -120,7 +120,7 @@ def asgi_server_options(host: HostView) -> Iterator[Problem]:
 
 @check("asgi")
 def asgi_pings(host: HostView) -> Iterator[Problem]:
-    """Pings are sent more often than the proxy cuts idle sockets."""
+    """Pings come at shorter intervals than the proxy's timeout for idle sockets."""
     interval, cut = host.get("asgi_ping_interval"), host.get("nginx_websocket_timeout")
     if isinstance(interval, int) and isinstance(cut, int) and interval >= cut:
         fix = f"Write a number below nginx_websocket_timeout ({cut}), such as 20"

@@ -1,4 +1,4 @@
-"""Whether the site's certificate can serve it, and whether what is proven goes through TLS. Controller only."""
+"""Check that the site's certificate fits it, and that what is proven goes through TLS. Controller only."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ NAME = re.compile(r"(\*\.)?([A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?\.)*[A-Za-z
 
 
 def source_of(host: HostView) -> str:
-    """Where the host's certificate comes from; `none` where it has none, or the value is none that is known."""
+    """Where the host's certificate comes from; `none` if it has none, or if the value is unknown."""
     return str(host.get("certificate_source") or "none")
 
 
 @check("certificate")
 def certificate_names(host: HostView) -> Iterator[Problem]:
-    """A certificate is for names, and nginx serves those that it is for."""
+    """A certificate is for names, and nginx serves those names."""
     names, site = host.items("certificate_names"), [str(name) for name in host.items("nginx_server_names")]
     if source_of(host) == "none" or {"certificate_names", "nginx_server_names"} & host.faulty:
         return
@@ -47,7 +47,7 @@ def certificate_names(host: HostView) -> Iterator[Problem]:
 
 @check("certificate")
 def certificate_acme(host: HostView) -> Iterator[Problem]:
-    """An authority of the internet can know the names, and can come to ask."""
+    """A public authority can know the names, and can connect to check them."""
     if source_of(host) != "acme" or "certificate_names" in host.faulty:
         return
     hook = "certificate_acme_auth_hook: /usr/local/bin/put-challenge-into-dns"
@@ -67,7 +67,7 @@ def certificate_acme(host: HostView) -> Iterator[Problem]:
 
 @check("certificate")
 def certificate_names_lead_here(host: HostView) -> Iterator[Problem]:
-    """The authority that comes to ask for a name comes to this site. What was ordered once is not looked up again."""
+    """An authority that checks a name reaches this site. Names that were ordered before are not looked up again."""
     asks = source_of(host) == "acme" and host.installs and not host.get("certificate_acme_auth_hook")
     if not asks or "certificate_names" in host.faulty or not host.get("certificate_acme_check_names"):
         return
@@ -95,7 +95,7 @@ def certificate_names_lead_here(host: HostView) -> Iterator[Problem]:
 
 
 def names_ordered(host: HostView) -> set[str]:
-    """The names that the host has ordered a certificate for, as it has noted."""
+    """The names that the host has ordered a certificate for, from its own notes."""
     with contextlib.suppress(ValueError):
         order = json.loads(probe_facts(host.probe).get(f"ordered:{host.get('release_app')}") or "[]")
         return {str(word).partition("=")[2] for word in order if re.match("--(domain|ip-address)=", str(word))}
@@ -103,7 +103,7 @@ def names_ordered(host: HostView) -> set[str]:
 
 
 def site_addresses(host: HostView) -> list[str]:
-    """The addresses of all hosts that may answer for the site: those of its app hosts and proxies."""
+    """The addresses of all hosts that may answer for the site: its app hosts and proxies."""
     hostvars, groups = host.raw("hostvars") or {}, host.raw("groups") or {}
     found: dict[str, None] = {}
     for name in dict.fromkeys([host.name, *groups.get("app", ()), *groups.get("proxy", ())]):
@@ -117,19 +117,19 @@ def site_addresses(host: HostView) -> list[str]:
 
 @functools.cache
 def looked_up(name: str) -> tuple[str, ...]:
-    """The addresses of a name, as this machine knows them; raise OSError where there are none."""
+    """The addresses of a name, as this machine sees them; raise OSError if there are none."""
     if address := as_address(name):
         return (str(address),)
     try:
         answers = socket.getaddrinfo(name.rstrip("."), None, type=socket.SOCK_STREAM)
-    except UnicodeError as error:  # such as of a label that is too long
+    except UnicodeError as error:  # such as for a label that is too long
         raise OSError(str(error)) from error
     return tuple(dict.fromkeys(str(as_address(str(answer[4][0]).partition("%")[0])) for answer in answers))
 
 
 @check("certificate")
 def certificate_is_kept_apart(host: HostView) -> Iterator[Problem]:
-    """Keys do not come into a repository by mistake."""
+    """Keys do not end up in a repository by mistake."""
     folder = host.path("certificate_acme_keep")
     if source_of(host) != "acme" or not folder:
         return
@@ -140,14 +140,14 @@ def certificate_is_kept_apart(host: HostView) -> Iterator[Problem]:
 
 
 def unknown_outside(name: str) -> bool:
-    """Whether a name is none of the internet's (RFC 6761 and 8375)."""
+    """Whether a name cannot exist on the internet (RFC 6761 and 8375)."""
     last = name.rstrip(".").rpartition(".")[2].lower()
     return "." not in name.rstrip(".") or last in ("localhost", "test", "invalid", "local", "internal", "lan", "arpa")
 
 
 @check("certificate")
 def certificate_provided(host: HostView) -> Iterator[Problem]:
-    """Chain and key belong together, are in date, complete, and for the site."""
+    """Chain and key belong together, and the chain is valid now, complete, and for the site."""
     if source_of(host) != "provided":
         return
     texts = {part: str(host.get(f"certificate_{part}") or "") for part in ("chain", "key")}
@@ -169,7 +169,7 @@ def certificate_provided(host: HostView) -> Iterator[Problem]:
 
 @check("certificate")
 def certificate_is_proven(host: HostView) -> Iterator[Problem]:
-    """What the proof tries is what browsers do: over a site with TLS, ws:// is refused."""
+    """The proof does what browsers do: a site with TLS refuses ws://."""
     url = host.get("handshake_url")
     if source_of(host) == "none" or not isinstance(url, str) or "handshake_url" not in host.inventory:
         return

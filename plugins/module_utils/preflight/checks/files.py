@@ -1,4 +1,4 @@
-"""What a release has beside its code: files, an environment, and paths that outlive it. Controller only."""
+"""What a release has besides its code: files, an environment, and paths that outlive it. Controller only."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..view import HostView, Problem, check, is_mapping, listed
 
 
 def placed_fault(backend: str, path: str) -> str:
-    """Why a path from the backend is none of a file in the release; nothing where it is one."""
+    """Why a path from the backend cannot name a file in the release; empty if it can."""
     below = re.sub(r"^(?:\.\./)+", "", path)
     if fault := path_fault(below) or ("is a folder" if path.endswith("/") else ""):
         return fault
@@ -27,7 +27,7 @@ def placed_fault(backend: str, path: str) -> str:
 
 @check("release")
 def release_files(host: HostView) -> Iterator[Problem]:
-    """Files of the user's own have a place in the code, a text, and a mode that the project can read them with."""
+    """The user's own files have a place in the code, a text, and a mode that lets the project read them."""
     files = [one for one in host.get("release_files") or [] if is_mapping(one)]
     paths = [str(one.get("path") or "") for one in files]
     for path in dict.fromkeys(paths):
@@ -56,7 +56,7 @@ def release_files(host: HostView) -> Iterator[Problem]:
 
 
 def text_fault(host: HostView, file: Mapping[str, t.Any]) -> str:
-    """Why a file of release_files has no text; nothing where it has."""
+    """Why a file of release_files has no text; empty if it has one."""
     template = file.get("template")
     if (template is None) == (file.get("content") is None):
         return "has neither template nor content" if template is None else "has a template and content"
@@ -73,7 +73,7 @@ def text_fault(host: HostView, file: Mapping[str, t.Any]) -> str:
 
 @check("release")
 def release_environment(host: HostView) -> Iterator[Problem]:
-    """Names and values of the environment are such as a process can have. No value is shown."""
+    """Names and values of the environment are valid for a process. No value is shown."""
     for variable in ("release_environment", "release_secrets"):
         given = host.get(variable)
         for name, value in given.items() if is_mapping(given) else ():
@@ -91,7 +91,7 @@ def release_environment(host: HostView) -> Iterator[Problem]:
 
 @check("release")
 def release_shared_paths(host: HostView) -> Iterator[Problem]:
-    """What outlives releases are paths in the project's folder, and none of them lies in another."""
+    """Paths that outlive releases are in the project's folder, and none is inside another."""
     paths = [str(one) for one in host.items("release_shared_paths")]
     for path in dict.fromkeys(paths):
         fault = path_fault(path)

@@ -1,4 +1,4 @@
-"""Whether the firewall would shut out who sets it up, or stand beside another one. Controller only."""
+"""Check that the firewall does not shut out whoever sets it up, or run beside another one. Controller only."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ STORES = {"redis": ("Redis", "redis_bind"), "postgresql": ("PostgreSQL", "postgr
 
 
 def network_of(text: object) -> Network | None:
-    """An address or a network; None where it is neither."""
+    """An address or a network; None if it is neither."""
     try:
         return ipaddress.ip_network(str(text))
     except ValueError:
@@ -24,7 +24,7 @@ def network_of(text: object) -> Network | None:
 
 
 def network_fault(text: object) -> str:
-    """Why a text is no network that rules can have; nothing where it is one."""
+    """Why a text is not a network that rules can use; empty if it is."""
     network = network_of(text)
     if network is None:
         with_host = re.fullmatch(r"(.+)/(\d+)", str(text))
@@ -37,7 +37,7 @@ def network_fault(text: object) -> str:
 
 
 def controller_of(facts: Mapping[str, str]) -> Address | None:
-    """The address that this run's connection comes from, as the host sees it; None where there is no SSH."""
+    """The address that this run connects from, as the host sees it; None if it does not use SSH."""
     words = facts.get("ssh_connection", "").split()
     try:
         address = ipaddress.ip_address(words[0].partition("%")[0])
@@ -47,13 +47,13 @@ def controller_of(facts: Mapping[str, str]) -> Address | None:
 
 
 def wanted(host: HostView) -> bool:
-    """Whether the host is to have the firewall, by this run."""
+    """Whether this run is to give the host the firewall."""
     return host.installs and bool(host.get("firewall_enabled"))
 
 
 @check("firewall")
 def firewall_networks(host: HostView) -> Iterator[Problem]:
-    """Lists of networks hold nothing else."""
+    """Lists of networks hold only networks."""
     for name in LISTS:
         for text in host.items(name):
             if fault := network_fault(text):
@@ -64,7 +64,7 @@ def firewall_networks(host: HostView) -> Iterator[Problem]:
 
 @check("firewall")
 def firewall_allow(host: HostView) -> Iterator[Problem]:
-    """What else is let in has a port and, where not everybody may come, networks."""
+    """Each extra rule has a port, and networks if it is not for everybody."""
     fix = "Write such as:\n  firewall_allow:\n    - {port: 8443, from: [198.51.100.0/24]}"
     for rule in host.items("firewall_allow"):
         if not is_mapping(rule):
@@ -81,7 +81,7 @@ def firewall_allow(host: HostView) -> Iterator[Problem]:
 
 @check("firewall")
 def firewall_lets_ssh_in(host: HostView) -> Iterator[Problem]:
-    """This machine, which sets it up, gets in afterwards too."""
+    """This machine, which sets the firewall up, can still get in afterwards."""
     facts = probe_facts(host.probe)
     if not wanted(host) or "ssh_connection" not in facts:
         return
@@ -98,7 +98,7 @@ def firewall_lets_ssh_in(host: HostView) -> Iterator[Problem]:
 
 @check("firewall")
 def firewall_is_the_only_one(host: HostView) -> Iterator[Problem]:
-    """A host with a firewall of somebody else's keeps that: what one lets in, the other would refuse."""
+    """A host that has another firewall keeps that one: each would refuse what the other lets in."""
     facts = probe_facts(host.probe)
     if not wanted(host):
         return
@@ -121,7 +121,7 @@ def firewall_is_the_only_one(host: HostView) -> Iterator[Problem]:
 
 @check("firewall")
 def firewall_of_others(host: HostView) -> Iterator[Problem]:
-    """Where other projects of the host have it, nobody reaches a site that it was not told of."""
+    """If other projects on the host have the firewall, this site needs its rules too, or nobody reaches it."""
     others = [
         name for name in probe_facts(host.probe).get("firewall_projects", "").split() if name != host.get("release_app")
     ]
@@ -135,7 +135,7 @@ def firewall_of_others(host: HostView) -> Iterator[Problem]:
 
 
 def covered(host: HostView, port: int) -> bool:
-    """Whether the rules of this run let TCP in at a port."""
+    """Whether this run's rules let TCP in at a port."""
     tls = host.get("certificate_source") != "none"
     site = {str(host.get("nginx_http_port")), str(host.get("nginx_https_port")) if tls else ""}
     ranges = [
@@ -150,7 +150,7 @@ def covered(host: HostView, port: int) -> bool:
 
 @check("firewall")
 def firewall_closes_no_neighbour(host: HostView) -> Iterator[Problem]:
-    """A project of the host that has no rules of its own keeps its ports when the firewall comes."""
+    """Other projects on the host that have no rules of their own keep their ports when the firewall comes."""
     if not wanted(host) or "firewall_allow" in host.faulty:
         return
     with_rules = probe_facts(host.probe).get("firewall_projects", "").split()
@@ -174,7 +174,7 @@ def firewall_closes_no_neighbour(host: HostView) -> Iterator[Problem]:
 
 @check("firewall")
 def firewall_knows_peers(host: HostView) -> Iterator[Problem]:
-    """Hosts that use a store on this one are known by the address that they come from."""
+    """The inventory says from which address each host connects to a store on this host."""
     if not wanted(host):
         return
     groups, variables = host.raw("groups") or {}, host.raw("hostvars") or {}

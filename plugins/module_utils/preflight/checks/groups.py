@@ -1,4 +1,4 @@
-"""Whether the groups have a host whose addresses the project reads. Controller only."""
+"""Check that groups whose addresses the project reads have a host. Controller only."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ ADDRESSES = {"redis": {"redis_url", "redis_host"}, "database": {"postgresql_url"
 
 
 def reads_of_nobody(host: HostView, group: str, what: str) -> Iterator[Problem]:
-    """Yield what the project reads of a group that has no host."""
+    """Yield what the project reads from a group that has no host."""
     for variable in ("release_environment", "release_secrets", "release_files"):
         read = ADDRESSES[group] & set(host.sources(variable))
         if read and variable not in read:
@@ -20,7 +20,7 @@ def reads_of_nobody(host: HostView, group: str, what: str) -> Iterator[Problem]:
 
 @check("release")
 def release_redis(host: HostView) -> Iterator[Problem]:
-    """The Redis whose address the project reads is one that there is."""
+    """The Redis whose address the project reads exists."""
     if (host.raw("groups") or {}).get("redis"):
         return
     yield from reads_of_nobody(host, "redis", "Redis")
@@ -28,7 +28,7 @@ def release_redis(host: HostView) -> Iterator[Problem]:
 
 @check("release")
 def release_database(host: HostView) -> Iterator[Problem]:
-    """The database whose address the project reads is one that there is."""
+    """The database whose address the project reads exists."""
     if (host.raw("groups") or {}).get("database"):
         return
     yield from reads_of_nobody(host, "database", "database")

@@ -1,4 +1,4 @@
-"""How a site is proven: addresses, paths and headers are such as can be sent. Controller only."""
+"""How a site is proven: addresses, paths and headers can be sent. Controller only."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from collections.abc import Iterator
 
 from ..view import HostView, Problem, check, is_mapping, strings
 
-# What a handshake has of its own.
+# Headers that every handshake sets itself.
 OWN_HEADERS = {"host", "origin", "connection", "upgrade", "user-agent"}
 
 
 def quoted(text: str) -> str:
-    """A value as a line of a report has it."""
+    """A value in quotes, for a line of a report."""
     return '"' + text.replace("\r", "\\r").replace("\n", "\\n") + '"'
 
 
 def host_fault(text: str) -> str:
-    """Why a text is no name or address with or without a port; nothing where it is one."""
+    """Why a text is not a name or an address, with or without a port; empty if it is."""
     found = re.fullmatch(r"(\[[^\]]*\]|[^\s/?#@\[\]:\\\"'<>]+)(?::(\d+))?", text)
     if not found:
         wide = text.count(":") > 1 and "[" not in text
@@ -33,7 +33,7 @@ def host_fault(text: str) -> str:
 
 
 def address_fault(text: str, schemes: str) -> str:
-    """Why a text is no `scheme://host[:port]`; `schemes` is an expression for those that are meant."""
+    """Why a text is not `scheme://host[:port]`; `schemes` is an expression for the allowed schemes."""
     if re.search(r"[\s\0]", text):
         return "has a space or a line's end in it"
     scheme, sign, rest = text.partition("://")
@@ -45,7 +45,7 @@ def address_fault(text: str, schemes: str) -> str:
 
 @check("handshake")
 def handshake_addresses(host: HostView) -> Iterator[Problem]:
-    """Where handshakes go, and what they say of where they come from."""
+    """Where handshakes go, and where they say they come from, is valid."""
     url, site, origin, foreign = (host.get(f"handshake_{name}") for name in ("url", "host", "origin", "foreign_origin"))
     if isinstance(url, str) and (fault := address_fault(url, "wss?")):
         fix = "Write ws or wss, and the site as browsers use it, without a path (handshake_path has it):\n"
@@ -56,7 +56,7 @@ def handshake_addresses(host: HostView) -> Iterator[Problem]:
     for name, value in (("handshake_origin", origin), ("handshake_foreign_origin", foreign)):
         if not isinstance(value, str) or value == "null" or (not value and name == "handshake_foreign_origin"):
             continue
-        # Where it is put together from another value that is wrong, that one is told.
+        # If it is built from another value that is wrong, that one is reported.
         if (fault := address_fault(value, "[a-z][a-z0-9+.-]*")) and name in host.inventory:
             example = "https://www.example.org" if name == "handshake_origin" else "https://foreign.invalid"
             fix = f"Write it as browsers send it, only scheme and host:\n  {name}: {example}"
@@ -65,7 +65,7 @@ def handshake_addresses(host: HostView) -> Iterator[Problem]:
 
 @check("handshake")
 def handshake_paths(host: HostView) -> Iterator[Problem]:
-    """Paths begin with a slash, and are one line."""
+    """Paths begin with a slash, and have a single line."""
     for name, example in (("handshake_path", "/ws/?token={token}"), ("handshake_health_path", "/health/")):
         value = host.get(name)
         if not isinstance(value, str):
@@ -74,14 +74,14 @@ def handshake_paths(host: HostView) -> Iterator[Problem]:
         fault = "has a space or a line's end in it" if re.search(r"[\s\0]", value) else fault
         fault = "has a #, which is never sent to a server" if "#" in value else fault
         if fault:
-            # A token of one's own may stand in it.
+            # The path may contain a token of the user's own.
             told = f"{quoted(value.partition('?')[0])} {fault}"
             yield Problem(name, told, f"Write it as in a URL:\n  {name}: {example}")
 
 
 @check("handshake")
 def handshake_token(host: HostView) -> Iterator[Problem]:
-    """Where a token is to stand, there is one, and it is one word."""
+    """Where a token is expected, there is one, and it is a single word."""
     if {"handshake_token", "handshake_token_command"} & host.faulty:
         return
     asked = {name: host.raw(name) for name in ("handshake_path", "handshake_headers", "handshake_subprotocols")}
@@ -99,7 +99,7 @@ def handshake_token(host: HostView) -> Iterator[Problem]:
 
 @check("handshake")
 def handshake_offers(host: HostView) -> Iterator[Problem]:
-    """Headers and subprotocols are such as can be sent."""
+    """Headers and subprotocols can be sent."""
     headers = host.get("handshake_headers")
     for name, value in headers.items() if is_mapping(headers) else ():
         fix = 'Write a header\'s name and its text:\n  handshake_headers: {Cookie: "sessionid={token}"}'

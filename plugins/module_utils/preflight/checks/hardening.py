@@ -1,4 +1,4 @@
-"""Whether SSH would refuse who sets it up, and whether the host's clock is right. Controller only."""
+"""Check that SSH will not refuse whoever sets it up, and that the host's clock is right. Controller only."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ PASSWORDS = ("ansible_password", "ansible_ssh_pass", "ansible_ssh_password")
 
 @check("hardening")
 def hardening_ssh(host: HostView) -> Iterator[Problem]:
-    """SSH takes keys alone where this machine has one."""
+    """SSH takes only keys if this machine has one."""
     if not host.installs or not host.get("hardening_ssh_keys_only"):
         return
     if any(host.raw(name) for name in PASSWORDS):
@@ -24,7 +24,7 @@ def hardening_ssh(host: HostView) -> Iterator[Problem]:
 
 @check("hardening")
 def hardening_fail2ban(host: HostView) -> Iterator[Problem]:
-    """fail2ban has a log to read, and lists of networks hold nothing else."""
+    """fail2ban has a log to read, and lists of networks hold only networks."""
     for text in host.items("hardening_fail2ban_ignore"):
         if fault := network_fault(text):
             fix = "Write addresses and networks:\n  hardening_fail2ban_ignore: [198.51.100.0/24]"
@@ -34,7 +34,7 @@ def hardening_fail2ban(host: HostView) -> Iterator[Problem]:
 
 @check("hardening")
 def hardening_reboot(host: HostView) -> Iterator[Problem]:
-    """A host starts anew at a time of the day."""
+    """A host reboots at a valid time of day."""
     text = str(host.get("hardening_upgrades_reboot") or "")
     if text and not re.fullmatch(r"([01]\d|2[0-3]):[0-5]\d", text):
         fix = 'Write it in quotes:\n  hardening_upgrades_reboot: "04:30"'
@@ -43,7 +43,7 @@ def hardening_reboot(host: HostView) -> Iterator[Problem]:
 
 @check("hardening")
 def hardening_hold(host: HostView) -> Iterator[Problem]:
-    """Packages that are held back are named by expressions that can be read."""
+    """Packages to hold back are named by valid expressions."""
     for item in host.items("hardening_upgrades_hold"):
         try:
             re.compile(str(item))
@@ -57,12 +57,12 @@ def hardening_hold(host: HostView) -> Iterator[Problem]:
 
 @check("hardening")
 def clock_is_right(host: HostView) -> Iterator[Problem]:
-    """The host's clock and this machine's agree: tokens have a beginning and an end."""
+    """The host's clock agrees with this machine's: tokens have a start and an end."""
     facts = probe_facts(host.probe)
     found, limit = re.fullmatch(r"(\d+) (\d+)", facts.get("clock", "")), host.get("hardening_clock_seconds")
     if not found or not host.installs or not isinstance(limit, int):
         return
-    # The host was asked after this machine's time was taken, and has answered before now: none of that is its fault.
+    # The host was asked after this machine took its own time, and answered before now. That delay is not its fault.
     asked, there = int(found[1]), int(found[2])
     off = min(there - asked, 0) or max(there - int(time.time()), 0)
     comes = host.get("hardening_time") and facts.get("clock_own") == "1" and "time_daemon" not in facts

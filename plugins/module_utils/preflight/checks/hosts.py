@@ -1,4 +1,4 @@
-"""Names that a host knows by its file of hosts. Controller only."""
+"""Names that a host resolves with its hosts file. Controller only."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ..view import HostView, Problem, check, is_mapping, probe_facts
 
 @check("base")
 def base_host_aliases(host: HostView) -> Iterator[Problem]:
-    """Names lead to addresses, and not to two."""
+    """Each name leads to one address."""
     aliases = host.get("base_host_aliases")
     mine = f"names of {host.get('release_app') or host.name}"
     theirs = block_lines(probe_facts(host.probe).get("host_aliases", ""), mine)
@@ -30,7 +30,7 @@ def base_host_aliases(host: HostView) -> Iterator[Problem]:
 
 
 def block_lines(text: str, mine: str) -> dict[str, dict[str, str]]:
-    """Addresses of names in the blocks of a hosts file that are not `mine`, each with its block; `;` ends a line."""
+    """Addresses of names in a hosts file, outside the block `mine`, each with its block; `;` ends a line."""
     found: dict[str, dict[str, str]] = {}
     owner = ""
     for line in text.split(";"):

@@ -9,16 +9,16 @@ from collections.abc import Iterator, Mapping
 from ..view import HostView, Problem, check, probe_facts
 from .workers import processes_of
 
-FOR_EACH = 2  # connections and files of nginx: one of the client, one to the process
-# Connections of a worker beside those of sockets: pages, clients that are slow or refused, and exempt ones. As many as
-# a process lets wait (asgi_backlog), so that all who come back at once can be told.
+FOR_EACH = 2  # connections and files of nginx: one from the client, one to the process
+# A worker's other connections: pages, clients that are slow or refused, and exempt ones. As many as a process lets wait
+# (asgi_backlog), so that every client gets an answer if all come back at once.
 HEADROOM = 4096
-OTHER_FILES = 1024  # of a worker beside its connections: static files that it sends, logs, listeners
-FEWEST_FILES = 65536  # what nginx is given at least; another number restarts it, which ends all sockets
-FULL = 7 / 8  # of its connections a worker takes before it leaves new ones to others (accept_mutex, nginx's own number)
-SOCKET_KB = 65  # of a silent socket's memory, in nginx and the server together: docs/capacity.md
+OTHER_FILES = 1024  # a worker's files besides its connections: static files that it sends, logs, listeners
+FEWEST_FILES = 65536  # nginx gets at least these; a new number restarts it, which ends all sockets
+FULL = 7 / 8  # of its connections; then a worker leaves new ones to others (accept_mutex; nginx's own number)
+SOCKET_KB = 65  # memory of a silent socket, in nginx and the server together: docs/capacity.md
 RAISES_FILES = 1 << 24  # CAP_SYS_RESOURCE of capabilities(7)
-# By name: what reads it, and the inventory's variable that asks for more.
+# Settings of the kernel, each with the inventory's variable that asks for more.
 KERNEL = {
     "net.core.somaxconn": "asgi_backlog",
     "fs.nr_open": "nginx_sockets",
@@ -28,13 +28,13 @@ KERNEL = {
 
 
 def number(host: HostView, variable: str, otherwise: int) -> int:
-    """A number of the inventory or the role's default; `otherwise` where it is none, which is told elsewhere."""
+    """A number from the inventory or the role's default; `otherwise` if it is not one, which another check reports."""
     value = host.get(variable)
     return value if isinstance(value, int) and not isinstance(value, bool) else otherwise
 
 
 def files_of(facts: Mapping[str, str]) -> int | None:
-    """How many files a daemon of the host may have open at most; None where the host did not tell."""
+    """How many files a daemon on the host may have open; None if there is no limit or the host did not say."""
     told = facts.get("open_files", "")
     with_capability = int(facts.get("capabilities") or "0", 16) & RAISES_FILES
     if told == "unlimited" or with_capability:
@@ -43,7 +43,7 @@ def files_of(facts: Mapping[str, str]) -> int | None:
 
 
 def others_on(host: HostView, facts: Mapping[str, str]) -> int:
-    """The sockets of other projects' sites on the host."""
+    """The number of sockets for other projects' sites on the host."""
     mine = f"sockets:{host.get('release_app')}"
     return sum(
         int(value) for key, value in facts.items() if key != mine and key.startswith("sockets:") and value.isdigit()
@@ -53,9 +53,9 @@ def others_on(host: HostView, facts: Mapping[str, str]) -> int:
 def limits_of(host: HostView) -> dict[str, t.Any]:
     """What follows from `nginx_sockets` on a host.
 
-    `sockets` is how many its site holds. Any worker may come to have all of them: connections are not spread evenly.
-    Where the host allows too few open files for that, `turns` has workers leave new connections to others in time, and
-    where that does not suffice either, there are fewer sockets.
+    `sockets` is how many its site holds. Any one worker may get all of them: connections are not spread evenly. If the
+    host allows too few open files for that, `turns` makes workers leave new connections to others in time. If even
+    that is not enough, there are fewer sockets.
     """
     facts = probe_facts(host.probe)
     wanted, others = number(host, "nginx_sockets", 10000), others_on(host, facts)
@@ -65,7 +65,7 @@ def limits_of(host: HostView) -> dict[str, t.Any]:
     room = min(given or needed, needed if allowed is None else max(64, allowed - OTHER_FILES))
     headroom = min(HEADROOM, room // 4)
     in_all = room if cores == 1 else int(FULL * room) * cores
-    # Others are not taken off: a site that comes later would find nothing left, and not all of them fill up at once.
+    # Others are not subtracted: a later site would find nothing left, and not all sites fill up at once.
     fitting = max(1, (max(room, in_all) - headroom) // FOR_EACH)
     connections = max(given, 0) or room
     open_files = max(FEWEST_FILES, connections + OTHER_FILES)
@@ -80,19 +80,19 @@ def limits_of(host: HostView) -> dict[str, t.Any]:
 
 
 def zone_of(facts: Mapping[str, str], app: str) -> str:
-    """What the names of the zones end with, in which nginx counts open sockets.
+    """The end of the names of the zones in which nginx counts open sockets.
 
-    The time at which a worker was last killed, as nginx has logged it: the sockets of that worker stay counted, so it
-    must be counted anew. Where the log has been rotated away, what the zones are called by now.
+    It is the time at which a worker was last killed, from nginx's log: that worker's sockets stay counted, so counting
+    must start again. If the log has been rotated away, the zones keep their present end.
     """
     latest = max(facts.get(f"zone:{app}", ""), facts.get("worker_died", ""))
     return f"_{latest}" if latest.isdigit() else ""
 
 
 def kernel_of(host: HostView, open_files: int, sockets: int) -> dict[str, t.Any]:
-    """Settings of the kernel that have to be raised: `kernel` by their names, and whether it has them by now.
+    """Kernel settings that have to be raised: `kernel` by name, and whether the running kernel still has less.
 
-    None is ever lowered, and what the file on the host says is kept: another project may need it.
+    None is ever lowered, and what the host's file says stays: another project may need it.
     """
     facts = probe_facts(host.probe)
     pairs = (line.partition("=") for line in facts.get("sysctl_file", "").split(";"))
@@ -109,20 +109,20 @@ def kernel_of(host: HostView, open_files: int, sockets: int) -> dict[str, t.Any]
 
 
 def kernel_needs(host: HostView, open_files: int, sockets: int) -> dict[str, int]:
-    """The least that settings of the kernel have to be."""
+    """The least values that the kernel's settings need."""
     return {
         "net.core.somaxconn": number(host, "asgi_backlog", 4096),
         "fs.nr_open": max(open_files, number(host, "asgi_open_files", 65536)),
-        # Two in nginx and one in a process; and while all clients come back, the old ones are still being closed.
+        # Two in nginx and one in a process, twice: while all clients come back, their old sockets are still closing.
         "fs.file-max": 2 * 3 * sockets + FEWEST_FILES,
-        # The firewall's memory of connections keeps each for two minutes after its end.
+        # The firewall's connection tracking keeps each connection for two minutes after it ends.
         "net.netfilter.nf_conntrack_max": 2 * sockets + HEADROOM,
     }
 
 
 @check("nginx")
 def nginx_sockets_fit(host: HostView) -> Iterator[Problem]:
-    """As many sockets as are asked for fit into files and memory; the default is made to fit."""
+    """The number of sockets asked for fits into files and memory; the default adjusts itself."""
     facts, limits = probe_facts(host.probe), limits_of(host)
     wanted, memory = number(host, "nginx_sockets", 0), facts.get("memory_mb", "")
     if "nginx_sockets" not in host.inventory or wanted < 1:
@@ -151,7 +151,7 @@ def nginx_sockets_fit(host: HostView) -> Iterator[Problem]:
 
 @check("nginx")
 def nginx_kernel(host: HostView) -> Iterator[Problem]:
-    """What the kernel has too little of can be changed from within the host."""
+    """Kernel settings that are too low can be changed from within the host."""
     facts, limits = probe_facts(host.probe), limits_of(host)
     if not host.installs:
         return
@@ -169,7 +169,7 @@ def nginx_kernel(host: HostView) -> Iterator[Problem]:
 
 @check("nginx")
 def nginx_limit_exempt(host: HostView) -> Iterator[Problem]:
-    """Who is exempt is an address or a network, such as nginx takes."""
+    """Exempt clients are given as addresses or networks that nginx accepts."""
     for text in map(str, host.items("nginx_limit_exempt")):
         try:
             ipaddress.ip_network(text, strict=False)

@@ -1,4 +1,4 @@
-"""Whether the app's name will do, and is free on the host. Controller only."""
+"""Check that the app's name is usable, and free on the host. Controller only."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ..view import HostView, Problem, check, is_mapping, probe_facts
 
 @check("release")
 def release_name(host: HostView) -> Iterator[Problem]:
-    """The app's name becomes folders, units and a Unix user."""
+    """The app's name works for folders, units and a Unix user."""
     name = host.get("release_app")
     if name is not None and not re.fullmatch(r"[a-z][a-z0-9-]{0,30}", str(name)):
         fix = "Write a lower-case letter, then at most 30 lower-case letters, digits and hyphens: dashboard"
@@ -19,7 +19,7 @@ def release_name(host: HostView) -> Iterator[Problem]:
 
 @check("release")
 def release_name_is_free(host: HostView) -> Iterator[Problem]:
-    """The app's name is no other user's and no other program's on the host, and its units are nobody else's."""
+    """No other user, program or unit on the host has the app's name."""
     name, facts = str(host.get("release_app") or ""), probe_facts(host.probe)
     projects = {key.removeprefix("project:") for key in facts if key.startswith("project:")}
     if name not in projects:

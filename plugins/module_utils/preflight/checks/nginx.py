@@ -1,4 +1,4 @@
-"""What a host's nginx has beside this bundle's sites, and would lose by its configuration. Controller only."""
+"""What a host's nginx has besides this bundle's sites, and would lose. Controller only."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from collections.abc import Iterator
 
 from ..view import HostView, Problem, check, listed, probe_facts
 
-# Bytes that a server takes before a request's body, in all or in one line, less what nginx adds to it.
+# Bytes that a server accepts before a request's body, in all or in one line, minus what nginx adds.
 SERVERS = {"daphne": ("in all", 15 * 1024 + 512), "uvicorn": ("in one line", 15 * 1024 + 512)}
-FIRST_BUFFER = 3 * 1024  # what nginx reads into before it takes a large buffer, as templates/nginx/site.conf.j2 has it
-MOST_NAMES = 60  # of 40 signs each: nginx reads no word that is longer than 4096 bytes (NGX_CONF_BUFFER)
+FIRST_BUFFER = 3 * 1024  # nginx fills this before it takes a large buffer; set in templates/nginx/site.conf.j2
+MOST_NAMES = 60  # of 40 characters each: nginx reads no word longer than 4096 bytes (NGX_CONF_BUFFER)
 ENABLED = "/etc/nginx/sites-enabled"
 
 
 def replaces(host: HostView) -> bool:
-    """Whether this run brings the bundle's own nginx.conf: what one of the user's includes is theirs to say."""
+    """Whether this run installs the bundle's own nginx.conf; the user decides what one of their own includes."""
     return host.installs and host.get("nginx_conf_template") in (None, "nginx.conf.j2")
 
 
 @check("nginx")
 def nginx_header_buffers(host: HostView) -> Iterator[Problem]:
-    """nginx lets no more in than the server takes, which would refuse it with less of a reason."""
+    """nginx lets in no more than the server accepts; the server's refusals say less about the reason."""
     value, server = str(host.get("nginx_header_buffers") or ""), str(host.get("asgi_server") or "daphne")
     found = re.fullmatch(r"([1-9]\d*) ([1-9]\d*)([kKmM]?)", value)
     if not found or server not in SERVERS:
@@ -36,7 +36,7 @@ def nginx_header_buffers(host: HostView) -> Iterator[Problem]:
 
 @check("nginx")
 def nginx_sites_aside(host: HostView) -> Iterator[Problem]:
-    """No site is left out for its name: Debian's nginx.conf includes every file there, this bundle's only *.conf."""
+    """No site gets lost because of its name: Debian's nginx.conf includes every file, this bundle's only *.conf."""
     facts = probe_facts(host.probe)
     untouched = facts.get("nginx_packaged", "").split()
     sites = {
@@ -51,7 +51,7 @@ def nginx_sites_aside(host: HostView) -> Iterator[Problem]:
 
 @check("nginx")
 def nginx_conf_of_others(host: HostView) -> Iterator[Problem]:
-    """An nginx.conf that somebody has written is not replaced."""
+    """An nginx.conf that somebody wrote is not replaced."""
     facts = probe_facts(host.probe)
     digest = facts.get("nginx_conf", "")
     if not digest or digest == "ours" or digest in facts.get("nginx_packaged", "").split() or not replaces(host):
@@ -69,7 +69,7 @@ def nginx_conf_of_others(host: HostView) -> Iterator[Problem]:
 
 @check("nginx")
 def nginx_redacted_parameters(host: HostView) -> Iterator[Problem]:
-    """Names by which a query's values are hidden are plain text, and leave something to be seen."""
+    """Names of query parameters to hide are plain text, and long enough not to hide everything."""
     names = host.get("nginx_redacted_parameters")
     if not isinstance(names, list):
         return

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from ..view import HostView, Problem, check
 
-# The least and the most that a number may be, by the name of its variable, which begins with its role's.
+# The least and the most that a number may be, by its variable, whose name begins with its role's.
 LIMITS = {
     "release_keep": (0, 1000),
     "release_free_mb": (0, 2**24),
@@ -57,10 +57,10 @@ LIMITS = {
 
 
 def numbers(host: HostView, role: str = "") -> Iterator[Problem]:
-    """Numbers of a role, or of all, are such as what reads them can do with."""
+    """Numbers of one role, or of all, are in the range that their reader can handle."""
     for variable, (least, most) in LIMITS.items():
         value = host.get(variable) if variable.startswith(role) else None
-        with contextlib.suppress(TypeError, ValueError):  # told as not valid
+        with contextlib.suppress(TypeError, ValueError):  # reported as not valid
             if not least <= float(t.cast("float", value)) <= most:
                 yield Problem(variable, f"is {value}", f"Write a number from {least} to {most}.")
 

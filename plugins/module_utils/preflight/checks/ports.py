@@ -1,4 +1,4 @@
-"""Whether the ports that a host's daemons are to listen on are free, or theirs already. Controller only."""
+"""Check that the ports for a host's daemons are free, or already theirs. Controller only."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ ANY = ("0.0.0.0", "::")
 
 @dataclass(frozen=True)
 class Listener:
-    """An address and port on which something listens, with the programs that do, by id."""
+    """An address and port on which something listens, and the programs that do, by process id."""
 
     address: str
     port: int
@@ -23,21 +23,21 @@ class Listener:
 
 @dataclass(frozen=True)
 class Use:
-    """A port that a daemon of ours is to listen on, and on which addresses."""
+    """A port and addresses that one of our daemons is to listen on."""
 
     variable: str
     daemon: str
     port: int
     addresses: tuple[str, ...]
-    spare: int  # the first port that is proposed in its place
+    spare: int  # the first port to propose instead
 
 
-# In the order in which their roles run; the name of a daemon's processes, and the role that sets it up.
+# Each role that sets a daemon up, in the order in which they run, and the name of the daemon's processes.
 DAEMONS = {"redis": "redis-server", "postgresql": "postgres", "nginx": "nginx"}
 
 
 def uses_of(host: HostView) -> list[Use]:
-    """What the inventory has this host listen on."""
+    """The ports on which this host listens according to the inventory."""
     roles = {role.name for role in host.roles}
     redis = tuple(str(one).removeprefix("-") for one in host.items("redis_bind"))
     given = [
@@ -56,7 +56,7 @@ def uses_of(host: HostView) -> list[Use]:
 
 
 def listeners_of(host: HostView) -> list[Listener]:
-    """What listens on a host, as the probe has asked ss, or the kernel where there is no ss."""
+    """What listens on a host, according to ss, or to the kernel if there is no ss."""
     found: dict[tuple[str, int], set[tuple[int, str]]] = {}
     for key, value in probe_facts(host.probe).items():
         words = value.split(None, 5)
@@ -80,7 +80,7 @@ def split_address(text: str) -> tuple[str, int] | None:
 
 
 def kernel_address(text: str) -> tuple[str, int] | None:
-    """`0100007F:1F40`, as /proc/net/tcp has it, as address and port."""
+    """`0100007F:1F40`, as /proc/net/tcp writes it, as address and port."""
     digits, _, port = text.partition(":")
     try:
         words = [bytes.fromhex(digits[at : at + 8])[::-1] for at in range(0, len(digits), 8)]
@@ -90,14 +90,14 @@ def kernel_address(text: str) -> tuple[str, int] | None:
 
 
 def overlap(one: str, other: str) -> bool:
-    """Whether nobody can listen on the first address while somebody does on the other, at the same port."""
-    if one == other or "::" in (one, other):  # which takes the connections of IPv4 too
+    """Whether listening on one address rules out listening on the other at the same port."""
+    if one == other or "::" in (one, other):  # "::" takes IPv4 connections too
         return True
     return "0.0.0.0" in (one, other) and ":" not in one + other
 
 
 def daemon_of(host: HostView, listener: Listener) -> str:
-    """Which of our own daemons listens there; nothing where it is none of them."""
+    """Which of our own daemons listens there; empty if none does."""
     facts = probe_facts(host.probe)
     for daemon, program in DAEMONS.items():
         pids = facts.get(f"pid:{daemon}", "").split()
@@ -107,7 +107,7 @@ def daemon_of(host: HostView, listener: Listener) -> str:
 
 
 def free_port(use: Use, taken: Iterable[int]) -> int:
-    """A port that nothing of the host has and is to have."""
+    """A port that nothing on the host uses or is going to use."""
     return next(port for port in range(use.spare, 65536) if port not in set(taken))
 
 
@@ -115,7 +115,7 @@ def free_port(use: Use, taken: Iterable[int]) -> int:
 @check("postgresql")
 @check("nginx")
 def ports_of_our_own(host: HostView) -> Iterator[Problem]:
-    """No two of our daemons are to listen on the same port."""
+    """No two of our daemons share a port."""
     uses = uses_of(host)
     taken = {use.port for use in uses} | {listener.port for listener in listeners_of(host)}
     for index, use in enumerate(uses):
@@ -130,7 +130,7 @@ def ports_of_our_own(host: HostView) -> Iterator[Problem]:
 @check("postgresql")
 @check("nginx")
 def ports_of_others(host: HostView) -> Iterator[Problem]:
-    """Nothing else listens on a port that is to be ours."""
+    """Nothing else listens on a port that we need."""
     if not host.installs:
         return
     listeners, uses = listeners_of(host), uses_of(host)
@@ -141,7 +141,7 @@ def ports_of_others(host: HostView) -> Iterator[Problem]:
             if listener.port != use.port or not any(overlap(one, listener.address) for one in use.addresses):
                 continue
             daemon = daemon_of(host, listener)
-            # One that is set up earlier has left the port by then; one whose port it is to be is told above.
+            # A daemon that is set up earlier has left the port by then. One that is to have the port is reported above.
             leaves = daemon in roles and order.index(daemon) < order.index(use.daemon)
             if daemon == use.daemon or leaves or any(one.daemon == daemon and one.port == use.port for one in uses):
                 continue
@@ -162,7 +162,7 @@ def who(listener: Listener) -> str:
 
 
 def way(listener: Listener) -> str:
-    """How to see what a listener belongs to, and to end it."""
+    """How to find out what a listener belongs to, and how to end it."""
     if not listener.programs:
         return "Look what it is (ss -ltnp)"
     pid, name = listener.programs[0]

@@ -12,7 +12,7 @@ from ..view import NEW_SECRET, SECRET_LENGTH, HostView, Problem, check, listed, 
 
 @check("postgresql")
 def postgresql_password(host: HostView) -> Iterator[Problem]:
-    """The password is long enough, and one that PostgreSQL's clients all understand alike."""
+    """The password is long enough, and all PostgreSQL clients read it alike."""
     value = host.get("postgresql_password")
     fix = NEW_SECRET
     if value is not None and len(str(value)) < SECRET_LENGTH:
@@ -23,7 +23,7 @@ def postgresql_password(host: HostView) -> Iterator[Problem]:
 
 @check("postgresql")
 def postgresql_names(host: HostView) -> Iterator[Problem]:
-    """Names are the project's own, and need no quotes anywhere."""
+    """Names belong to this project only, and need no quotes anywhere."""
     for variable in ("postgresql_database", "postgresql_user"):
         name = host.get(variable)
         if name is None:
@@ -37,7 +37,7 @@ def postgresql_names(host: HostView) -> Iterator[Problem]:
 
 @check("postgresql")
 def postgresql_addresses(host: HostView) -> Iterator[Problem]:
-    """PostgreSQL listens where the project's hosts reach it, and on no address that the world can reach."""
+    """PostgreSQL listens where the project's hosts reach it, and not where the whole world can."""
     bind = [str(text) for text in host.items("postgresql_bind")]
     for text in bind:
         if fault := address_fault(text):
@@ -59,7 +59,7 @@ def postgresql_addresses(host: HostView) -> Iterator[Problem]:
 
 @check("postgresql")
 def postgresql_hosts(host: HostView) -> Iterator[Problem]:
-    """There is one server, and the project's hosts have an address in its network."""
+    """There is one server, and the project's hosts have addresses in its network."""
     groups = host.raw("groups") or {}
     if len(groups.get("database") or ()) > 1:
         fix = "Keep one host in it: a second one would hold different data, not a copy."
@@ -77,7 +77,7 @@ def postgresql_hosts(host: HostView) -> Iterator[Problem]:
 
 @check("postgresql")
 def postgresql_projects(host: HostView) -> Iterator[Problem]:
-    """Projects of other inventories in the same PostgreSQL have other databases and users."""
+    """Other inventories' projects in the same PostgreSQL have other databases and users."""
     mine, owner = str(host.get("release_app") or host.get("postgresql_database")), ""
     for line in probe_facts(host.probe).get("postgresql_projects", "").split(";"):
         if begun := re.fullmatch(r"# BEGIN project (.*)", line):

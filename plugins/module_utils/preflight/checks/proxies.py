@@ -1,4 +1,4 @@
-"""Who is believed, who is let in and what is sent along, as nginx will have it. Controller only."""
+"""Whom nginx trusts, whom it lets in, and which headers it adds. Controller only."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from ..view import HostView, Problem, check, is_mapping, probe_facts
 
 PLAIN_PATH = re.compile(r"/[A-Za-z0-9/._~-]*")
 SENT_PATH = re.compile(r"/[^\s\"'\\$;#{}]*")
-#: What an answer has by its content, or by another variable.
+#: Headers that an answer gets from its content, or from another variable.
 OTHERS = {"strict-transport-security": "nginx_hsts_seconds says so."}
 
 
 def has_certificate(host: HostView) -> bool:
-    """Whether the site has TLS of its own."""
+    """Whether the site itself has TLS."""
     return host.get("certificate_source") not in (None, "none")
 
 
 def site_of(host: HostView) -> Site:
-    """What of the site decides on its own origins."""
+    """The part of the site that decides which origins are its own."""
     tls_only = has_certificate(host) and bool(host.get("nginx_redirect_http"))
     ports = (host.get(f"nginx_{scheme}_port") for scheme in ("http", "https"))
     numbers = [port if isinstance(port, int) else default for port, default in zip(ports, (80, 443), strict=True)]
@@ -31,7 +31,7 @@ def site_of(host: HostView) -> Site:
 
 @check("nginx")
 def nginx_networks(host: HostView) -> Iterator[Problem]:
-    """Balancers are addresses, networks, or sets that the bundle has; and not everybody."""
+    """Balancers are addresses, networks, or sets from the bundle, but not everybody."""
     for variable in ("nginx_trusted_proxies", "nginx_health_allow"):
         for item in host.items(variable):
             fault, fix = network_fault(item)
@@ -44,7 +44,7 @@ def nginx_networks(host: HostView) -> Iterator[Problem]:
 
 @check("nginx")
 def nginx_proxy_protocol(host: HostView) -> Iterator[Problem]:
-    """Where the PROXY protocol is spoken, it is known who may, and nobody has to come without it."""
+    """With the PROXY protocol, it is known who may speak it, and nobody needs to connect without it."""
     if host.get("nginx_proxy_protocol") is not True:
         return
     if not host.items("nginx_trusted_proxies") and "nginx_trusted_proxies" not in host.faulty:
@@ -69,7 +69,7 @@ def nginx_proxy_protocol(host: HostView) -> Iterator[Problem]:
 
 @check("nginx")
 def nginx_proxied_ports(host: HostView) -> Iterator[Problem]:
-    """Sites that share a port speak the same there: nginx decides before it knows which one is meant."""
+    """Sites that share a port speak the same protocol there: nginx decides before it knows which site is meant."""
     mine = host.get("nginx_proxy_protocol") is True
     ports = {str(host.get("nginx_http_port"))} | (
         {str(host.get("nginx_https_port"))} if has_certificate(host) else set()
@@ -89,7 +89,7 @@ def nginx_proxied_ports(host: HostView) -> Iterator[Problem]:
 
 @check("nginx")
 def nginx_health(host: HostView) -> Iterator[Problem]:
-    """The path of the health check is one of its own, and what it asks for can be asked."""
+    """The health check has a path to itself, and its request can be sent."""
     path = host.get("nginx_health_path")
     if not isinstance(path, str) or not path:
         return
@@ -114,7 +114,7 @@ def nginx_health(host: HostView) -> Iterator[Problem]:
 
 @check("nginx")
 def nginx_origins(host: HostView) -> Iterator[Problem]:
-    """What may open sockets are origins, and the site that is proven is one of them."""
+    """What may open sockets are origins, and the site to be proven is among them."""
     given = [str(origin) for origin in host.items("nginx_origins")]
     faulty = [(origin, fault) for origin in given if (fault := origin_fault(origin))]
     for origin, fault in faulty:
@@ -140,7 +140,7 @@ def nginx_origins(host: HostView) -> Iterator[Problem]:
 
 @check("nginx")
 def nginx_page_headers(host: HostView) -> Iterator[Problem]:
-    """Headers can be sent as they are."""
+    """Headers can be sent as written."""
     headers = host.get("nginx_page_headers")
     for name, value in headers.items() if is_mapping(headers) else ():
         if told := OTHERS.get(str(name).lower()):

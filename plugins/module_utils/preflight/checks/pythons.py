@@ -1,4 +1,4 @@
-"""Whether a host has the Python that environments are to be made with, or can get it. Controller only."""
+"""Check that a host has the Python for environments, or can get it. Controller only."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ VERSION = re.compile(r"(?:c?python@?)?(3\.\d+)(?:\.\d+)?")
 
 @check("release")
 def python_of_the_host(host: HostView) -> Iterator[Problem]:
-    """A version that is neither there, nor installed by this run, nor fetched, is told before a host is changed."""
+    """The Python version is there, or this run installs or fetches it; otherwise no host is changed."""
     facts = probe_facts(host.probe)
     wanted = VERSION.fullmatch(str(host.get("release_python") or ""))
     if not wanted or host.get("release_python_download") or not facts.get("pythons"):

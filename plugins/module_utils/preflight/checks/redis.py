@@ -13,7 +13,7 @@ from ..view import NEW_SECRET, SECRET_LENGTH, HostView, Problem, check, probe_fa
 
 @check("redis")
 def secret_lengths(host: HostView) -> Iterator[Problem]:
-    """Secrets that the network can try are long enough."""
+    """Secrets that can be guessed over the network are long enough."""
     for name in ("redis_password",):
         value = host.get(name)
         if value == "" and host.get("redis_anonymous"):
@@ -28,7 +28,7 @@ def secret_lengths(host: HostView) -> Iterator[Problem]:
 
 @check("redis")
 def redis_bind(host: HostView) -> Iterator[Problem]:
-    """Redis listens on no address that the world can reach."""
+    """Redis does not listen on an address that the whole world can reach."""
     for text in host.items("redis_bind"):
         if fault := address_fault(str(text)):
             fix = "Write addresses of a private network or 127.0.0.1:\n  redis_bind: [127.0.0.1, 10.0.0.5]"
@@ -37,9 +37,9 @@ def redis_bind(host: HostView) -> Iterator[Problem]:
 
 @check("redis")
 def redis_anonymous(host: HostView) -> Iterator[Problem]:
-    """Without a password, Redis is for the host itself."""
+    """Without a password, Redis serves only the host itself."""
     for text in host.items("redis_bind") if host.get("redis_anonymous") else ():
-        with contextlib.suppress(ValueError):  # told above
+        with contextlib.suppress(ValueError):  # reported above
             if not ipaddress.ip_address(str(text).removeprefix("-")).is_loopback:
                 fix = "Write redis_bind: [127.0.0.1], or delete redis_anonymous and give the project a password."
                 yield Problem("redis_anonymous", f"would open Redis on {text} to everybody who can reach it", fix)
@@ -55,7 +55,7 @@ def redis_database(host: HostView) -> Iterator[Problem]:
 
 @check("redis")
 def redis_names(host: HostView) -> Iterator[Problem]:
-    """Names are such as stand in Redis's file of users, and no pattern of others' names."""
+    """Names are valid in Redis's file of users, and are not patterns that match other names."""
     for variable, example in (("redis_user", "shop"), ("redis_prefix", "shop")):
         value = host.get(variable)
         pattern = r"[\w.:/@{}+-]*" if variable == "redis_prefix" else r"[\w.@+-]+"
@@ -66,7 +66,7 @@ def redis_names(host: HostView) -> Iterator[Problem]:
 
 @check("redis")
 def redis_extra_users(host: HostView) -> Iterator[Problem]:
-    """More users are lines of Redis's file of users, each for another name. None is shown: they may hold passwords."""
+    """Extra users are lines for Redis's file of users, each with its own name. None is shown: they may hold secrets."""
     taken = {"acl-operator"} | ({str(host.get("redis_user"))} if host.get("redis_password") else set())
     if host.get("redis_anonymous"):
         if "default" in taken:
@@ -89,7 +89,7 @@ def redis_extra_users(host: HostView) -> Iterator[Problem]:
 
 @check("redis")
 def redis_projects(host: HostView) -> Iterator[Problem]:
-    """Projects of other inventories on the same Redis have other users, and other names for their messages."""
+    """Other inventories' projects on the same Redis have other users, and other prefixes for their messages."""
     mine = str(host.get("release_app") or host.get("redis_user"))
     user, prefix = str(host.get("redis_user")), str(host.get("redis_prefix"))
     for line in filter(None, probe_facts(host.probe).get("redis_projects", "").split(";")):
@@ -108,7 +108,7 @@ def redis_projects(host: HostView) -> Iterator[Problem]:
             )
             fault = f'"{prefix}" and "{theirs}" of project {name} on the same Redis are not apart: messages would mix'
             yield Problem("redis_prefix", fault, fix)
-        # Who gives no password is the user default.
+        # A client without a password is the user default.
         default = host.get("redis_anonymous") or (host.get("redis_password") and user == "default")
         if default and (other.get("anonymous") == "yes" or (other.get("user") == "default" != user)):
             variable = "redis_anonymous" if host.get("redis_anonymous") else "redis_user"

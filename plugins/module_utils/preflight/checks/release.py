@@ -1,4 +1,4 @@
-"""Where a project's code comes from, and what it is to run with. Controller only."""
+"""Where a project's code comes from, and what it runs with. Controller only."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def release_source(host: HostView) -> Iterator[Problem]:
 
 @check("release")
 def release_folder(host: HostView) -> Iterator[Problem]:
-    """A project taken from the controller is there, with `manage.py` where the backend is said to be."""
+    """A project on the controller exists, and has `manage.py` in its backend."""
     folder = host.path("release_folder")
     if folder is None:
         return
@@ -56,7 +56,7 @@ def release_folder(host: HostView) -> Iterator[Problem]:
 
 @check("release")
 def release_requirements(host: HostView) -> Iterator[Problem]:
-    """The files that say what the project needs are of a kind that is read, and are in its backend."""
+    """The files that say what the project needs are of a supported kind, and in its backend."""
     names = host.get("release_requirements")
     if names == [] and host.raw("release_packages") in ([], None):
         fix = "Name a file there, or what the project needs:\n  release_packages: [django, channels, channels-redis]"
@@ -92,7 +92,7 @@ def release_requirements(host: HostView) -> Iterator[Problem]:
 
 @check("release")
 def release_packages(host: HostView) -> Iterator[Problem]:
-    """What comes beside the project's own files is as a requirements file has it."""
+    """Extra packages are written as in a requirements file."""
     for variable, example in (("release_packages", "gunicorn==23.0.0"), ("release_constraints", "redis<8")):
         for item in host.items(variable):
             text = str(item).strip()
@@ -109,7 +109,7 @@ def release_packages(host: HostView) -> Iterator[Problem]:
 
 @check("release")
 def release_indexes(host: HostView) -> Iterator[Problem]:
-    """Package indexes are addresses. They may hold credentials, so none is shown."""
+    """Package indexes are addresses. None is shown, since they may hold credentials."""
     given = [("release_index", host.get("release_index"))]
     given += [("release_extra_indexes", item) for item in host.items("release_extra_indexes")]
     for variable, value in given:
@@ -122,7 +122,7 @@ def release_indexes(host: HostView) -> Iterator[Problem]:
 
 @check("release")
 def release_repository(host: HostView) -> Iterator[Problem]:
-    """A repository has an address that git knows from anywhere. It may hold a token, so it is not shown then."""
+    """A repository has an address that git can use from anywhere. It is not shown if it may hold a token."""
     value = str(host.get("release_repository") or "")
     user = r"(?:[^\s/@:]+(?::[^\s/@]*)?@)?"
     server = r"(?:[\w.-]+|\[[0-9a-fA-F:]+\])(?::\d+)?"
@@ -140,7 +140,7 @@ def release_repository(host: HostView) -> Iterator[Problem]:
 
 @check("release")
 def release_backend(host: HostView) -> Iterator[Problem]:
-    """The backend is a folder of the project."""
+    """The backend is a folder in the project."""
     value = str(host.get("release_backend") or "")
     if value not in (".", "./") and (fault := path_fault(value.removeprefix("./"))):
         fix = "Write the folder that holds manage.py as it is called in the project, or . for the project's own."
@@ -149,7 +149,7 @@ def release_backend(host: HostView) -> Iterator[Problem]:
 
 @check("release")
 def release_settings_module(host: HostView) -> Iterator[Problem]:
-    """A settings module has a dotted name, and is there where its package is."""
+    """A settings module has a dotted name, and exists if its package does."""
     value = str(host.get("release_settings_module") or "")
     if not value:
         return
@@ -170,7 +170,7 @@ def release_settings_module(host: HostView) -> Iterator[Problem]:
 
 @check("release")
 def release_version(host: HostView) -> Iterator[Problem]:
-    """A version is a name that git can be asked for."""
+    """A version is a name that git can look up."""
     value = host.get("release_version")
     if value is not None and (not str(value) or re.search(r"^-|\s|\.\.|[:?*\[\\]", str(value))):
         fix = "Write the name of a branch or tag, or a commit: v1.4.2"
@@ -179,7 +179,7 @@ def release_version(host: HostView) -> Iterator[Problem]:
 
 @check("release")
 def release_deploy_key(host: HostView) -> Iterator[Problem]:
-    """A deploy key is a private key that nobody has to be asked for."""
+    """A deploy key is a private key without a passphrase."""
     value = str(host.get("release_deploy_key") or "")
     if not value:
         return
@@ -195,7 +195,7 @@ def release_deploy_key(host: HostView) -> Iterator[Problem]:
 
 
 def key_fault(text: str) -> str:
-    """Why a text is no private SSH key that can be used without a passphrase; nothing where it is one."""
+    """Why a text is not a private SSH key that works without a passphrase; empty if it is."""
     lines = [line.strip() for line in text.strip().splitlines()]
     head = re.fullmatch(r"-----BEGIN ((?:[A-Z]+ )?PRIVATE KEY)-----", lines[0])
     if not head:
@@ -212,14 +212,14 @@ def key_fault(text: str) -> str:
             return "is garbled"
         if not content.startswith(b"openssh-key-v1\0"):
             return "is garbled"
-        # The cipher's name follows, behind its length.
+        # The cipher's name follows, after its length.
         return "" if content[15:23] == b"\0\0\0\4none" else "has a passphrase, which nobody can be asked for"
     return ""
 
 
 @check("release")
 def release_system_packages(host: HostView) -> Iterator[Problem]:
-    """Debian packages have names that apt knows."""
+    """Debian packages have names that apt accepts."""
     for item in host.items("release_system_packages"):
         if not re.fullmatch(r"[a-z0-9][a-z0-9+.-]+(?::[a-z0-9-]+)?", str(item)):
             fix = "Write names of Debian packages, without versions:\n  release_system_packages: [gcc, libpq-dev]"
@@ -228,12 +228,12 @@ def release_system_packages(host: HostView) -> Iterator[Problem]:
 
 @check("release")
 def release_python(host: HostView) -> Iterator[Problem]:
-    """A Python is named in a way that uv understands."""
+    """A version of Python is named in a way that uv understands."""
     value = host.get("release_python")
     if value is None:
         return
     text = str(value)
-    if re.fullmatch(r"(?:python)?3\.[1-5]", text):  # which YAML makes of 3.10 where it is not in quotes
+    if re.fullmatch(r"(?:python)?3\.[1-5]", text):  # YAML turns 3.10 without quotes into this
         fix = f'Write a version in quotes:\n  release_python: "{text.removeprefix("python")}0"'
         yield Problem("release_python", f"is {text}, which has no Channels", fix)
     elif not re.fullmatch(r"(?:(?:c?python|pypy)@?)?[23](?:\.\d+){0,2}t?|/\S+", text):

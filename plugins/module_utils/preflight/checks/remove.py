@@ -1,4 +1,4 @@
-"""Whether it is clear what a removal is to do. Controller only."""
+"""Check that it is clear what a removal should do. Controller only."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ..view import HostView, Problem, check
 
 @check("remove")
 def remove_data(host: HostView) -> Iterator[Problem]:
-    """What becomes of the data is said clearly, or not at all."""
+    """What happens to the data is stated clearly, or not at all."""
     value = str(host.get("remove_data") if host.get("remove_data") is not None else "")
     if value.strip().lower() not in ("", "true", "false", "yes", "no"):
         fix = "Write one of the two, or leave it out to be asked:\n  -e remove_data=true\n  -e remove_data=false"

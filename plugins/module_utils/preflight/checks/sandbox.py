@@ -1,4 +1,4 @@
-"""Whether the lines that an inventory has for the sandboxes of services are such as systemd knows. Controller only."""
+"""Check that systemd knows an inventory's lines for the sandboxes of services. Controller only."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from ..view import HostView, Problem, check, listed, probe_facts
 
 @check("nginx")
 def nginx_paths(host: HostView) -> Iterator[Problem]:
-    """Paths of the site are plain, and no two of them are the same."""
+    """The site's paths are plain, and no two are the same."""
     given = [(name, host.get(name)) for name in ("nginx_static_url", "nginx_media_url")]
     given += [("nginx_websocket_paths", path) for path in host.items("nginx_websocket_paths")]
     prefix = str(host.get("nginx_path_prefix") or "")
@@ -38,7 +38,7 @@ def nginx_paths(host: HostView) -> Iterator[Problem]:
 
 @check("nginx")
 def nginx_values(host: HostView) -> Iterator[Problem]:
-    """What stands in nginx's files is such as nginx reads: with a wrong one, it would reload for no project at all."""
+    """nginx can read every value in its files: a single wrong one would stop it from reloading for any project."""
     patterns = (
         ("nginx_server_names", r"[^\s;{}'\"#$\\]+|~[^\s;{}'\"]+", "names of the site: [www.example.org]"),
         ("nginx_header_buffers", r"[1-9]\d* [1-9]\d*[kKmM]?", "a number and a size: 1 12k"),
@@ -60,7 +60,7 @@ def nginx_values(host: HostView) -> Iterator[Problem]:
 
 
 def url_path_fault(path: str) -> str:
-    """Why a text is no plain path of a URL; nothing where it is."""
+    """Why a text is not a plain URL path; empty if it is."""
     if not path.startswith("/"):
         return "does not begin with a slash"
     if not re.fullmatch(r"[A-Za-z0-9/._~@:+-]*", path):
@@ -71,7 +71,7 @@ def url_path_fault(path: str) -> str:
 
 
 def sites_of(host: HostView) -> dict[str, list[list[str]]]:
-    """The other sites that nginx has on a host, by name: the words of their `listen` and `server_name` directives."""
+    """nginx's other sites on a host, by name: the words of their `listen` and `server_name` directives."""
     sites = {}
     for key, value in probe_facts(host.probe).items():
         name = key.removeprefix("site:")
@@ -82,7 +82,7 @@ def sites_of(host: HostView) -> dict[str, list[list[str]]]:
 
 @check("nginx")
 def nginx_neighbours(host: HostView) -> Iterator[Problem]:
-    """Another site on the host has neither the names nor the loopback port of this one."""
+    """No other site on the host has this one's names or its loopback port."""
     app, local, port = (host.get(name) for name in ("release_app", "nginx_local_port", "nginx_http_port"))
     names = {str(name) for name in host.items("nginx_server_names")}
     sites = sites_of(host)
@@ -107,7 +107,7 @@ def nginx_neighbours(host: HostView) -> Iterator[Problem]:
 
 @check("nginx")
 def nginx_media_folder(host: HostView) -> Iterator[Problem]:
-    """Uploads are in the one folder that survives releases and that the project may write to."""
+    """Uploads are in the one folder that survives releases and that the project can write to."""
     if not host.get("nginx_media_url"):
         return
     shared, folder = f"/srv/{host.get('release_app')}/shared", str(host.get("nginx_media_folder") or "")
@@ -124,7 +124,7 @@ def nginx_media_folder(host: HostView) -> Iterator[Problem]:
 
 @check("nginx")
 def nginx_static_hashed(host: HostView) -> Iterator[Problem]:
-    """Expressions that tell hashed names are such, and end where they should in nginx's file."""
+    """Expressions for hashed names are valid, and don't break out of nginx's file."""
     for pattern in host.items("nginx_static_hashed"):
         try:
             re.compile(str(pattern))

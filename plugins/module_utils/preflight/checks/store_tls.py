@@ -1,4 +1,4 @@
-"""Whether the project and the Redis and PostgreSQL of its inventory agree on TLS. Controller only."""
+"""Check that the project agrees on TLS with its inventory's Redis and PostgreSQL. Controller only."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ POSTGRESQL_FIX = f'{LET}\n  DATABASE_URL: "{{{{ postgresql_url }}}}"'
 
 
 def is_of_group(host: HostView, group: str, name: str) -> bool:
-    """Whether a name or an address leads to a host of a group, as far as the inventory says what leads there."""
+    """Whether a name or an address leads to a host of a group, as far as the inventory shows it."""
     members = (host.raw("groups") or {}).get(group) or ()
     if is_loopback(host, name):
         return host.name in members
@@ -37,14 +37,14 @@ def is_of_group(host: HostView, group: str, name: str) -> bool:
 def addresses(
     host: HostView, schemes: tuple[str, ...]
 ) -> Iterator[tuple[str, str, str, str, int, dict[str, list[str]]]]:
-    """Variable, name, scheme, host, port and query of each address in the project's environment; port 0 for none."""
+    """Variable, name, scheme, host, port and query of each address in the project's environment; port 0 if none."""
     for variable, name, url in addresses_of(host, schemes):
         yield variable, name, url.scheme, url.hostname or "", url.port or 0, parse_qs(url.query)
 
 
 @check("release")
 def redis_speaks(host: HostView) -> Iterator[Problem]:
-    """The project speaks TLS to a Redis of the inventory that speaks nothing else, and none to one that has none."""
+    """The project uses TLS for a Redis of the inventory that takes only TLS, and no TLS for one without it."""
     tls, port, plain = host.get("redis_tls"), host.get("redis_port"), host.get("redis_plain_port")
     if not (host.raw("groups") or {}).get("redis") or not isinstance(tls, bool):
         return
@@ -62,7 +62,7 @@ def redis_speaks(host: HostView) -> Iterator[Problem]:
 
 @check("release")
 def redis_is_changed_over(host: HostView) -> Iterator[Problem]:
-    """Releases that are there, and come to Redis without TLS, would be cut off from it."""
+    """No existing release that connects to Redis without TLS is cut off from it."""
     if host.get("redis_tls") is not True or "redis_plain_port" in host.inventory or not host.installs:
         return
     if not (host.raw("groups") or {}).get("redis"):
@@ -85,7 +85,7 @@ def redis_is_changed_over(host: HostView) -> Iterator[Problem]:
 
 @check("redis")
 def redis_ports(host: HostView) -> Iterator[Problem]:
-    """A port without TLS is another one."""
+    """The port without TLS differs from the one with it."""
     plain = host.get("redis_plain_port")
     if host.get("redis_tls") is True and plain and plain == host.get("redis_port"):
         fix = f"Write another redis_port, for TLS: {plain + 1}"
@@ -94,7 +94,7 @@ def redis_ports(host: HostView) -> Iterator[Problem]:
 
 @check("release")
 def postgresql_speaks(host: HostView) -> Iterator[Problem]:
-    """The project does not refuse TLS to a PostgreSQL that takes nothing else from other hosts."""
+    """The project does not refuse TLS if its PostgreSQL takes only TLS from other hosts."""
     groups = host.raw("groups") or {}
     if host.get("postgresql_tls") is not True or host.name in (groups.get("database") or ()):
         return
@@ -106,7 +106,7 @@ def postgresql_speaks(host: HostView) -> Iterator[Problem]:
 
 @check("stores")
 def stores_are_provided(host: HostView) -> Iterator[Problem]:
-    """A certificate of the user's own fits its key and the host, and is of an authority that is given."""
+    """The user's own certificate fits its key and the host, and comes from the given authority."""
     texts = {part: str(host.get(f"stores_{part}") or "") for part in ("certificate_chain", "certificate_key")}
     chain, key = texts.values()
     trusted = str(host.get("stores_trusted_authorities") or "")
@@ -135,6 +135,6 @@ def stores_are_provided(host: HostView) -> Iterator[Problem]:
 
 
 def is_local_name(host: HostView, name: str) -> bool:
-    """Whether a name is one that no other host reaches it by."""
+    """Whether no other host can reach this one by a name."""
     address = as_address(name)
     return name in ("localhost", host.name) or bool(address and ipaddress.ip_address(address).is_loopback)

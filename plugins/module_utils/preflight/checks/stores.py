@@ -1,4 +1,4 @@
-"""Redis and databases that the project's environment names are there, and are one for all hosts. Controller only."""
+"""Redis and databases in the project's environment exist, and all hosts share them. Controller only."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .ports import listeners_of, overlap
 
 REDIS_SIZES = {"": 1, "b": 1, "k": 10**3, "kb": 2**10, "m": 10**6, "mb": 2**20, "g": 10**9, "gb": 2**30}
 REDIS_PORT = 6379
-LEAST_REDIS = 4  # MB: Redis takes one for itself, and refuses every message where there is no more
+LEAST_REDIS = 4  # MB: Redis takes one for itself, and refuses every message if there is no more
 
 
 def environment_of(host: HostView) -> Iterator[tuple[str, str, str]]:
@@ -24,11 +24,11 @@ def environment_of(host: HostView) -> Iterator[tuple[str, str, str]]:
 
 
 def addresses_of(host: HostView, schemes: tuple[str, ...]) -> Iterator[tuple[str, str, SplitResult]]:
-    """The variable, name and address of each address of some schemes; its host and port can be read."""
+    """The variable, name and address of each address with one of the schemes; its host and port are readable."""
     for variable, name, value in environment_of(host):
         try:
             url = urlsplit(value)
-            _ = url.port  # raises where it is no number
+            _ = url.port  # raises if it is not a number
         except ValueError:
             continue
         if url.scheme in schemes:
@@ -36,7 +36,7 @@ def addresses_of(host: HostView, schemes: tuple[str, ...]) -> Iterator[tuple[str
 
 
 def is_loopback(host: HostView, name: str) -> bool:
-    """Whether a name or an address leads to the host itself, by base_host_aliases too."""
+    """Whether a name or an address leads to the host itself, also through base_host_aliases."""
     aliases = host.get("base_host_aliases")
     name = str(aliases.get(name, name)) if is_mapping(aliases) else name
     try:
@@ -47,7 +47,7 @@ def is_loopback(host: HostView, name: str) -> bool:
 
 @check("release")
 def redis_is_there(host: HostView) -> Iterator[Problem]:
-    """Where the project's Redis is said to be on the host itself, it is there, or this run brings it."""
+    """If the project's Redis should be on the host itself, it is there, or this run installs it."""
     if "listeners" not in probe_facts(host.probe) or not host.installs:
         return
     brought = any(role.name == "redis" for role in host.roles)
@@ -72,7 +72,7 @@ def redis_is_there(host: HostView) -> Iterator[Problem]:
 
 @check("release")
 def database_is_one(host: HostView) -> Iterator[Problem]:
-    """Several app hosts have no SQLite each: one of them is migrated, and none sees what another one's users wrote."""
+    """Several app hosts don't each use SQLite: only one is migrated, and none sees what the others' users write."""
     hosts = (host.raw("groups") or {}).get("app") or ()
     if len(hosts) < 2 or host.get("preflight_allow_sqlite"):
         return
@@ -95,7 +95,7 @@ def database_is_one(host: HostView) -> Iterator[Problem]:
 
 @check("redis")
 def redis_memory(host: HostView) -> Iterator[Problem]:
-    """Redis has room for itself and for messages, and no more than there is."""
+    """Redis has room for itself and for messages, and no more than the host has."""
     limit, memory = host.get("redis_maxmemory"), probe_facts(host.probe).get("memory_mb", "")
     found = re.fullmatch(r"(\d+)([kmg]?b?)", str(limit), re.IGNORECASE)
     if limit is None:

@@ -1,4 +1,4 @@
-"""Processes of a host: how many there are, whether they fit, and what workers run and when. Controller only."""
+"""A host's processes: how many there are, whether they fit, and what workers run and when. Controller only."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from collections.abc import Iterator, Mapping
 
 from ..view import HostView, Problem, check, is_mapping, probe_facts
 
-# Half of the memory is for two generations at once, of processes of some 128 MB; the rest is for all others.
-MEMORY_FOR_EACH = {"asgi": 256, "wsgi": 512}  # MB, by who answers plain HTTP: with gunicorn, each is two
-SMALLEST = 48  # MB that a process with Django and Channels takes before it does anything; measured: 54
+# Half of the memory is for two generations at once, with processes of about 128 MB; the rest is for everything else.
+MEMORY_FOR_EACH = {"asgi": 256, "wsgi": 512}  # MB, by what answers plain HTTP: with gunicorn, each process is two
+SMALLEST = 48  # MB that a process with Django and Channels takes before it does any work; measured: 54
 RANGES = {"minute": (0, 59), "hour": (0, 23), "day of month": (1, 31), "month": (1, 12), "day of week": (0, 7)}
 NAMES = {
     "month": ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"],
@@ -22,14 +22,14 @@ UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
 
 def workers_of(host: HostView) -> list[Mapping[str, t.Any]]:
-    """The workers that are written as such; others are told elsewhere."""
+    """The workers that are mappings; another check reports the rest."""
     return [one for one in host.get("asgi_workers") or [] if is_mapping(one)]
 
 
 def processes_of(host: HostView) -> dict[str, int]:
-    """How many ASGI processes a host has, and how many processes of the project in all, of one generation.
+    """How many ASGI processes one generation has on a host, and how many processes of the project in all.
 
-    The one place that counts them: role asgi starts as many, and role postgresql has connections for as many.
+    Only this counts them: role asgi starts that many, and role postgresql allows connections for that many.
     """
     facts = probe_facts(host.probe)
     cores, memory = (int(facts[name]) if facts.get(name, "").isdigit() else 0 for name in ("cores", "memory_mb"))
@@ -48,7 +48,7 @@ def processes_of(host: HostView) -> dict[str, int]:
 
 @check("asgi")
 def asgi_processes_fit(host: HostView) -> Iterator[Problem]:
-    """There is memory for as many processes as are asked for."""
+    """There is enough memory for the processes that are asked for."""
     memory = probe_facts(host.probe).get("memory_mb", "")
     counts = processes_of(host)
     if not memory.isdigit() or counts["all_processes"] * SMALLEST <= int(memory):
@@ -83,7 +83,7 @@ def asgi_memory(host: HostView) -> Iterator[Problem]:
 
 @check("asgi")
 def asgi_workers(host: HostView) -> Iterator[Problem]:
-    """Workers have names of their own, one command each, and times that cron understands."""
+    """Workers have unique names, one command each, and times that cron understands."""
     workers = workers_of(host)
     names = [str(one.get("name")) for one in workers]
     for name in dict.fromkeys(names):
@@ -108,12 +108,12 @@ def asgi_workers(host: HostView) -> Iterator[Problem]:
 
 
 def command_fault(text: str) -> tuple[str, str]:
-    """Why a text is not one command that can take a shell's place, and what to write; two empty texts for nothing.
+    """Why a text is not one command that can replace a shell, and what to write; two empty texts if it is.
 
-    Of several commands, sh would be the process that is told to stop; it ends at once, and what it has started is
-    killed in the middle of its work.
+    With several commands, sh is the process that is told to stop. It ends at once, and what it started is killed in
+    the middle of its work.
     """
-    # What stands within $(…) and backticks is of one word.
+    # Anything inside $(…) or backticks is part of one word.
     bare = re.sub(r"`[^`]*`", "x", text.strip().replace("\\\n", " "))
     while (inner := re.sub(r"\$\([^()]*\)", "x", bare)) != bare:
         bare = inner
@@ -141,9 +141,9 @@ def command_fault(text: str) -> tuple[str, str]:
 
 
 def cron_fault(text: str) -> str:
-    """Why Debian's cron would not take a text for times, or never run anything at them; nothing where it does.
+    """Why Debian's cron would reject a text as times, or never run anything at them; empty if it would run.
 
-    For one wrong line, cron leaves out the whole file.
+    One wrong line makes cron ignore the whole file.
     """
     if text.startswith("@"):
         return "" if text in NICKNAMES else "there is no such name for times"
@@ -158,7 +158,7 @@ def cron_fault(text: str) -> str:
 
 
 def part_fault(name: str, part: str) -> str:
-    """The same of one part of a field."""
+    """The same for one part of a field."""
     least, most = RANGES[name]
     found = re.fullmatch(r"(?:(\*)|([0-9a-zA-Z]+)(?:-([0-9a-zA-Z]+))?)(?:/(\d+))?", part)
     if not found:
@@ -179,7 +179,7 @@ def part_fault(name: str, part: str) -> str:
 
 
 def number_of(name: str, text: str) -> int | None:
-    """A number or a name of a month or day as cron counts them."""
+    """A number, or the name of a month or day, as cron counts them."""
     if text.isdigit():
         return int(text)
     names = NAMES.get(name, [])
