@@ -1,1 +1,1 @@
-"""What packages a project needs, by its files."""
+"""Which packages a project needs, according to its files."""

@@ -1,6 +1,6 @@
-"""What a project says of the packages that it needs: which files list them, and the one to name in an inventory.
+"""What a project says about the packages that it needs: which files list them, and which to name in an inventory.
 
-What is in a file is read by the module of its kind, as for a deploy. Here nothing may fail, and packages have places.
+The module for a file's kind reads it, as in a deploy. But here nothing may fail, and packages have places.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ TEXT = re.compile(
     r"(.*req(uire)?m?[a-z]*s?[^/]*|pip[-_]?[a-z]*|base|common|prod|production|main)\.(txt|pip)", re.IGNORECASE
 )
 OTHER = ("uv\\.lock", "poetry\\.lock", "Pipfile\\.lock", "pyproject\\.toml", "Pipfile")
-#: Of files that say the same: what is resolved comes before what is not.
+#: The order of files that say the same: resolved ones come first.
 ORDER = ("uv.lock", "poetry.lock", "Pipfile.lock", "requirements", "pyproject.toml", "Pipfile")
 NOT_FOR_HOSTS = re.compile(
     r"(^|[^a-z])(dev|devel|development|local|tests?|testing|docs?|lint|ci|debug|windows|win)([^a-z]|$)"
 )
 FOR_HOSTS = re.compile(r"(^|[^a-z])(prod|production|deploy|server)([^a-z]|$)")
-#: Packages by the names under which they are imported, where these differ.
+#: Packages by the names under which they are imported, if these differ.
 PACKAGES = {
     "allauth": "django-allauth", "asgiref": "asgiref", "bs4": "beautifulsoup4", "channels": "channels",
     "channels_redis": "channels-redis", "corsheaders": "django-cors-headers",
@@ -51,13 +51,13 @@ PACKAGES = {
     "sklearn": "scikit-learn", "storages": "django-storages", "widget_tweaks": "django-widget-tweaks",
     "yaml": "PyYAML",
 }  # fmt: skip
-#: Those that are called as they are imported, so that no guess is needed.
+#: Packages that have the same name as their import, so no guess is needed.
 SAME = {
     "aiohttp", "celery", "cryptography", "daphne", "django_q", "django_rq", "dramatiq", "environs", "httpx", "huey",
     "msgpack", "numpy", "openai", "pandas", "pytz", "redis", "requests", "sentry_sdk", "twisted", "uvicorn",
     "whitenoise",
 }  # fmt: skip
-#: Debian's packages without which a package of Python does not build; its wheels have no need of them.
+#: Debian packages that a Python package needs to build; its wheels don't need them.
 SYSTEM = {
     "psycopg2": ["gcc", "libpq-dev", "python3-dev"],
     "mysqlclient": ["default-libmysqlclient-dev", "gcc", "pkg-config", "python3-dev"],
@@ -72,7 +72,7 @@ SYSTEM = {
 
 @dataclass(frozen=True)
 class Requirement:
-    """One package that is asked for; `specifier` is as in requirements files, and empty for any version."""
+    """One package that is asked for; `specifier` is as in requirements files, or empty for any version."""
 
     name: str
     specifier: str
@@ -81,7 +81,7 @@ class Requirement:
 
     @property
     def version(self) -> Version | None:
-        """The version, where one is pinned."""
+        """The version, if one is pinned."""
         match = re.fullmatch(r"={2,3}\s*([\w.!+-]+)", self.specifier)
         return version(match[1]) if match else None
 
@@ -109,7 +109,7 @@ class Dependencies:
     windows: list[Requirement] = field(default_factory=list)
     system: list[str] = field(default_factory=list)
     others: list[str] = field(default_factory=list)
-    #: Packages that are used and that no list brings, by their bare names.
+    #: Packages that are used but not listed, by their bare names.
     missing: dict[str, str] = field(default_factory=dict)
 
 
@@ -126,12 +126,12 @@ class File:
 
     @property
     def is_the_projects(self) -> bool:
-        """Whether it is what a Channels project needs."""
+        """Whether it lists what a Channels project needs."""
         return bool({"django", "channels", "channels-redis", "daphne"} & {one.name for one in self.asked})
 
 
 def version(text: str) -> Version | None:
-    """A version, or None where the text is none."""
+    """A version, or None if the text is not one."""
     try:
         return Version(text)
     except InvalidVersion:
@@ -139,7 +139,7 @@ def version(text: str) -> Version | None:
 
 
 def requirement(line: str, place: Place) -> Requirement | None:
-    """One line of a requirements file; None for an option, a comment or what cannot be told."""
+    """One line of a requirements file; None for an option, a comment or an unreadable line."""
     text = re.sub(r"(^|\s)#.*$", "", line).strip().rstrip("\\").strip()
     if egg := re.search(r"[#&]egg=([\w.-]+)", line):
         return Requirement(canonicalize_name(egg[1]), "", place)
@@ -155,13 +155,13 @@ def requirement(line: str, place: Place) -> Requirement | None:
 
 
 def line_of(text: str, name: str) -> int:
-    """The line on which a package is named first."""
+    """The first line that names a package."""
     pattern = re.compile(rf"^\W*(name\W+)?{re.escape(name)}\b".replace("\\-", "[-_.]"), re.IGNORECASE)
     return next((number for number, line in enumerate(text.splitlines(), 1) if pattern.search(line)), 0)
 
 
 class Reader:
-    """Reads the files of a project that list packages."""
+    """Reads a project's files that list packages."""
 
     def __init__(self, sources: Sources) -> None:
         """Take the project."""
@@ -170,7 +170,7 @@ class Reader:
         self.encodings: dict[str, str] = {}
 
     def read(self, path: Path) -> File:
-        """One file, whatever is in it."""
+        """Read one file, whatever is in it."""
         kind = path.name if path.name in ORDER else "requirements"
         text, encoding = decode(self.sources.content(path))
         if encoding not in ("utf-8", "utf-8-sig"):
@@ -217,7 +217,7 @@ class Reader:
         file.python = pipenv_python(data)
 
     def _lock(self, file: File, text: str) -> None:
-        """All that a lock file of uv or Poetry holds, whether it is asked for or not."""
+        """Take everything in a lock file of uv or Poetry, whether it is asked for or not."""
         data = toml(file.kind, text)
         for one in data.get("package") or []:
             if (
@@ -245,13 +245,13 @@ READERS: dict[str, Callable[[Reader, File, str], None]] = {
 
 
 def distance(sources: Sources, path: Path) -> int:
-    """How far a file is from the backend: in it and its folders first, then above."""
+    """How far a file is from the backend: those in it and below come first, then those above."""
     parts = Path(os.path.relpath(path.parent, sources.backend)).parts
     return sum(10 if part == ".." else 1 for part in parts)
 
 
 def candidates(sources: Sources, reader: Reader) -> list[File]:
-    """The project's lists of packages, those for developers left out unless there are no others."""
+    """The project's lists of packages, without those for developers unless there are no others."""
     near = [
         path
         for path in [*sources.named(TEXT.pattern, TEXT.pattern.upper()), *sources.named(*OTHER)]
@@ -266,7 +266,7 @@ def candidates(sources: Sources, reader: Reader) -> list[File]:
 
 
 def told(sources: Sources, file: File) -> str:
-    """A list's name as it is judged: with its folder, since requirements/dev.txt is for developers."""
+    """A list's name for judging it: with its folder, since requirements/dev.txt is for developers."""
     relative = Path(sources.relative(file.path))
     return "/".join(relative.parts[-2:])
 
@@ -315,7 +315,7 @@ def find(sources: Sources) -> Dependencies:
 
 
 def python_of_files(sources: Sources, found: Dependencies) -> None:
-    """The Python that .python-version or runtime.txt asks for, where the lists ask for none."""
+    """Take the Python that .python-version or runtime.txt asks for, if the lists ask for none."""
     for name in (".python-version", "runtime.txt"):
         for folder in dict.fromkeys((sources.backend, sources.folder)):
             path = folder / name
@@ -326,7 +326,7 @@ def python_of_files(sources: Sources, found: Dependencies) -> None:
 
 
 def imported(sources: Sources) -> dict[str, Place]:
-    """Top-level names that the backend imports, neither Python's nor the project's, with the first place."""
+    """Top-level names that the backend imports, except Python's and the project's, each with its first place."""
     found: dict[str, Place] = {}
     for path in sources.python():
         tree = sources.tree(path)
@@ -349,12 +349,12 @@ def imported(sources: Sources) -> dict[str, Place]:
 
 
 def package_of(name: str) -> str:
-    """The package that brings a module; nothing where that is not known."""
+    """The package that contains a module; empty if unknown."""
     return PACKAGES.get(name, name.replace("_", "-") if name in SAME else "")
 
 
 def guess(sources: Sources, found: Dependencies) -> None:
-    """Packages by what the backend imports, where no file lists them."""
+    """Guess packages from what the backend imports, if no file lists them."""
     names = imported(sources)
     found.packages = sorted({package_of(name) for name in names if package_of(name)}, key=str.lower)
     found.unknown = sorted(name for name in names if not package_of(name))

@@ -1,7 +1,7 @@
-"""What is raised where files do not tell what a project needs."""
+"""The error for files that do not show what a project needs."""
 
 from __future__ import annotations
 
 
 class RequirementsError(Exception):
-    """What a project needs cannot be told; the text says what to change."""
+    """What a project needs cannot be worked out; the text says what to change."""

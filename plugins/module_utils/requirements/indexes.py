@@ -1,4 +1,4 @@
-"""Indexes from which packages come: the usual one, and those that somebody has to name."""
+"""Indexes that packages come from: the usual one, and those that have to be named."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def host_of(address: str) -> str:
 
 @functools.cache
 def usual_index() -> str:
-    """The host of the index that nobody has to name, as pip or uv has it built in; nothing where neither is here."""
+    """The host of the default index, as built into pip or uv; empty if neither is here."""
     try:
         from pip._internal.models.index import PyPI
 
@@ -31,7 +31,7 @@ def usual_index() -> str:
 
 
 def foreign_notice(name: str, indexes: Iterable[str]) -> list[str]:
-    """A notice where packages are locked from an index that a host would not ask by itself."""
+    """A notice if packages are locked from an index that a host would not use by itself."""
     hosts = sorted({host_of(one) for one in indexes if one} - {usual_index()})
     told = f"{name} takes packages from {', '.join(hosts)}; release_index or release_extra_indexes has to name it."
     return [told] if hosts else []

@@ -1,4 +1,4 @@
-"""Which files may be named as what a project needs."""
+"""Which files may be named in release_requirements."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from .errors import RequirementsError
 
 NAMED = re.compile(r"(?P<path>[^\[\]]+)(?:\[(?P<chosen>[^\[\]]*)\])?")
 RESOLVED = ("pyproject.toml", "uv.lock", "poetry.lock", "Pipfile.lock")
-# Files that list what a project needs in a way that is not read, with what to do instead.
+# Files that list what a project needs in an unsupported way, with what to do instead.
 UNREAD = {
     "Pipfile": "it names no versions to install. Run pipenv lock, and name Pipfile.lock",
     "setup.py": "its dependencies come with the project itself: write release_packages: [.]",
@@ -25,7 +25,7 @@ OTHER_KINDS = (".yml", ".yaml", ".json", ".toml", ".lock", ".py", ".cfg", ".ini"
 
 
 def kind_fault(name: str) -> str:
-    """Why a file cannot be read as what a project needs, and what to do; nothing where it can."""
+    """Why a file cannot be read for what a project needs, and what to do; empty if it can."""
     file = os.path.basename(named(name)[0])
     if file in RESOLVED:
         return ""
@@ -35,7 +35,7 @@ def kind_fault(name: str) -> str:
 
 
 def named(name: str) -> tuple[str, list[str]]:
-    """The path in an entry of release_requirements, and the extras and groups that are chosen from it."""
+    """The path in an entry of release_requirements, and the extras and groups that it chooses."""
     found = NAMED.fullmatch(name.strip())
     if not found:
         raise RequirementsError(f'release_requirements: "{name}" is no file, as in requirements.txt or uv.lock[extra]')

@@ -1,4 +1,4 @@
-"""How a line of a requirements file is written."""
+"""How to write a line of a requirements file."""
 
 from __future__ import annotations
 
@@ -6,22 +6,22 @@ from collections.abc import Iterable
 
 
 def bracketed(extras: Iterable[str]) -> str:
-    """Extras as they stand behind a name."""
+    """Extras as written after a name."""
     return f"[{','.join(extras)}]" if extras else ""
 
 
 def placed(name: str, extras: Iterable[str], place: str) -> str:
-    """The line of a package that comes from a place: one of the source itself is named by its path."""
+    """The line of a package that comes from a place; a package in the source itself is named by its path."""
     if place.startswith(("-e ", "./", "../")):
         return place + bracketed(extras)
     return f"{name}{bracketed(extras)} @ {place}"
 
 
 def with_marker(line: str, marker: str = "") -> str:
-    """A line that holds under a condition."""
+    """A line that applies only under a condition."""
     return f"{line} ; {marker}" if marker else line
 
 
 def hashed(line: str, hashes: Iterable[str]) -> str:
-    """A line that files with these digests fulfil, and no others."""
+    """A line that only files with these digests satisfy."""
     return " ".join([line, *(f"--hash={one}" for one in sorted(hashes))])

@@ -1,7 +1,7 @@
-"""Packages of a lock file, and under which condition each is needed. Controller only.
+"""Packages of a lock file, and the condition under which each is needed. Controller only.
 
-A lock file names every package with its version, and who needs it under which condition. The lines carry those
-conditions on, so that what is for Windows or for another Python stays behind on the host.
+A lock file names every package with its version, and what needs it under which condition. The lines keep these
+conditions, so the host skips what is for Windows or for another Python.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ class Locked:
 
     name: str
     version: str
-    line: str  # without its condition and hashes; empty for what is not installed
+    line: str  # without its condition and hashes; empty if it is not installed
     hashes: list[str] = field(default_factory=list)
-    marker: str = ""  # its own condition, beside those of who needs it
+    marker: str = ""  # its own condition, besides those of the packages that need it
     needs: dict[str, list[Dependency]] = field(default_factory=dict)  # by the extra that brings them, "" for all
 
 
 def reached(roots: Iterable[Dependency], packages: Iterable[Locked]) -> Iterator[tuple[Locked, str]]:
-    """Yield each package that is needed, with the condition under which it is.
+    """Yield each package that is needed, with its condition.
 
-    It is needed where all conditions on some way from the project to it hold. Ways that ask for more than another one
-    does tell nothing.
+    It is needed if all conditions on some path from the project to it hold. A path that demands more than another one
+    adds nothing.
     """
     by_name: dict[str, list[Locked]] = {}
     for package in packages:
@@ -69,7 +69,7 @@ def reached(roots: Iterable[Dependency], packages: Iterable[Locked]) -> Iterator
 
 
 def locked_lines(packages: Iterable[tuple[Locked, str]]) -> list[str]:
-    """The lines of a requirements file for locked packages and their conditions, once each."""
+    """The requirements file's lines for locked packages and their conditions, each once."""
     lines = [
         hashed(with_marker(package.line, conjunction(package.marker, marker)), package.hashes)
         for package, marker in packages

@@ -1,6 +1,6 @@
 """What a stranger's project needs, as one text that uv installs on the host. Controller only.
 
-Brings together what requirements files, lock files, pyproject.toml and the inventory say.
+It merges what requirements files, lock files, pyproject.toml and the inventory say.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from .uv import is_member, read_uv
 
 
 class Reader(Texts):
-    """Reads all that a project needs; `needs` and `notices()` have what was found."""
+    """Reads everything that a project needs; `needs` and `notices()` hold what it found."""
 
     def read(self, entry: str) -> None:
         """Read a file of release_requirements."""
@@ -41,11 +41,11 @@ class Reader(Texts):
             return
         try:
             self._resolved(path, chosen)
-        except (AttributeError, KeyError, TypeError, ValueError) as error:  # of what a tool would never write
+        except (AttributeError, KeyError, TypeError, ValueError) as error:  # no tool would write such a file
             raise RequirementsError(f"{path} is damaged: {type(error).__name__} {error}") from error
 
     def _resolved(self, path: str, chosen: list[str]) -> None:
-        """Read a lock file or pyproject.toml, for which a lock file may speak."""
+        """Read a lock file, or a pyproject.toml; if that has a lock file, read the lock file instead."""
         if os.path.basename(path) == "Pipfile.lock":
             self._add(read_pipfile(path, self._content(path), self._from_backend(path), chosen), path)
             return
@@ -71,16 +71,16 @@ class Reader(Texts):
             self._add(read_pyproject(project, chosen), path)
 
     def _from_backend(self, path: str) -> str:
-        """The way from the backend to a file's folder."""
+        """The relative path from the backend to a file's folder."""
         return os.path.relpath(os.path.dirname(path) or ".", self._backend)
 
     def _project(self, folder: str) -> Pyproject | None:
-        """The pyproject.toml of a folder."""
+        """The pyproject.toml in a folder."""
         path = os.path.normpath(os.path.join(folder, "pyproject.toml"))
         return Pyproject(path, self._content(path), self._from_backend(path)) if path in self._contents else None
 
     def _lock_of(self, project: Pyproject) -> str:
-        """The lock file of a project: beside it, or uv's above it, where it is a member of a workspace."""
+        """A project's lock file: beside it, or uv's above it if it is a member of a workspace."""
         folder = os.path.dirname(project.file)
         for name in ("poetry.lock", "uv.lock") if project.poetry else ("uv.lock", "poetry.lock"):
             if (path := os.path.join(folder, name)) in self._contents:
@@ -93,7 +93,7 @@ class Reader(Texts):
         return ""
 
     def _add(self, found: Needs, path: str) -> None:
-        """Take what a file other than a requirements file has."""
+        """Take what was read from a file that is not a requirements file."""
         for line in found.lines:
             self._line(line, path, 0, False)
         for line in found.constraints:
@@ -116,7 +116,7 @@ class Reader(Texts):
             self._tell("hashes", "release_packages")
 
     def notices(self) -> list[str]:
-        """What a reader should know."""
+        """What the user should know."""
         told = [NOTICES[kind].format(", ".join(self._told[kind])) for kind in NOTICES if kind in self._told]
         return [masked(one) for one in [*dict.fromkeys(self.needs.notices), *told]]
 
@@ -128,7 +128,7 @@ def read(
     packages: Iterable[str] = (),
     constraints: Iterable[str] = (),
 ) -> tuple[Needs, list[str]]:
-    """What a project needs, and what a reader should know; raise RequirementsError where that cannot be told."""
+    """What a project needs, and what the user should know; raise RequirementsError if that cannot be worked out."""
     reader = Reader(contents, backend)
     for name in names:
         reader.read(name)
@@ -137,7 +137,7 @@ def read(
 
 
 def python_notice(wanted: str, has: str) -> list[str]:
-    """A notice where the project is for other versions of Python than the one that it gets."""
+    """A notice if the project is for other versions of Python than the one that it gets."""
     try:
         fits = not wanted or not has or SpecifierSet(wanted).contains(has, prereleases=True)
     except InvalidSpecifier:
@@ -147,11 +147,11 @@ def python_notice(wanted: str, has: str) -> list[str]:
 
 
 def local(needs: Needs) -> bool:
-    """Whether some of the needs lie in the source itself."""
+    """Whether some of the needed packages are in the source itself."""
     return any(re.match(r"(-e )?\.|[^;#]* @ \.", line) or "${PROJECT_ROOT}" in line for line in needs.lines)
 
 
 def digest(needs: Needs, release: str) -> str:
-    """The name of these needs: the same ones give the same name, of every release unless a part lies in its source."""
+    """A name for these needs. The same needs give the same name in every release, unless a part is in its source."""
     said = [needs.lines, needs.constraints, needs.overrides, needs.prerelease, release if local(needs) else ""]
     return hashlib.sha256(json.dumps(said).encode()).hexdigest()

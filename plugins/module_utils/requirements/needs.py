@@ -1,4 +1,4 @@
-"""What a project needs, as the readers of its files hand it on."""
+"""What a project needs, as the readers of its files pass it on."""
 
 from __future__ import annotations
 
@@ -13,35 +13,35 @@ from .versions import alternatives, specifier
 
 @dataclass
 class Needs:
-    """What files say that a project needs: lines for uv, and what a reader should know."""
+    """What a project needs according to its files: lines for uv, and what the user should know."""
 
     lines: list[str] = field(default_factory=list)
     constraints: list[str] = field(default_factory=list)
     overrides: list[str] = field(default_factory=list)
     notices: list[str] = field(default_factory=list)
-    files: list[str] = field(default_factory=list)  # requirements files that take the place of lines
-    python: str = ""  # the versions of Python that the project is for, as a specifier
+    files: list[str] = field(default_factory=list)  # requirements files to use instead of lines
+    python: str = ""  # the Python versions that the project is for, as a specifier
     prerelease: bool = False
 
 
 @dataclass(frozen=True)
 class Dependency:
-    """That one package is needed, by the project or by another package."""
+    """A package that the project or another package needs."""
 
     name: str
-    versions: str = ""  # alternatives of specifiers, between ||
+    versions: str = ""  # alternative specifiers, separated by ||
     extras: tuple[str, ...] = ()
     marker: str = ""
-    place: str = ""  # where it comes from, if that is no index: a URL or a path
+    place: str = ""  # where it comes from, if not from an index: a URL or a path
 
     def line(self) -> str:
-        """It as a line of a requirements file."""
+        """Write it as a line of a requirements file."""
         if self.place:
             return with_marker(placed(self.name, self.extras, self.place), self.marker)
         return with_marker(self.name + bracketed(self.extras) + specifier(self.versions), self.marker)
 
     def fits(self, version: str) -> bool:
-        """Whether a locked version is one of those that it allows."""
+        """Whether it allows a locked version."""
         try:
             found = Version(version)
             return any(SpecifierSet(one).contains(found, prereleases=True) for one in alternatives(self.versions))

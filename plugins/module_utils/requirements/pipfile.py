@@ -1,4 +1,4 @@
-"""What a Pipfile.lock says that a project needs, and how Pipenv writes it."""
+"""What a project needs according to a Pipfile.lock, and how Pipenv writes it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .versions import specifier
 
 
 def read_pipfile(name: str, text: str, folder: str, chosen: Collection[str]) -> Needs:
-    """What the default part of a Pipfile.lock says, and other parts that are chosen."""
+    """What the default part of a Pipfile.lock says, and any chosen other parts."""
     data = locked(name, text)
     if unknown := sorted(set(chosen) - set(data)):
         known = ", ".join(sorted(set(data) - {"_meta", "default"})) or "none"
@@ -32,7 +32,7 @@ def read_pipfile(name: str, text: str, folder: str, chosen: Collection[str]) -> 
 
 
 def locked(name: str, text: str) -> Mapping[str, t.Any]:
-    """The content of a Pipfile.lock; raise RequirementsError where it is none."""
+    """The content of a Pipfile.lock; raise RequirementsError if it is not one."""
     try:
         data = json.loads(text)
     except json.JSONDecodeError as error:
@@ -60,7 +60,7 @@ def pipfile_line(name: str, package: Mapping[str, t.Any], folder: str) -> str:
 
 
 def pipfile_place(package: Mapping[str, t.Any], folder: str) -> str:
-    """Where a package of a Pipfile.lock comes from; nothing where that is an index."""
+    """Where a package of a Pipfile.lock comes from; empty for an index."""
     if address := package.get("git"):
         return git_place(str(address), str(package.get("ref") or ""), str(package.get("subdirectory") or ""))
     if path := package.get("path"):

@@ -1,4 +1,4 @@
-"""Places that are no index, from which packages come."""
+"""Places other than an index that packages come from."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def git_place(address: str, commit: str = "", subdirectory: str = "") -> str:
 
 
 def path_place(folder: str, path: str, editable: bool = False) -> str:
-    """Where a package of the source itself is, from the backend's folder, which `folder` leads to the file's from."""
+    """Where a package in the source is, relative to the backend; `folder` leads from there to the file's folder."""
     relative = os.path.normpath(os.path.join(folder, path))
     if relative.startswith("/"):
         raise RequirementsError(f"{path} is a path of another machine; the host has none but those in the source")

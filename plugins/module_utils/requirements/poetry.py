@@ -1,4 +1,4 @@
-"""What a poetry.lock says that a project needs."""
+"""What a project needs according to a poetry.lock."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from .versions import python_marker
 def read_poetry(name: str, text: str, folder: str, project: Pyproject, chosen: Collection[str]) -> Needs:
     """What a poetry.lock says, as `poetry export` does.
 
-    From 2.1 on it tells of each package in which groups and under which condition it is needed; before, that follows
-    from what pyproject.toml asks for.
+    Since 2.1 it gives the groups and the condition that need each package. Before, this follows from what
+    pyproject.toml asks for.
     """
     data = toml(name, text)
     tables: list[dict[str, t.Any]] = data.get("package") or []
@@ -43,7 +43,7 @@ def read_poetry(name: str, text: str, folder: str, project: Pyproject, chosen: C
 
 
 def poetry_marker(table: Mapping[str, t.Any], groups: set[str], extras: Collection[str]) -> str | None:
-    """The condition under which a package of a poetry.lock is needed for these groups; None where it is not."""
+    """The condition under which these groups need a package of a poetry.lock; None if they don't."""
     within = groups & set(table["groups"])
     if not within or (table.get("optional") and not extras):
         return None
@@ -86,9 +86,9 @@ def poetry_package(table: Mapping[str, t.Any], folder: str, files: Mapping[str, 
 
 
 def set_apart(packages: list[Locked], pythons: list[str]) -> None:
-    """Have each of several versions of a package hold for those Pythons only that no newer version is for.
+    """Limit each of several versions of a package to the Pythons that no newer version is for.
 
-    Lock files before 2.1 do not say which one is meant where more than one would do.
+    Lock files before 2.1 do not say which one is meant if more than one would do.
     """
     by_name: dict[str, list[tuple[Version, Locked, str]]] = {}
     for package, python in zip(packages, pythons, strict=True):

@@ -1,4 +1,4 @@
-"""What pyproject.toml says that a project needs, in [project] and in Poetry's tables."""
+"""What a project needs according to pyproject.toml, in [project] and in Poetry's tables."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .versions import alternatives, comparisons, python_marker
 
 
 def toml(name: str, text: str) -> dict[str, t.Any]:
-    """A TOML file's content; raise RequirementsError where it is none."""
+    """A TOML file's content; raise RequirementsError if it is not TOML."""
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -42,7 +42,7 @@ def from_line(name: str, line: str, sources: Mapping[t.Any, t.Any] | None = None
 
 
 def source_place(source: Mapping[str, t.Any], folder: str) -> str:
-    """Where a table of uv or Poetry says that a package comes from; nothing where that is an index."""
+    """Where a package comes from according to a table of uv or Poetry; empty for an index."""
     if address := source.get("git"):
         commit = next((str(source[key]) for key in ("rev", "tag", "branch") if source.get(key)), "")
         return git_place(str(address), commit, str(source.get("subdirectory") or ""))
@@ -59,7 +59,7 @@ def source_place(source: Mapping[str, t.Any], folder: str) -> str:
 
 
 def from_poetry(name: str, value: t.Any, folder: str) -> Iterator[tuple[Dependency, bool]]:
-    """The dependencies that Poetry's table has under one name, each with whether it is optional."""
+    """The dependencies under one name in Poetry's table, each with whether it is optional."""
     for one in value if isinstance(value, list) else [value]:
         table = one if isinstance(one, Mapping) else {"version": str(one)}
         markers = [str(table.get("markers") or "")]
@@ -78,10 +78,10 @@ def from_poetry(name: str, value: t.Any, folder: str) -> Iterator[tuple[Dependen
 
 
 class Pyproject:
-    """What pyproject.toml says that the project needs."""
+    """What the project needs according to pyproject.toml."""
 
     def __init__(self, name: str, text: str, folder: str) -> None:
-        """Read it; `folder` leads to its folder from the backend's."""
+        """Read it; `folder` leads from the backend to its folder."""
         self.file = name
         self._folder = folder
         self._data = toml(name, text)
@@ -95,7 +95,7 @@ class Pyproject:
             self.python = found[0] if len(found) == 1 else ""
 
     def dynamic_files(self) -> list[str]:
-        """The requirements files that setuptools takes the dependencies from."""
+        """The requirements files from which setuptools takes the dependencies."""
         if "dependencies" not in (self.project.get("dynamic") or []):
             return []
         table = ((self.tool.get("setuptools") or {}).get("dynamic") or {}).get("dependencies") or {}
@@ -103,7 +103,7 @@ class Pyproject:
         return [files] if isinstance(files, str) else list(files)
 
     def dependencies(self, chosen: Collection[str]) -> list[Dependency]:
-        """The dependencies, with those of the extras and groups that are chosen."""
+        """The dependencies, with those of the chosen extras and groups."""
         unknown = set(chosen) - self._extras() - set(self._groups())
         if unknown:
             known = sorted(self._extras() | set(self._groups()))
@@ -117,7 +117,7 @@ class Pyproject:
         return found
 
     def packages(self) -> Iterator[tuple[str, str]]:
-        """The packages that it names, each with the versions that it asks for as far as these can be told."""
+        """The packages that it names, each with the versions that it asks for, as far as they are clear."""
         for line in self.project.get("dependencies") or []:
             try:
                 wanted = Requirement(str(line))
@@ -139,7 +139,7 @@ class Pyproject:
         sources = {
             canonicalize_name(key): one for key, one in ((self.tool.get("uv") or {}).get("sources") or {}).items()
         }
-        for key, one in (self.poetry.get("dependencies") or {}).items():  # which only adds to [project], where both are
+        for key, one in (self.poetry.get("dependencies") or {}).items():  # it only adds to [project], if both exist
             if isinstance(one, Mapping):
                 sources.setdefault(canonicalize_name(key), one)
         return from_line(self.file, line, sources, self._folder)

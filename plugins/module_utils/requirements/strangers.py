@@ -1,10 +1,10 @@
-"""What strangers' lists of packages have in them that is not for a host, and how that is told."""
+"""Entries in strangers' lists of packages that do not fit a host, and the notices about them."""
 
 from __future__ import annotations
 
 import re
 
-# What has no build for Linux. `pip freeze` writes it without the condition under which it came.
+# Packages without a build for Linux. `pip freeze` lists them without their original condition.
 ELSEWHERE = {
     "win32": {
         "twisted-iocpsupport", "pywin32", "pypiwin32", "pywinpty", "windows-curses", "winkerberos", "wmi", "winshell",
@@ -12,13 +12,13 @@ ELSEWHERE = {
     },
     "darwin": {"pyobjc", "pyobjc-core", "macfsevents", "py2app"},
 }  # fmt: skip
-# What came into Python itself with a version, and does not install, or does harm, from there on.
+# Packages that became part of Python in a version; from then on they do not install, or do harm.
 BACKPORTS = {
     "dataclasses": "3.7", "contextvars": "3.7", "backports-zoneinfo": "3.9", "graphlib-backport": "3.9",
     "enum34": "3.4", "futures": "3", "typing": "3.5", "pathlib": "3.4", "asyncio": "3.4", "ipaddress": "3.3",
     "configparser": "3", "unittest2": "3", "functools32": "3",
 }  # fmt: skip
-VARIABLE = re.compile(r"\$\{(?!PROJECT_ROOT\})[A-Z0-9_]+\}")  # as pip and uv fill in
+VARIABLE = re.compile(r"\$\{(?!PROJECT_ROOT\})[A-Z0-9_]+\}")  # pip and uv replace these
 CREDENTIALS = re.compile(r"://[^/@\s]+@")
 NOTICES = {
     "win32": "For Windows only, and left out: {}.",
@@ -36,12 +36,12 @@ NOTICES = {
 
 
 def masked(text: str) -> str:
-    """A text without the credentials of addresses in it."""
+    """A text without the credentials in its addresses."""
     return CREDENTIALS.sub("://***@", text)
 
 
 def unfit(text: str) -> str:
-    """Why uv could not install a requirement on a host, whatever its name; nothing where it may."""
+    """Why uv could not install a requirement on a host, whatever its name; empty if it may."""
     if found := VARIABLE.search(text):
         return (
             f"reads {found[0]} of the environment, which a host does not have. Leave the file out of "
@@ -54,6 +54,6 @@ def unfit(text: str) -> str:
 
 
 def foreign(value: str) -> bool:
-    """Whether a path is one of another machine."""
+    """Whether a path belongs to another machine."""
     path = re.sub(r"^file:(//)?", "", value)
     return path.startswith(("/", "\\\\")) or bool(re.match(r"/?[A-Za-z]:[\\/]", path))

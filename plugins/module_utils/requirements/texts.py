@@ -1,6 +1,6 @@
-"""Requirements files as they are found in the wild: of any encoding, with includes, written by `pip freeze` elsewhere.
+"""Requirements files as found in the wild: in any encoding, with includes, or from `pip freeze` on another machine.
 
-Nothing is left out in silence: what cannot be installed on the host is noted for a notice.
+Nothing is left out silently: a notice names everything that cannot be installed on the host.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ KEPT_OPTIONS = {
     "--require-hashes",
 }
 INCLUDES = ("-r", "--requirement")
-# What comes behind an address: white space is on one side of the semicolon, as it may itself be in addresses.
+# The condition after an address: its semicolon has white space on one side, since addresses may contain semicolons.
 CONDITION = re.compile(r"\s+;\s*|;\s+")
 
 
 class Texts:
-    """Reads requirements files; `needs` has what was found. What a notice has to tell is noted by its kind."""
+    """Reads requirements files; `needs` holds what it found. It collects what belongs in notices, by kind."""
 
     def __init__(self, contents: Mapping[str, bytes], backend: str) -> None:
-        """Take the source's files by their paths."""
+        """Take the source's files, by path."""
         self._contents = contents
         self._backend = os.path.normpath(backend)
         self._seen: set[tuple[str, object]] = set()
@@ -45,7 +45,7 @@ class Texts:
         self.needs = Needs()
 
     def _path(self, folder: str, name: str, asked_by: str = "release_requirements") -> str:
-        """Where in the source a file is that is named from a folder of it."""
+        """The path in the source of a file that is named relative to one of its folders."""
         for one in (name, name.replace("\\", "/")):
             path = os.path.normpath(os.path.join(folder or self._backend, one))
             if path in self._contents:
@@ -61,7 +61,7 @@ class Texts:
         return decode(self._contents[path])[0]
 
     def _text(self, path: str, constraint: bool) -> None:
-        """Read a requirements file, or one of constraints, and all that it includes."""
+        """Read a file of requirements or constraints, and everything that it includes."""
         if (path, constraint) in self._seen:
             return
         self._seen.add((path, constraint))
@@ -89,7 +89,7 @@ class Texts:
         elif name in KEPT_OPTIONS:
             self._keep(line, False)
         elif name in ("-f", "--find-links"):
-            # uv takes no relative path here; PROJECT_ROOT is what it calls the folder in which it runs.
+            # uv accepts no relative path here; it calls the folder in which it runs PROJECT_ROOT.
             local = value if "://" in value else f"file://${{PROJECT_ROOT}}/{self._inside(value, path, number)}"
             self._keep(f"--find-links {local}", False)
         elif name == "--pre":
@@ -98,7 +98,7 @@ class Texts:
             self._tell("option", masked(line))
 
     def _editable(self, value: str, path: str, number: int, constraint: bool) -> None:
-        """Take what is to be installed as it lies there."""
+        """Take an editable requirement."""
         value, *condition = CONDITION.split(value, maxsplit=1)
         place, _, fragment = value.partition("#")
         egg = re.search(r"(?:^|&)egg=([\w.\[\],-]+)", fragment)
@@ -142,7 +142,7 @@ class Texts:
             )
             return
         try:
-            if " @ " in text:  # white space has to stand before the condition's semicolon
+            if " @ " in text:  # the condition's semicolon needs white space before it
                 text = with_marker(*CONDITION.split(text, maxsplit=1))
             wanted = Requirement(text)
         except InvalidRequirement as error:
@@ -177,7 +177,7 @@ class Texts:
         self._keep(text + hashes, constraint)
 
     def _without_options(self, text: str) -> tuple[str, str]:
-        """A requirement without its options, and those of them that say which files fulfil it."""
+        """A requirement without its options, and those options that say which files satisfy it."""
         bare, *options = re.split(r"\s+(?=--[a-z])", text)
         kept = [one for one in options if one.startswith("--hash")]
         for one in options:
@@ -186,7 +186,7 @@ class Texts:
         return bare.strip(), "".join(f" {re.sub(r'[= ]+', '=', one, count=1)}" for one in kept)
 
     def _inside(self, value: str, path: str, number: int) -> str:
-        """A path of the source, from the backend; raise RequirementsError where there is none."""
+        """A path in the source, relative to the backend; raise RequirementsError if it does not exist."""
         bare, bracket, extras = value.removeprefix("file:").partition("[")
         inside = os.path.normpath(bare.replace("\\", "/"))
         where = os.path.normpath(os.path.join(self._backend, inside))
@@ -207,7 +207,7 @@ class Texts:
 
 
 def logical_lines(text: str) -> Iterator[tuple[int, str]]:
-    """Yield the lines of a requirements file that say something, with their numbers: whole, and without comments."""
+    """Yield a requirements file's lines with their numbers: joined, without comments and empty lines."""
     pending, first = "", 0
     for number, raw in enumerate([*text.replace("\0", "").splitlines(), ""], 1):
         line = re.sub(r"(^|\s)#.*$", "", raw)
@@ -221,9 +221,9 @@ def logical_lines(text: str) -> Iterator[tuple[int, str]]:
 
 
 def entries(text: str) -> Iterator[tuple[int, str]]:
-    """Yield what a requirements file asks for and its options, with their line numbers.
+    """Yield a requirements file's requirements and options, with their line numbers.
 
-    Of the output of `pip list`, which is a table, each row as a requirement.
+    If it is the output of `pip list`, a table, each row is a requirement.
     """
     table = False
     for number, line in logical_lines(text):
@@ -236,7 +236,7 @@ def entries(text: str) -> Iterator[tuple[int, str]]:
 
 
 def option(line: str) -> tuple[str, str]:
-    """The name of an option and its value; both empty where a line is none."""
+    """The name and value of an option; both empty if the line is not one."""
     found = re.match(r"(--?[a-z][\w-]*?)(?:[\s=]+|(?<=^-[a-z])(?=\S)|$)(.*)", line)
     return (found[1], re.sub(r"""^(['"])(.*)\1$""", r"\2", found[2].strip())) if found else ("", "")
 
@@ -247,5 +247,5 @@ def at(path: str, number: int) -> str:
 
 
 def dotted(path: str) -> str:
-    """A path that cannot be taken for a package's name."""
+    """A path that cannot be mistaken for a package's name."""
     return path if path.startswith(".") else f"./{path}"

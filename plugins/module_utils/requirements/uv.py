@@ -1,4 +1,4 @@
-"""What a uv.lock says that a project needs."""
+"""What a project needs according to a uv.lock."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from .pyproject import Pyproject, toml
 
 
 def read_uv(name: str, text: str, folder: str, projects: list[Pyproject], chosen: Collection[str]) -> Needs:
-    """What a uv.lock says, as `uv export --frozen` does, of the first project in it.
+    """What a uv.lock says about the first of the projects that it contains, as `uv export --frozen` does.
 
-    Of groups, those that are chosen: `--no-default-groups --no-emit-project`.
+    Only chosen groups are included: `--no-default-groups --no-emit-project`.
     """
     data = toml(name, text)
     if data.get("version") != 1:
@@ -27,7 +27,7 @@ def read_uv(name: str, text: str, folder: str, projects: list[Pyproject], chosen
     tables: list[dict[str, t.Any]] = data.get("package") or []
     root = uv_root(name, tables, projects)
     extras, groups = root.get("optional-dependencies") or {}, root.get("dev-dependencies") or {}
-    declared = root.get("metadata") or {}  # has those, too, that bring nothing
+    declared = root.get("metadata") or {}  # also has those that add nothing
     known = {*extras, *groups, *(declared.get("provides-extras") or []), *(declared.get("requires-dev") or {})}
     if unknown := set(chosen) - known:
         raise RequirementsError(
@@ -55,17 +55,17 @@ def read_uv(name: str, text: str, folder: str, projects: list[Pyproject], chosen
 
 
 def members(tables: Iterable[Mapping[str, t.Any]]) -> list[t.Any]:
-    """The packages of a uv.lock that lie in the source."""
+    """The packages of a uv.lock that are in the source."""
     return [one for one in tables if {"virtual", "editable", "directory"} & set(one.get("source") or {})]
 
 
 def is_member(project: Pyproject, text: str) -> bool:
-    """Whether a uv.lock has a project in it."""
+    """Whether a uv.lock contains a project."""
     return any(one.get("name") == project.name for one in members(toml("uv.lock", text).get("package") or []))
 
 
 def uv_root(name: str, tables: list[dict[str, t.Any]], projects: list[Pyproject]) -> dict[str, t.Any]:
-    """The project's own package in a lock file of uv: of a workspace, the one that is the backend's."""
+    """The project's own package in a uv.lock; in a workspace, the backend's."""
     local = members(tables)
     for project in projects:
         if named := [one for one in local if one["name"] == project.name]:

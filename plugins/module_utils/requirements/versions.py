@@ -12,7 +12,7 @@ from .errors import RequirementsError
 
 
 def alternatives(versions: str) -> list[str]:
-    """Specifiers of which one has to hold, from a constraint in Poetry's notation or in Python's own."""
+    """Specifiers of which one must hold, from a constraint in Poetry's or Python's notation."""
     return [
         ",".join(itertools.chain.from_iterable(map(comparison, re.findall(r"(?:[~^<>=!]+\s*)?[^\s,]+", one))))
         for one in re.split(r"\s*\|\|?\s*", versions.strip().strip("()"))
@@ -40,7 +40,7 @@ def comparison(text: str) -> list[str]:
 
 
 def specifier(versions: str) -> str:
-    """A constraint as a requirements file has it."""
+    """A constraint as a requirements file writes it."""
     found = alternatives(versions)
     if len(found) > 1:
         raise RequirementsError(f'"{versions}" are alternatives, which only a lock file can decide: run poetry lock')
@@ -48,7 +48,7 @@ def specifier(versions: str) -> str:
 
 
 def comparisons(versions: str) -> str:
-    """A constraint as a requirements file has it; nothing for alternatives, and for what is none."""
+    """A constraint as a requirements file writes it; empty for alternatives, or if it is not one."""
     try:
         return specifier(versions)
     except RequirementsError:

@@ -1,1 +1,1 @@
-"""How a project's code comes to the controller."""
+"""How a project's code gets to the controller."""

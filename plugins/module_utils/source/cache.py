@@ -1,4 +1,4 @@
-"""Files of the controller's caches: there whole, or not at all."""
+"""Files in the controller's caches: complete, or not there at all."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 SETTING = "release_cache names another folder"
-KEPT_DAYS = 60  # after its last use; what is made again costs seconds
+KEPT_DAYS = 60  # after its last use; making a file again takes seconds
 
 
-@functools.cache  # once for each process: what is old in a run is old at its end
+@functools.cache  # once per process: what is old when a run begins is still old at its end
 def prune(folder: Path) -> None:
-    """Delete the files below a folder that nobody has written or read for `KEPT_DAYS`; one that stays is no fault."""
+    """Delete files below a folder that nobody has written or read for `KEPT_DAYS`; failing to is no error."""
     limit = time.time() - KEPT_DAYS * 86400
     for path in list(folder.rglob("*")):
         with contextlib.suppress(OSError):
@@ -27,9 +27,9 @@ def prune(folder: Path) -> None:
 
 @contextlib.contextmanager
 def whole_file(path: Path, mode: int = 0o666, folder_mode: int = 0o777) -> Iterator[t.BinaryIO]:
-    """Open a file to be written, which takes the place of what is there when all of it is on the disk.
+    """Open a file for writing; it replaces what is there once all of it is on the disk.
 
-    Raise OSError, whose text has the path and what to do, where it cannot be written; nothing is left of it then.
+    If it cannot be written, raise an OSError that names the path and what to do, and leave nothing behind.
     """
     part = path.with_suffix(f".{os.getpid()}.part")
     try:

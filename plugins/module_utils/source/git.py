@@ -1,4 +1,4 @@
-"""A version of a project from git, on the controller: with a deploy key, with submodules, without a work tree."""
+"""Get a version of a project from git, on the controller: with a deploy key and submodules, without a work tree."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ HINTS = {
     FULL: "Make room there, or let release_cache name another folder.",
     "could not read Password": "Write user and token into the address: https://user:token@host/path.",
 }
-# What a hook of git, from which a deploy may be started, says of its own repository.
+# Variables that describe the repository of a git hook, since a hook may start a deploy.
 OTHERS = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX", "GIT_COMMON_DIR", "GIT_OBJECT_DIRECTORY",
           "GIT_ALTERNATE_OBJECT_DIRECTORIES", "GIT_QUARANTINE_PATH", "GIT_NAMESPACE")  # fmt: skip
 
@@ -41,13 +41,13 @@ class SourceError(Exception):
 
 
 class Git:
-    """git, which asks nobody for anything. A key is in a file that only its owner can read, while it is used."""
+    """git, without any prompts. While a key is in use, it is in a file that only its owner can read."""
 
     def __init__(self, key: str = "") -> None:
         """Take the text of a private SSH key."""
         self._key = key
-        # Files of Git LFS are left as pointers, which are told of: a clone without a remote cannot fetch them.
-        own = {"GIT_TERMINAL_PROMPT": "0", "GIT_LFS_SKIP_SMUDGE": "1", "LC_ALL": "C"}  # in which its words are known
+        # Git LFS files stay pointers, and a notice says so: a clone without a remote cannot fetch them.
+        own = {"GIT_TERMINAL_PROMPT": "0", "GIT_LFS_SKIP_SMUDGE": "1", "LC_ALL": "C"}  # HINTS are in this language
         self._environment = {name: value for name, value in os.environ.items() if name not in OTHERS} | own
         self._stack = contextlib.ExitStack()
 
@@ -57,8 +57,8 @@ class Git:
             file = self._stack.enter_context(tempfile.NamedTemporaryFile("w", prefix="release-key-"))  # of mode 0600
             file.write("\n".join(self._key.strip().splitlines()) + "\n")
             file.flush()
-            # None of the agent's keys is offered: servers count the tries, and one may be another project's. Nor is a
-            # connection shared, which may have been opened with another key, or outlive this one.
+            # Offer none of the agent's keys: servers count attempts, and a key may be another project's. Share no
+            # connection: it may have been opened with another key, or outlive this one.
             options = ("IdentitiesOnly=yes", "IdentityAgent=none", "ControlPath=none", "BatchMode=yes",
                        "StrictHostKeyChecking=accept-new")  # fmt: skip
             words = ["ssh", "-i", file.name, *(word for one in options for word in ("-o", one))]
@@ -70,16 +70,16 @@ class Git:
         self._stack.close()
 
     def run(self, *arguments: str, cwd: Path, address: str = "") -> subprocess.CompletedProcess[bytes]:
-        """Run git in a folder; an address, without the credentials in it, takes the place of the argument `ADDRESS`."""
+        """Run git in a folder; the argument `ADDRESS` is replaced by an address without its credentials."""
         environment, bare, settings = dict(self._environment), address, []
         if found := re.match(r"(https?://)([^/@\s]*)@([^/]+)", address):
-            # Arguments can be seen by every user of this machine, the environment only by its owner.
+            # Every user of this machine can see arguments; only the owner can see the environment.
             bare = address.replace(f"{found[2]}@", "", 1)
             server = f"{found[1]}{found[3]}"
             if ":" in found[2]:
                 secret = base64.b64encode(unquote(found[2]).encode()).decode()
                 settings = [(f"http.{server}/.extraHeader", f"Authorization: Basic {secret}")]
-            else:  # a user, for whom a credential helper may have the password
+            else:  # a user whose password a credential helper may have
                 settings = [(f"credential.{server}.username", unquote(found[2]))]
         count = int(environment.get("GIT_CONFIG_COUNT") or 0)
         for number, (key, value) in enumerate(settings, count):
@@ -91,12 +91,12 @@ class Git:
                 command, cwd=cwd, env=environment, stdin=subprocess.DEVNULL, capture_output=True, check=False
             )  # fmt: skip
         except FileNotFoundError as error:
-            if error.filename != "git":  # but the folder
+            if error.filename != "git":  # the folder is missing
                 raise
             raise SourceError("git is not installed on this machine, or not on its path") from error
 
     def output(self, *arguments: str, cwd: Path, address: str = "") -> bytes:
-        """Run git and return what it printed; raise SourceError, in which credentials of an address do not show."""
+        """Run git and return its output; raise SourceError, without any credentials of an address in its text."""
         done = self.run(*arguments, cwd=cwd, address=address)
         if done.returncode:
             said = (done.stderr.strip() or done.stdout.strip()).decode(errors="replace")
@@ -107,7 +107,7 @@ class Git:
 
 
 def commit_of(git: Git, clone: Path, version: str) -> str:
-    """The commit that a version names in a clone; nothing where there is none."""
+    """The commit that a version names in a clone; empty if there is none."""
     for name in ("refs/fetched/HEAD" if version == "HEAD" else version, f"refs/tags/{version}", f"refs/all/{version}"):
         found = git.run("rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}", cwd=clone)
         if found.returncode == 0:
@@ -116,10 +116,10 @@ def commit_of(git: Git, clone: Path, version: str) -> str:
 
 
 def fetched(git: Git, address: str, version: str, cache: Path) -> tuple[str, Path]:
-    """Return the commit that a version names, and a bare clone that has it; raise SourceError where there is none."""
-    public = re.sub(r"://[^/@\s]+@", "://", address)  # another token makes no other clone
+    """Return the commit that a version names, and a bare clone that has it; raise SourceError if there is none."""
+    public = re.sub(r"://[^/@\s]+@", "://", address)  # another token uses the same clone
     clone = cache / "git" / hashlib.sha256(public.encode()).hexdigest()[:16]
-    # A disk that was full, or a run that was killed, may have left a part of it.
+    # A full disk or a killed run may have left only part of it.
     if not all((clone / name).exists() and (clone / name).stat().st_size for name in ("HEAD", "config", "objects")):
         try:
             shutil.rmtree(clone, ignore_errors=True)
@@ -135,7 +135,7 @@ def fetched(git: Git, address: str, version: str, cache: Path) -> tuple[str, Pat
         "+refs/tags/*:refs/tags/*", "+HEAD:refs/fetched/HEAD", cwd=clone, address=address)  # fmt: skip
     commit = commit_of(git, clone, version)
     if not commit and re.fullmatch(r"[0-9a-f]{7,64}|refs/.+", version):
-        # A commit that is on no branch: by its whole name as far as the server allows, else by whatever refers to it.
+        # A commit on no branch: fetch it by its full name if the server allows that, else by whatever refers to it.
         wanted = version if whole else "+refs/*:refs/all/*"
         git.run("fetch", "--quiet", "--force", "--end-of-options", "ADDRESS", wanted, cwd=clone, address=address)
         commit = commit_of(git, clone, version) or commit_of(git, clone, version.removeprefix("refs/"))
@@ -145,7 +145,7 @@ def fetched(git: Git, address: str, version: str, cache: Path) -> tuple[str, Pat
 
 
 def resolved(address: str, url: str) -> str:
-    """A submodule's address, which may be relative to that of the repository that has it."""
+    """A submodule's address, which may be relative to the address of the repository around it."""
     if not url.startswith(("./", "../")):
         return url
     base, separator = address.rstrip("/"), "/"
@@ -160,7 +160,7 @@ def resolved(address: str, url: str) -> str:
 
 
 def submodules(git: Git, clone: Path, commit: str) -> dict[str, tuple[str, str]]:
-    """The submodules of a commit by their paths: of each the address (or nothing) and the commit."""
+    """A commit's submodules by path, each with its address (or nothing) and its commit."""
     listed = git.output("ls-tree", "-r", "-z", "--full-tree", commit, cwd=clone).decode(errors="surrogateescape")
     entries = (entry.partition("\t") for entry in listed.split("\0") if entry.startswith(LINK))
     links = {path: head.split()[2] for head, _, path in entries}
@@ -177,7 +177,7 @@ def submodules(git: Git, clone: Path, commit: str) -> dict[str, tuple[str, str]]
 
 
 def members_of(archive: bytes) -> list[Member]:
-    """Return the files of a tar archive as git made it."""
+    """Return the files of a tar archive that git made."""
     found = []
     with tarfile.open(fileobj=io.BytesIO(archive)) as packed:
         for info in packed:
@@ -193,9 +193,9 @@ def members_of(archive: bytes) -> list[Member]:
 def members_at(
     git: Git, place: tuple[str, Path], commit: str, cache: Path, notices: list[str], within: str = ""
 ) -> list[Member]:
-    """Return the files of a commit, with those of its submodules at the commits that it names.
+    """Return the files of a commit, and those of its submodules at the commits that it names.
 
-    `place` is the repository's address and a clone that has the commit, `within` the path of what it is a submodule of.
+    `place` is the repository's address and a clone that has the commit; `within` is its own path if it is a submodule.
     """
     address, clone = place
     members = members_of(git.output("archive", "--format=tar", commit, cwd=clone))

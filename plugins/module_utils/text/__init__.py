@@ -1,1 +1,1 @@
-"""What texts may show, and how they are written."""
+"""What texts may show, and how to write them."""

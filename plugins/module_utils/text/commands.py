@@ -1,6 +1,6 @@
-"""Commands as their user types them: in a clone there are make and files of playbooks, elsewhere the collection's name.
+"""Commands as users type them: with make and playbook files in a clone, else with the collection's name.
 
-A clone has the Makefile, and the collection's tarball leaves it out.
+A clone has the Makefile; the collection's tarball does not.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ ROOT = Path(__file__).resolve().parents[3]
 
 
 def in_clone() -> bool:
-    """Tell whether the collection that runs is a clone."""
+    """Tell whether the running collection is a clone."""
     return (ROOT / "Makefile").is_file()
 
 
 def playbook_name(name: str) -> str:
-    """Return what `ansible-playbook` knows a playbook by, such as `playbooks/deploy.yml` or `channels.stack.deploy`."""
+    """Return a playbook's name for `ansible-playbook`, such as `playbooks/deploy.yml` or `channels.stack.deploy`."""
     if not in_clone():
         return f"channels.stack.{name}"
     return "site.yml" if name == "site" else f"playbooks/{name}.yml"

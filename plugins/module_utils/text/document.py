@@ -1,4 +1,4 @@
-"""YAML with comments, of texts that a project's files hold: none of them becomes YAML or a template."""
+"""YAML with comments, from texts in a project's files. None of these can turn into YAML or a template."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ WORDS = re.compile(r"(true|false|yes|no|on|off|null|~|y|n)|[\d.+-][\d_.:+eE-]*|0
 
 
 def clean(text: Any) -> str:
-    """A text from the project as it may stand in a comment: on one line, and with no odd characters."""
+    """A text from the project, made safe for a comment: on one line, without odd characters."""
     return "".join(one if one.isprintable() else "?" for one in str(text))
 
 
 def inert(text: Any) -> str:
-    """A text from the project as it may stand in a value that has templates of ours: with none of its own."""
+    """A text from the project, made safe for a value that has our templates: without any of its own."""
     return re.sub(r"\{(?=[{%#])", "{ ", clean(text))
 
 
 def scalar(text: Any) -> str:
-    """A text as YAML, in quotes where it needs them."""
+    """A text as YAML, in quotes if it needs them."""
     text = str(text)
     if PLAIN.fullmatch(text) and not WORDS.fullmatch(text):
         return text
@@ -32,7 +32,7 @@ def scalar(text: Any) -> str:
 
 
 def foreign(text: Any) -> str:
-    """A text from the project as YAML, that no template engine takes for its own."""
+    """A text from the project as YAML that no template engine evaluates."""
     return f"!unsafe {json.dumps(str(text))}" if re.search(r"\{[{%#]", str(text)) else scalar(text)
 
 
@@ -52,22 +52,22 @@ class Document:
         self.lines.append("---")
 
     def comment(self, text: str, indent: int = 0) -> None:
-        """A comment, on as many lines as it takes."""
+        """Add a comment, on as many lines as it needs."""
         start = " " * indent + "# "
         lines = textwrap.wrap(clean(text), WIDTH - len(start), break_long_words=False, break_on_hyphens=False)
         self.lines += [start + line for line in lines]
 
     def raw(self, *lines: str) -> None:
-        """Lines as they are."""
+        """Add lines as they are."""
         self.lines += lines
 
     def gap(self) -> None:
-        """An empty line."""
+        """Add an empty line."""
         if self.lines[-1:] not in ([""], ["---"]):
             self.lines.append("")
 
     def set(self, key: str, value: str, indent: int = 0) -> None:
-        """A key with a value that is YAML; a long one on a line of its own."""
+        """Add a key with a value that is YAML; a long value goes on its own line."""
         line = f"{' ' * indent}{key}: {value}"
         if len(line) > WIDTH and value.startswith("["):
             self.lines.append(f"{' ' * indent}{key}:")
@@ -81,19 +81,19 @@ class Document:
             self.lines.append(line)
 
     def text(self) -> str:
-        """The file."""
+        """Return the whole file."""
         return "\n".join(self.lines).rstrip("\n") + "\n"
 
 
 def plain(text: str) -> str:
-    """A path with {token} in it, which needs no quotes unless it begins so."""
+    """A path that may contain {token}; it needs no quotes unless it begins with that."""
     return text if re.fullmatch(r"/[\w/.~@%+?=&{}-]*", text) else json.dumps(text)
 
 
 def quoted(value: str) -> str:
     """A value of the environment: always a text, whatever it looks like."""
     if re.fullmatch(r"[a-z]+:/[\w/:{}@|. -]+", value) or re.fullmatch(r"/[\w/{}. -]+", value):
-        return value  # addresses and paths with templates in them read better without
+        return value  # addresses and paths with templates in them read better without quotes
     return scalar(value)
 
 

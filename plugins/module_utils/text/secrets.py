@@ -1,4 +1,4 @@
-"""What is secret, by its name; and what must not be shown: known secrets, however escaped, and what looks like one."""
+"""What is secret, judged by its name, and what not to show: known secrets, however escaped, and look-alikes."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ import urllib.parse
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
-#: Where a name stands that may be a secret's: in the code of a project, which is asked what its vault has to hold; in
-#: the environment of a process, in an inventory, or in the query of a URL, whose values are masked in what is shown.
+#: Where a name that may belong to a secret can appear: in a project's code, which decides what its vault must hold; or
+#: in a process's environment, an inventory, or the query of a URL, whose values are masked in output.
 Where = Literal["code", "environment", "inventory", "query"]
-#: What makes a name a secret's wherever it stands.
+#: What makes a name a secret's everywhere.
 _SURE = (
     r"password|passwd|passphrase|pass(_|$)|_pwd(_|$)|secret|token|credential|dsn"
     r"|(^|_)(key|auth)(_|$)|(^|_)(jwt|ticket|sessionid)$"
 )
-#: What else does so there. A value that is masked by mistake hurts less than one that is shown.
+#: What else does so in each place. Masking a value by mistake does less harm than showing it.
 _ALSO: dict[Where, str] = {
     "code": "private",
     "environment": "private|key|salt|cookie",
@@ -30,20 +30,20 @@ _STORE_ADDRESS = re.compile(
     r"(database|db|redis|broker|cache|amqp|rabbitmq|mongo\w*|channel\w*|celery|email|smtp)\w*_(url|uri)s?$",
     re.IGNORECASE,
 )
-#: Where one word of a name in camel case ends.
+#: Where a word ends in a camel-case name.
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|\W+")
 _URL_PASSWORD = re.compile(r"((?<!\w)\w+://[^\s:/@]*:)([^\s@/]+)@")
-#: A name in a text that a value follows, and that value. "…" stands where a text was cut.
+#: A name in a text, and the value that follows it. "…" marks where a text was cut.
 _NAMED = re.compile(r"(?<![\w.-])([\w.-]+)=(?!…)")
 _VALUE = re.compile(r"[^&\s'\"|]+")
-#: What is masked wherever it stands, known or not: JSON Web Tokens, passwords in URLs, headers and options.
+#: What is masked everywhere, known or not: JSON Web Tokens, passwords in URLs, headers and options.
 _PATTERNS = (
     (re.compile(r"eyJ[\w-]{8,}\.[\w-]{4,}(?:\.[\w-]*)?"), "***"),
     (_URL_PASSWORD, r"\1***@"),
     (re.compile(r"(?i)\b((?:set-)?cookie|authorization)(['\"]?\s*[:=]\s*)[^\r\n]+"), r"\1\2***"),
     (re.compile(r"(?i)(--?(?:password|requirepass|secret|token|a)[= ])\S{6,}"), r"\1***"),
 )
-#: Headers whose values are no secrets. All others are masked: a value that is masked by mistake hurts less.
+#: Headers whose values are not secret. All others are masked: masking a value by mistake does less harm.
 HARMLESS_HEADERS = frozenset(
     [
         "accept",
@@ -63,19 +63,19 @@ HARMLESS_HEADERS = frozenset(
         "x-request-id",
     ]
 )
-#: Pieces of a header this long are masked by themselves too: a server echoes "Bearer abc" as "abc".
+#: Pieces of a header that are this long are masked by themselves too: a server echoes "Bearer abc" as "abc".
 SECRET_PIECE = 6
-#: What stands where a secret was.
+#: What replaces a secret.
 MASK = "***"
-#: A text that ends within a secret (an excerpt was cut there) loses that piece from this many characters on.
+#: If a text ends inside a secret (an excerpt was cut there), that piece is masked if it is at least this long.
 _CUT_PIECE = 8
 
 
 def redact(value: Any, secrets: Iterable[str | None]) -> Any:
     """A copy of `value` with `***` for every secret, in strings, and in lists, tuples and dicts (keys too) of them.
 
-    A secret is found plain, percent-encoded in whole or in part, and as HTML or JSON escape it; and where a text ends
-    in the midst of one. Secrets that are empty or None are passed over. Other types are returned as they are.
+    It finds a secret plain, percent-encoded in whole or in part, as HTML or JSON escape it, and cut off at the end of
+    a text. Secrets that are empty or None are skipped. Other types are returned unchanged.
     """
     known = sorted({str(secret) for secret in secrets if secret}, key=len, reverse=True)
     if not known:
@@ -100,26 +100,26 @@ def _redact(value: Any, pattern: re.Pattern[str], forms: list[str]) -> Any:
 
 
 def _secret_pattern(secret: str) -> str:
-    """A pattern in which each character may stand plain or in any escape, since callers quote differently."""
+    """A pattern in which each character may be plain or escaped in any way, since callers quote differently."""
     return "".join(map(_character_pattern, secret))
 
 
 def _character_pattern(character: str) -> str:
-    # "surrogatepass": a lone surrogate is a legal str, and must not make the function that hides secrets raise.
+    # "surrogatepass": a lone surrogate is legal in a str, and hiding secrets must not raise an error.
     percent = "".join(f"%{byte:02x}" for byte in character.encode("utf-8", "surrogatepass"))
     plain, caseless = {character}, {percent}
     if not (character.isascii() and character.isalnum()):
         caseless.add(json.dumps(character)[1:-1])
         plain.add(html.escape(character))
     plain.update({" ": ["+"], "'": ["&#39;"], "/": ["\\/"]}.get(character, []))
-    # The longest first, by what it matches: "&amp;" is not "&" and four letters more.
+    # The longest match first: "&amp;" is not "&" and four more letters.
     forms = [(form, re.escape(form)) for form in plain] + [(form, f"(?i:{re.escape(form)})") for form in caseless]
     return "(?:" + "|".join(pattern for _, pattern in sorted(forms, key=lambda each: len(each[0]), reverse=True)) + ")"
 
 
 def _redact_cut(text: str, forms: list[str]) -> str:
     for form in forms:
-        # Nearly every text is ruled out by this: the piece it would end in begins as the secret does.
+        # This rules out nearly every text: the piece at its end must begin like the secret.
         if form[:_CUT_PIECE] not in text:
             continue
         for length in range(min(len(form) - 1, len(text)), _CUT_PIECE - 1, -1):
@@ -129,7 +129,7 @@ def _redact_cut(text: str, forms: list[str]) -> str:
 
 
 def scrub(value: Any) -> Any:
-    """A copy of a value with what looks like a secret masked, in all its texts; known ones are redact()'s matter."""
+    """A copy of a value in which everything that looks like a secret is masked; redact() does so for known secrets."""
     if isinstance(value, str):
         for pattern, mask in _PATTERNS:
             value = pattern.sub(mask, value)
@@ -153,12 +153,12 @@ def _scrub_named(text: str) -> str:
 
 
 def is_secret_name(name: str, where: Where) -> bool:
-    """Tell whether a value of this name is a secret, by where the name stands."""
+    """Tell whether a value with this name is a secret, depending on where the name is."""
     return _SECRET_NAME[where].search(_words(name)) is not None
 
 
 def is_store_address(name: str) -> bool:
-    """Tell whether a name is that of a store's address, as DATABASE_URL: its value has a password in it."""
+    """Tell whether a name means a store's address, such as DATABASE_URL: its value contains a password."""
     return _STORE_ADDRESS.search(name) is not None
 
 
@@ -168,7 +168,7 @@ def _words(name: str) -> str:
 
 
 def secrets_of(environment: dict[str, str]) -> list[str]:
-    """The values of an environment that must not be shown: those with a secret's name, and passwords in URLs."""
+    """The values of an environment that must not be shown: those with secret names, and passwords in URLs."""
     found = {
         value
         for name, value in environment.items()
@@ -180,7 +180,7 @@ def secrets_of(environment: dict[str, str]) -> list[str]:
 
 
 def harmless(headers: Mapping[str, Any], subprotocols: Iterable[str]) -> set[str]:
-    """The values that Ansible would mask wherever they occur, for being given beside secrets, and that are none."""
+    """Values that are not secret, but that Ansible would mask everywhere because they are given beside secrets."""
     return ({*map(str, headers.values()), *subprotocols}) - header_secrets(headers)
 
 

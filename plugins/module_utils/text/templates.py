@@ -1,7 +1,7 @@
-"""Templates of what is written on the controller: reports and first inventories. Controller only.
+"""Templates for files on the controller: reports and first inventories. Controller only.
 
-Each is in the folder `templates/` beside the module that fills it in. What lands on hosts is in the bundle's own
-`templates/`, and Ansible renders it.
+Each is in the folder `templates/` beside the module that fills it in. Templates for hosts are in the bundle's
+own `templates/`, and Ansible renders them.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ def render(
     filters: Mapping[str, Callable[..., Any]] | None = None,
     finalize: Callable[[Any], Any] | None = None,
 ) -> str:
-    """Fill in a template; in one of a page (`*.html.j2`), every value is escaped.
+    """Fill in a template; in a page (`*.html.j2`), every value is escaped.
 
-    Values are data: what looks like a template in one stays as it is. `finalize` is applied to each value that is
-    printed. A name without a value raises UndefinedError.
+    Values are data: a value that looks like a template stays unchanged. `finalize` is applied to each printed value.
+    A name without a value raises UndefinedError.
     """
     environment = Environment(
         loader=FileSystemLoader(template.parent),

@@ -1,1 +1,1 @@
-"""Secrets of an inventory in files of Ansible Vault."""
+"""An inventory's secrets in Ansible Vault files."""

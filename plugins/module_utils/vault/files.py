@@ -1,7 +1,7 @@
-"""Secrets of an inventory: placeholders are filled in, and files with secrets are encrypted. Controller only.
+"""An inventory's secrets: fill in placeholders, and encrypt files that hold secrets. Controller only.
 
-A file is edited as a text, so that its comments and its layout stay. It is decrypted in memory and encrypted there
-again by Ansible's own library; what is written to the disk is never plain. A file is replaced in one step.
+A file is edited as text, so its comments and layout stay. Ansible's own library decrypts it and encrypts it again in
+memory; nothing is written to the disk in plain text. A file is replaced in one step.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from ansible.errors import AnsibleError
 from ansible.parsing.vault import VaultLib, is_encrypted, parse_vaulttext_envelope
 
 PLACEHOLDER = re.compile(r"!!!SET\s*(.*?)\s*!!!", re.DOTALL)
-#: What a placeholder says where any value will do that nobody can guess. All others ask for something that exists.
+#: What a placeholder says if any value that nobody can guess will do. All others ask for something that exists.
 RANDOM = re.compile(r"an? random string(?: of (\d+) characters)?", re.IGNORECASE)
 #: Characters that mean nothing in YAML, in sh, in an address, or in a configuration file.
 ALPHABET = string.ascii_letters + string.digits
-#: Characters: what Django asks of a SECRET_KEY (security.W009), and more than any key of 256 bits needs.
+#: Characters: what Django wants for a SECRET_KEY (security.W009), and more than a 256-bit key needs.
 LENGTH = 50
 BITS = int(LENGTH * math.log2(len(ALPHABET)))
-SUFFIXES = {"", ".yml", ".yaml", ".json"}  # of files that Ansible reads variables from
+SUFFIXES = {"", ".yml", ".yaml", ".json"}  # of files from which Ansible reads variables
 ON_ONE_LINE = {None, "'", '"'}  # styles of a scalar
 
 
@@ -39,12 +39,12 @@ class SecretsError(Exception):
 
 
 class PasswordError(SecretsError):
-    """The vault needs another password, or its password another file; the caller adds how its user names one."""
+    """The vault needs another password, or the password another file; the caller adds how the user names one."""
 
 
 @dataclass(frozen=True)
 class Value:
-    """A text in a YAML file: the keys that lead to it, what it says, and where it stands in the file."""
+    """A text in a YAML file: the keys that lead to it, its content, and its position in the file."""
 
     keys: tuple[str, ...]
     text: str
@@ -55,13 +55,13 @@ class Value:
 
     @property
     def name(self) -> str:
-        """The keys, as a person writes them."""
+        """The keys as people write them."""
         return ".".join(self.keys)
 
 
 @dataclass(frozen=True)
 class Left:
-    """A placeholder that its user fills in: in which file and line, for which variable, and what it asks for."""
+    """A placeholder for the user to fill in: its file and line, its variable, and what it asks for."""
 
     path: Path
     line: int
@@ -71,7 +71,7 @@ class Left:
 
 @dataclass
 class File:
-    """A file of variables: its text without encryption, and whether and under which name it is encrypted."""
+    """A file of variables: its decrypted text, whether it is encrypted, and with which vault ID."""
 
     path: Path
     text: str
@@ -82,14 +82,14 @@ class File:
 
     @property
     def holds_secrets(self) -> bool:
-        """Whether the file is for secrets: one that is encrypted, or that is called vault, or is in such a folder."""
+        """Whether the file is for secrets: it is encrypted, or is called vault, or is in a folder of that name."""
         return self.encrypted or "vault" in (self.path.stem, self.path.parent.name)
 
     def values(self) -> list[Value]:
-        """Return all texts in the file; raise SecretsError where it is no YAML."""
+        """Return all texts in the file; raise SecretsError if it is not YAML."""
         try:
             root = yaml.compose(self.text)
-        except yaml.YAMLError as error:  # whose text shows the line, and so what is secret
+        except yaml.YAMLError as error:  # its text shows the line, and so a secret
             mark = getattr(error, "problem_mark", None)
             where = f"{self.path}:{mark.line + 1}" if mark else str(self.path)
             raise SecretsError(
@@ -98,12 +98,12 @@ class File:
         return list(texts(root, ())) if root else []
 
     def replace(self, value: Value, text: str) -> None:
-        """Have another text in the place of one."""
+        """Replace a text with another one."""
         self.text = self.text[: value.start] + text + self.text[value.end :]
         self.changed = True
 
     def fill(self) -> list[Left]:
-        """Make a value for each placeholder that any will do for; return the others."""
+        """Fill in each placeholder for which any value will do; return the others."""
         left, waiting = [], []
         for value in self.values():
             if not (found := PLACEHOLDER.search(value.text)):
@@ -113,7 +113,7 @@ class File:
                 waiting.append((value, max(LENGTH, int(asked[1] or 0))))
             else:
                 left.append(Left(self.path, value.line, value.name, found[1]))
-        for value, length in reversed(waiting):  # so that the places of those before stay what they are
+        for value, length in reversed(waiting):  # so that earlier positions stay valid
             self.replace(value, f'"{made(length)}"')
         self.made += [value.name for value, _ in waiting]
         return left
@@ -125,7 +125,7 @@ def made(length: int = LENGTH) -> str:
 
 
 def texts(node: yaml.Node, keys: tuple[str, ...]) -> Iterator[Value]:
-    """Give all texts below a node of YAML; of one that is used again by its anchor, only the first place."""
+    """Yield all texts below a YAML node; a text that is reused through an anchor counts only where it is written."""
     if isinstance(node, yaml.MappingNode):
         for key, value in node.value:
             yield from texts(value, (*keys, str(key.value)))
@@ -138,7 +138,7 @@ def texts(node: yaml.Node, keys: tuple[str, ...]) -> Iterator[Value]:
 
 
 def folder_of(inventory: Path) -> Path:
-    """Return the folder of an inventory, which may be named by its file of hosts; raise SecretsError where none is."""
+    """Return an inventory's folder; its file of hosts may stand for it. Raise SecretsError if there is none."""
     folder = inventory if inventory.is_dir() else inventory.parent
     if not inventory.exists():
         raise SecretsError(f"There is no inventory {inventory}. Name its folder: INVENTORY=inventories/production")
@@ -146,7 +146,7 @@ def folder_of(inventory: Path) -> Path:
 
 
 def files_of(inventory: Path) -> list[Path]:
-    """Return the files of an inventory that may hold variables, in an order that stays."""
+    """Return an inventory's files that may hold variables, always in the same order."""
     folder = folder_of(inventory)
     found = [path for name in ("group_vars", "host_vars") for path in (folder / name).rglob("*")]
     found += [path for path in folder.iterdir() if path.suffix in (".yml", ".yaml")]
@@ -156,7 +156,7 @@ def files_of(inventory: Path) -> list[Path]:
 
 
 def read(path: Path, vault: VaultLib) -> File:
-    """Read a file, decrypted where it is encrypted; raise SecretsError where that is not possible."""
+    """Read a file, and decrypt it if it is encrypted; raise SecretsError if that fails."""
     try:
         content = path.read_bytes()
         if not is_encrypted(content):
@@ -173,18 +173,18 @@ def read(path: Path, vault: VaultLib) -> File:
 
 
 def save(file: File, vault: VaultLib) -> None:
-    """Encrypt a file, and have it in its place: at any moment, what is there is the old or the new one, whole."""
+    """Encrypt a file and put it in its place; at any moment, the complete old or new one is there."""
     content = vault.encrypt(file.text, vault_id=file.vault_id)
-    if vault.decrypt(content).decode() != file.text:  # never seen; what it would cost is all secrets
+    if vault.decrypt(content).decode() != file.text:  # never seen to happen, but it would cost all secrets
         raise SecretsError(f"{file.path} was left as it is: what was encrypted cannot be read again")
     put(Path(os.path.realpath(file.path)), content)
 
 
 def put(path: Path, content: bytes) -> None:
-    """Write a file in one step; a new one is its owner's alone, one that was there keeps its owner and its mode.
+    """Write a file in one step. Only its owner can read a new one; an existing one keeps its owner and mode.
 
-    What a killed run may leave beside it is no file of variables, since its name begins with a dot, and is overwritten
-    by the next.
+    A killed run may leave a file beside it. Ansible does not read that for variables, since its name begins with a
+    dot, and the next run overwrites it.
     """
     part = path.with_name(f".{path.name}.part")
     part.unlink(missing_ok=True)
@@ -209,7 +209,7 @@ def put(path: Path, content: bytes) -> None:
 
 @contextlib.contextmanager
 def locked(inventory: Path) -> Iterator[None]:
-    """Keep others from editing an inventory's secrets meanwhile."""
+    """Keep other runs from editing an inventory's secrets at the same time."""
     handle = os.open(folder_of(inventory), os.O_RDONLY)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX)

@@ -1,7 +1,7 @@
-"""Secrets that are replaced while a site serves: what the vault says before, in between and after. Controller only.
+"""Replace secrets while a site serves: what the vault says before, during and after. Controller only.
 
-For as long as a secret is being replaced, its old value stands in the vault beside the new one, as `…_previous`. So
-a run that was killed is gone on with by the next, which makes no further value; and the end is that it is empty again.
+While a secret is being replaced, the vault holds its old value beside the new one, as `…_previous`. So if a run is
+killed, the next one carries on and makes no further value. At the end, `…_previous` is empty again.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from .files import (
 )
 
 PREVIOUS = "_previous"
-#: Which of its two roles the project logs in to PostgreSQL with, a or b: at each rotation, the other.
+#: The role with which the project logs in to PostgreSQL, a or b. Each rotation switches to the other.
 LOGIN = "vault_postgresql_login"
 FINISH = "finish"
 ALL = "all"
@@ -36,13 +36,13 @@ LINE = re.compile(r"[^\n]*(?:\n|$)")
 
 @dataclass(frozen=True)
 class Kind:
-    """A secret that can be rotated by its purpose: what reads it, and what must read it for both values to be good."""
+    """A secret that can be rotated by its purpose: what reads it, and what must read it so that both values work."""
 
-    #: Keys that lead to what reads it, from the last; patterns for whole keys.
+    #: Keys that lead to what reads it, last key first; patterns for whole keys.
     read_by: tuple[str, ...]
-    #: Pattern for a text that makes both values good for a while; empty where hosts see to that.
+    #: Pattern for a text that makes both values work for a while; empty if hosts take care of that.
     both: str
-    #: What to write where there is no such text, and what comes of it.
+    #: What happens without such a text, and what to write.
     advice: str
 
 
@@ -75,7 +75,7 @@ KINDS = {
 
 @dataclass
 class Outcome:
-    """What a rotation has changed, and what is to be told."""
+    """What a rotation has changed, and what to report."""
 
     rotated: list[str] = field(default_factory=list)
     ended: list[str] = field(default_factory=list)
@@ -85,18 +85,18 @@ class Outcome:
 
 
 class Rotation:
-    """The files of an inventory, and what is rotated in them."""
+    """An inventory's files, and the secrets to rotate in them."""
 
     def __init__(self, inventory: Path, vault: VaultLib) -> None:
-        """Read all of the inventory; raise SecretsError where that is not possible."""
+        """Read the whole inventory; raise SecretsError if that fails."""
         self.inventory, self.vault = inventory, vault
         self.files = [read(path, vault) for path in files_of(inventory)]
         self.outcome = Outcome()
 
     def run(self, wanted: Iterable[str], *, dry: bool = False) -> Outcome:
-        """Rotate by purpose (KINDS, ALL) or name (vault_…), or end what is under way (FINISH); write what has changed.
+        """Rotate by purpose (KINDS, ALL) or name (vault_…), or finish a rotation (FINISH); write what has changed.
 
-        With `dry`, nothing is written. Raise SecretsError before anything is, where one of them cannot be.
+        With `dry`, nothing is written. If any of them cannot be rotated, raise SecretsError before writing anything.
         """
         names = list(dict.fromkeys(wanted))
         for name in names:
@@ -120,10 +120,10 @@ class Rotation:
         return self.outcome
 
     def variables(self, names: Iterable[str]) -> list[tuple[str, str]]:
-        """Return the purpose and the variable in the vault of each name; what is asked for by "all" may be missing."""
+        """Return the purpose and the vault variable for each name; with "all", some may be missing."""
         found: dict[str, str] = {}
         for name in names:
-            if name.startswith("vault_"):  # the database's takes more than a new value, also by its name
+            if name.startswith("vault_"):  # even by name, the database's needs more than a new value
                 found[name] = next((kind for kind in KINDS if name in self.of_kind(kind)), "")
             elif name == ALL:
                 pairs = [(kind, variable) for kind in KINDS for variable in self.of_kind(kind)]
@@ -147,7 +147,7 @@ class Rotation:
         return [(kind, variable) for variable, kind in found.items()]
 
     def of_kind(self, kind: str) -> list[str]:
-        """Return the variables in the vault that what has a purpose reads."""
+        """Return the vault variables that are read for a purpose."""
         patterns, found = KINDS[kind].read_by, []
         for file in self.files:
             for value in file.values():
@@ -157,12 +157,12 @@ class Rotation:
         return sorted({name for name in found if not name.endswith(PREVIOUS)})
 
     def both(self, kind: str, variable: str) -> bool:
-        """Tell whether old and new are both good for a while; of what cannot be, a notice says so."""
+        """Tell whether both old and new work for a while; if not, the caller reports it."""
         pattern = KINDS[kind].both.format(variable=variable)
         return any(re.search(pattern, value.text) for file in self.files for value in file.values())
 
     def advice(self, kind: str, variable: str) -> str:
-        """Return what to write for both values to be good."""
+        """Return what to write so that both values work."""
         names = [
             value.keys[-1] for file in self.files for value in file.values()
             if variable in READS.findall(value.text) and value.keys[-2:-1] == ("release_secrets",)
@@ -170,7 +170,7 @@ class Rotation:
         return KINDS[kind].advice.format(name=(names or ["KEY"])[0], previous=variable + PREVIOUS)
 
     def rotate(self, kind: str, variable: str) -> None:
-        """Have a new value for a variable, and the old one beside it; nothing where that was done already."""
+        """Give a variable a new value, with the old one beside it; do nothing if that was done already."""
         file, value = self.place(variable)
         before = {one.keys[-1]: one for one in file.values()}
         old = before.get(variable + PREVIOUS)
@@ -193,7 +193,7 @@ class Rotation:
         self.outcome.rotated.append(variable)
 
     def place(self, variable: str) -> tuple[File, Value]:
-        """Return the file of secrets that has a variable, and its value; raise SecretsError where that is not one."""
+        """Return the secrets file that has a variable, and its value; raise SecretsError unless it is exactly one."""
         found = [
             (file, value) for file in self.files if file.holds_secrets
             for value in file.values() if value.keys == (variable,)
@@ -208,19 +208,19 @@ class Rotation:
         )
 
     def set(self, file: File, after: str, name: str, source: str) -> None:
-        """Have a variable with a value, as YAML writes it: where it is, or on a line of its own after another one."""
+        """Set a variable to a value in YAML notation: in its place, or on a new line after another variable."""
         values = {one.keys: one for one in file.values()}
         if there := values.get((name,)):
             file.replace(there, source)
             return
         line = LINE.match(file.text, values[after,].end)
-        assert line  # an empty one matches too
+        assert line  # it also matches an empty line
         new = "" if line[0].endswith("\n") else "\n"
         file.text = f"{file.text[: line.end()]}{new}{name}: {source}\n{file.text[line.end() :]}"
         file.changed = True
 
     def finish(self) -> None:
-        """Forget the old values of all that is under way."""
+        """Forget the old values of all rotations under way."""
         for file in self.files:
             for value in reversed(file.values()):
                 if file.holds_secrets and self.is_previous(value):
@@ -234,12 +234,12 @@ class Rotation:
 
     @staticmethod
     def is_previous(value: Value) -> bool:
-        """Tell whether a value is an old one of a secret that is being replaced."""
+        """Tell whether a value is the old one of a secret that is being replaced."""
         return len(value.keys) == 1 and value.name.endswith(PREVIOUS) and bool(value.text)
 
 
 def listed(given: object) -> list[str]:
-    """Return names that are given as a list, or as a text with commas."""
+    """Return names from a list, or from a text with commas."""
     if isinstance(given, list | tuple):
         return [str(name).strip() for name in given if str(name).strip()]
     return [name for name in re.split(r"[\s,]+", str(given or "")) if name]

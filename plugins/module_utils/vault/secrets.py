@@ -1,7 +1,7 @@
-"""Secrets that an inventory still lacks are made, and its password too where there is none. Controller only.
+"""Make the secrets that an inventory still lacks, and its password if there is none. Controller only.
 
-Both `make secrets` and `playbooks/secrets.yml` do so. How each of them is told where the password is differs, so
-their callers add that to a PasswordError.
+Both `make secrets` and `playbooks/secrets.yml` do so. Each takes the password's location in its own way, so their
+callers add that to a PasswordError.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from ansible.parsing.vault import VaultLib, VaultSecret, get_file_vault_secret, 
 
 from .files import BITS, LENGTH, File, Left, PasswordError, SecretsError, files_of, folder_of, made, put, read, save
 
-#: How a run of a playbook is told another password, which follows a PasswordError.
+#: How to give a playbook run another password; appended to a PasswordError.
 NAME_ANOTHER = "Name another file with the password: ANSIBLE_VAULT_PASSWORD_FILE=…, or type it: --ask-vault-pass"
 
 
 @dataclass
 class Outcome:
-    """Files that are to be written, or were, and the placeholders that only the user can fill in."""
+    """Files to write, or already written, and the placeholders that only the user can fill in."""
 
     written: list[File] = field(default_factory=list)
     left: list[Left] = field(default_factory=list)
@@ -34,45 +34,45 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Password:
-    """The file of a password, and whether this run has made it."""
+    """A password's file, and whether this run made it."""
 
     path: Path
     is_new: bool = False
 
 
 def with_secrets(sources: Iterable[str]) -> list[Path]:
-    """Return the inventories of a run that can have secrets, each folder once.
+    """Return a run's inventories that can have secrets, each folder once.
 
-    Of several, those that have no variables of their own are lists of hosts, or programs.
+    If there are several, those without secrets of their own are mere lists of hosts, or programs.
     """
     found = {folder_of(path).resolve(): path for path in map(Path, sources) if path.exists()}
     return [path for path in found.values() if len(found) < 2 or has_secrets(path)]
 
 
 def has_secrets(inventory: Path) -> bool:
-    """Tell whether there is a file of secrets beside the hosts of an inventory."""
+    """Tell whether an inventory has a file of secrets beside its hosts."""
     folder = folder_of(inventory)
     return any(path.stem == "vault" for name in ("group_vars", "host_vars") for path in (folder / name).rglob("*"))
 
 
 def encrypted_files(inventory: Path) -> list[Path]:
-    """Return the files of an inventory that are encrypted."""
+    """Return an inventory's encrypted files."""
     return [path for path in files_of(inventory) if is_encrypted(path.read_bytes())]
 
 
 def default_password_file(inventory: Path) -> Path:
-    """Return where an inventory's password is when nobody says where: in the user's own folder, by its name."""
+    """Return the default file for an inventory's password: in the user's own folder, named after the inventory."""
     home = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
     return home / "ansible-channels-stack" / f"{folder_of(inventory).resolve().name}.password"
 
 
 def check_password_file(path: Path) -> None:
-    """Raise SecretsError where a password's file could be read by others, or would be committed."""
+    """Raise SecretsError if others could read a password's file, or if it would be committed."""
     if path.is_file() and not os.access(path, os.X_OK) and path.stat().st_mode & 0o077:
         raise SecretsError(f"Others can read {path}, and with it all secrets: chmod 600 {path}")
     folder = next(parent for parent in path.absolute().parents if parent.is_dir())
     git = shutil.which("git")
-    if not git or os.access(path, os.X_OK):  # a program that knows where the password is may well be committed
+    if not git or os.access(path, os.X_OK):  # a program that fetches the password may be committed
         return
 
     def ask(*words: str) -> int:
@@ -86,7 +86,7 @@ def check_password_file(path: Path) -> None:
 
 
 def loaded(path: Path, loader: DataLoader) -> list[tuple[str, VaultSecret]]:
-    """Return the password in a file, as a DataLoader or a VaultLib takes it; raise SecretsError if there is none."""
+    """Return the password in a file, as a DataLoader or a VaultLib wants it; raise SecretsError if there is none."""
     check_password_file(path)
     try:
         secret = get_file_vault_secret(filename=str(path), loader=loader)
@@ -97,7 +97,7 @@ def loaded(path: Path, loader: DataLoader) -> list[tuple[str, VaultSecret]]:
 
 
 def ready_password_file(path: Path, encrypted: list[Path], *, dry: bool = False) -> Password:
-    """Have a file with a password, unless `dry`. Raise SecretsError where an old one is needed."""
+    """Make sure that there is a file with a password, unless `dry`. Raise SecretsError if an old password is needed."""
     check_password_file(path)
     if path.exists():
         return Password(path)
@@ -113,7 +113,7 @@ def ready_password_file(path: Path, encrypted: list[Path], *, dry: bool = False)
 
 
 def plan(inventory: Path, vault: VaultLib) -> Outcome:
-    """Fill in all that can be made, and return what is to be written; nothing is yet."""
+    """Fill in everything that can be made, and return what to write, without writing it yet."""
     files = [read(path, vault) for path in files_of(inventory)]
     left = [each for file in files for each in file.fill()]
     written = [file for file in files if file.changed or (file.holds_secrets and not file.encrypted and file.values())]
@@ -121,15 +121,15 @@ def plan(inventory: Path, vault: VaultLib) -> Outcome:
 
 
 def write(outcome: Outcome, vault: VaultLib) -> None:
-    """Encrypt and write the files of a plan."""
+    """Encrypt and write a plan's files."""
     for file in outcome.written:
         save(file, vault)
 
 
 def told(outcome: Outcome, password: Password | None, then: str, *, dry: bool = False) -> list[str]:
-    """Return lines that say what was done (in a dry run, what would be) and what is the user's to do.
+    """Return lines that say what was done (in a dry run, what would be done) and what is left for the user.
 
-    `password` is the file of the password, where Ansible does not know it by itself; `then` is the next command.
+    `password` is the password's file, if Ansible does not know it by itself; `then` is the next command.
     """
     lines = []
     for file in outcome.written:
@@ -157,7 +157,7 @@ def told(outcome: Outcome, password: Password | None, then: str, *, dry: bool = 
 
 
 def told_left(outcome: Outcome) -> list[str]:
-    """Return lines with the placeholders that are left, and where they are."""
+    """Return lines that name the remaining placeholders and where they are."""
     if not outcome.left:
         return []
     lines = ["", "Left to you, since only you can know them:"]
@@ -171,6 +171,6 @@ def told_left(outcome: Outcome) -> list[str]:
 
 
 def shown(path: Path) -> str:
-    """Return a path as short as it can be typed from here."""
+    """Return the shortest way to type a path from here."""
     relative = os.path.relpath(path)
     return str(path) if relative.startswith("..") else relative

@@ -30,7 +30,7 @@ if HAS_WSPROTO:
 MAX_MESSAGE_BYTES = 1024 * 1024
 #: How long a write may take when nobody reads at the other end, in seconds.
 WRITE_WAIT = 10.0
-#: Bounds one turn on one socket, so that a server that floods cannot keep the other sockets of a watch waiting.
+#: Limits one turn on one socket, so that a flooding server cannot keep a watch's other sockets waiting.
 _READS_PER_TURN = 16
 
 
@@ -43,7 +43,7 @@ class Message:
 
     @property
     def text(self) -> str:
-        """The data as text; bytes that are no UTF-8 are replaced."""
+        """The data as text; bytes that are not UTF-8 are replaced."""
         return self.data if isinstance(self.data, str) else self.data.decode("utf-8", "replace")
 
 
@@ -67,7 +67,7 @@ def open_websocket(
     `connect_to` is `host:port` to connect to in place of the URL's, as `curl --connect-to`. `origin` None sends no
     Origin header. A `Host` in `headers` replaces the URL's. `timeout` is seconds for everything together, except
     that a name's lookup has the resolver's own limit. `ssl_context` None verifies against the system's authorities.
-    `proxied` says that a proxy with the PROXY protocol is meant there, which is then told nothing of a client.
+    `proxied` says that the server expects the PROXY protocol; the client then sends it, but names no client in it.
 
     Raises HandshakeRefused when the server answered anything but 101, HandshakeFailed when there was no such answer,
     ValueError for a URL, header or address that cannot be sent.
@@ -94,7 +94,7 @@ def open_websocket(
         timings=timings,
         max_message_bytes=max_message_bytes,
     )
-    # Frames may have come in the same packet as the 101; no selector would tell of them.
+    # Frames may have come in the same packet as the 101; no selector would report them.
     websocket._take_events()
     return websocket
 
@@ -150,8 +150,8 @@ class WebSocket:
     def receive(self, timeout: float) -> Message | Closed | None:
         """The next message, or how the socket closed, or None when `timeout` seconds went by.
 
-        Pings are answered meanwhile, and only here, in watch() and in close(): a socket that nobody receives from
-        falls silent. After a Closed it returns the same Closed again.
+        Pings are answered only here, in watch() and in close(): a socket that nobody receives from stops answering.
+        After a Closed it returns the same Closed again.
         """
         deadline = time.monotonic() + timeout
         while True:
@@ -168,8 +168,8 @@ class WebSocket:
     def close(self, code: int = 1000, reason: str = "", timeout: float = 2.0) -> Closed:
         """Close and return how it ended; waits up to `timeout` seconds for the server's own close frame.
 
-        The server's code wins where its close frame was under way already: that is how an application that accepts
-        and closes at once is seen. Messages that come meanwhile can still be received.
+        The server's code wins if its close frame was already under way: this shows an application that accepts and
+        closes at once. Messages that arrive meanwhile can still be received.
         """
         deadline = time.monotonic() + timeout
         self.read_available()
@@ -203,12 +203,12 @@ class WebSocket:
             self._finish(1006, f"sending failed: {error_text(error)}", "network")
 
     def _last_word(self, event: Any) -> None:
-        """Send a close frame whose delivery is of no matter: why the socket ends is known already."""
+        """Send a close frame; it need not arrive, since the reason for the close is already known."""
         with contextlib.suppress(LocalProtocolError, OSError):
             self._transport.write(self._protocol.send(event), time.monotonic() + WRITE_WAIT)
 
     def read_available(self) -> None:
-        """Take in what has come, without waiting."""
+        """Read what has arrived, without waiting."""
         reads = 0
         while self.closed is None and reads < _READS_PER_TURN:
             reads += 1
@@ -263,6 +263,6 @@ class WebSocket:
         elif self._protocol.state is ConnectionState.CLOSED:
             self._finish(event.code, reason, "client" if event.code == self._close_sent else "server")
         else:
-            # wsproto makes this event itself when it cannot read a frame; nothing the server closed.
+            # wsproto makes this event itself when it cannot read a frame; the server did not close anything.
             self._last_word(event)
             self._finish(1006, f"the server broke the WebSocket protocol: {reason}", "network")

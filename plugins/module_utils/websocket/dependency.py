@@ -1,4 +1,4 @@
-"""Whether wsproto is there, which speaks the protocol for the client: a host may lack it."""
+"""Whether wsproto is installed. It implements the protocol for the client, but a host may lack it."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""One attempt at a WebSocket, taken down as plain data: an *exchange*, which can be recorded and judged later.
+"""One attempt at a WebSocket, written down as plain data: an *exchange*, which can be recorded and judged later.
 
-It needs the standard library only, since a host that was never seen before has nothing else, and it reads what a strict
-client would not: whatever came is evidence. Times are milliseconds where a key is `ms`, else seconds.
+It needs only the standard library, since a new host has nothing else. It also reads what a strict client would reject:
+everything that arrives is evidence. Times are in milliseconds under a key `ms`, else in seconds.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ from urllib.parse import quote, urlsplit
 
 #: How much of an answer's body is kept, in bytes.
 BODY_BYTES = 2048
-#: How long after a 101 a close is waited for: daphne looks once a second for a consumer that failed.
+#: How long to wait for a close after a 101: daphne checks once a second for a consumer that failed.
 LINGER = 1.3
 
 
 class _Failure(Exception):
-    """The way broke at a stage: `name`, `tcp`, `socket`, `tls` or `handshake`."""
+    """The connection failed at a stage: `name`, `tcp`, `socket`, `tls` or `handshake`."""
 
     def __init__(self, stage: str, reason: str, verify: int = 0) -> None:
         super().__init__(reason)
         self.stage, self.reason, self.verify = stage, reason, verify
 
 
-#: An exchange of which nothing is known yet.
+#: An exchange about which nothing is known yet.
 _EMPTY: dict[str, Any] = {
     "origin": "", "stage": "", "reason": "", "verify": 0, "status": 0, "body": "", "close": None, "idle": 0.0,
     "expires": "", "since": "",
@@ -39,7 +39,7 @@ _EMPTY: dict[str, Any] = {
 
 
 def opened_exchange(via: str, place: str, milliseconds: dict[str, float | None]) -> dict[str, Any]:
-    """The exchange of a handshake with a good token that somebody else has made, and that opened a socket."""
+    """The exchange for a handshake that somebody else made with a good token, and that opened a socket."""
     return {**_EMPTY, "headers": {}, "ms": milliseconds, "via": via, "kind": "good", "to": place, "status": 101}
 
 
@@ -55,9 +55,9 @@ def carries_token(asked: dict[str, Any]) -> bool:
 
 
 def offered(asked: dict[str, Any], token: str) -> dict[str, Any]:
-    """What a handshake sends beside its address, with a token in its place: `headers` and `subprotocols`.
+    """What a handshake sends besides its address, with a token in its place: `headers` and `subprotocols`.
 
-    Without a token, what would be empty is left out: no header may be so, and no subprotocol.
+    Without a token, headers and subprotocols that would be empty are left out, since they must not be.
     """
     headers = {str(name): str(value) for name, value in (asked.get("headers") or {}).items()}
     protocols = [str(each) for each in asked.get("subprotocols") or []]
@@ -87,7 +87,7 @@ def attempt(
 ) -> dict[str, Any]:
     """Try a handshake and return what came; never raises for what the network or the server does.
 
-    `via` names the hop that is spoken to (`outside`, `proxy` or `process`), `kind` the token. `linger` and `idle` are
+    `via` names the hop to connect to (`outside`, `proxy` or `process`), `kind` the token. `linger` and `idle` are
     seconds of silence after a 101, during which pings are answered. Without `upgrade` it is a
     plain GET. The URL is not in the result: it holds the token.
     """
@@ -135,7 +135,7 @@ def _reach(
     context: ssl.SSLContext | None,
     found: dict[str, Any],
 ) -> socket.socket:
-    """Connect, with TLS where the URL says so and there is a network; note how long each step took."""
+    """Connect, with TLS if the URL says so and there is a network; note how long each step took."""
     if unix_socket:
         return _unix(unix_socket, timeout, found)
     host, port = connect_to or (parts.hostname or "", _port(parts))
@@ -168,9 +168,9 @@ def _reach(
 
 
 def sent_chain(host: str, port: int, name: str, timeout: float) -> list[dict[str, Any]]:
-    """The certificates that a server sends, its own first, with whether the issuer's is said to be fetchable.
+    """The certificates that a server sends, its own first, each with whether it says where to fetch its issuer's.
 
-    Empty where they cannot be read, as without the package cryptography, which Ansible needs on a controller.
+    Empty if they cannot be read, as without the package cryptography, which Ansible needs on a controller.
     """
     try:
         from cryptography import x509
@@ -195,7 +195,7 @@ def sent_chain(host: str, port: int, name: str, timeout: float) -> list[dict[str
 
 
 def _fetchable(certificate: Any) -> bool:
-    """Whether a certificate says where its issuer's is to be had."""
+    """Whether a certificate says where to get its issuer's."""
     from cryptography import x509
     from cryptography.x509.oid import AuthorityInformationAccessOID
 
@@ -207,7 +207,7 @@ def _fetchable(certificate: Any) -> bool:
 
 
 def _der(certificate: Any) -> bytes:
-    """A certificate's bytes, of the form in which this Python gives it."""
+    """A certificate's bytes, from whichever form this Python gives."""
     return certificate if isinstance(certificate, bytes) else certificate.public_bytes(2)  # 2 is ENCODING_DER
 
 
@@ -251,7 +251,7 @@ def _ask(
     upgrade: bool,
     found: dict[str, Any],
 ) -> bytes:
-    """Send the request and take the answer down; return the bytes after its head."""
+    """Send the request and write down the answer; return the bytes after its head."""
     key = base64.b64encode(os.urandom(16)).decode()
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     lines = [f"GET {target} HTTP/1.1", f"Host: {parts.netloc}", "User-Agent: websocket-doctor"]
@@ -294,7 +294,7 @@ def _ask(
 
 
 def _body(way: socket.socket, rest: bytes, headers: dict[str, str]) -> bytes:
-    """What comes of the body within a second; the status is what counts."""
+    """As much of the body as arrives within a second; what counts is the status."""
     length = headers.get("content-length", "")
     wanted = min(int(length), BODY_BYTES) if length.isdigit() else BODY_BYTES
     deadline = time.monotonic() + (1.0 if length else 0.3)
@@ -335,7 +335,7 @@ def _stay(way: socket.socket, buffer: bytes, seconds: float, found: dict[str, An
 
 
 def _more(way: socket.socket, left: float) -> bytes | None:
-    """Return what came: None for nothing in time, empty for the end."""
+    """Return what arrived: None for nothing in time, empty for the end."""
     pending = isinstance(way, ssl.SSLSocket) and way.pending()
     poll = select.poll()
     poll.register(way, select.POLLIN)
@@ -372,11 +372,11 @@ def _send(way: socket.socket, opcode: int, payload: bytes) -> None:
     try:
         way.sendall(bytes([0x80 | opcode, 0x80 | len(payload)]) + mask + masked)
     except OSError:
-        return  # the next read tells how it ended
+        return  # the next read shows how it ended
 
 
 def offers_http2(host: str, port: int, timeout: float = 3.0) -> bool:
-    """Tell whether a TLS server would speak HTTP/2; without a certificate's check, which is another question."""
+    """Tell whether a TLS server would speak HTTP/2. The certificate is not checked; that is another question."""
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     context.set_alpn_protocols(["h2", "http/1.1"])

@@ -8,7 +8,7 @@ from .errors import Closed, HandshakeFailed, HandshakeRefused
 from .http import phrase
 from .symptoms import SYMPTOMS, Symptom
 
-#: What to do where a handshake was accepted with none of the subprotocols that it offered.
+#: What to do if a handshake was accepted with none of the subprotocols that it offered.
 NO_SUBPROTOCOL = (
     "Have the consumer name one of those that it was offered: self.accept(subprotocol=…), from scope['subprotocols']. "
     "Or correct handshake_subprotocols."

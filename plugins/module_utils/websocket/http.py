@@ -1,4 +1,4 @@
-"""Plain HTTP beside WebSockets: one GET, and what both need of an answer."""
+"""Plain HTTP besides WebSockets: one GET, and what both need from an answer."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def http_get(
 
 
 def header_dict(pairs: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
-    """Make a dict of headers, with lower-case names; values of a name that comes more than once are joined."""
+    """Make a dict of headers, with lower-case names; the values of a repeated name are joined."""
     headers: dict[str, str] = {}
     for raw_name, raw_value in pairs:
         name, value = bytes(raw_name).decode("latin-1").lower(), bytes(raw_value).decode("latin-1")
@@ -79,5 +79,5 @@ def header_dict(pairs: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
 
 
 def phrase(status: int) -> str:
-    """Return the standard phrase of an HTTP status, or nothing where it has none."""
+    """Return the standard phrase of an HTTP status, or nothing if it has none."""
     return http.client.responses.get(status, "")

@@ -1,4 +1,4 @@
-"""The way to a server: WebSocket URLs, connections by TCP, TLS and unix sockets, and bytes that keep a deadline."""
+"""The way to a server: WebSocket URLs, connections by TCP, TLS and unix sockets, and bytes with a deadline."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from .errors import HandshakeFailed, error_text, timed_out
 
-#: More than a TLS record holds (16 kB), so that nothing stays decrypted inside the TLS layer, where no poll sees it.
+#: More than a TLS record holds (16 kB), so that no decrypted data stays inside the TLS layer, where no poll sees it.
 _READ_BYTES = 65536
 #: The PROXY protocol's word for a connection that is the sender's own (its specification, 2.1).
 PROXY_UNKNOWN = b"PROXY UNKNOWN\r\n"
@@ -34,7 +34,7 @@ class Transport:
         self._sock.close()
 
     def read_now(self) -> bytes | None:
-        """What has come: None for nothing yet, empty for the end."""
+        """What has arrived: None for nothing yet, empty for the end."""
         try:
             return self._sock.recv(_READ_BYTES)
         except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
@@ -90,7 +90,7 @@ def parse_url(url: str) -> Target:
     if "@" in parts.netloc:
         raise ValueError("the URL must not hold a user and password: pass an Authorization header")
     tls = parts.scheme == "wss"
-    # What an application gets must be ASCII; "%" stays, so that a path that is quoted already stays as it is.
+    # What an application gets must be ASCII; "%" stays, so that a quoted path is not quoted again.
     path = urllib.parse.quote(parts.path or "/", safe="/%:@!$&'()*+,;=~")
     if parts.query:
         path += "?" + urllib.parse.quote(parts.query, safe="/%:@!$&'()*+,;=~?")
@@ -98,7 +98,7 @@ def parse_url(url: str) -> Target:
 
 
 def parse_address(address: str, default_port: int) -> tuple[str, int]:
-    """Split `HOST[:PORT]`; raises ValueError where there is no host."""
+    """Split `HOST[:PORT]`; raises ValueError if there is no host."""
     parts = urllib.parse.urlsplit(f"//{address}")
     if not parts.hostname:
         raise ValueError(f"an address looks like HOST:PORT, not {address!r}")
@@ -177,7 +177,7 @@ def connect_tcp(host: str, port: int, timeout: float, proxied: bool = False) -> 
 
 
 def wrap_tls(sock: socket.socket, host: str, timeout: float, context: ssl.SSLContext | None) -> socket.socket:
-    """Speak TLS on a socket, within `timeout` seconds; raises HandshakeFailed, and has closed the socket then."""
+    """Start TLS on a socket, within `timeout` seconds; if that fails, close the socket and raise HandshakeFailed."""
     try:
         sock.settimeout(max(0.001, timeout))
         return (context or ssl.create_default_context()).wrap_socket(sock, server_hostname=host)

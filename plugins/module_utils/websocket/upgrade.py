@@ -31,7 +31,7 @@ def upgrade_request(
         extra["Origin"] = origin
     protocol = WSConnection(ConnectionType.CLIENT)
     try:
-        # latin-1 and not ASCII: a header with a wrong character is to be refused by h11's rules, in h11's words.
+        # latin-1, not ASCII: h11 should refuse a header with a wrong character, by its own rules and in its own words.
         pairs = [(name.encode("latin-1"), str(value).encode("latin-1")) for name, value in extra.items()]
         request = Request(
             host=hosts[0] if hosts else target.authority,
@@ -47,7 +47,7 @@ def upgrade_request(
 def shake_hands(
     transport: Transport, protocol: WSConnection, request: bytes, deadline: float, timeout: float
 ) -> AcceptConnection:
-    """Send the request and take the answer; raises HandshakeRefused or HandshakeFailed (which names `timeout`)."""
+    """Send the request and read the answer; raises HandshakeRefused or HandshakeFailed (which names `timeout`)."""
     refusal = _Refusal()
     silent = True
     try:
@@ -100,7 +100,7 @@ class _Refusal:
 
 
 def _feed_handshake(protocol: WSConnection, data: bytes) -> str:
-    """Give the bytes to wsproto; returns what is wrong with them, or nothing."""
+    """Pass the bytes to wsproto; returns what is wrong with them, or nothing."""
     try:
         protocol.receive_data(data or None)
     except RemoteProtocolError as error:

@@ -1,4 +1,4 @@
-"""What a WebSocket that does not open, or does not stay open, looks like; what it likely is, and what to do."""
+"""Symptoms of a WebSocket that does not open or stay open, with the likely cause and what to do."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ SYMPTOMS: tuple[Symptom, ...] = (*REFUSED, *FAILED, *CLOSED, *ENDED)
 
 
 def of_log(lines: Sequence[str]) -> Symptom:
-    """What the last lines of a process that has ended are a sign of."""
+    """The symptom that the last lines of an ended process show."""
     text = "\n".join(lines)
     return next(symptom for symptom in ENDED if symptom.matches("ended", None, "", text))
 
 
 def telling_line(lines: Sequence[str], symptom: Symptom) -> str:
-    """The line that a symptom was known by, or the last one."""
+    """The line that revealed a symptom, or the last one."""
     kept = [line.strip() for line in lines if line.strip()]
     known = (line for line in reversed(kept) if symptom.text and re.search(symptom.text, line, re.IGNORECASE))
     return next(known, kept[-1] if kept else "")

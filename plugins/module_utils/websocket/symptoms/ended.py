@@ -1,4 +1,4 @@
-"""A process does not stay alive, by its last lines."""
+"""A process does not stay alive, judged by its last lines."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ LOOK_AT_LOG = "Read the application's log at this second: the traceback is there
 class Symptom:
     """One row of the table: what it looks like, what it likely is, what to do.
 
-    `kind` is `refused`, `failed`, `closed` or `ended`, which is a process by its last lines. `codes` are HTTP statuses
+    `kind` is `refused`, `failed`, `closed` or `ended` (a process's last lines). `codes` are HTTP statuses
     or close codes, none for any; `stage` is a HandshakeFailed's, empty for any; `text` is a pattern to be found in the
     reason, the headers, the body or the log.
     """
