@@ -22,7 +22,7 @@ class ActionModule(ActionBase):
     _VALID_ARGS = frozenset(("path", "names", "authority", "chain", "key", "owner", "days", "trust", "trusted", "site"))
 
     def run(self, tmp: str | None = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
-        """Have the pair on the host; what is there and still good stays."""
+        """Put the pair on the host; keep what is there and still good."""
         result = super().run(tmp, task_vars)
         given, variables = self._task.args, task_vars or {}
         entries: list[dict[str, t.Any]] = []
@@ -57,7 +57,7 @@ class ActionModule(ActionBase):
         return self._execute_module(module_name="channels.stack.file_set", module_args=module, task_vars=variables)
 
     def _authority(self, given: dict[str, t.Any]) -> Authority | None:
-        """Return the authority, made where there is none; None where none is asked for, or in check mode to be made."""
+        """Return the authority, and make it if needed; None if none is asked for, or if check mode would make it."""
         if given.get("chain") or not given["authority"]:
             return None
         folder = Path(given["authority"]).expanduser()
@@ -66,7 +66,7 @@ class ActionModule(ActionBase):
         return Authority(folder, lambda path: self._loader.get_text_file_contents(str(path.absolute())))
 
     def _wanted(self, given: dict[str, t.Any], authority: Authority | None, variables: dict[str, t.Any]) -> Pair | None:
-        """Return the pair that is to be on the host; None in check mode, where there is no authority yet."""
+        """Return the pair that should be on the host; None in check mode if there is no authority yet."""
         if given.get("chain"):
             return Pair(given["chain"].strip() + "\n", given["key"].strip() + "\n")
         there = self._pair(given["path"], variables)

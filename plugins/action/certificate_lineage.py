@@ -1,6 +1,6 @@
-"""Action that keeps what certbot has of a project on the controller; see `plugins/modules/certificate_lineage.py`.
+"""Action that keeps a project's certbot files on the controller; see `plugins/modules/certificate_lineage.py`.
 
-Both ways the host is asked first: what it has stays.
+In both directions the host is asked first: what it has stays.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class ActionModule(ActionBase):
     _VALID_ARGS = frozenset(("app", "folder", "order", "restore", "state"))
 
     def run(self, tmp: str | None = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
-        """Bring back or keep; `changed` says whether something was."""
+        """Bring back or keep; `changed` says whether anything was."""
         result = super().run(tmp, task_vars)
         given, variables = self._task.args, task_vars or {}
         if given.get("state") == "absent":
@@ -37,13 +37,13 @@ class ActionModule(ActionBase):
             kept = self._read(path)
             act = self._restore if given["restore"] else self._keep
             return {**result, **act(path, kept, given, variables)}
-        except AnsibleConnectionFailure:  # which Ansible tells of better
+        except AnsibleConnectionFailure:  # Ansible reports this better
             raise
         except (OSError, ValueError, KeyError, AnsibleError) as error:
             return {**result, "failed": True, "msg": f"What is kept in {path} cannot be read or written: {error}"}
 
     def _restore(self, path: Path, kept: Kept, given: Kept, variables: Kept) -> Kept:
-        """Put back what is kept, or the account alone where something else is ordered now."""
+        """Put back what is kept, or only the account if something else is ordered now."""
         if not kept:
             return {"changed": False}
         parts: Kept = {"files": kept["files"], "links": kept["links"]}
@@ -55,7 +55,7 @@ class ActionModule(ActionBase):
         return {key: done[key] for key in ("changed", "failed", "msg") if key in done}
 
     def _keep(self, path: Path, kept: Kept, given: Kept, variables: Kept) -> Kept:
-        """Write what the host has, where it is another than what is kept."""
+        """Write what the host has, if it differs from what is kept."""
         same = kept.get("digest", "") if kept.get("order") == given["order"] else ""
         args = {"app": given["app"], "known": same}
         found = self._execute_module(module_name=MODULE, module_args=args, task_vars=variables)
@@ -66,14 +66,14 @@ class ActionModule(ActionBase):
         return {"changed": True}
 
     def _read(self, path: Path) -> Kept:
-        """Return what is kept; nothing where nothing is."""
+        """Return what is kept; empty if nothing is."""
         if not path.exists():
             return {}
         text = path.read_bytes()
         return json.loads(self._loader._vault.decrypt(text) if is_encrypted(text) else text)
 
     def _write(self, path: Path, kept: Kept) -> None:
-        """Write in one step, for nobody else to read."""
+        """Write in one step, so that nobody else can read it."""
         text = (json.dumps(kept, indent=1) + "\n").encode()
         if self._loader._vault.secrets:
             text = self._loader._vault.encrypt(text)

@@ -1,9 +1,9 @@
-"""Action that takes the lock of a project's deploys, and decides whether the run that holds it lives.
+"""Action that takes the lock of a project's deploys, and decides whether the run that holds it is alive.
 
-Only the controller that a run was started on knows for certain whether it lives: its connections may outlive it (SSH
-keeps them for the next run), or be no process of the host at all (containers that are entered by their engine). So the
-record in the lock names the controller and the process. A run from the same controller looks there; one from another
-has the SSH session to go by, and where there is none it is refused, with the command that frees the lock.
+Only the controller that started a run knows for certain whether it is alive: its connections may outlive it (SSH
+keeps them for the next run), or may not be processes on the host at all (an engine enters its containers). So the
+record in the lock names the controller and the process. A run from the same controller checks that process. A run
+from another one checks the SSH session; if there is none, it is refused, with the command that frees the lock.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ from ..module_utils.host.locks import name_of
 
 
 def controller() -> str:
-    """Return a name for where numbers of processes mean something: this boot of a machine, or a container of it."""
+    """Return a name for the place where process ids are valid: this boot of a machine, or a container on it."""
     boot, space = proc.boot_id(), proc.link(os.getpid(), "ns/pid")
-    return f"{boot} {space}" if boot and space else f"{platform.node()} {uuid.getnode():x}"  # the second: no Linux
+    return f"{boot} {space}" if boot and space else f"{platform.node()} {uuid.getnode():x}"  # the second: not Linux
 
 
 def started(pid: int) -> str:
-    """Return when a process of this machine began, in words that differ for another one of its number; "" for none."""
+    """Return when a process on this machine began, which tells it from others with the same id; "" if there is none."""
     if proc.boot_id():
         if fields := proc.stat(pid):
             return "" if proc.has_ended(fields) else fields[19]
-        return "" if _is_gone(pid) else "hidden"  # another user's, where a host hides them
+        return "" if _is_gone(pid) else "hidden"  # another user's, on a machine that hides them
     ps = shutil.which("ps") or "/bin/ps"
     shown = subprocess.run(
         [ps, "-o", "stat=,lstart=", "-p", str(pid)], env={"LC_ALL": "C", "TZ": "UTC"}, capture_output=True, text=True,
@@ -44,7 +44,7 @@ def started(pid: int) -> str:
 
 
 def _is_gone(pid: int) -> bool:
-    """Tell whether there is no process of a number."""
+    """Tell whether there is no process with an id."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -55,7 +55,7 @@ def _is_gone(pid: int) -> bool:
 
 
 def run_lives(held: dict[str, t.Any]) -> bool:
-    """Tell whether the run of a record that this controller has made still lives."""
+    """Tell whether the run of a record that this controller made is still alive."""
     now = started(int(held["run_pid"]))
     return bool(now) and now in (held["run_started"], "hidden")
 
@@ -69,7 +69,7 @@ def is_dead(answer: dict[str, t.Any]) -> bool:
 
 
 def refusal(app: str, host: str, answer: dict[str, t.Any]) -> str:
-    """Return why the lock is not to be had, and how it is freed."""
+    """Return why the lock cannot be taken, and how to free it."""
     free = f"on {host}: {app}-generations unlock --force"
     if "refused" in answer:
         return str(answer["refused"])
@@ -110,14 +110,14 @@ class ActionModule(ActionBase):
         if args.get("state", "taken") != "taken":
             answer = module()
             return answer | ({"failed": True, "msg": answer["busy"]} if "busy" in answer else {})
-        parent = os.getppid()  # a task runs in a process of its own, which the run has made
+        parent = os.getppid()  # a task runs in its own process, which the run started
         record = {
             "run": str(uuid.uuid4()), "who": args.get("who", ""), "controller": controller(),
             "controller_name": platform.node(), "run_pid": parent, "run_started": started(parent),
         }  # fmt: skip
         try:
             answer = module(record=record)
-        except AnsibleConnectionFailure as error:  # as unreachable, it would end the run without a word of the way on
+        except AnsibleConnectionFailure as error:  # as unreachable, it would end the run without any advice
             return {"failed": True, "msg": str(error)}
         if "held" in answer and is_dead(answer):
             answer = module(record=record, dead=name_of(answer["held"]))

@@ -38,7 +38,7 @@ class ActionModule(ActionBase):
         token = args.get("token") or collected.get("token") or ""
         report = controller.masked(report, controller.secrets_of_query(args, token))
         path = os.path.realpath(args["report"]) if args.get("report") else ""
-        # The report is what this task is for and no state of a host, so it does not count as a change.
+        # The report is this task's result, not a host's state, so it does not count as a change.
         if path:
             controller.write(Path(path), report)
         shown = lines(report, lambda text, colour: stringc(text, colour))

@@ -1,6 +1,6 @@
 """Action that specifies a generation, and writes its files; see `plugins/modules/generation.py`.
 
-What it does is in `module_utils/generation/`. Texts stay in here: they hold secrets, and no other task needs them.
+Its work is in `module_utils/generation/`. Texts stay in there: they hold secrets, and no other task needs them.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ TEMPLATE = "lookup('ansible.builtin.template', _asgi_path, template_vars=_asgi_g
 
 
 def reader(templar: Templar, variables: Mapping[str, t.Any]) -> Callable[[str], t.Any]:
-    """Return a function that gives a variable of the task by its name, or raises AnsibleUndefinedVariable."""
+    """Return a function that returns a task variable by its name, or raises AnsibleUndefinedVariable."""
 
     def value(name: str) -> t.Any:
         if name not in variables:
@@ -31,7 +31,7 @@ def reader(templar: Templar, variables: Mapping[str, t.Any]) -> Callable[[str], 
 
 
 def renderer(templar: Templar) -> Render:
-    """Return a function that renders a template as any task of the role would, found in the same folders."""
+    """Return a function that renders a template like any task of the role, and finds it in the same folders."""
     expression = trust_as_template(TEMPLATE)
 
     def render(template: str, given: Mapping[str, t.Any]) -> str:
@@ -42,12 +42,12 @@ def renderer(templar: Templar) -> Render:
 
 
 class ActionModule(ActionBase):
-    """Return what a generation is made of, and write it where that is asked for."""
+    """Return what a generation consists of, and write it if asked to."""
 
     TRANSFERS_FILES = False
 
     def run(self, tmp: str | None = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
-        """Return `generation`, and with state `written` what module `file_set` returns."""
+        """Return `generation` and, with state `written`, what the module `file_set` returns."""
         super().run(tmp, task_vars)
         _, given = self.validate_argument_spec(
             argument_spec={

@@ -28,7 +28,7 @@ from ..module_utils.websocket.dependency import HAS_WSPROTO
 from ..module_utils.websocket.errors import HandshakeFailed, HandshakeRefused
 from ..module_utils.websocket.explain import NO_SUBPROTOCOL, explain
 
-#: Statuses that turn a foreign Origin away; some frameworks call it a bad request.
+#: Statuses that reject a foreign Origin; some frameworks call it a bad request.
 REFUSING = (400, 401, 403)
 
 
@@ -42,12 +42,12 @@ class ActionModule(ActionBase):
     )  # fmt: skip
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Try it from here, judge all of it, write the report, and fail where something has failed."""
+        """Try it from here, judge everything, write the report, and fail if something failed."""
         super().run(tmp, task_vars)
         if not HAS_WSPROTO:
             return {"failed": True, "msg": "wsproto is not installed beside Ansible: make tools"}
         args, collected = self._task.args, self._task.args["collected"]
-        # One that was given is masked in what the module returns.
+        # A token that was given is masked in the module's result.
         token = args.get("token") or collected["token"]
         with ThreadPoolExecutor(2) as pool:
             trying = [pool.submit(attempt, args, token) for attempt in (try_outside, try_foreign)]
@@ -62,7 +62,7 @@ class ActionModule(ActionBase):
             "versions": collected["versions"], "evidence": evidence if failed else None,
         }  # fmt: skip
         report = controller.masked(report, controller.secrets_of_query(args, token))
-        # The report is what this task is for and no state of a host, so it does not count as a change.
+        # The report is this task's result, not a host's state, so it does not count as a change.
         path = os.path.realpath(args["report"]) if args.get("report") else ""
         if path and not self._task.check_mode:
             controller.write(Path(path), report)

@@ -11,22 +11,22 @@ from ansible.playbook.play_context import PlayContext
 from ansible.plugins.action import ActionBase
 from ansible.plugins.loader import connection_loader
 
-TRIES = 3  # a daemon that reads its configuration anew may refuse for a moment
-SSH = "ansible.builtin.ssh"  # Mitogen puts its own in the place of what is called ssh alone
+TRIES = 3  # a daemon may refuse for a moment while it rereads its configuration
+SSH = "ansible.builtin.ssh"  # Mitogen replaces the plugin that is called just ssh
 KINDS = ("ssh", "smart", "paramiko", "paramiko_ssh", "mitogen_ssh")
 
 
 def names_read() -> set[str]:
-    """Names of the variables that Ansible's ssh plugin reads."""
+    """The names of the variables that Ansible's ssh plugin reads."""
     plugin = connection_loader.get(SSH, class_only=True)
     return set(C.config.get_plugin_vars("connection", plugin._load_name))
 
 
 def connect(play: PlayContext, variables: dict[str, t.Any], seconds: int) -> str:
-    """Open a connection of its own to the host and run a command; return why that failed, or nothing.
+    """Open a separate connection to the host and run a command; return why that failed, or nothing.
 
-    Ansible's own plugin reads the inventory: address, port, user, key or password, jump hosts and whatever arguments.
-    `-S none` comes behind them, and has ssh share no connection, whatever they say. It waits for so many seconds.
+    Ansible's own plugin reads the inventory: address, port, user, key or password, jump hosts and any arguments.
+    `-S none` follows them, so that ssh shares no connection, whatever they say. It waits for `seconds`.
     """
     extra = str(variables.get("ansible_ssh_extra_args") or "")
     connection = connection_loader.get(SSH, play, None)
@@ -42,13 +42,13 @@ def connect(play: PlayContext, variables: dict[str, t.Any], seconds: int) -> str
 
 
 class ActionModule(ActionBase):
-    """Fails where no new connection can be made, with the text that the task gives for that."""
+    """Fails if no new connection can be made, with the task's own message."""
 
     _requires_connection = False
     _VALID_ARGS = frozenset({"fail_msg", "seconds"})
 
     def run(self, tmp: t.Any = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
-        """Log in anew, and tell how."""
+        """Log in again, and report the result."""
         result: dict[str, t.Any] = {"changed": False, **super().run(tmp, task_vars)}
         given = task_vars or {}
         names = {"ansible_connection", *names_read()} & given.keys()
@@ -57,7 +57,7 @@ class ActionModule(ActionBase):
         kind = kind.rpartition(".")[2]
         if kind not in KINDS:
             return result | {"msg": f"connection {kind} does not go through SSH"}
-        # All of them together end before the host puts everything back, of which the last one would prove nothing.
+        # All attempts together end before the host puts everything back; a login after that would prove nothing.
         fault, seconds = "", max(int(self._task.args.get("seconds") or 60) // (TRIES + 1), 1)
         for attempt in range(TRIES):
             time.sleep(attempt)

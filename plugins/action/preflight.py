@@ -1,6 +1,6 @@
 """Action that finds every problem of an inventory and its hosts at once; see `plugins/modules/preflight.py`.
 
-What it does is in `module_utils/preflight/`; `view.py` there says how to add a check.
+Its work is in `module_utils/preflight/`; `view.py` there says how to add a check.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from ..module_utils.preflight.view import counted
 
 
 class ActionModule(ActionBase):
-    """With `roles`, find all problems and fail with them, or return the hosts' facts; with `report`, tell a result."""
+    """With `roles`, find all problems and fail with them, or return the hosts' facts; with `report`, show a result."""
 
     TRANSFERS_FILES = False
     _requires_connection = False
@@ -58,10 +58,10 @@ class ActionModule(ActionBase):
 
     @staticmethod
     def _told(report: Mapping[str, t.Any]) -> dict[str, t.Any]:
-        """Tell an earlier result: fail with its message where it has problems.
+        """Show an earlier result: fail with its message if it has problems.
 
-        Ansible prints a failure twice, as an error and as the task's result, and the data of the result once more. An
-        exception of our own lets the first be one line, and leaving the data out lets the second be only the message.
+        Ansible prints a failure twice, as an error and as the task's result, and the result's data once more. Our own
+        exception makes the error a single line; without the data, the result is only the message.
         """
         if report["problems"]:
             head = f"{counted(len(report['problems']), 'problem')}; nothing was changed. Listed below:"
@@ -70,7 +70,7 @@ class ActionModule(ActionBase):
 
     @staticmethod
     def _default_roles_path(variables: Mapping[str, t.Any]) -> str:
-        """The folder of the role that runs this action, which is the folder of all roles."""
+        """The folder that contains the role that runs this action, and all other roles."""
         if "role_path" in variables:
             return os.path.dirname(variables["role_path"])
         return str(Path(__file__).resolve().parents[2] / "roles")

@@ -20,7 +20,7 @@ class ActionModule(ActionBase):
     _VALID_ARGS = frozenset(("folder", "inventory"))
 
     def run(self, tmp: str | None = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
-        """Look, write unless it is a check only, and tell."""
+        """Look at the project, write the inventory unless in check mode, and report."""
         super().run(tmp, task_vars)
         given = str(self._task.args.get("folder") or "")
         if not given:

@@ -32,13 +32,13 @@ POINTER = b"version https://git-lfs.github.com/spec/"
 
 
 def listed(folder: Path, notices: list[str]) -> list[str]:
-    """List what git would take of a folder, repositories within as one name: by its own, else by files .gitignore."""
+    """List a folder's files as git would, by its repository or by .gitignore files; an inner repository is one name."""
     git, wanted = Git(), ("ls-files", "-z", "--others", "--exclude-standard")
     found = git.run(*wanted, "--cached", cwd=folder)
     if b"dubious ownership" in found.stderr:
         told = "belongs to another user, so git does not look into its repository; only .gitignore was looked at."
         notices.append(f"{folder} {told}")
-    within = found.returncode == 0 and found.stdout  # else in no repository, or in one that ignores all of the folder
+    within = found.returncode == 0 and found.stdout  # else in no repository, or in one that ignores the folder
     if not within:
         with tempfile.TemporaryDirectory() as empty:
             git.output("init", "--quiet", empty, cwd=folder)
@@ -48,15 +48,15 @@ def listed(folder: Path, notices: list[str]) -> list[str]:
 
 
 def folder_files(folder: Path, submodules: bool, notices: list[str]) -> list[str]:
-    """List the files of a folder that belong to a release, relative to it, sorted."""
+    """List a folder's files that belong to a release, relative to it and sorted."""
     names = []
     for name in listed(folder, notices):
         path = folder / name
-        if path.is_dir() and not path.is_symlink():  # a submodule, or a repository within, is one name
+        if path.is_dir() and not path.is_symlink():  # a submodule, or an inner repository, is one name
             if submodules and not (path / ".git").exists():
                 told = "is a submodule that is not checked out. Run git submodule update --init --recursive"
                 raise SourceError(f"release_folder: {path} {told}, or write release_submodules: false")
-            if submodules or name.endswith("/"):  # a repository in a folder that is none
+            if submodules or name.endswith("/"):  # a repository in a folder that is not one
                 names += [f"{name.rstrip('/')}/{inner}" for inner in folder_files(path, True, notices)]
         elif path.is_symlink() or path.is_file():
             names.append(name)
@@ -64,7 +64,7 @@ def folder_files(folder: Path, submodules: bool, notices: list[str]) -> list[str
 
 
 def member(name: str, path: Path) -> Member:
-    """Return a file's entry in the archive, free of owner and times, and its content."""
+    """Return a file's entry in the archive, without owner and times, and its content."""
     info = tarfile.TarInfo(name)
     if path.is_symlink():
         info.type, info.linkname = tarfile.SYMTYPE, os.readlink(path)
@@ -76,7 +76,7 @@ def member(name: str, path: Path) -> Member:
 
 
 def pack(members: list[Member], target: Path) -> None:
-    """Write an archive, whole or not at all."""
+    """Write a complete archive, or none at all."""
     with (
         whole_file(target) as raw,
         gzip.GzipFile(fileobj=raw, mode="wb", mtime=0, filename="") as packed,
@@ -87,11 +87,11 @@ def pack(members: list[Member], target: Path) -> None:
 
 
 def digest(members: list[Member]) -> str:
-    """Return the name of a content: the same files, modes and links give the same one."""
+    """Return a name for the content: the same files, modes and links give the same name."""
     summary = hashlib.sha256()
     for info, content in members:
         head = f"{info.name}\0{info.mode:o}\0{info.linkname}\0{hashlib.sha256(content).hexdigest()}\n"
-        summary.update(head.encode(errors="surrogateescape"))  # names may be of any encoding
+        summary.update(head.encode(errors="surrogateescape"))  # names may be in any encoding
     return summary.hexdigest()[:12]
 
 
@@ -112,12 +112,12 @@ def from_repository(
     if wanted["submodules"]:
         return commit[:12], members_at(git, (address, clone), commit, cache, notices)
     members = members_of(git.output("archive", "--format=tar", commit, cwd=clone))
-    # Without its submodules a commit is another release.
+    # A commit without its submodules is a different release.
     return (digest(members) if submodules(git, clone, commit) else commit[:12]), members
 
 
 def readable(members: list[Member]) -> dict[str, bytes]:
-    """The contents of files by their paths, also by those that lead to them through links."""
+    """The contents of files by path, including paths that lead to them through links."""
     contents = {info.name: content for info, content in members if info.isfile()}
     for link in [info for info, _ in members if info.issym()]:
         target = os.path.normpath(os.path.join(os.path.dirname(link.name), link.linkname))
@@ -130,7 +130,7 @@ def readable(members: list[Member]) -> dict[str, bytes]:
 
 
 def needs_of(contents: dict[str, bytes], wanted: t.Mapping[str, t.Any], release: str, cache: Path) -> dict[str, t.Any]:
-    """Read what the project needs, and keep it where the role finds it: lines may hold credentials."""
+    """Read what the project needs, and store it for the role in a private file: lines may hold credentials."""
     needs, notices = merged.read(
         contents, wanted["backend"], wanted["requirements"], wanted["packages"], wanted["constraints"]
     )
@@ -148,7 +148,7 @@ def needs_of(contents: dict[str, bytes], wanted: t.Mapping[str, t.Any], release:
 
 
 def archive(wanted: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
-    """Pack what is wanted, and return what the action returns; raise SourceError or OSError where that cannot be."""
+    """Pack what is wanted, and return the action's result; raise SourceError or OSError if that fails."""
     cache = Path(wanted["cache"]).expanduser().absolute()
     notices: list[str] = []
     if wanted["folder"]:
@@ -175,7 +175,7 @@ def archive(wanted: t.Mapping[str, t.Any]) -> dict[str, t.Any]:
 
 
 class ActionModule(ActionBase):
-    """The action. Archives are a cache of the controller and no state that anybody asked for: it changes nothing."""
+    """The action. Archives are a cache on the controller, not a state that anybody asked for: it changes nothing."""
 
     _requires_connection = False
 

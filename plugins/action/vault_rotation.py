@@ -1,4 +1,4 @@
-"""Action that replaces secrets in the vault of an inventory; see `plugins/modules/vault_rotation.py`."""
+"""Action that replaces secrets in an inventory's vault; see `plugins/modules/vault_rotation.py`."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class ActionModule(ActionBase):
         try:
             for path in with_secrets(map(str, self._task.args.get("inventory") or ())):
                 with locked(path):
-                    # This run's own password; the loader has no public name for what holds it.
+                    # This run's own password; the loader has no public name for its holder.
                     merge(found, Rotation(path, self._loader._vault).run(names, dry=self._task.check_mode))
         except PasswordError as error:
             return {"failed": True, "msg": f"Nothing was changed: {error}. {NAME_ANOTHER}"}

@@ -1,4 +1,4 @@
-"""Action that makes the secrets of an inventory and encrypts them; see `plugins/modules/vault_secrets.py`."""
+"""Action that makes an inventory's secrets and encrypts them; see `plugins/modules/vault_secrets.py`."""
 
 from __future__ import annotations
 
@@ -53,10 +53,10 @@ class ActionModule(ActionBase):
             return failed(f"Nothing was changed: {error}")
 
     def _made(self, inventories: list[Path]) -> dict[str, t.Any]:
-        """Make all of it, or find out what would be made; no value is in the result."""
+        """Make all secrets, or find out which would be made; no value is in the result."""
         dry = self._task.check_mode
         vault, password = self._vault(inventories, dry=dry)
-        plans = [plan(path, vault) for path in inventories]  # all of them, before any is written
+        plans = [plan(path, vault) for path in inventories]  # plan all of them before writing any
         outcome = Outcome([file for one in plans for file in one.written], [left for one in plans for left in one.left])
         if not dry:
             write(outcome, vault)
@@ -69,9 +69,9 @@ class ActionModule(ActionBase):
         }
 
     def _vault(self, inventories: list[Path], *, dry: bool) -> tuple[VaultLib, Password | None]:
-        """Return what encrypts, and the password's file if Ansible does not know it by itself.
+        """Return the vault that encrypts, and the password's file if Ansible does not know it by itself.
 
-        The password is that of the run; a run that has none gets the inventory's default one.
+        The password is the run's own; a run without one gets the inventory's default.
         """
         default = default_password_file(inventories[0])
         vault = self._loader._vault  # the loader has no public name for it

@@ -1,4 +1,4 @@
-"""Action that brings a module the program that asks the project; see `plugins/modules/websocket_doctor.py`."""
+"""Action that gives a module the program that asks the project; see `plugins/modules/websocket_doctor.py`."""
 
 from __future__ import annotations
 

@@ -12,15 +12,15 @@ class FilterModule:
     """The filters."""
 
     def filters(self) -> dict[str, Callable[..., str]]:
-        """Return them by their names."""
+        """Return the filters by name."""
         return {"install_hints": install_hints, "failure_hints": run_hints}
 
 
 def install_hints(said: Any, given: Mapping[str, Any] | None = None) -> str:
-    """Lines that say what to change when uv said this."""
+    """Lines that say what to change after this output from uv."""
     return hints.told(hints.install_hints(str(said), given))
 
 
 def run_hints(failure: Any, log: Any = "", given: Mapping[str, Any] | None = None) -> str:
-    """Lines that say what to change when a release was rejected with this failure, and its processes logged this."""
+    """Lines that say what to change after a release was rejected with this failure and this log of its processes."""
     return hints.told(hints.run_hints(str(failure), str(log), given))

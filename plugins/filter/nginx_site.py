@@ -1,4 +1,4 @@
-"""What nginx is told of whom it believes and whose pages it lets in, from what the inventory says of them."""
+"""nginx's settings for whom it trusts and whose pages it lets in, from what the inventory says."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from ..module_utils.nginx import origins, proxies
 def origin_patterns(
     given: Iterable[str], names: Iterable[str], tls_only: bool, http_port: int = 80, https_port: int = 443
 ) -> list[str]:
-    """Expressions for the origins that are given, or for the site's own where none is."""
+    """Expressions for the given origins, or for the site's own if there are none."""
     site = origins.Site(tuple(map(str, names)), bool(tls_only), int(http_port), int(https_port))
     return origins.patterns(given, site)
 
 
 def header_lines(headers: Iterable[str], app: str) -> list[str]:
-    """Directives that add headers, each with the value of a map that is named by it."""
+    """Directives that add headers, each with the value of a map that is named after it."""
     return [f"add_header {name} ${app}_header_{name.lower().replace('-', '_')} always;" for name in map(str, headers)]
 
 
@@ -25,7 +25,7 @@ class FilterModule:
     """The filters `proxy_networks`, `origin_patterns` and `header_lines`."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
-        """Names of the filters, as templates have them."""
+        """Return the filters by the names that templates use."""
         return {
             "proxy_networks": proxies.networks,
             "origin_patterns": origin_patterns,

@@ -12,7 +12,7 @@ class FilterModule:
     """The filter."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
-        """Return it by its name."""
+        """Return the filter by name."""
         return {"sandbox_lines": sandbox_lines}
 
 

@@ -1,4 +1,4 @@
-"""The value that a variable was given on the command line, whatever the inventory says."""
+"""The value that a variable got on the command line, whatever the inventory says."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ _raw: {description: 'The values, empty if there was none.', type: list}
 
 
 class LookupModule(LookupBase):
-    """Looks into what was given with --extra-vars."""
+    """Reads what was given with --extra-vars."""
 
     def run(self, terms: list[str], variables: Any = None, **options: Any) -> list[Any]:
-        """Return the values of some variables, in their order."""
+        """Return the values of the variables, in order."""
         given = load_extra_vars(DataLoader())
         return [given.get(term, "") for term in terms]

@@ -1,4 +1,4 @@
-"""Hosts of a play, whose run can decrypt the inventory with its default password from here on."""
+"""A play's hosts; from here on, its run can decrypt the inventory with the default password."""
 
 from __future__ import annotations
 

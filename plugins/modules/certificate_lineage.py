@@ -1,5 +1,5 @@
 #!/usr/bin/python
-"""Ansible module: what certbot has of a project, to be kept elsewhere and brought back."""
+"""Ansible module: a project's certbot files, to be kept elsewhere and brought back."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ class Lineage:
         self.linked = re.compile(rf"live/{name}/(?:{'|'.join(PARTS)})\.pem")
 
     def read(self) -> dict[str, dict[str, str]]:
-        """Return its `files` and `links`, both empty where certbot has none; may raise OSError."""
+        """Return its `files` and `links`, both empty if certbot has none; may raise OSError."""
         files: dict[str, str] = {}
         links: dict[str, str] = {}
         if not (self.root / self.settings).exists():
@@ -104,12 +104,12 @@ class Lineage:
         return {"files": {**files, self.settings: (self.root / self.settings).read_text()}, "links": links}
 
     def accounts(self) -> list[Path]:
-        """Return where the account is kept that has ordered the certificate."""
+        """Return the folders of the account that ordered the certificate."""
         used = re.search(r"^account = ([0-9a-f]+)$", (self.root / self.settings).read_text(), re.MULTILINE)
         return sorted((self.root / "accounts").rglob(used[1])) if used else []
 
     def remove(self, dry: bool) -> list[str]:
-        """Remove it, and its account where no other certificate is of that; return what went. The settings go last."""
+        """Remove it, and its account if no other certificate uses that; return what went. The settings go last."""
         settings, going = self.root / self.settings, [self.root / "live" / self.app, self.root / "archive" / self.app]
         if settings.exists():
             others = "".join(each.read_text() for each in settings.parent.glob("*.conf") if each != settings)
@@ -120,7 +120,7 @@ class Lineage:
         return [str(path) for path in going]
 
     def put_back(self, kept: dict[str, dict[str, str]]) -> list[str]:
-        """Write what is not there; return the paths. The settings, by which certbot knows it, come last."""
+        """Write what is missing; return the paths. The settings come last: by them certbot knows the certificate."""
         for path in kept["files"]:
             if not self.own.fullmatch(path) or ".." in path:
                 raise ValueError(f"{path} is no file of {self.app}'s certificate")
@@ -150,7 +150,7 @@ class Lineage:
         return True
 
     def _place(self, path: str) -> Path:
-        """Return where a file goes, its folders made as certbot makes them."""
+        """Return where a file goes, and make its folders as certbot would."""
         place = self.root / path
         for folder in reversed(place.relative_to(self.root).parents):
             (self.root / folder).mkdir(mode=0o755 if str(folder) in (".", "renewal") else 0o700, exist_ok=True)
@@ -158,7 +158,7 @@ class Lineage:
 
 
 def digest(found: dict[str, dict[str, str]]) -> str:
-    """Return a name for what was found; an empty one where nothing was."""
+    """Return a name for what was found; empty if nothing was."""
     return hashlib.sha256(json.dumps(found, sort_keys=True).encode()).hexdigest() if found["files"] else ""
 
 
@@ -179,7 +179,7 @@ def main() -> None:
     try:
         if module.params["state"] == "absent":
             with contextlib.ExitStack() as stack:
-                if NOTES.is_dir():  # which whoever has certbot work holds
+                if NOTES.is_dir():  # whoever runs certbot holds this lock
                     lock = os.open(NOTES, os.O_RDONLY)
                     stack.callback(os.close, lock)
                     fcntl.flock(lock, fcntl.LOCK_EX)

@@ -1,5 +1,5 @@
 #!/usr/bin/python
-"""Ansible module: how a site's certificate fares on its host."""
+"""Ansible module: the state of a site's certificate on its host."""
 
 from __future__ import annotations
 

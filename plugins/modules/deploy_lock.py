@@ -1,5 +1,5 @@
 #!/usr/bin/python
-"""Ansible module: one deploy at a time, and never beside what a killed run has left at work."""
+"""Ansible module: one deploy at a time, and never beside processes that a killed run left behind."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def main() -> None:
 
 
 def wait(home: Path, seconds: float) -> str:
-    """Wait for what is at work; return a note where something was. Raise Busy where it does not end."""
+    """Wait for whatever is at work; return a note if something was. Raise Busy if it does not end."""
     if not home.is_dir():
         return ""
     with working(home, "a look", seconds) as (_, note):
@@ -118,7 +118,7 @@ def wait(home: Path, seconds: float) -> str:
 
 
 def busy(home: Path) -> str:
-    """Return what is at work, mostly nothing."""
+    """Return what is at work, usually nothing."""
     try:
         wait(home, 0)
     except Busy:

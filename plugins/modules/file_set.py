@@ -112,7 +112,7 @@ def main() -> None:
             "base": {"type": "str", "default": ""},
         },
         supports_check_mode=True,
-        no_log=True,  # whole files in the journal at each run would help nobody
+        no_log=True,  # nobody needs whole files in the journal at each run
     )
     changed: list[str] = []
     diffs: list[dict[str, Any]] = []
@@ -122,7 +122,7 @@ def main() -> None:
             module.fail_json(msg=f"{entry['path']}: give one of {', '.join(KINDS)}")
         if root := module.params["root"]:
             parent, name = os.path.split(os.path.join(root, module.params["base"], entry["path"]))
-            # As the system goes: what is above a link is above that which it leads to.
+            # Resolve ".." as the system does: the parent of a link is the parent of its target.
             real = os.path.realpath(parent)
             if name in ("", ".", "..") or os.path.commonpath([os.path.realpath(root), real]) != os.path.realpath(root):
                 module.fail_json(
@@ -140,7 +140,7 @@ def main() -> None:
 
 
 def settle(module: AnsibleModule, entry: dict[str, Any]) -> tuple[bool, dict[str, Any]]:
-    """Have one path as its entry says; return whether that is a change, and its difference. May raise OSError."""
+    """Make one path match its entry; return whether that is a change, and the difference. May raise OSError."""
     path = Path(entry["path"])
     there = os.path.lexists(path)
     if entry["absent"]:
@@ -178,7 +178,7 @@ def settle(module: AnsibleModule, entry: dict[str, Any]) -> tuple[bool, dict[str
 
 
 def settle_link(module: AnsibleModule, path: Path, target: str) -> tuple[bool, dict[str, Any]]:
-    """Have a link lead to a target, in one step for whoever follows it meanwhile."""
+    """Make a link lead to a target, in one step for whoever follows it meanwhile."""
     before = os.readlink(path) if path.is_symlink() else ""
     if before == target:
         return False, {}
@@ -193,7 +193,7 @@ def settle_link(module: AnsibleModule, path: Path, target: str) -> tuple[bool, d
 def settle_file(
     module: AnsibleModule, path: Path, content: bytes, validate: list[str] | None = None
 ) -> tuple[bool, dict[str, Any]]:
-    """Have a file with a content, replaced in one step, once a command has agreed."""
+    """Give a file its content, in one step, after a command has approved it."""
     before = path.read_bytes() if path.is_file() else b""
     if path.is_file() and not path.is_symlink() and before == content:
         return False, {}

@@ -111,7 +111,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
 
 
 def last_lines(text: str, number: int = 4) -> str:
-    """Return the last lines of an output in one line."""
+    """Return the last lines of an output, joined into one."""
     return " | ".join(line.strip() for line in text.strip().splitlines()[-number:])
 
 
@@ -126,7 +126,7 @@ def main() -> None:
     else:
         try:
             prove(host, proof)
-        except Exception:  # a fault of the proof must not hide what it has found so far
+        except Exception:  # a bug in the proof must not hide what it has found so far
             proof.failed("proof", "The proof itself works", last_lines(traceback.format_exc()), fix="Report this")
     failed = any(each["state"] == "failed" for each in proof.results)
     module.exit_json(

@@ -1,5 +1,5 @@
 #!/usr/bin/python
-"""Ansible module: which of some passwords the generations of a project use."""
+"""Ansible module: which of some passwords a project's generations use."""
 
 from __future__ import annotations
 
@@ -58,12 +58,12 @@ from urllib.parse import unquote
 
 from ansible.module_utils.basic import AnsibleModule
 
-# The part of an address between the scheme and the host: USER:PASSWORD. Clients take the last @ for its end.
+# The part of an address between the scheme and the host: USER:PASSWORD. Clients take the last @ as its end.
 LOGIN = re.compile(r"://([^/?#\s\"']*)@")
 
 
 def candidates(value: str) -> Iterator[str]:
-    """Give all that may be a password in the value of a variable."""
+    """Yield everything in a variable's value that may be a password."""
     yield value
     for login in LOGIN.findall(value):
         password = login.partition(":")[2]
@@ -75,12 +75,12 @@ def candidates(value: str) -> Iterator[str]:
 
 
 def values(text: str) -> list[str]:
-    """Return the values that an environment file sets, which is read by sh."""
+    """Return the values that an environment file sets; sh reads it."""
     return [word.partition("=")[2] for word in shlex.split(text, comments=True)]
 
 
 def found_in(folder: Path) -> dict[str, set[str]]:
-    """Return the hashes of all that may be a password, by the generation that has it."""
+    """Return, for each generation, the hashes of everything that may be a password."""
     return {
         path.parent.name: {
             hashlib.sha256(candidate.encode()).hexdigest()
@@ -92,14 +92,14 @@ def found_in(folder: Path) -> dict[str, set[str]]:
 
 
 def uses(folder: Path, hashes: list[str]) -> tuple[list[int], list[str]]:
-    """Return the places of the hashes that are used, and the generations that use none of them."""
+    """Return the indexes of the hashes that are used, and the generations that use none of them."""
     found = found_in(folder)
     used = [place for place, known in enumerate(hashes) if any(known in one for one in found.values())]
     return used, [name for name, one in found.items() if not one.intersection(hashes)]
 
 
 def behind(folder: Path, hashes: list[str], instead: list[str]) -> list[str]:
-    """Return the generations that use a password, and not the one that takes its place."""
+    """Return the generations that use a password, but not its replacement."""
     pairs = list(zip(hashes, instead, strict=True)) if instead else []
     return [name for name, one in found_in(folder).items() if any(old in one and new not in one for old, new in pairs)]
 

@@ -80,8 +80,8 @@ from ansible.module_utils.basic import AnsibleModule
 
 ROUNDS = 4096
 RELOAD_SECONDS = 10
-UNREACHABLE = 2  # what psql ends with where it gets no connection
-# Names are given as variables of psql, which quotes them.
+UNREACHABLE = 2  # psql's exit code if it cannot connect
+# Names are passed as psql variables, and psql quotes them.
 STATE = """
 SELECT json_build_object(
   'role', (SELECT json_build_object('verifier', rolpassword, 'login', rolcanlogin, 'super', rolsuper)
@@ -104,19 +104,19 @@ SELECT json_build_object(
   'pending', (SELECT json_agg(name ORDER BY name) FROM pg_settings WHERE pending_restart)
 );
 """
-# Not in the server's log, whatever it logs.
+# Keeps these out of the server's log, whatever it logs.
 QUIETLY = "SET log_statement = 'none'; SET log_min_duration_statement = -1; SET log_min_error_statement = 'panic';\n"
 CREATE_OWNER = """CREATE ROLE :"user" NOLOGIN;"""
 CREATE_USER = QUIETLY + """CREATE ROLE :"login" LOGIN PASSWORD '{verifier}';"""
 CHANGE_USER = QUIETLY + """ALTER ROLE :"login" LOGIN PASSWORD '{verifier}';"""
-# Whatever it makes belongs to the owner, and so does what a migration makes that changes it later.
+# Everything that it makes belongs to the owner, so a migration by either user can change it later.
 ACT_AS_OWNER = """GRANT :"user" TO :"second"; ALTER ROLE :"second" SET role = :'user';"""
-# A collation of the C library would change with it, under indexes that were sorted by the old one.
+# A collation from the C library would change with the library, and break indexes that were sorted by the old one.
 CREATE_DATABASE = """
 CREATE DATABASE :"database" OWNER :"user" TEMPLATE template0 ENCODING 'UTF8' LC_COLLATE 'C.UTF-8' LC_CTYPE 'C.UTF-8';
 """
 CLOSE_DATABASE = """REVOKE ALL ON DATABASE :"database" FROM PUBLIC;"""
-# Whoever is connected is cut.
+# This disconnects everybody.
 DROP_DATABASE = """DROP DATABASE :"database" WITH (FORCE);"""
 DROP_USER = """DROP ROLE :"{role}";"""
 CLOSE_USER = """
@@ -134,19 +134,19 @@ def keys(password: str, salt: bytes, rounds: int) -> tuple[bytes, bytes]:
 
 
 def verifier(password: str) -> str:
-    """Return what PostgreSQL keeps of a password."""
+    """Return what PostgreSQL stores for a password."""
     salt = secrets.token_bytes(16)
     stored, server = (base64.b64encode(key).decode() for key in keys(password, salt, ROUNDS))
     return f"SCRAM-SHA-256${ROUNDS}:{base64.b64encode(salt).decode()}${stored}:{server}"
 
 
 def is_scram(kept: str | None) -> bool:
-    """Tell whether what PostgreSQL keeps lets somebody in by a password of ours."""
+    """Tell whether what PostgreSQL stores allows a login with one of our passwords."""
     return (kept or "").startswith("SCRAM-SHA-256$")
 
 
 def verifies(password: str, kept: str | None) -> bool:
-    """Tell whether what PostgreSQL keeps is of this password."""
+    """Tell whether what PostgreSQL stores belongs to this password."""
     if not is_scram(kept):
         return False
     rest = (kept or "").partition("$")[2]
@@ -157,13 +157,13 @@ def verifies(password: str, kept: str | None) -> bool:
 
 
 class Server:
-    """The PostgreSQL of this host, spoken to through its socket as its own user."""
+    """The PostgreSQL on this host, reached through its socket as its own user."""
 
     def __init__(self, module: AnsibleModule) -> None:
         self.module = module
 
     def run(self, sql: str) -> str:
-        """Run statements that come on standard input, and return what they print; end the module where one fails."""
+        """Run statements through standard input, and return their output; end the module if one fails."""
         given = self.module.params
         code, out, err = self.module.run_command(
             [
@@ -174,7 +174,7 @@ class Server:
             ],
             data=sql, cwd="/",
         )  # fmt: skip
-        if code == UNREACHABLE and self.module.check_mode:  # a real run would have started it, or at another port
+        if code == UNREACHABLE and self.module.check_mode:  # a real run would have started it, or moved it to this port
             self.module.exit_json(
                 changed=True, done=["what PostgreSQL lacks cannot be told before it runs"], pending=[]
             )
@@ -183,12 +183,12 @@ class Server:
         return out
 
     def state(self) -> dict[str, Any]:
-        """Return all that is asked of it."""
+        """Return everything that STATE asks for."""
         return dict(json.loads(self.run(STATE)))
 
 
 def needed(module: AnsibleModule, state: dict[str, Any]) -> list[tuple[str, str]]:
-    """Return what is to be done, each with its statements; end the module where names are somebody else's."""
+    """Return what to do, each step with its statements; end the module if a name belongs to somebody else."""
     user, database = module.params["user"], module.params["database"]
     role, found = state["role"], state["database"]
     steps: list[tuple[str, str]] = []
@@ -205,7 +205,7 @@ def needed(module: AnsibleModule, state: dict[str, Any]) -> list[tuple[str, str]
         steps += joined(module, roles, found)
     else:
         steps += parted(module, roles, found)
-    # In check mode, a file may only be foretold.
+    # In check mode, a file may not exist yet.
     there = [path for path in module.params["reload_files"] if os.path.exists(path)]
     changed = max((os.stat(path).st_ctime for path in there), default=0.0)
     if changed > state["read"]:
@@ -214,7 +214,7 @@ def needed(module: AnsibleModule, state: dict[str, Any]) -> list[tuple[str, str]
 
 
 def parted(module: AnsibleModule, roles: dict[str, Any], found: Any) -> list[tuple[str, str]]:
-    """Return what takes the users' rights away, and the data too where these are to go."""
+    """Return the steps that take the users' rights away, and the data too if it is to go."""
     steps, database = [], module.params["database"]
     if module.params["state"] == "absent":
         if found:
@@ -226,12 +226,12 @@ def parted(module: AnsibleModule, roles: dict[str, Any], found: Any) -> list[tup
 
 
 def closed(module: AnsibleModule, kind: str) -> tuple[str, str]:
-    """Return what has one of both users no longer log in."""
+    """Return the step that stops one of the two users from logging in."""
     return f"user {module.params[kind]} may no longer log in", CLOSE_USER.format(role=kind)
 
 
 def joined(module: AnsibleModule, roles: dict[str, Any], found: Any) -> list[tuple[str, str]]:
-    """Return what gives the user a password, and a database that is its own."""
+    """Return the steps that give the user a password and its own database."""
     steps, database, password = [], module.params["database"], module.params["password"]
     login = "second" if module.params["login"] and module.params["login"] == module.params["second"] else "user"
     if login == "second" and not roles["user"]:
@@ -285,7 +285,7 @@ def main() -> None:
     if not module.check_mode:
         for _, sql in steps:
             server.run(sql)
-            if sql == RELOAD:  # the server does it when it comes to it
+            if sql == RELOAD:  # the server reloads in its own time
                 deadline = time.monotonic() + RELOAD_SECONDS
                 before, state = state, server.state()
                 while state["read"] <= before["read"] and time.monotonic() < deadline:

@@ -85,14 +85,14 @@ from typing import Any, BinaryIO
 from ansible.module_utils.basic import AnsibleModule
 
 OPERATOR = "acl-operator"
-# Who may declare users may do everything anyway; with TLS, it has Redis read a renewed certificate too.
+# Whoever can declare users can do everything anyway; with TLS, the operator also makes Redis read a new certificate.
 TLS_RULES = " +config|set"
 OPERATOR_RULES = "resetchannels -@all +acl|list +acl|setuser +acl|deluser"
 WAIT_SECONDS = 5
 
 
 class UsersError(Exception):
-    """Users cannot be as they are declared; the text says why."""
+    """Users cannot be set up as declared; the text says why."""
 
 
 class RedisError(Exception):
@@ -105,14 +105,14 @@ class Connection:
     def __init__(self, address: str, port: int, tls: bool = False) -> None:
         self.socket = socket.create_connection((address, port), WAIT_SECONDS)
         if tls:
-            # Redis of this very host, whose certificate may be the one that is to be replaced: none is refused.
+            # This is Redis on this very host, and its certificate may be the one to replace: accept any.
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
             context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
             self.socket = context.wrap_socket(self.socket)
         self.stream: BinaryIO = self.socket.makefile("rb")
 
     def close(self) -> None:
-        """End it."""
+        """Close it."""
         self.stream.close()
         self.socket.close()
 
@@ -121,7 +121,7 @@ class Connection:
         return (self.socket.getpeercert(binary_form=True) if isinstance(self.socket, ssl.SSLSocket) else None) or b""
 
     def ask(self, *words: str) -> Any:
-        """Send a command and return its answer; raise RedisError where it is one, OSError where none comes."""
+        """Send a command and return its answer; raise RedisError if that is an error, OSError if none comes."""
         parts = [word.encode() for word in words]
         head = b"*%d\r\n" % len(parts)
         self.socket.sendall(head + b"".join(b"$%d\r\n%s\r\n" % (len(part), part) for part in parts))
@@ -143,7 +143,7 @@ class Connection:
 
 
 def user_lines(text: str) -> dict[str, str]:
-    """Return the users of a text by their names, each with its rules; raise UsersError for a line that is none."""
+    """Return a text's users by name, each with its rules; raise UsersError for a line that is not a user."""
     found: dict[str, str] = {}
     for line in map(str.strip, text.splitlines()):
         if not line or line.startswith("#"):
@@ -159,14 +159,14 @@ def user_lines(text: str) -> dict[str, str]:
 
 
 def with_former(declared: str, former: str, used: set[str] | None) -> tuple[str, list[str]]:
-    """Return the text of a project's users with passwords that it has had, and the names of users that have such.
+    """Return the text of a project's users with their former passwords added, and the names of users that got some.
 
-    `used` holds hashes; if it is None, all are kept. A user without a password has none to keep, before or after.
+    `used` holds the hashes to keep; None keeps all. A user that has no password, before or now, keeps none.
     """
     lines, kept = declared.splitlines(), []
     try:
         before = user_lines(former)
-    except UsersError:  # it was edited, and is written anew
+    except UsersError:  # somebody edited it; it is written again
         return declared, []
     for number, line in enumerate(lines):
         for name, rules in user_lines(line).items():
@@ -187,7 +187,7 @@ def with_former(declared: str, former: str, used: set[str] | None) -> tuple[str,
 
 
 def assembled(texts: dict[str, str], operator: str) -> dict[str, str]:
-    """Return all users of Redis, from the texts of all projects; raise UsersError where two have the same."""
+    """Return all users of Redis, from all projects' texts; raise UsersError if two projects have the same user."""
     users, owners = {"default": "off", OPERATOR: operator}, {OPERATOR: "the bundle itself"}
     for project, text in sorted(texts.items()):
         for name, rules in user_lines(text).items():
@@ -201,7 +201,7 @@ def assembled(texts: dict[str, str], operator: str) -> dict[str, str]:
 
 
 def tell(connection: Connection, password: str, users: dict[str, str]) -> list[str]:
-    """Have a Redis know these users and no others; return the names of those that it had differently."""
+    """Give a Redis exactly these users; return the names of those that were different."""
     connection.ask("AUTH", OPERATOR, password)
     before = listed(connection)
     for name, rules in users.items():
@@ -218,7 +218,7 @@ def tell(connection: Connection, password: str, users: dict[str, str]) -> list[s
 
 
 def serve(connection: Connection, folder: Path) -> bool:
-    """Have a Redis show the certificate of a folder, without a connection cut; return whether it had another one."""
+    """Make a Redis show the certificate in a folder, without dropping connections; return whether it had another."""
     chain, key = folder / "fullchain.pem", folder / "privkey.pem"
     site = chain.read_text().partition("-----END CERTIFICATE-----")
     if connection.certificate() == ssl.PEM_cert_to_DER_cert("".join(site[:2])):
@@ -226,17 +226,17 @@ def serve(connection: Connection, folder: Path) -> bool:
     try:
         connection.ask("CONFIG", "SET", "tls-cert-file", str(chain), "tls-key-file", str(key))
     except RedisError as error:
-        if str(error).startswith("NOPERM"):  # it runs with the rules of before, and is about to be restarted
+        if str(error).startswith("NOPERM"):  # it still has the old rules, and is about to be restarted
             return False
         raise UsersError(f"Redis cannot serve the certificate in {folder}: {error}") from error
     return True
 
 
 def listed(connection: Connection) -> dict[str, list[str]]:
-    """Return the users that a Redis has, by their names, each with its rules in an order of their own.
+    """Return a Redis's users by name, each with its rules sorted.
 
-    Redis tells commands in the order of a table of its own. A flag that is the default is not shown of users that it
-    has read from a file.
+    Redis lists commands in the order of an internal table. It does not show a default flag for users that it has
+    read from a file.
     """
     users = user_lines("\n".join(connection.ask("ACL", "LIST")))
     return {name: sorted(word for word in rules.split() if word != "sanitize-payload") for name, rules in users.items()}
@@ -258,7 +258,7 @@ class Users:
             self.users, self.kept = with_former(self.users, self.mine.read_text(), None if used is None else set(used))
 
     def password(self) -> str:
-        """Return the password of the module's own user, made where there is none."""
+        """Return the password of the module's own user; make one if there is none."""
         try:
             found = self.password_file.read_text().strip()
         except FileNotFoundError:
@@ -270,7 +270,7 @@ class Users:
         return found
 
     def texts(self) -> dict[str, str]:
-        """Return the texts of all projects as they are to be."""
+        """Return the texts of all projects as they should be."""
         there = sorted(self.folder.glob("*.acl")) if self.folder.is_dir() else []
         texts = {path.stem: path.read_text() for path in there}
         texts.pop(self.module.params["project"], None)
@@ -279,7 +279,7 @@ class Users:
         return texts
 
     def write(self, path: Path, text: str, *, private: bool = False) -> None:
-        """Have a file with a text, replaced in one step, and its owner; note whether that is a change."""
+        """Give a file its text, in one step, and its owner; note whether that is a change."""
         differs = not path.is_file() or path.read_text() != text
         if self.module.check_mode:
             self.changed += [str(path)] if differs else []
@@ -298,7 +298,7 @@ class Users:
             self.changed.append(str(path))
 
     def own(self, path: Path, owner: str | None, mode: str) -> bool:
-        """Have a path with an owner, the group of the same name, and a mode; return whether that is a change."""
+        """Give a path an owner, the owner's group, and a mode; return whether that is a change."""
         changed = bool(self.module.set_mode_if_different(str(path), mode, False))
         if owner:
             user, group = pwd.getpwnam(owner), grp.getgrgid(pwd.getpwnam(owner).pw_gid)
@@ -307,9 +307,9 @@ class Users:
         return changed
 
     def settle(self) -> tuple[bool, list[str]]:
-        """Have the files and the Redis that runs as declared; return whether it was told, and which users differed.
+        """Bring the files and the running Redis in line; return whether Redis was reached, and which users differed.
 
-        Redis is told before the ACL file is written: one that it refuses would keep it from starting again.
+        Redis hears of users before the ACL file is written: a file that it refuses would keep it from starting again.
         """
         if not self.folder.is_dir():
             self.changed.append(str(self.folder))
@@ -333,7 +333,7 @@ class Users:
         return applied, told
 
     def tell(self, password: str, users: dict[str, str]) -> tuple[bool, list[str]]:
-        """Tell a Redis that runs of the users; return whether that was possible, and which it had differently."""
+        """Give the users to a running Redis; return whether that was possible, and which ones were different."""
         try:
             certificate = self.module.params["certificate"]
             connection = Connection(self.module.params["address"], self.module.params["port"], bool(certificate))
@@ -344,7 +344,7 @@ class Users:
             if certificate and serve(connection, Path(certificate)):
                 self.changed.append(certificate)
             return True, told
-        except (OSError, RedisError):  # it does not know the password yet, or has no connection left
+        except (OSError, RedisError):  # it does not know the password yet, or has no free connection
             return False, []
         finally:
             connection.close()

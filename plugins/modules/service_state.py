@@ -1,5 +1,5 @@
 #!/usr/bin/python
-"""Have a daemon enabled, running, and running the configuration that is on the disk."""
+"""Make sure that a daemon is enabled and running, with the configuration that is on the disk."""
 
 from __future__ import annotations
 

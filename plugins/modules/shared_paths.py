@@ -1,5 +1,5 @@
 #!/usr/bin/python
-"""Ansible module: files and folders of a release that outlive it."""
+"""Ansible module: a release's files and folders that outlive it."""
 
 from __future__ import annotations
 
@@ -64,9 +64,9 @@ from typing import IO, Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-# What SQLite keeps beside a database that was not closed, and which belongs to it.
+# Files that SQLite leaves beside a database that was not closed, and that belong to it.
 SIDECARS = ("-wal", "-journal")
-SEVERAL = 5  # names that a notice lists
+SEVERAL = 5  # how many names a notice lists
 
 
 class PathError(Exception):
@@ -84,7 +84,7 @@ class SharedPath:
 
     @property
     def linked(self) -> bool:
-        """Whether the code has the link already."""
+        """Whether the code already has the link."""
         return self.here.is_symlink() and os.readlink(self.here) == str(self.there)
 
     @property
@@ -93,18 +93,18 @@ class SharedPath:
         return os.path.lexists(self.here) and not self.linked
 
     def settle(self) -> None:
-        """Have it shared. May raise PathError or OSError."""
+        """Share the path. May raise PathError or OSError."""
         self.check()
         self.here.parent.mkdir(parents=True, exist_ok=True)
         if not os.path.lexists(self.there):
             self.begin()
-        # An empty file that a link leads to is made by the project.
+        # If a link leads to a file that does not exist yet, the project makes it.
         if self.there.exists() and self.as_user("test", "-w", self.there, check=False):
             raise PathError(
                 f"{self.there} is not writable for {self.user}. On the host: chown -R {self.user}: {self.there}"
             )
         gone = self.here.with_name(f".{self.here.name}.gone")
-        remove(gone)  # as a killed run left it
+        remove(gone)  # a killed run may have left it
         if self.shipped:
             self.clear(gone)
         if not self.linked:
@@ -114,18 +114,18 @@ class SharedPath:
             part.replace(self.here)
 
     def check(self) -> None:
-        """Raise PathError where what is there is not what was said."""
+        """Raise PathError if what is there is not what was declared."""
         root, parent = os.path.realpath(self.code), os.path.realpath(self.here.parent)
         if os.path.commonpath([root, parent]) != root:
             raise PathError(f"{self.name} leaves the project's folder: a link in it leads to {parent}")
         for path in (self.here, self.there):
-            shipped_link = path == self.here and path.is_symlink()  # is set aside, whatever it leads to
+            shipped_link = path == self.here and path.is_symlink()  # it is set aside, whatever it leads to
             if path.exists() and not shipped_link and path.is_dir() != self.is_folder:
                 kind, wanted = ("a file", self.name) if self.is_folder else ("a folder", f"{self.name}/")
                 raise PathError(f"{path} is {kind}. Write {wanted} in release_shared_paths")
 
     def begin(self) -> None:
-        """Make the shared one: with what the release ships, else an empty folder, else only the place for a file."""
+        """Make the shared one: from what the release ships, else an empty folder, else just the folder for a file."""
         self.as_user("mkdir", "--parents", "--", self.there.parent)
         if self.shipped and not self.here.is_symlink():
             names = [] if self.is_folder else [self.here.name + end for end in SIDECARS]
@@ -136,18 +136,18 @@ class SharedPath:
                         f"{left} belongs to a {self.name} that is not there, and would be written into the one that "
                         f"the release ships. On the host, put the old {self.name} back, or remove {left}"
                     )
-            for source in (*beside, self.here):  # the last says that all are there
+            for source in (*beside, self.here):  # the last one shows that all are there
                 target = self.there.with_name(source.name)
                 part = target.with_name(f".{target.name}.part")
                 self.as_user("rm", "--recursive", "--force", "--", part)
                 self.as_user("cp", "--recursive", "--no-dereference", "--preserve=timestamps", "--", source, part)
-                self.as_user("chmod", "--recursive", "u+rwX", "--", part)  # what was packed may be closed to its owner
+                self.as_user("chmod", "--recursive", "u+rwX", "--", part)  # packed files may deny access to their owner
                 self.as_user("mv", "--no-target-directory", "--", part, target)
         elif self.is_folder:
             self.as_user("mkdir", "--", self.there)
 
     def as_user(self, *words: str | Path, check: bool = True) -> int:
-        """Run a command as the shared folder's user, whose links must not lead root anywhere; return its status."""
+        """Run a command as the shared folder's user, since root must not follow their links; return its status."""
         done = subprocess.run(
             [str(word) for word in words], cwd="/", umask=0o027, capture_output=True, text=True, check=False,
             **self.identity,
@@ -158,7 +158,7 @@ class SharedPath:
 
     @property
     def identity(self) -> dict[str, Any]:
-        """The shared folder's user, as subprocess takes it; nothing where that is who calls."""
+        """The shared folder's user, in subprocess's terms; empty if that is the caller."""
         account = pwd.getpwnam(self.user)
         if account.pw_uid == os.geteuid():
             return {}
@@ -166,7 +166,7 @@ class SharedPath:
         return {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": groups}
 
     def clear(self, gone: Path) -> None:
-        """Take away what the release ships: for good where the shared one has all of it, else to a name beside it."""
+        """Move what the release ships out of the way: delete it if the shared one has all of it, else rename it."""
         if not self.here.is_symlink() and not self.lacking(self.here):
             self.here.rename(gone)
             remove(gone)
@@ -175,21 +175,21 @@ class SharedPath:
             self.here.rename(self.aside)
 
     def lacking(self, shipped: Path) -> list[str]:
-        """Return which shipped files the shared path has not, or has with another content.
+        """Return the shipped files that the shared path lacks, or has with different content.
 
-        The user looks: root would open whatever a link or a pipe there leads to.
+        This runs as the user: root would open whatever a link or a pipe there leads to.
         """
         return in_process_of(self.identity, lambda: self._lacking(shipped))
 
     def _lacking(self, shipped: Path) -> list[str]:
-        """Do what `lacking` says, as whoever calls."""
+        """Do the work of `lacking`, as the caller."""
         if not shipped.is_dir():
             return [] if alike(shipped, self.there) else [self.name]
         names = [Path(folder, name).relative_to(shipped) for folder, _, files in os.walk(shipped) for name in files]
         return sorted(str(name) for name in names if not alike(shipped / name, self.there / name))
 
     def notice(self) -> str:
-        """What is to be known of it, mostly nothing. Read from the disk, so a killed run's is told by the next."""
+        """What the user should know, usually nothing. Read from the disk, so the run after a killed one reports it."""
         if not os.path.lexists(self.aside):
             return ""
         kept = f"{self.there} stays as it is. What the release ships is kept as {self.aside}"
@@ -202,7 +202,7 @@ class SharedPath:
 
 
 def in_process_of(identity: dict[str, Any], look: Callable[[], list[str]]) -> list[str]:
-    """Return what a function returns in a process of a user; raise PathError where it comes to no end."""
+    """Return what a function returns in a process of another user; raise PathError if it fails."""
     if not identity:
         return look()
     reading, writing = os.pipe()
@@ -226,12 +226,12 @@ def in_process_of(identity: dict[str, Any], look: Callable[[], list[str]]) -> li
 
 
 def pieces(file: IO[bytes]) -> Iterator[bytes]:
-    """Yield what a file holds, piece by piece."""
+    """Yield a file's content, piece by piece."""
     return iter(lambda: file.read(1 << 20), b"")
 
 
 def alike(one: Path, other: Path) -> bool:
-    """Whether two files can be seen to have the same content. A pipe in place of a shared one is not waited for."""
+    """Whether two files visibly have the same content. This does not wait for a pipe in place of a shared file."""
     try:
         with open(one, "rb") as first, open(os.open(other, os.O_RDONLY | os.O_NONBLOCK), "rb") as second:
             if not all(stat.S_ISREG(os.fstat(file.fileno()).st_mode) for file in (first, second)):

@@ -1,5 +1,5 @@
 #!/usr/bin/python
-"""Ansible module: a change that could lock its operator out, taken back by the host itself unless it is confirmed."""
+"""Ansible module: a change that could lock its operator out; the host itself undoes it unless it is confirmed."""
 
 from __future__ import annotations
 
@@ -101,15 +101,15 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-SYSTEMD = Path("/run/systemd/system")  # is there where systemd is PID 1 (sd_booted(3))
+SYSTEMD = Path("/run/systemd/system")  # exists if systemd is PID 1 (sd_booted(3))
 HOME = Path("/var/lib/channels-trial")
 UNIT = Path("/etc/systemd/system/channels-trial.service")
 WANTED = Path("/etc/systemd/system/sysinit.target.wants/channels-trial.service")
 SCRIPT = Path("/etc/init.d/channels-trial")
 DONE = "what was on trial is as it was before"
 
-# What puts everything back. The trial's own timer calls it with its id, the start of the host with `boot`: then daemons
-# read the files by themselves, and to wait for one here would have it wait for us.
+# Puts everything back. The trial's own timer calls it with the trial's id; the host, when it boots, with `boot`.
+# Daemons then read the files by themselves; if this waited for one, that one would be waiting for us.
 BACK = """\
 #!/bin/sh
 # Written by a run of Ansible that has put {name} on trial: puts back what was there, unless it was confirmed.
@@ -189,7 +189,7 @@ exit 0
 
 
 def text_of(path: str | Path) -> str | None:
-    """Return what a file holds; None where there is none."""
+    """Return a file's content; None if there is no file."""
     try:
         return Path(path).read_text()
     except (FileNotFoundError, NotADirectoryError):
@@ -197,7 +197,7 @@ def text_of(path: str | Path) -> str | None:
 
 
 def put(path: Path, content: str, mode: int) -> None:
-    """Have a file, which others see as it was or as it is, and never in between."""
+    """Write a file so that others see its old or its new content, never anything in between."""
     path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
     handle, part = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     with os.fdopen(handle, "w") as file:
@@ -227,7 +227,7 @@ class Trial:
         self.back = self.folder / "back"
 
     def differences(self) -> list[dict[str, Any]]:
-        """Return the files that are not as they are to be."""
+        """Return the files that are not as they should be."""
         return [
             file
             for file in self.module.params["files"]
@@ -242,7 +242,7 @@ class Trial:
             return ""
         try:
             code, out, err = self.module.run_command(argv, handle_exceptions=False)
-        except OSError as error:  # such as in check mode, before its program is there
+        except OSError as error:  # for example in check mode, before its program is installed
             return str(error)
         return (err + out).strip() or f"it ended with {code}" if code else ""
 
@@ -253,7 +253,7 @@ class Trial:
         self.disarm()
 
     def begin(self) -> dict[str, Any]:
-        """Change what is to be changed, on trial."""
+        """Make the changes, on trial."""
         left = (self.folder / "id").exists()
         if left and not self.module.check_mode:
             self.put_back()
@@ -291,22 +291,22 @@ class Trial:
         return found | {"id": ident}
 
     def refusal(self, command: str, verdict: str) -> str:
-        """Run one of the given commands on what is on trial; return for people why it failed, or nothing."""
+        """Run one of the given commands on what is on trial; return a message that says why it failed, or nothing."""
         said, argv = self.fault(command), shlex.join(self.module.params[command])
         return f"`{argv}` {verdict} the new {self.name}, and {DONE}:\n{said}" if said else ""
 
     def write_back(self, ident: str, changes: list[dict[str, Any]]) -> None:
-        """Leave what puts everything back, whole or not at all."""
+        """Write the script that puts everything back, complete or not at all."""
         part = HOME / f".{self.name}.part"
         shutil.rmtree(part, ignore_errors=True)
-        shutil.rmtree(self.folder, ignore_errors=True)  # without an id, it puts nothing back
+        shutil.rmtree(self.folder, ignore_errors=True)  # without an id, its script puts nothing back
         part.mkdir(mode=0o700)
         restore = [":"]
         for number, file in enumerate(changes):
             path, kept = shlex.quote(file["path"]), shlex.quote(f"{self.folder}/{number}")
             if os.path.lexists(file["path"]):
                 shutil.copy2(file["path"], part / str(number))
-                # In one step, for daemons that read meanwhile.
+                # In one step, since daemons may read it meanwhile.
                 restore.append(f"cp -p {kept} {path}.trial && mv -f {path}.trial {path}")
             else:
                 restore.append(f"rm -f {path}")
@@ -328,26 +328,26 @@ class Trial:
             self.module.run_command(["update-rc.d", SCRIPT.name, "defaults"], check_rc=True)
 
     def arm(self, ident: str) -> None:
-        """Have the host put everything back after a while."""
+        """Make the host put everything back after a while."""
         seconds, command = self.module.params["seconds"], ["/bin/sh", str(self.back), ident]
         if SYSTEMD.is_dir():
             self.disarm()
             timer = [f"--unit=channels-trial-{self.name}", f"--on-active={seconds}", "--timer-property=AccuracySec=1s"]
             self.module.run_command(["systemd-run", "--collect", "--quiet", *timer, *command], check_rc=True)
             return
-        subprocess.Popen(  # outlives this run, be it killed
+        subprocess.Popen(  # outlives this run, even a killed one
             ["sh", "-c", 'sleep "$0" && exec "$@"', str(seconds), *command],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
             cwd="/", start_new_session=True,
         )  # fmt: skip
 
     def disarm(self) -> None:
-        """Let no timer run any more. A process that only sleeps finds nothing of its own when it wakes."""
+        """Stop the timer. Without systemd, a sleeping process finds nothing to put back when it wakes."""
         if SYSTEMD.is_dir():
             self.module.run_command(["systemctl", "stop", f"channels-trial-{self.name}.timer"])
 
     def keep(self) -> dict[str, Any]:
-        """End the trial, and keep what it has brought."""
+        """End the trial, and keep its changes."""
         if self.module.check_mode:
             return {"changed": True}
         with alone():
@@ -356,7 +356,7 @@ class Trial:
                     msg=f"The confirmation of the new {self.name} came too late: {DONE}. Run this again; on a slow "
                     "way to the host, give it more seconds."
                 )
-            # Its id first: without it nothing is put back, wherever this is killed.
+            # Its id goes first: without it nothing is put back, wherever this is killed.
             (self.folder / "id").unlink()
             shutil.rmtree(self.folder)
         self.disarm()

@@ -1,5 +1,5 @@
 #!/usr/bin/python
-"""Collect on a host what tells why a WebSocket does not connect. Changes nothing, and judges nothing."""
+"""Collect evidence on a host of why a WebSocket does not connect. This changes nothing and judges nothing."""
 
 from __future__ import annotations
 

@@ -338,7 +338,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
 
 
 def minted(module: AnsibleModule, command: list[str]) -> str:
-    """Return the last line that a command prints; end the module with what it complained of when it fails."""
+    """Return the last line that a command prints; if it fails, end the module with its complaint."""
     code, out, err = module.run_command(command)
     lines = out.strip().splitlines()
     if code or not lines:

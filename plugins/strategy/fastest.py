@@ -1,7 +1,7 @@
-"""Run plays with Mitogen where its package is installed, else with Ansible's own linear strategy and a notice.
+"""Run plays with Mitogen if its package is installed, else with Ansible's own linear strategy and a notice.
 
-Mitogen's strategy is looked up in the environment that runs ansible-playbook, so no path with a Python version in it
-stands in ansible.cfg.
+Mitogen's strategy is looked up in the environment that runs ansible-playbook, so ansible.cfg needs no path with a
+Python version in it.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ description:
     from. Of templates only the bundle's own are, since those of an inventory may hold secrets.
 """
 
-# Where the collection is, and what a link to it leads to.
+# The collection's path, and the path behind a link to it.
 BUNDLES = {path.parents[2] for path in (Path(__file__), Path(__file__).resolve())}
 OWN = tuple(f"{bundle / name}{os.sep}" for bundle in BUNDLES for name in ("playbooks", "roles", "templates"))
 HOME = Path(constants.config.get_config_value("ANSIBLE_HOME"))
-# What decides how a template is read, and so what its compiled form is.
+# Settings that decide how a template is read, and so how it compiles.
 SYNTAX = (
     *(f"{kind}_{edge}_string" for kind in ("block", "variable", "comment") for edge in ("start", "end")),
     "line_statement_prefix", "line_comment_prefix", "trim_blocks", "lstrip_blocks", "newline_sequence",
@@ -50,9 +50,9 @@ SYNTAX = (
 
 
 def kept(folder: Path, digest: str, make: Callable[[], bytes], read: Callable[[bytes], Any]) -> Any:
-    """Return what a file of a folder holds; where it cannot be read, it is made, and written if that is possible."""
+    """Return the content of a file in a folder; if it cannot be read, make the content, and write it if possible."""
     path = folder / digest
-    with contextlib.suppress(OSError, ValueError, EOFError, TypeError):  # as a full disk or a crash may leave it
+    with contextlib.suppress(OSError, ValueError, EOFError, TypeError):  # a full disk or a crash may leave such a file
         if content := path.read_bytes():
             return read(content)
     made = make()
@@ -63,13 +63,13 @@ def kept(folder: Path, digest: str, make: Callable[[], bytes], read: Callable[[b
         try:
             part.write_bytes(made)
             part.replace(path)
-        finally:  # on a full disk, nothing of it is left
+        finally:  # leave nothing behind on a full disk
             part.unlink(missing_ok=True)
     return read(made)
 
 
 def remembered(shorten: Callable[[str | bytes], str], folder: Path) -> Callable[[str | bytes], str]:
-    """Return a function that does what `shorten` does to a text, and keeps the results in a folder."""
+    """Return a function that does what `shorten` does, and keeps the results in a folder."""
 
     def remember(source: str | bytes) -> str:
         content = source if isinstance(source, bytes) else source.encode(errors="surrogatepass")
@@ -81,11 +81,11 @@ def remembered(shorten: Callable[[str | bytes], str], folder: Path) -> Callable[
 
 
 def compiled(compile_template: Callable[..., Any], folder: Path) -> Callable[..., Any]:
-    """Return a method that does what Jinja's `Environment.compile` does, and keeps what it makes of the bundle's texts.
+    """Return a method that does what Jinja's `Environment.compile` does, and keeps the results for the bundle's texts.
 
-    One that cannot be compiled raises as ever; nothing of it is kept.
+    A text that cannot be compiled raises as usual, and nothing is kept.
     """
-    # Private to ansible-core, which says by them where a text comes from and how its backslashes are read.
+    # Private to ansible-core: they say where a text comes from and how to read its backslashes.
     from ansible._internal._datatag._tags import Origin
     from ansible._internal._templating._jinja_bits import _TemplateCompileContext
 
@@ -103,12 +103,12 @@ def compiled(compile_template: Callable[..., Any], folder: Path) -> Callable[...
 
 
 def versions(*packages: str) -> str:
-    """Return a name for what is made by packages' installed versions, and by this Python."""
+    """Return a name for what these packages' installed versions and this Python make."""
     return "-".join([str(sys.implementation.cache_tag), *map(importlib.metadata.version, packages)])
 
 
 def keep_templates() -> None:
-    """Compile each of the bundle's templates once, and not in each task of each run."""
+    """Compile each of the bundle's templates once, not in each task of each run."""
     from ansible._internal._templating._jinja_bits import AnsibleEnvironment
 
     folder = HOME / "compiled" / versions("ansible-core", "jinja2")
@@ -116,13 +116,13 @@ def keep_templates() -> None:
 
 
 def load_plugins() -> None:
-    """Load what each task needs: it runs in a process of its own, which inherits what is loaded here."""
+    """Load what each task needs: it runs in its own process, which inherits what is loaded here."""
     filter_loader.get("ansible.builtin.default")
     test_loader.get("ansible.builtin.search")
 
 
 def copy_less() -> None:
-    """Have the template lookup copy variables on the first level, where it sets a few, and not down to each leaf."""
+    """Make the template lookup copy only the top level of variables, where it sets a few, not every leaf."""
     template_lookup: Any = sys.modules[lookup_loader.get("ansible.builtin.template", class_only=True).__module__]
     if not hasattr(template_lookup, "deepcopy"):
         raise AttributeError("the lookup `template` copies its variables in another way")
@@ -130,8 +130,8 @@ def copy_less() -> None:
 
 
 def shorten_once() -> None:
-    """Keep what Mitogen sends to hosts, shortened: half a second of the controller's time at a run's first task."""
-    # The imports of each module are looked for in much the same files of Ansible: compiled once, and not for each.
+    """Keep the shortened code that Mitogen sends to hosts; this saves half a second at a run's first task."""
+    # Finding each module's imports reads mostly the same Ansible files: compile them once, not for each module.
     ansible_mitogen.module_finder.compile = functools.cache(compile)
     mitogen.minify.minimize_source = remembered(
         mitogen.minify.minimize_source, HOME / "shortened" / versions("mitogen")
@@ -139,7 +139,7 @@ def shorten_once() -> None:
 
 
 def hasten(*changes: Callable[[], None]) -> None:
-    """Make changes to Ansible that cost speed where they do not fit its version, and never a run."""
+    """Make changes to Ansible. If they do not fit its version, only speed is lost, never a run."""
     for change in changes:
         try:
             change()
@@ -155,7 +155,7 @@ try:
     import mitogen.minify
 
     mixin = ansible_mitogen.strategy.StrategyMixin
-except Exception as error:  # ansible_mitogen itself raises where an Ansible is newer than those it knows
+except Exception as error:  # ansible_mitogen itself raises if Ansible is too new for it
     Display().warning(
         "The mitogen package is not installed: this run uses Ansible's own, slower strategy."
         if isinstance(error, ImportError)
