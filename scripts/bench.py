@@ -29,7 +29,7 @@ from deploy_plot import draw
 ROOT = Path(__file__).resolve().parents[1]
 LAB = ROOT / "molecule" / "lab" / "lab.py"
 EXAMPLE = ROOT / "examples" / "dashboard"
-# Where the lab's base_ca_certificates come from.
+# The source of the lab's base_ca_certificates.
 AUTHORITIES = Path("/usr/local/share/ca-certificates")
 PLAIN, STACK = "bench-plain", "bench-stack"  # the two hosts
 SITE = ("site.yml", "--extra-vars", "handshake_idle_seconds=0")
@@ -37,10 +37,10 @@ UNCHANGED_RUNS = 3
 TARGET_RATIO = 1.5
 TARGET_UNCHANGED = 8.0  # seconds
 TARGET_DEPLOY = 10.0  # seconds
-# Clients of the deploy that is drawn: open sockets, handshakes a second, and when and how fast the old sockets end.
+# Clients of the deploy in the picture: open sockets, handshakes per second, and when and how fast the old sockets end.
 SOCKETS, RATE, DRAIN, SPREAD = 200, 10, 25, 8
-PHASES = ("prepared", "passed its gate", "switched")  # as a deploy tells of them
-# A user's own settings would measure another thing.
+PHASES = ("prepared", "passed its gate", "switched")  # as a deploy reports them
+# A user's own settings would distort the measurement.
 ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")} | {
     "PATH": f"{ROOT / '.venv' / 'bin'}{os.pathsep}{os.environ['PATH']}",
     "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
@@ -66,7 +66,7 @@ LABELS = {
 
 
 class BenchError(Exception):
-    """A measurement that failed; its text is the last lines of what it printed."""
+    """A measurement that failed; its text is the last lines of the output."""
 
 
 def say(text: str) -> None:
@@ -90,7 +90,7 @@ def run(*command: str | Path, stdin: bytes | None = None, env: dict[str, str] | 
 
 
 def ssh(host: str, command: str, stdin: bytes | None = None) -> tuple[float, str]:
-    """Run a command on a lab host over a connection of its own; return its wall time in seconds and its output."""
+    """Run a command on a lab host over a new connection; return its wall time in seconds and its output."""
     return run("ssh", "-F", ROOT / ".lab" / "ssh_config", host, command, stdin=stdin)
 
 
@@ -101,7 +101,7 @@ class Bench:
         self.work = work
         self.seconds: dict[str, list[float]] = defaultdict(list)
         self.phases: dict[str, list[float]] = defaultdict(list)
-        self.clients: dict[str, str] = {}  # figures of the clients of the deploy that is drawn
+        self.clients: dict[str, str] = {}  # figures from the clients of the deploy in the picture
         self.recaps: dict[str, tuple[int, int]] = {}  # tasks and changes of the last run
         self.inventory = work / "inventory"
         self.inventory.mkdir()
@@ -110,7 +110,7 @@ class Bench:
         (self.inventory / "hosts.yml").write_text(INVENTORY.format(**values))
 
     def round(self, number: int) -> None:
-        """Measure everything once, on two hosts made for it; the order of the first two differs from round to round."""
+        """Measure everything once, on two new hosts; the order of the first two steps differs from round to round."""
         run(sys.executable, LAB, "down", PLAIN, STACK)
         for host in (PLAIN, STACK):
             run(sys.executable, LAB, "up", host, "--publish", "0:80")
@@ -151,7 +151,7 @@ class Bench:
         self.phases["start, preflight, packing and end"].append(self.seconds["deploy"][-1] - told)
 
     def changed(self, name: str) -> Path:
-        """Return a copy of the example with one more line in its code."""
+        """Return a copy of the example with one extra line of code."""
         folder = self.work / name
         shutil.copytree(EXAMPLE, folder)
         with (folder / "backend" / "core" / "urls.py").open("a") as module:
@@ -159,7 +159,7 @@ class Bench:
         return folder
 
     def watch_deploy(self) -> str:
-        """Deploy while clients come and go; return the picture of what they noticed."""
+        """Deploy while clients come and go; return a picture of what they noticed."""
         say(f"a deploy with {SOCKETS} open sockets and {RATE} handshakes a second")
         port = json.loads((ROOT / ".lab" / "ports" / f"{STACK}.json").read_text())["80"]
         _, token = ssh(STACK, "dashboard-manage mint_token --user bench --ttl 3600")
@@ -205,7 +205,7 @@ class Bench:
         return ssh(STACK, "readlink /srv/dashboard/live")[1].strip().rpartition("/")[2]
 
     def play(self, name: str, playbook: str, *options: str, **variables: str) -> str:
-        """Measure a playbook, with SSH connections of its own, and return what it printed.
+        """Measure a playbook over new SSH connections, and return its output.
 
         Raise BenchError if it changed what it should not.
         """
@@ -224,12 +224,12 @@ class Bench:
         return output
 
     def note(self, name: str, taken: float) -> None:
-        """Keep a figure in seconds, and tell it."""
+        """Record a figure in seconds, and print it."""
         self.seconds[name].append(taken)
         say(f"{name}: {taken:.1f} s")
 
     def page(self, rounds: int, load: float) -> str:
-        """Return the page with all figures; load is the machine's load average before the bench."""
+        """Return the page with all figures; `load` is the machine's load average before the bench."""
         template = (ROOT / "scripts" / "bench" / "page.md").read_text(encoding="utf-8")
         return template.format(
             date=time.strftime("%Y-%m-%d", time.gmtime()),
@@ -263,7 +263,7 @@ class Bench:
 
 
 def sources(member: tarfile.TarInfo) -> tarfile.TarInfo | None:
-    """Leave out of an archive what tools left in the folder."""
+    """Exclude from an archive what tools left in the folder."""
     skip = Path(member.name).name.startswith((".", "__pycache__"))
     return None if skip else member
 
@@ -279,7 +279,7 @@ def verdict(figure: float, target: float, unit: str) -> tuple[str, str]:
 
 
 def machine(load: float) -> str:
-    """Return what was measured on, read from the machine and the hosts; load is its load average before."""
+    """Return a description of the machine and the hosts; `load` is the machine's load average before."""
     _, ansible = run("ansible", "--version")
     _, controller = run("python3", "-c", "import importlib.metadata as m, platform as p; "
                         "print(p.python_version(), m.version('mitogen'))")  # fmt: skip

@@ -55,14 +55,14 @@ class Capacity:
         (self.inventory / "hosts.yml").write_text(INVENTORY.format(**values))
 
     def serve(self, playbook: str, server: str, **options: Any) -> dict[str, Any]:
-        """Have the stack serve with a server; return what the host says of the generation."""
+        """Deploy the stack with a server; return what the host says about the generation."""
         given = {"asgi_server": server, "release_drain_seconds": 3, "handshake_idle_seconds": 0, **options}
         run("ansible-playbook", "--inventory", self.inventory, playbook, "-e", json.dumps(given))
-        time.sleep(8)  # what served before has drained
+        time.sleep(8)  # the previous generation has drained by then
         return json.loads(ssh(HOST, "dashboard-generations list --json")[1])["generations"][0]
 
     def rates(self, server: str, rounds: int) -> None:
-        """Measure one process of a server in three ways, one after another, in each round in another order."""
+        """Measure one process of a server in three ways, one after another; the order differs in each round."""
         live = self.serve("site.yml", server, asgi_processes=1)
         WAYS["socket"] = live["sockets"][0]
         within = f"runuser -u dashboard -- /srv/dashboard/live/within {BARE[server]}"
@@ -79,7 +79,7 @@ class Capacity:
             ssh(HOST, "systemctl stop bare")
 
     def many(self, server: str, number: int) -> None:
-        """Measure the memory of many silent sockets, through nginx, with the defaults."""
+        """Measure the memory of many silent sockets through nginx, with the defaults."""
         live = self.serve("playbooks/deploy.yml", server)
         nginx = "$(pgrep -x nginx)"
         before = [self.memory(" ".join(map(str, live["pids"]))), self.memory(nginx)]
@@ -107,13 +107,13 @@ class Capacity:
         say(f"{server}: {self.idle[server]}")
 
     def command(self, what: str, target: str, number: int) -> str:
-        """Return the command that runs clients on the host; the client's text is an argument, so nothing is copied."""
+        """Return the command that runs clients on the host; the client's code is an argument, so nothing is copied."""
         token = ssh(HOST, "dashboard-manage mint_token --user bench --ttl 7200")[1].strip()
         text = (ROOT / "scripts" / "bench" / "client.py").read_text()
         return shlex.join(["python3", "-c", text, what, target, token, str(number)])
 
     def client(self, what: str, target: str, number: int) -> dict[str, float]:
-        """Run clients on the host, and return what they measured."""
+        """Run clients on the host, and return their measurements."""
         return json.loads(ssh(HOST, self.command(what, target, number))[1])
 
     def memory(self, pids: str) -> int:

@@ -1,4 +1,4 @@
-"""Draw what a deploy does to clients: sockets open on each generation, and the time that handshakes took."""
+"""Draw what a deploy does to clients: open sockets on each generation, and how long handshakes took."""
 
 from __future__ import annotations
 
@@ -25,24 +25,24 @@ STYLE = """
 
 
 def nice(top: float) -> float:
-    """Return the round number, 1, 2 or 5 times a power of ten, at or above a positive one."""
+    """Return the next round number (1, 2 or 5 times a power of ten) at or above a positive number."""
     power = 10 ** math.floor(math.log10(top))
     return next(step * power for step in (1, 2, 5, 10) if step * power >= top)
 
 
 class Drawing:
-    """An SVG of two panels over one axis of time, in seconds from the first sample."""
+    """An SVG with two panels that share a time axis, in seconds from the first sample."""
 
     def __init__(self, begin: float, end: float) -> None:
         self.begin, self.seconds = begin, end - begin
         self.parts: list[str] = []
 
     def x(self, moment: float) -> float:
-        """Return where a moment (seconds since the epoch) is."""
+        """Return the horizontal position of a moment (seconds since the epoch)."""
         return LEFT + (WIDTH - LEFT - RIGHT) * (moment - self.begin) / self.seconds
 
     def y(self, panel: str, share: float) -> float:
-        """Return where a share (0 to 1) of a panel's height is."""
+        """Return the vertical position of a share (0 to 1) of a panel's height."""
         top, height = PANELS[panel]
         return top + height * (1 - share)
 

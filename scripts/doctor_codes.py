@@ -33,7 +33,7 @@ def reference() -> str:
 
 
 def plain(text: str) -> str:
-    """A text with its values' names in capitals."""
+    """A text with the names of its values in capitals."""
     text = re.sub(r"(?<!\{)\{(\w+)\}(?!\})", lambda match: match[1].upper(), text)
     return text.replace("{{", "{").replace("}}", "}")
 

@@ -43,14 +43,14 @@ WRITES_BY_MANAGER = {
 
 
 class LocalError(Exception):
-    """Something that the user has to settle; its text says how."""
+    """Something that the user has to fix; its text says how."""
 
 
 # --- the machine ----------------------------------------------------------------------------------------------------
 
 
 def setting(role: str, name: str) -> str:
-    """Return a default of a role, as it is written."""
+    """Return a role's default, as written."""
     text = (ROOT / "roles" / role / "defaults" / "main.yml").read_text()
     found = re.search(rf"^{name}: (.+)$", text, re.MULTILINE)
     if not found:
@@ -59,14 +59,14 @@ def setting(role: str, name: str) -> str:
 
 
 def packages(manager: str) -> list[str]:
-    """Return the Debian packages of a host that plays every part, as the defaults of role base have them."""
+    """Return the Debian packages of a host that plays every part, from the defaults of role base."""
     text = (ROOT / "roles" / "base" / "defaults" / "main.yml").read_text()
     groups = dict(re.findall(r"^  (\w+): \[(.*)\]$", text.partition("base_packages:")[2], re.MULTILINE))
     return [name for group in ("all", "app", "redis", manager) for name in groups.get(group, "").split(", ") if name]
 
 
 def manager_of(machine: Path) -> str:
-    """Return the service manager that the preflight chooses for a machine: systemd where it is PID 1."""
+    """Return the service manager that the preflight chooses for a machine: systemd if it is PID 1."""
     return "systemd" if (machine / "proc/1/comm").read_text().strip() == "systemd" else "supervisor"
 
 
@@ -76,14 +76,14 @@ def starts_services(machine: Path) -> bool:
 
 
 def missing(names: list[str]) -> list[str]:
-    """Return those of some packages that are not installed."""
+    """Return those of the packages that are not installed."""
     query = ["dpkg-query", "--show", "--showformat=${Package} ${db:Status-Status}\n", *names]
     known = subprocess.run(query, capture_output=True, text=True, check=False).stdout.splitlines()
     return [name for name in names if f"{name} installed" not in known]
 
 
 def holder(port: int) -> str:
-    """Return the name and the id of a process that listens on a TCP port, or nothing."""
+    """Return the name and id of a process that listens on a TCP port, or nothing."""
     sockets = set()
     for table in (Path("/proc/net/tcp"), Path("/proc/net/tcp6")):
         for line in table.read_text().splitlines()[1:] if table.exists() else []:
@@ -97,9 +97,9 @@ def holder(port: int) -> str:
 
 
 def open_files(process: Path) -> list[str]:
-    """Return what a process has open, as /proc/PID/fd names it.
+    """Return what a process has open, as named in /proc/PID/fd.
 
-    In a container without CAP_SYS_PTRACE, root may not look into processes of other users; these may themselves.
+    In a container without CAP_SYS_PTRACE, root cannot look into other users' processes, but those users can.
     """
     found = []
     with contextlib.suppress(OSError):  # it has ended
@@ -118,11 +118,11 @@ def open_files(process: Path) -> list[str]:
     return found
 
 
-# --- what stands against it -----------------------------------------------------------------------------------------
+# --- obstacles ------------------------------------------------------------------------------------------------------
 
 
 def faults(machine: Path) -> Iterator[str]:
-    """Say what stands against making a machine the host, each with what to do. What only root sees is left to root."""
+    """Say what prevents using a machine as the host, and what to do about it. Only root checks what only root sees."""
     yield from unsupported(machine)
     yield from root_fault()
     if os.geteuid() == 0:
@@ -142,19 +142,19 @@ def unsupported(machine: Path) -> Iterator[str]:
 
 
 def root_fault() -> Iterator[str]:
-    """Say what is missing to act as root, if anything is."""
+    """Say what is missing to become root, if anything."""
     if os.geteuid() == 0:
         if not shutil.which("ldconfig"):
             yield "the path has no /usr/sbin, as after a plain `su`. Log in as root with: su -"
     elif not shutil.which("sudo"):
         yield "this user is not root, and there is no sudo. Log in as root with: su -"
-    # Not by what sudo remembers: it does so for one terminal, which is not Ansible's.
+    # Ignore what sudo remembers: that is for one terminal, and Ansible does not use this one.
     elif subprocess.run(["sudo", "-k", "-n", "true"], capture_output=True, check=False).returncode:
         yield "this user is not root, and sudo asks for a password. Run: sudo make up LAB=local"
 
 
 def ports_taken() -> Iterator[str]:
-    """Say which of the ports are held by a process that is not the daemon which is to have them."""
+    """Say which ports are held by another process than the daemon that needs them."""
     for name, daemon in DAEMONS.items():
         port = int(setting(daemon.partition("-")[0], name))
         found = holder(port)
@@ -163,7 +163,7 @@ def ports_taken() -> Iterator[str]:
 
 
 def second_default(nginx: Path) -> Iterator[str]:
-    """Say which sites of nginx take the requests that name no site, as the example's does."""
+    """Say which nginx sites take the requests that name no site, as the example's site does."""
     for path in sorted([*nginx.glob("conf.d/*.conf"), *nginx.glob("sites-enabled/*.conf")]):
         mine = path.name.startswith(f"{APP}.") or path.name.startswith(f"{APP}-")
         if not mine and re.search(r"(^|[{;])\s*listen\s[^;#]*\bdefault(_server)?\b", path.read_text(), re.MULTILINE):
@@ -174,13 +174,13 @@ def second_default(nginx: Path) -> Iterator[str]:
 
 
 def foreign(path: Path, template: str) -> bool:
-    """Tell whether a file is there which this bundle did not write: its second line is the template's."""
+    """Tell whether there is a file that this bundle did not write: ours have the template's second line."""
     mark = (ROOT / "templates" / template).read_text().splitlines()[1]
     return path.exists() and mark not in path.read_text().splitlines()[:5]
 
 
 def replaced(machine: Path) -> Iterator[tuple[str, str]]:
-    """Say what is there now and will be another, or no longer be served, each with a word for which."""
+    """Say what is there now and will be replaced, or no longer served; a word says which."""
     nginx = machine / "etc/nginx"
     if foreign(nginx / "nginx.conf", "nginx/nginx.conf.j2"):
         yield "REPLACES", f"{nginx}/nginx.conf: whatever else nginx serves here gets other settings"
@@ -233,7 +233,7 @@ def ask(machine: Path = Path("/")) -> None:
     """Say what will be done, and return after a yes; raise LocalError otherwise."""
     if found := list(faults(machine)):
         raise LocalError("nothing was changed:\n" + "\n".join(f"  - {fault}" for fault in found))
-    if os.geteuid():  # root sees the ports' processes, and files of Redis
+    if os.geteuid():  # root can see the ports' processes, and Redis's files
         agreed = f"LAB_YES={os.environ.get('LAB_YES', '')}"
         os.execvp("sudo", ["sudo", "-n", "env", agreed, sys.executable, str(Path(__file__).resolve()), "ask"])
     print(f"\n{plan(machine)}\n", flush=True)

@@ -41,15 +41,15 @@ from typing import Any, NamedTuple
 from mutations import Change, changes
 
 ROOT = Path(__file__).resolve().parents[1]
-# Loaded once, and there in each child: they take longer than most tests.
+# Loaded once and shared by all children: loading them takes longer than most tests.
 HEAVY = ("pytest", "yaml", "hypothesis", "crossplane", "ansible.template", "ansible.parsing.dataloader",
          "ansible.plugins.loader", "ansible.module_utils.basic")  # fmt: skip
 NOTHING_COLLECTED = 5  # pytest's exit code
-PATIENCE = 30.0  # seconds beside five times what the tests take, after which they hang
+PATIENCE = 30.0  # seconds; tests that take five times as long as usual plus this are stuck
 
 
 class Rule(NamedTuple):
-    """Which tests judge a change; `late` where they read the file when they run and not when they are loaded."""
+    """Which tests judge a change; `late` if they read the file when they run, not when they are loaded."""
 
     tests: tuple[str, ...]
     select: str
@@ -57,7 +57,7 @@ class Rule(NamedTuple):
 
 
 class Mutant(NamedTuple):
-    """A change of a file, what that file says without it, and the tests that are to notice it."""
+    """A change of a file, the file's original text, and the tests that should notice the change."""
 
     path: str
     change: Change
@@ -78,14 +78,14 @@ def rules(root: Path) -> dict[str, Any]:
 
 
 def tree(root: Path) -> list[str]:
-    """Return the files of the working tree, by their paths, but for those that git ignores."""
+    """Return the paths of all files in the working tree, except those that git ignores."""
     command = ["git", "-C", str(root), "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
     listed = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split("\0")
     return sorted(path for path in listed if path and os.path.lexists(root / path))
 
 
 def equal(rule: dict[str, str], path: str, line: str, what: str) -> bool:
-    """Tell whether a rule of the skip list is for a change of a line."""
+    """Tell whether a rule of the skip list covers a change of a line."""
     return (
         fnmatch.fnmatch(path, rule["path"])
         and bool(re.search(rule.get("line", ""), line))
@@ -94,7 +94,7 @@ def equal(rule: dict[str, str], path: str, line: str, what: str) -> bool:
 
 
 def mutants(root: Path, said: dict[str, Any], only: str = "") -> tuple[list[Mutant], Counter[str]]:
-    """Return what is to be tried, and how many changes are left out, by the reason."""
+    """Return the changes to try, and how many are left out for each reason."""
     found, left = [], Counter[str]()
     for path in tree(root):
         rule = next((rule for rule in said["files"] if any(fnmatch.fnmatch(path, one) for one in rule["paths"])), None)
@@ -121,14 +121,14 @@ def copied(root: Path, target: Path) -> None:
 
 
 def digest(root: Path, tests: tuple[str, ...]) -> str:
-    """Return a digest of some tests, and of what all tests have in common."""
+    """Return a digest of some tests and everything that all tests share."""
     files = {file for test in tests for file in (root / test).parent.glob("*.py") if not file.name.startswith("test_")}
     shared = sorted({*files, *(root / test for test in tests), root / "tests" / "conftest.py"})
     return hashlib.sha256(b"\0".join(file.read_bytes() for file in shared if file.is_file())).hexdigest()
 
 
 class Memory:
-    """What was found, in a file: a line for each change that was tried."""
+    """The results so far, in a file: one line for each change that was tried."""
 
     def __init__(self, root: Path) -> None:
         self.root, self.file = root, root / ".cache" / "mutations.jsonl"
@@ -136,11 +136,11 @@ class Memory:
         self.keys: dict[Mutant, str] = {}
         self.known: dict[str, bool] = {}
         for line in self.file.read_text().splitlines() if self.file.exists() else []:
-            with contextlib.suppress(ValueError):  # the last line of a run that was killed
+            with contextlib.suppress(ValueError):  # the last line of a killed run
                 self.known |= json.loads(line)
 
     def key(self, mutant: Mutant) -> str:
-        """Return what a change is known by: the file as it would be, and the tests."""
+        """Return the key of a change: a digest of the changed file and the tests."""
         if mutant in self.keys:
             return self.keys[mutant]
         tests = mutant.rule.tests
@@ -158,13 +158,13 @@ class Memory:
 
 
 class Collected:
-    """A plugin of pytest: tests are collected and run once, and again in a new process whenever that is asked."""
+    """A pytest plugin that collects and runs tests once, and again in a new process whenever asked to."""
 
     def __init__(self, serve: Callable[[Callable[[], int]], None]) -> None:
         self.serve = serve
 
     def pytest_runtestloop(self, session: Any) -> bool:
-        """Stand in for pytest's own loop. The first run warms up what all others then have."""
+        """Replace pytest's own loop. The first run warms up what all later runs share."""
         self.run(session)
         self.serve(lambda: self.run(session))
         return True
@@ -176,7 +176,7 @@ class Collected:
             return NOTHING_COLLECTED
         session.testsfailed, session.shouldfail = 0, False
         for item, following in itertools.zip_longest(session.items, session.items[1:]):
-            item._initrequest()  # its fixtures are made anew
+            item._initrequest()  # makes its fixtures again
             item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
             if session.testsfailed:
                 break
@@ -184,7 +184,7 @@ class Collected:
 
 
 class Bench:
-    """A copy of the tree, in which one change at a time is made and judged, by a process that has the tests loaded."""
+    """A copy of the tree for one change at a time. A process that has loaded the tests judges it."""
 
     def __init__(self, root: Path, folder: Path) -> None:
         copied(root, folder)
@@ -193,7 +193,7 @@ class Bench:
         self.busy = False
 
     def prepare(self, rule: Rule) -> None:
-        """Start the process that judges by some tests."""
+        """Start the process that judges with some tests."""
         self.close()
         commands, self.ask = os.pipe()
         self.answer, answers = os.pipe()
@@ -212,7 +212,7 @@ class Bench:
         os.set_blocking(self.answer, False)
 
     def judge(self, rule: Rule, commands: int, answers: int) -> None:
-        """Have a child run tests for each byte that comes; say its number, and then its exit code."""
+        """For each byte that comes, let a child run the tests; answer with its process id, and then its exit code."""
         os.chdir(self.folder)
         log = os.open("mutate.log", os.O_CREAT | os.O_WRONLY | os.O_TRUNC)
         for stream in (1, 2):
@@ -242,15 +242,15 @@ class Bench:
             serve(lambda: int(pytest.main(["-x", *options])))
 
     def begin(self, mutant: Mutant | None = None) -> None:
-        """Make a change, and have the tests run."""
+        """Make a change, and start the tests."""
         self.mutant, self.busy, self.child, self.begun = mutant, True, 0, time.monotonic()
         if mutant:
             (self.folder / mutant.path).write_text(mutant.change.applied(mutant.text))
-        with contextlib.suppress(BrokenPipeError):  # it has ended, which is found in a moment
+        with contextlib.suppress(BrokenPipeError):  # it has ended; ended() will notice
             os.write(self.ask, b".")
 
     def ended(self, patience: float) -> int | None:
-        """Return the exit code of the tests that ran, or None while they do; what takes too long is ended."""
+        """Return the tests' exit code, or None while they run; kill them if they take too long."""
         with contextlib.suppress(BlockingIOError):
             if not (came := os.read(self.answer, 100)):
                 came = b"0\n70\n"
@@ -260,7 +260,7 @@ class Bench:
             if number and time.monotonic() - self.begun > patience:
                 self.kill(int(number))
             return None
-        self.kill(int(number))  # what the tests left running
+        self.kill(int(number))  # processes that the tests left running
         if self.mutant:
             (self.folder / self.mutant.path).write_text(self.mutant.text)
         self.busy, self.said = False, b""
@@ -268,7 +268,7 @@ class Bench:
 
     @staticmethod
     def kill(group: int) -> None:
-        """End the tests with all that they have started."""
+        """End the tests and everything that they have started."""
         with contextlib.suppress(ProcessLookupError):
             if group:
                 os.killpg(group, signal.SIGKILL)
@@ -283,12 +283,12 @@ class Bench:
         self.server = 0
 
     def last_lines(self) -> str:
-        """Return what the tests said last."""
+        """Return the last lines of the tests' output."""
         return "\n".join((self.folder / "mutate.log").read_text().splitlines()[-15:])
 
 
 def run(wanted: list[Mutant], memory: Memory, jobs: int, until: float) -> None:
-    """Try changes; raise Unusable where the tests fail without any."""
+    """Try changes; raise Unusable if the tests fail without any."""
     for name in HEAVY:
         with contextlib.suppress(ImportError):
             importlib.import_module(name)
@@ -321,7 +321,7 @@ def run(wanted: list[Mutant], memory: Memory, jobs: int, until: float) -> None:
 
 
 def show(text: str, passing: bool) -> None:
-    """Tell how far it is; what is passing is written over where there is a terminal, and not at all where is none."""
+    """Show progress; on a terminal, passing messages overwrite each other, and elsewhere they are not shown."""
     if sys.stdout.isatty():
         print(f"\r\033[K{text}", end="" if passing else "\n", flush=True)
     elif not passing:
@@ -329,7 +329,7 @@ def show(text: str, passing: bool) -> None:
 
 
 def report(chosen: list[Mutant], memory: Memory, left: Counter[str]) -> float:
-    """Print what was found, and return how many per cent of what was tried were noticed."""
+    """Print the results, and return the percentage of tried changes that were noticed."""
     known = [(mutant, memory.known[memory.key(mutant)]) for mutant in chosen if memory.key(mutant) in memory.known]
     survivors = [mutant for mutant, caught in known if not caught]
     show("", True)

@@ -18,7 +18,7 @@ OPERATORS = {
 }  # fmt: skip
 COMMENT = re.compile(r"\s*(#|;|//|\{#)")
 STATEMENT = re.compile(r"\s*\{%-?\s*(\w+)(.*?)-?%\}\s*$")
-# Of a block: without it the file could not even be read, which proves nothing.
+# A line of a block: without it the file could not even be read, which proves nothing.
 BRACKET = re.compile(r".*[{\[(]\s*$|\s*[})\]]")
 WORD = re.compile(r"(?<![\w$./-])(on|off|yes|no|true|false)(?![\w./:-])")
 NUMBER = re.compile(r"(?<![\w$.%{/\\-])(\d+)(?=([a-zA-Z]{1,2})?(?![\w.]))")
@@ -28,7 +28,7 @@ KEY = re.compile(r"\s*(- )?[\w.]+: +\S|\s*- \S")
 
 
 class Change(NamedTuple):
-    """One change of a text: what is from `start` to `end`, in characters, becomes `new`."""
+    """One change of a text: the characters from `start` to `end` become `new`."""
 
     line: int
     start: int
@@ -42,7 +42,7 @@ class Change(NamedTuple):
 
 
 def changes(path: str, text: str) -> list[Change]:
-    """Return the changes of a file, by its kind."""
+    """Return the changes of a file, according to its kind."""
     if path.endswith(".py"):
         return list(of_python(text))
     if path.endswith((".yml", ".yaml")):
@@ -51,7 +51,7 @@ def changes(path: str, text: str) -> list[Change]:
 
 
 def lines_of(text: str) -> Iterator[tuple[int, int, str]]:
-    """Give the number, the beginning and the text of each line, without its end."""
+    """Yield the number, the start and the text of each line, without its end."""
     begin = 0
     for number, line in enumerate(text.splitlines(keepends=True), 1):
         yield number, begin, line.rstrip("\n")
@@ -59,7 +59,7 @@ def lines_of(text: str) -> Iterator[tuple[int, int, str]]:
 
 
 def of_lines(text: str) -> Iterator[Change]:
-    """Give the changes of settings, scripts and templates."""
+    """Yield the changes of settings, scripts and templates."""
     for number, begin, line in lines_of(text):
         statement = STATEMENT.match(line)
         if not line.strip() or COMMENT.match(line):
@@ -76,7 +76,7 @@ def of_lines(text: str) -> Iterator[Change]:
 
 
 def of_yaml(text: str) -> Iterator[Change]:
-    """Give the changes of tasks, variables and defaults; names are texts for people."""
+    """Yield the changes of tasks, variables and defaults; names are skipped, since they are texts for people."""
     for number, begin, line in lines_of(text):
         if COMMENT.match(line) or re.match(r"\s*(- )?(name|fail_msg|msg|description):", line):
             continue
@@ -87,7 +87,7 @@ def of_yaml(text: str) -> Iterator[Change]:
 
 
 def of_tasks(text: str) -> Iterator[Change]:
-    """Give the removals of whole tasks from a list of them, those inside blocks too."""
+    """Yield the removals of whole tasks from a list, including those inside blocks."""
     begins = [begin for _, begin, _ in lines_of(text)] + [len(text)]
 
     def within(node: yaml.Node | None) -> Iterator[Change]:
@@ -106,7 +106,7 @@ def of_tasks(text: str) -> Iterator[Change]:
 
 
 def differs(text: str, changed: str) -> bool:
-    """Tell whether a changed YAML file can still be read, and says something else."""
+    """Tell whether a changed YAML file is still readable, and says something different."""
     try:
         return plain(yaml.compose(text)) != plain(yaml.compose(changed))
     except yaml.YAMLError:
@@ -114,14 +114,14 @@ def differs(text: str, changed: str) -> bool:
 
 
 def plain(node: yaml.Node | None) -> object:
-    """Return what a node says, without where it stands."""
+    """Return a node's content, without its position."""
     if isinstance(node, yaml.MappingNode):
         return [(plain(key), plain(value)) for key, value in node.value]
     return [plain(item) for item in node.value] if isinstance(node, yaml.SequenceNode) else node and node.value
 
 
 def values(number: int, begin: int, line: str) -> Iterator[Change]:
-    """Give the changes of a line's values: numbers, modes, yes and no, conditions of an expression."""
+    """Yield the changes of a line's values: numbers, modes, yes and no, conditions of an expression."""
     taken: set[int] = set()
 
     def change(match: re.Match[str], new: str) -> Change:
@@ -142,7 +142,7 @@ def values(number: int, begin: int, line: str) -> Iterator[Change]:
 
 
 def loosened(mode: str, mask: bool) -> str:
-    """Return a mode that lets others do more, or a mask that does."""
+    """Return a looser mode, or a looser mask."""
     number = int(mode, 8)
     if mask:
         return f"{number & ~0o007 if number & 0o007 else number + 1:0{len(mode)}o}"
@@ -150,7 +150,7 @@ def loosened(mode: str, mask: bool) -> str:
 
 
 def of_python(text: str) -> Iterator[Change]:
-    """Give the changes of a program: comparisons, conditions, constants, and calls and errors that are left out."""
+    """Yield the changes of a program: comparisons, conditions, constants, and calls and errors that are left out."""
     begins = [begin for _, begin, _ in lines_of(text)]
     rows = text.splitlines()
 

@@ -50,7 +50,7 @@ NAME_ANOTHER = "Name another file with the password: VAULT_PASSWORD_FILE=…, or
 
 
 def vault_of(inventory: Path, given: str) -> tuple[VaultLib, Password | None]:
-    """Return what encrypts an inventory, and the file of its password if that is named here."""
+    """Return the vault that encrypts an inventory, and its password's file if that is named here."""
     encrypted = encrypted_files(inventory)
     file = None
     if given and given != ASK:
@@ -81,7 +81,7 @@ def tell_rotated(outcome: Outcome, inventory: Path) -> None:
 
 
 def main() -> int:
-    """Read the command line, and do it; errors are told in a line."""
+    """Read the command line, and do what it says; report errors in one line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("inventory", type=Path)
     parser.add_argument("--password-file", default="", metavar="FILE|ask")
@@ -90,7 +90,7 @@ def main() -> int:
     try:
         with locked(given.inventory):
             vault, password = vault_of(given.inventory, given.password_file)
-            if FINISH in (names := listed(given.rotate)):  # hosts are asked first
+            if FINISH in (names := listed(given.rotate)):  # the hosts must be asked first
                 raise SecretsError(
                     "The playbook ends a rotation, since hosts may use the old secrets still: ansible-playbook "
                     f"-i {shown(given.inventory)} playbooks/rotate_secrets.yml -e rotate_secrets={FINISH}"

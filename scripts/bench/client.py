@@ -1,4 +1,4 @@
-"""Clients of one address, on the host itself; prints figures as JSON. Standard library only, since hosts run it.
+"""Clients for one address, run on the host itself; prints figures as JSON. Standard library only, since hosts run it.
 
     client.py rates TARGET TOKEN SECONDS       handshakes a second, then echoes a second and their times on 100 sockets
     client.py idle TARGET TOKEN SOCKETS        open sockets that stay silent; says "open", and ends with its input
@@ -19,11 +19,11 @@ import time
 
 AT_ONCE = 20  # handshakes under way
 ECHOING = 100  # sockets
-MASK = bytes(4)  # a mask of zeros is one; the server unmasks as ever
+MASK = bytes(4)  # zeros are a valid mask; the server unmasks as usual
 
 
 async def shake(target: str, token: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    """Open a WebSocket; raise ConnectionError where it is refused."""
+    """Open a WebSocket; raise ConnectionError if it is refused."""
     if target.startswith("/"):
         reader, writer = await asyncio.open_unix_connection(target)
     else:
@@ -42,12 +42,12 @@ async def shake(target: str, token: str) -> tuple[asyncio.StreamReader, asyncio.
 
 
 def frame(text: str) -> bytes:
-    """Return a text of less than 126 bytes as a client's frame."""
+    """Return a text of fewer than 126 bytes as a client's frame."""
     return bytes([0x81, 0x80 | len(text)]) + MASK + text.encode()
 
 
 async def receive(reader: asyncio.StreamReader) -> tuple[int, bytes]:
-    """Return the kind (RFC 6455, 5.2) of the next frame, and what it holds."""
+    """Return the kind (RFC 6455, 5.2) of the next frame, and its content."""
     head = await reader.readexactly(2)
     length = head[1] & 0x7F
     if length == 126:
@@ -56,7 +56,7 @@ async def receive(reader: asyncio.StreamReader) -> tuple[int, bytes]:
 
 
 async def handshakes(target: str, token: str, seconds: float) -> float:
-    """Return how many sockets were opened and closed in a second."""
+    """Return how many sockets were opened and closed per second."""
     ending, done = time.monotonic() + seconds, 0
 
     async def one_after_another() -> None:
@@ -71,7 +71,7 @@ async def handshakes(target: str, token: str, seconds: float) -> float:
 
 
 async def echoes(target: str, token: str, seconds: float) -> dict[str, float]:
-    """Return how many echoes came in a second, each socket asking anew at once, and how many milliseconds one took."""
+    """Return how many echoes came per second, if each socket asks again at once, and how many ms each one took."""
     opened = [await shake(target, token) for _ in range(ECHOING)]
     ending, taken = time.monotonic() + seconds, []
     ask = frame('{"type": "echo", "text": "abcdefgh"}')
@@ -91,7 +91,7 @@ async def echoes(target: str, token: str, seconds: float) -> dict[str, float]:
 
 
 async def idle(target: str, token: str, number: int) -> None:
-    """Hold silent sockets, which answer pings as a browser does, until the input ends."""
+    """Hold silent sockets until the input ends; they answer pings as a browser does."""
     alive = number
 
     async def hold(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

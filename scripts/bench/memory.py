@@ -1,6 +1,6 @@
-"""Print the memory of some processes in kB: what is theirs alone, and their share of the rest (smaps_rollup, proc(5)).
+"""Print the memory of processes in kB: what is theirs alone, and their share of the rest (smaps_rollup, proc(5)).
 
-Run on the host that is measured, by the numbers of the processes.
+Runs on the host that is measured; its arguments are process ids.
 """
 
 import sys

@@ -1,4 +1,4 @@
-"""How Sphinx makes web pages of the Markdown that is in the tree: scripts/docs/site.sh runs it with this file."""
+"""Configure Sphinx, which turns the tree's Markdown into web pages: scripts/docs/site.sh runs it with this file."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ extensions = ["myst_parser"]
 source_suffix = {".md": "markdown"}
 root_doc = "README"
 include_patterns = ["*.md", "docs/*.md", "roles/README.md", "examples/*/README.md"]
-# Folders that have no page: Sphinx would walk through them, and follow the link in collections/ to where it is.
+# Folders without pages: Sphinx would walk through them, and follow the link in collections/ back to here.
 exclude_patterns = [
     ".*", "artifacts", "changelogs", "collections", "inventories", "molecule", "playbooks", "plugins", "roles/*/**",
     "examples/*/*/**", "scripts", "templates", "tests",
 ]  # fmt: skip
-myst_heading_anchors = 6  # with the names that GitHub gives them
-# Examples may leave a part out with an ellipsis; mermaid and haproxy are shown as they are.
+myst_heading_anchors = 6  # with the same names as on GitHub
+# Examples may leave out a part with an ellipsis; mermaid and haproxy are shown as plain text.
 suppress_warnings = ["misc.highlighting_failure"]
 html_theme = "furo"
 html_title = project
@@ -29,7 +29,7 @@ html_copy_source = False
 html_static_path = ["site.css"]
 html_css_files = ["site.css"]
 
-#: The parts of the sidebar, and their pages in order. Sphinx complains of a page that is in none.
+#: The parts of the sidebar, and their pages in order. Sphinx complains about a page that is in none.
 SIDEBAR = {
     "Deploy": ["docs/projects", "docs/deploys", "docs/development", "examples/dashboard/README", "examples/ci/README"],
     "Look after it": ["docs/doctor", "docs/logs", "docs/managers", "docs/limits"],
@@ -51,7 +51,7 @@ def add_sidebar(app: Sphinx, page: str, source: list[str]) -> None:
 
 
 def link_names_of_pages(app: Sphinx, tree: nodes.document, page: str) -> None:
-    """Make links of names such as docs/tls.md, in text and as code: what comes from argument specs has no Markdown."""
+    """Turn names such as docs/tls.md into links, in text and code: texts from argument specs have no Markdown."""
     for text in list(tree.findall(nodes.Text)):
         if isinstance(text.parent, (nodes.FixedTextElement, nodes.reference)):
             continue
