@@ -90,7 +90,7 @@ def main() -> int:
     try:
         with locked(given.inventory):
             vault, password = vault_of(given.inventory, given.password_file)
-            if FINISH in (names := listed(given.rotate)):  # the hosts must be asked first
+            if FINISH in (names := listed(given.rotate)):  # ask the hosts first
                 raise SecretsError(
                     "The playbook ends a rotation, since hosts may use the old secrets still: ansible-playbook "
                     f"-i {shown(given.inventory)} playbooks/rotate_secrets.yml -e rotate_secrets={FINISH}"

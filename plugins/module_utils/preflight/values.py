@@ -25,7 +25,7 @@ from .view import (
     strings,
 )
 
-# Texts that look like numbers even if they are right. A check of its own reports what YAML makes of 3.10.
+# Texts that look like numbers when they are right. Another check reports what YAML makes of 3.10.
 VERSIONS = {"release_python"}
 
 

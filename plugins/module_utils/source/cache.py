@@ -16,7 +16,7 @@ KEPT_DAYS = 60  # after its last use; making a file again takes seconds
 
 @functools.cache  # once per process: what is old when a run begins is still old at its end
 def prune(folder: Path) -> None:
-    """Delete files below a folder that nobody has written or read for `KEPT_DAYS`; failing to is no error."""
+    """Delete files below a folder that nobody has written or read for `KEPT_DAYS`; a failure is ignored."""
     limit = time.time() - KEPT_DAYS * 86400
     for path in list(folder.rglob("*")):
         with contextlib.suppress(OSError):

@@ -125,7 +125,7 @@ def made(length: int = LENGTH) -> str:
 
 
 def texts(node: yaml.Node, keys: tuple[str, ...]) -> Iterator[Value]:
-    """Yield all texts below a YAML node; a text that is reused through an anchor counts only where it is written."""
+    """Yield all texts below a YAML node; one that is reused through an anchor has the place where it is written."""
     if isinstance(node, yaml.MappingNode):
         for key, value in node.value:
             yield from texts(value, (*keys, str(key.value)))

@@ -14,7 +14,7 @@ PASSWORDS = ("ansible_password", "ansible_ssh_pass", "ansible_ssh_password")
 
 @check("hardening")
 def hardening_ssh(host: HostView) -> Iterator[Problem]:
-    """SSH takes only keys if this machine has one."""
+    """SSH is limited to keys only if this machine logs in with one."""
     if not host.installs or not host.get("hardening_ssh_keys_only"):
         return
     if any(host.raw(name) for name in PASSWORDS):
