@@ -22,10 +22,10 @@ import sys
 import time
 from typing import NamedTuple
 
-GROUP = "www-data"  # whom nginx's workers are
+GROUP = "www-data"  # the group of nginx's workers
 FIRST = 3  # the first descriptor that systemd gives (sd_listen_fds(3))
-LONGEST = 4096  # bytes of a datagram; nginx cuts its lines at 2048 (NGX_MAX_ERROR_STR), and adds a head
-BURST, RATE = 300, 5.0  # lines that are written at once at most, and for each second after: 2 MB an hour at 120 bytes
+LONGEST = 4096  # bytes of a datagram; nginx cuts its lines at 2048 (NGX_MAX_ERROR_STR), and adds a prefix
+BURST, RATE = 300, 5.0  # the most lines at once, and for each second after that: 2 MB an hour at 120 bytes
 HIDDEN = "[hidden]"
 PRIORITIES = {"emerg": 0, "alert": 1, "crit": 2, "error": 3, "warn": 4, "notice": 5, "info": 6, "debug": 7}
 PR_SET_DUMPABLE = 4  # prctl(2)
@@ -40,24 +40,24 @@ LINE = re.compile(
     r"(?:(?P<number>\*\d{1,20}) )?(?P<rest>.*)",
     re.DOTALL,
 )
-# What follows the reason, always in this order. Up to here nothing is the client's, unless it is in quotes.
+# What follows the reason, always in this order. Nothing before it comes from the client, unless it is in quotes.
 CLIENT = re.compile(r", client: (?P<client>[0-9a-f.:]{2,45}|unix:), server: [^,\"]{0,255}(?P<rest>.*)", re.DOTALL)
-# The address of a request that nginx has understood holds no space: a quote with one after it is its end.
+# If nginx has understood a request, its address has no space: so a quote with a space after it is the address's end.
 REQUEST = re.compile(
     r", request: \"(?P<method>[A-Z]{3,7}) (?P<target>[^ ]*?)(?: HTTP/\d\.\d)?\"(?:$|(?=, (?:upstream|host|referrer): ))"
 )
-# After the address comes that of the request, for which nginx writes a colon between only at times.
+# The upstream's address is followed by the request's, and nginx writes a colon between them only sometimes.
 UPSTREAM = re.compile(
     r", upstream: \"[a-z]{4,9}://(?P<upstream>unix:/[A-Za-z0-9_./@-]{1,100}?\.sock(?=[:/])|[\w.-]{1,253}:\d{1,5}(?=/)|"
     r"\[[0-9a-f:]{2,39}\]:\d{1,5}(?=/))"
 )
 METHODS = {"CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE"}
-# As in templates/nginx/access_log.conf.j2: what a part of a path may be to be shown.
+# As in templates/nginx/access_log.conf.j2: what a part of a path may look like to be shown.
 PART = re.compile(
     r"(?!.*eyJ)(?:(?:[A-Za-z0-9_.~:,+@!()*-]|%(?:20|[89A-Fa-f][0-9A-Fa-f])){0,36}"
     r"|[A-Za-z0-9_.~-]{1,100}\.[A-Za-z0-9]{1,5})"
 )
-# Words of nginx's own, numbers, calls and the sockets of processes.
+# nginx's own words, numbers, calls and the sockets of processes.
 WORD = re.compile(
     r"[(]?(?:[A-Za-z][a-z'-]{0,19}|[a-z]{2,9}_[a-z_]{2,19}|(?:SSL_[a-z_]{2,30}|(?:[a-z0-9]{1,8}_)?[a-z0-9]{3,12})\(\)|"
     r"[A-Z]{2,8}|\d{1,10}(?:\.\d{1,3})?|HTTP/\d\.\d|error:[0-9A-F]{8}:SSL|routines::?[a-z]{0,20})[),.:;]{0,2}"
@@ -66,21 +66,21 @@ PLACE = re.compile(r"unix:/run/[A-Za-z0-9_./@-]{1,100}|\d{1,3}(?:\.\d{1,3}){3}:\
 ZONE = re.compile(
     r"(?P<what>(?:limiting|delaying) (?:requests|connections)[a-z0-9,:. ]*) by zone \"(?P<zone>[\w.-]{1,64})\""
 )
-# A file's name is a path with its escapes undone, and holds no query.
+# A file's name is a path with its escapes decoded, and has no query.
 FILE = re.compile(r"(?:open|openat|opendir|stat|lstat|fstat|realpath)\(\) \"")
 ERRNO = re.compile(r"\((?P<number>\d{1,3}): [A-Z][A-Za-z/ -]{2,60}\)")
 
 
 class Entry(NamedTuple):
-    """A line, as it may be shown."""
+    """A line in the form that may be shown."""
 
-    time: str  # of the host's clock, as nginx writes it
+    time: str  # by the host's clock, as nginx writes it
     level: str
     text: str
 
 
 def words(text: str) -> str:
-    """Return a text with all words that are not nginx's own hidden; errors of the system are said anew."""
+    """Return a text with all words hidden that are not nginx's own; system errors are written afresh."""
     parts: list[str] = []
     for number, piece in enumerate(re.split(ERRNO, text)):
         if number % 2:
@@ -92,13 +92,13 @@ def words(text: str) -> str:
 
 
 def reason(text: str) -> str:
-    """Return what nginx says of a fault: nothing that stands in quotes, since a client may have sent it."""
+    """Return nginx's reason for an error, without anything in quotes, because a client may have sent that."""
     if zone := ZONE.match(text):
         return f"{words(zone['what'])} by zone {zone['zone']}"
     said, quote, quoted = text.partition('"')
     if not quote:
         return words(said)
-    # Where a text in quotes ends cannot be told from what it may hold. Of what follows, an error's number is enough.
+    # What a quoted text may contain makes it impossible to see where it ends. After it, an error's number is enough.
     numbers = [int(found["number"]) for found in ERRNO.finditer(quoted)]
     end = f" ({numbers[-1]}: {os.strerror(numbers[-1])})" if numbers else ""
     return f"{words(said)}{HIDDEN}{end}"
@@ -129,11 +129,11 @@ def redacted(line: str) -> Entry:
 
 
 def context(said: str, fields: str, *, upstream: bool) -> str:
-    """Return whose request it was, and which; and where it was passed on to, if no path can be taken for that."""
+    """Return the client and the request; and where it was passed on to, unless that might be part of a path."""
     if not (found := CLIENT.fullmatch(fields)):
         return ""
     text = f", client: {found['client']}"
-    # Of a request that nginx has not understood, no part is what its place says.
+    # If nginx has not understood a request, none of its parts is what its position suggests.
     request = None if "reading client request" in said else REQUEST.match(found["rest"])
     if request and request["method"] in METHODS:
         text += f', request: "{request["method"]} {path(request["target"])}"'
@@ -143,14 +143,14 @@ def context(said: str, fields: str, *, upstream: bool) -> str:
 
 
 class Allowance:
-    """So many lines at once, and so many for each second after: whoever provokes errors fills no disk."""
+    """So many lines at once, and so many for each second after: nobody can fill the disk by provoking errors."""
 
     def __init__(self, now: float) -> None:
-        """Begin with all of it, at a moment of time.monotonic()."""
+        """Start with the full allowance, at a time of time.monotonic()."""
         self.left, self.moment, self.lost = float(BURST), now, 0
 
     def take(self, now: float) -> bool:
-        """Tell whether one more line may be written; count it where it may not."""
+        """Tell whether one more line may be written; if not, count it."""
         self.left = min(float(BURST), self.left + (now - self.moment) * RATE)
         self.moment = now
         if self.left < 1.0:
@@ -160,15 +160,15 @@ class Allowance:
         return True
 
     def tell(self) -> int:
-        """Return how many lines were left out since it was asked last."""
+        """Return how many lines were left out since the last call."""
         lost, self.lost = self.lost, 0
         return lost
 
 
 def write(entry: Entry, journal: bool) -> None:
-    """Write a line: the journal takes its level from a head (sd-daemon(3)) and knows the time, a file does not."""
+    """Write a line: the journal takes its level from a prefix (sd-daemon(3)) and knows the time, a file does not."""
     head = f"<{PRIORITIES[entry.level]}>" if journal else f"{entry.time or time.strftime('%Y/%m/%d %H:%M:%S')} "
-    # A line that cannot be kept is lost, and the next is tried.
+    # If a line cannot be written, it is lost, and the next one is tried.
     try:
         os.write(1, f"{head}{entry.text}\n".encode(errors="replace"))
     except OSError:
@@ -176,7 +176,7 @@ def write(entry: Entry, journal: bool) -> None:
 
 
 def read(way: socket.socket, journal: bool) -> None:
-    """Write what comes, for as long as this process runs."""
+    """Write what arrives, as long as this process runs."""
     allowance = Allowance(time.monotonic())
     while True:
         line = way.recv(LONGEST).decode(errors="replace")
@@ -188,7 +188,7 @@ def read(way: socket.socket, journal: bool) -> None:
 
 
 def listen(place: str) -> None:
-    """Make the socket, and become this program again, as a user who may do nothing else."""
+    """Create the socket, and start this program again as a user who may do nothing else."""
     os.makedirs(os.path.dirname(place), mode=0o755, exist_ok=True)
     part = f"{place}.part"
     if os.path.lexists(part):
@@ -199,7 +199,7 @@ def listen(place: str) -> None:
     os.umask(former)
     os.chown(part, 0, grp.getgrnam(GROUP).gr_gid)
     os.chmod(part, 0o660)
-    os.rename(part, place)  # there is always one: without, nginx complains into its main log
+    os.rename(part, place)  # there is always one: without it, nginx complains into its main log
     if way.fileno() != FIRST:
         os.dup2(way.fileno(), FIRST)
     os.set_inheritable(FIRST, True)
@@ -213,7 +213,7 @@ def main(arguments: list[str]) -> int:
     if arguments:
         print(__doc__, file=sys.stderr)
         return 2
-    # What it reads is in no core dump, and nobody of the same user looks into it.
+    # What it reads must not get into a core dump, and no process of the same user may look into it.
     ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     read(socket.socket(fileno=FIRST), "JOURNAL_STREAM" in os.environ)

@@ -1,10 +1,10 @@
 #!/usr/bin/python3
-"""Start the tool: `/usr/local/sbin/<app>-generations` leads here."""
+"""Start the tool: `/usr/local/sbin/<app>-generations` is a link to this file."""
 
 import sys
 from pathlib import Path
 
-# By this file, wherever a link to it is; nothing else in the folder is to be found as a module of its own.
+# From this file's own place, wherever a link to it is. Nothing else in the folder can be found as a top-level module.
 sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from generations.commands import main  # noqa: E402

@@ -34,7 +34,7 @@ from .locks import WAIT
 
 
 def parser() -> argparse.ArgumentParser:
-    """Return what reads the command line."""
+    """Return the parser of the command line."""
     reader = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = reader.add_subparsers(dest="command", required=True)
     commands.add_parser("list").add_argument("--json", action="store_true")

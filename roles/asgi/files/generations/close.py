@@ -1,4 +1,4 @@
-"""Close connections of other processes, on unix sockets."""
+"""Close other processes' connections on unix sockets."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from pathlib import Path
 from . import paths
 from .sockets import accepted
 
-SETTLE = 3.0  # seconds in which requests that nginx had accepted before a switch still reach the old processes
+SETTLE = 3.0  # seconds in which requests that nginx accepted before a switch still reach the old processes
 PIDFD_GETFD = 438  # the system call's number, the same on every architecture since Linux 5.6
 
 
 def close_all(sockets: list[str], spread: float, user: str) -> int:
     """Close all connections of a user's processes on some unix sockets, evenly over `spread` seconds; return how many.
 
-    Where root may not, a process of the same user may (ptrace(2), access mode checking).
+    If root may not, a process of the same user may (ptrace(2), access mode checking).
     """
     if os.geteuid() == 0 and not may_look():
         command = [sys.executable, str(paths.TOOL), "close", str(spread), *sockets]
@@ -39,16 +39,16 @@ def close_all(sockets: list[str], spread: float, user: str) -> int:
         time.sleep(max(0.0, begun + spread * number / len(open_now) - time.monotonic()))
         try:
             close(pid, descriptor)
-        except OSError as error:  # most often it ended by itself
+        except OSError as error:  # usually because it ended by itself
             print(f"{pid}/{descriptor}: {error}", flush=True)
     return len(open_now)
 
 
 def close(pid: int, descriptor: int) -> None:
-    """Shut down a connection of another process, from outside both ends (pidfd_getfd(2)).
+    """Shut down another process's connection, from outside both ends (pidfd_getfd(2)).
 
-    Each end sees its peer go: nginx closes the client's connection, and the server runs the consumer's disconnect(),
-    which it does not when it is stopped. No other connection is touched. Raises OSError when it is gone already.
+    Each end sees its peer leave: nginx closes the client's connection, and the server runs the consumer's disconnect(),
+    which it doesn't do when it is stopped. No other connection is touched. Raises OSError if it is already gone.
     """
     libc = ctypes.CDLL(None, use_errno=True)
     handle = os.pidfd_open(pid)
@@ -63,13 +63,13 @@ def close(pid: int, descriptor: int) -> None:
 
 
 def descriptors(wanted: set[str]) -> list[tuple[int, int]]:
-    """Return process and descriptor of each of some connections."""
+    """Return the process and descriptor of each of some connections."""
     found = []
     for folder in Path("/proc").glob("[0-9]*/fd"):
         try:
             entries = list(folder.iterdir())
         except OSError:
-            continue  # it ended meanwhile
+            continue  # it has ended in the meantime
         for entry in entries:
             try:
                 if str(entry.readlink()) in wanted:
@@ -80,9 +80,9 @@ def descriptors(wanted: set[str]) -> list[tuple[int, int]]:
 
 
 def may_look() -> bool:
-    """Tell whether this process may see the descriptors of other users' processes: not all of root's may.
+    """Tell whether this process may see the descriptors of other users' processes: even root may not always.
 
-    Engines start containers without CAP_SYS_PTRACE; its number is in capability.h of Linux.
+    Engines start containers without CAP_SYS_PTRACE; Linux's capability.h has its number.
     """
     status = Path("/proc/self/status").read_text()
     return bool(int(status.split("CapEff:")[1].split()[0], 16) >> 19 & 1)

@@ -1,4 +1,4 @@
-"""What each command does. It imports its own modules, so that no command waits for those of others."""
+"""What each command does. Each imports its own modules, so that no command waits for the modules of others."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from .arguments import parser
 from .locks import WAIT, Busy, Refused, working
 from .managers import Unmanageable
 
-# What changes something here: never beside what a killed run has left at work.
+# Commands that change something here: they never run while something that a killed run left is still at work.
 CHANGES = (
     "start", "work", "stop", "discard", "serve", "retire", "protect", "tidy", "remove", "prepare", "run",
 )  # fmt: skip
 
 
 def main() -> int:
-    """Read the command line and do as it says; return the status: 3 is a refusal, 4 that another one is at work."""
+    """Read the command line and do what it says; return the status: 3 is a refusal, 4 that another one is at work."""
     given = parser().parse_args()
     try:
         lock = hold(given)
@@ -34,7 +34,7 @@ def main() -> int:
 
 
 def hold(given: Namespace) -> int:
-    """Hold the lock of the work until this process ends, where a command changes something; return its descriptor."""
+    """If a command changes something, hold the work lock until this process ends; return its descriptor."""
     if given.command not in CHANGES or getattr(given, "check", False) or not paths.HOME.is_dir():
         return -1
     what = f"{paths.APP}-generations {given.command} {getattr(given, 'generation', '')}".strip()
@@ -47,7 +47,7 @@ def hold(given: Namespace) -> int:
 
 
 def of_project(given: Namespace, lock: int) -> int:
-    """Run a command of the project's, or have it do all that comes before it serves."""
+    """Run a command of the project, or let it do everything that comes before it serves."""
     from .generation import describe
     from .project import Failed, Project
 
@@ -63,7 +63,7 @@ def of_project(given: Namespace, lock: int) -> int:
 
 
 def list_(given: Namespace) -> None:
-    """Show what there is, and the last lines of history."""
+    """Show the generations, and the last lines of history."""
     from .history import history
     from .overview import overview
 
@@ -77,7 +77,7 @@ def list_(given: Namespace) -> None:
 
 
 def unsteady(given: Namespace) -> int:
-    """Show what does not run or keeps dying."""
+    """Show processes that do not run or keep dying."""
     from .generation import live
     from .unsteady import judge
 
@@ -85,14 +85,14 @@ def unsteady(given: Namespace) -> int:
 
 
 def start(given: Namespace) -> None:
-    """Have the processes of a generation run."""
+    """Start the processes of a generation."""
     from .start import start
 
     start(given.generation)
 
 
 def work(given: Namespace) -> None:
-    """Have the workers of a generation run."""
+    """Start the workers of a generation."""
     from .generation import describe
     from .start import work
 
@@ -100,7 +100,7 @@ def work(given: Namespace) -> None:
 
 
 def serve(given: Namespace) -> None:
-    """Have a generation be the one that serves."""
+    """Make a generation the one that serves."""
     from .serve import serve
 
     serve(given.generation, given.seconds, given.spread, given.own)
@@ -162,21 +162,21 @@ def close(given: Namespace) -> None:
 
 
 def logs(given: Namespace) -> None:
-    """Show what was said last."""
+    """Show the last log lines."""
     from .logs import logs
 
     logs(given)
 
 
 def remove(given: Namespace) -> None:
-    """End and remove all of the project."""
+    """End and remove everything of the project."""
     from .remove import remove
 
     print("\n".join(remove(given.spread, given.check)))
 
 
 def unlock(given: Namespace) -> None:
-    """Give the lock of a run back, or free it whoever holds it; without either, tell who holds it."""
+    """Give back the lock of a run, or free it whoever holds it; with neither, tell who holds it."""
     from .locks import DeployLock
 
     lock = DeployLock(paths.HOME)

@@ -1,4 +1,4 @@
-"""Drain a generation: wait for its sockets to end, and stop it. This runs for hours."""
+"""Drain a generation: wait for its sockets to end, then stop it. This runs for hours."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from .stop import stop
 
 
 def drain(generation: str, seconds: float, spread: float, command: list[str]) -> None:
-    """Wait for a generation's sockets to end, close what is left at the deadline, and stop its processes.
+    """Wait for a generation's sockets to end, close the rest at the deadline, and stop its processes.
 
-    `command` is run before the deadline, in the generation's environment: a project's own, friendlier way to have its
-    clients leave. Sockets that it leaves open are closed at the deadline all the same. The deadline is not before
-    `SETTLE`: a socket cannot be told from a request that is being answered.
+    `command` runs before the deadline, in the generation's environment: a project's own, friendlier way to make its
+    clients leave. Sockets that it leaves open are closed at the deadline anyway. The deadline is at least `SETTLE`
+    away, because a socket cannot be told from a request that is being answered.
     """
     seconds = max(seconds, SETTLE)
     folder = paths.HOME / "generations" / generation
     described = describe(generation)
-    manager = managers.of(described)  # before any work, since it imports
+    manager = managers.of(described)  # before any work, because it imports
     deadline = time.time() + seconds
     (folder / "deadline").write_text(f"{deadline}\n")
-    # After a reboot the generation that serves comes back, and this one does not.
+    # After a reboot, the generation that serves comes back, and this one doesn't.
     manager.forget(processes(described))
-    # Where this run is ended early, the next one must not find the sockets' clients closed twice.
+    # If this run is ended early, the next one must not close the clients of these sockets a second time.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(f"{generation}: not drained any more"))
-    # They end what they are at, which may take longer than any deploy would wait.
+    # Workers finish what they are doing, which may take longer than any deploy would wait.
     manager.stop(steady(described))
     time.sleep(SETTLE)
     asked = not command
@@ -46,7 +46,7 @@ def drain(generation: str, seconds: float, spread: float, command: list[str]) ->
         time.sleep(0.25)
     if live() == generation:
         raise Refused(f"{generation} serves again, so it stays")
-    # A project that took part has had the time before the deadline to spread its clients.
+    # A project that took part used the time before the deadline to spread its clients.
     closed = close_all(listening(described), 1.0 if command else spread, described["user"])
     print(f"{generation}: {closed} sockets closed at the deadline", flush=True)
     ending = time.monotonic() + SETTLE

@@ -1,4 +1,4 @@
-"""What a generation says of itself, and what its folder and links say of it."""
+"""What a generation's description, folder and links say about it."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ ESSENTIAL = ("generation", "release", "version", "manager", "user", "unit", "ins
 
 
 def generations() -> dict[str, dict[str, Any]]:
-    """Return what each generation on the disk says of itself, by name; those that cannot be read are left out."""
+    """Return each generation's description, by name; the ones that cannot be read are left out."""
     found = {}
     for path in (paths.HOME / "generations").glob("*/generation.json"):
-        with contextlib.suppress(Refused):  # a deploy removes it just now, or it is among the broken
+        with contextlib.suppress(Refused):  # a deploy is just removing it, or `broken` reports it
             found[path.parent.name] = describe(path.parent.name)
     return found
 
 
 def describe(generation: str) -> dict[str, Any]:
-    """Return what a generation says of itself; raise Refused where there is none, or it cannot be read."""
+    """Return a generation's description; raise Refused if there is none, or if it cannot be read."""
     path = paths.HOME / "generations" / generation / "generation.json"
     try:
         described = json.loads(path.read_bytes())
@@ -33,7 +33,7 @@ def describe(generation: str) -> dict[str, Any]:
             raise ValueError(f"there is no manager {described['manager']}")
     except FileNotFoundError:
         raise Refused(f"{paths.APP} has no generation {generation} here") from None
-    except (OSError, ValueError, TypeError) as error:  # as a full disk or a crash of the host may leave it
+    except (OSError, ValueError, TypeError) as error:  # a full disk or a crash of the host may leave it like this
         way = (
             "deploying it again writes it anew"
             if generation == live()
@@ -44,7 +44,7 @@ def describe(generation: str) -> dict[str, Any]:
 
 
 def live() -> str:
-    """Return the name of the generation that serves, or nothing."""
+    """Return the name of the generation that serves, or an empty text."""
     link = paths.HOME / "live"
     return link.resolve().name if link.is_symlink() else ""
 
@@ -55,7 +55,7 @@ def home_of(described: dict[str, Any]) -> Path:
 
 
 def served(generation: str) -> float:
-    """Return when a generation began to serve last, in seconds since the epoch; 0.0 when it never did."""
+    """Return when a generation last began to serve, in seconds since the epoch; 0.0 if it never did."""
     try:
         return (paths.HOME / "generations" / generation / "served").stat().st_mtime
     except FileNotFoundError:
@@ -63,9 +63,9 @@ def served(generation: str) -> float:
 
 
 def switch(generation: str) -> int:
-    """Return the number of the switch by which a generation came to serve last; 0 where none was counted.
+    """Return the number of the switch with which a generation last began to serve; 0 if none was counted.
 
-    Clocks are set back: what came later, and which switch a line of history is about, is told by numbers.
+    Clocks can be set back. So numbers, not times, tell what came later and which switch a line of history is about.
     """
     try:
         return int((paths.HOME / "generations" / generation / "served").read_text())
@@ -74,7 +74,7 @@ def switch(generation: str) -> int:
 
 
 def count_switch(generation: str) -> None:
-    """Note that a generation comes to serve, as the last of all."""
+    """Note that a generation now serves, as the latest of all."""
     path = paths.HOME / "generations" / generation / "served"
     part = path.with_name(".served.part")
     part.write_text(f"{1 + max(map(switch, generations()), default=0)}\n")
@@ -82,7 +82,7 @@ def count_switch(generation: str) -> None:
 
 
 def processes(described: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the processes of a generation that serve, as its manager knows them: the ASGI ones first."""
+    """Return the serving processes of a generation in the form that its manager takes: the ASGI ones first."""
     kinds = [described, *([described["wsgi"]] if described.get("wsgi") else [])]
     return [
         {"unit": kind["unit"], "generation": described["generation"], "instances": kind["instances"]} for kind in kinds
@@ -95,13 +95,13 @@ def listening(described: dict[str, Any]) -> list[str]:
 
 
 def workers(described: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the other processes of a generation that this host has, as its manager knows them."""
+    """Return the other processes of a generation on this host, in the form that its manager takes."""
     found = [worker for worker in described.get("workers", []) if worker["instances"]]
     return [{**worker, "generation": described["generation"]} for worker in found]
 
 
 def steady(described: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return those workers of a generation that run all the time, and not when cron says."""
+    """Return the workers of a generation that run all the time, not only when cron starts them."""
     return [worker for worker in workers(described) if not worker["schedule"]]
 
 
@@ -112,12 +112,12 @@ def kind(group: dict[str, Any], described: dict[str, Any]) -> str:
 
 
 def drain_name(generation: str) -> str:
-    """Return the name under which a generation is drained in the background."""
+    """Return the name of a generation's drain in the background."""
     return f"{paths.APP}-drain-{generation}"
 
 
 def deadline(generation: str) -> float:
-    """Return when a drain's sockets are closed, in seconds since the epoch; 0.0 while it begins or ends."""
+    """Return when a drain closes its sockets, in seconds since the epoch; 0.0 while it begins or ends."""
     try:
         return float((paths.HOME / "generations" / generation / "deadline").read_text())
     except (FileNotFoundError, ValueError):

@@ -11,12 +11,12 @@ from typing import Any
 from . import paths
 from .generation import served, switch
 
-MOMENT = "%Y-%m-%d %H:%M:%S"  # in UTC; sorts as it is
-DONE = "serves"  # the result of a run that switched and did all that follows
+MOMENT = "%Y-%m-%d %H:%M:%S"  # in UTC; sorts by time
+DONE = "serves"  # the result of a run that switched and did everything that follows
 
 
 def history(number: int) -> list[dict[str, Any]]:
-    """Return the last lines of history, the newest first; a line that was cut off is left out."""
+    """Return the last lines of history, the newest first; a truncated line is left out."""
     found: list[dict[str, Any]] = []
     for line in reversed(paths.HISTORY.read_text(errors="replace").splitlines() if paths.HISTORY.exists() else []):
         if event := event_of(line):
@@ -27,7 +27,7 @@ def history(number: int) -> list[dict[str, Any]]:
 
 
 def event_of(line: str) -> dict[str, Any]:
-    """Return the event that a line of history tells; nothing where it cannot be read."""
+    """Return the event in a line of history; empty if the line cannot be read."""
     try:
         event = json.loads(line)
     except ValueError:
@@ -36,7 +36,7 @@ def event_of(line: str) -> dict[str, Any]:
 
 
 def history_fault() -> str:
-    """Return which lines of history cannot be read, and the command that removes them; mostly nothing."""
+    """Return which lines of history cannot be read, and the command that removes them; usually empty."""
     lines = paths.HISTORY.read_text(errors="replace").split("\n")[:-1] if paths.HISTORY.exists() else []
     bad = [number for number, line in enumerate(lines, 1) if not event_of(line)]
     if not bad:
@@ -48,7 +48,7 @@ def history_fault() -> str:
 
 
 def told(generation: str) -> bool:
-    """Tell whether the run that switched to a generation came to its end: the line of history is the last it does."""
+    """Tell whether the run that switched to a generation finished: its last act is to write the line of history."""
     number, since = switch(generation), time.strftime(MOMENT, time.gmtime(served(generation)))
     return any(
         (event.get("switch") == number if number else event["at"] >= since)
@@ -58,10 +58,10 @@ def told(generation: str) -> bool:
 
 
 def note(event: str) -> None:
-    """Append an event to the history, with the time and the switch that it is about; one line each."""
+    """Append an event to the history, with its time and switch; one line each."""
     at, told = time.strftime(MOMENT, time.gmtime()), json.loads(event)
     with paths.HISTORY.open("a+b") as file:
         file.seek(max(0, file.seek(0, os.SEEK_END) - 1))
-        cut = file.read(1) not in (b"", b"\n")  # a line that was cut off must not take this one with it
+        cut = file.read(1) not in (b"", b"\n")  # a truncated line must not spoil this one
         line = json.dumps({"at": at, **told, "switch": switch(told.get("generation", ""))})
         file.write((b"\n" if cut else b"") + line.encode() + b"\n")

@@ -1,4 +1,4 @@
-"""What processes and drains said last."""
+"""The last log lines of processes and drains."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .generation import describe, generations, live, processes, workers
 
 
 def log_command(generation: str, lines: int, follow: bool, plain: bool) -> list[str]:
-    """Return the command that shows what a generation's processes said last, or those of all that are managed alike."""
+    """Return the command that shows a generation's last log lines, or those of all that have the same manager."""
     described = describe(generation or live())
     alike = [one for one in generations().values() if one["manager"] == described["manager"]]
     shown = [described] if generation else alike
@@ -19,7 +19,7 @@ def log_command(generation: str, lines: int, follow: bool, plain: bool) -> list[
 
 
 def logs(asked: argparse.Namespace) -> None:
-    """Show what was said last; with --site, also what nginx has to say, in order of time."""
+    """Show the last log lines; with --site, also what nginx logged, in order of time."""
     command = log_command(asked.generation, asked.lines, asked.follow, asked.plain)
     if not asked.site:
         os.execvp(command[0], command)

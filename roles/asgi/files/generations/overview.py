@@ -1,4 +1,4 @@
-"""What there is on this host: each generation with its state, its processes and its sockets."""
+"""What is on this host: each generation with its state, its processes and its sockets."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ from .sockets import accepted
 
 
 class Now(NamedTuple):
-    """What tells the states of all generations, read once."""
+    """What the states of all generations are derived from, read once."""
 
-    draining: dict[str, float]  # as `drains` returns it
+    draining: dict[str, float]  # as `drains` returns them
     serving: str  # the generation's name
-    upstream: str  # the text by which nginx knows where to pass connections
+    upstream: str  # nginx's own text that says where to pass connections
 
 
 def overview() -> list[dict[str, Any]]:
-    """Return all generations with their state, the one that serves first, then the younger before the older."""
+    """Return all generations with their state: first the one that serves, then the newer before the older."""
     found = generations()
     now = Now(drains(found), live(), paths.UPSTREAM.read_text() if paths.UPSTREAM.exists() else "")
     rows = [row_of(described, now) for described in found.values()]
@@ -42,7 +42,7 @@ def overview() -> list[dict[str, Any]]:
 
 
 def row_of(described: dict[str, Any], now: Now) -> dict[str, Any]:
-    """Return what a generation says of itself, with its state and that of its processes."""
+    """Return a generation's description, with its state and the state of its processes."""
     name = described["generation"]
     servers, helpers = processes(described), steady(described)
     states = iter(managers.of(described).states([*servers, *helpers]))
@@ -68,21 +68,21 @@ def row_of(described: dict[str, Any], now: Now) -> dict[str, Any]:
 
 
 def state_of(described: dict[str, Any], now: Now, runs: bool) -> str:
-    """Return the state of a generation in one word; `runs` tells whether any of its processes does."""
+    """Return the state of a generation in one word; `runs` tells whether any of its processes runs."""
     name = described["generation"]
     if name == now.serving:
         return "live"
     if any(f"unix:{path} " in now.upstream for path in described["sockets"]):
-        return "switching"  # nginx passes connections to it, and the run that did so was killed or is not done
+        return "switching"  # nginx passes connections to it, and the run that did that was killed or isn't done
     if name in now.draining:
         return "draining"
     if served(name):
-        return "left" if runs else "kept"  # left by a run that was killed before it began to drain it
+        return "left" if runs else "kept"  # a run was killed before it began to drain this one
     return "new"
 
 
 def drains(found: dict[str, dict[str, Any]]) -> dict[str, float]:
-    """Return which of some generations are being drained, and their deadlines in seconds since the epoch."""
+    """Return which of some generations are draining, and their deadlines in seconds since the epoch."""
     draining = {}
     for each in managers.KINDS:
         names = {drain_name(name): name for name, described in found.items() if described["manager"] == each}
@@ -92,11 +92,11 @@ def drains(found: dict[str, dict[str, Any]]) -> dict[str, float]:
 
 
 def broken() -> list[dict[str, Any]]:
-    """Return rows of generations that cannot be read: with what is known all the same, and the way on as `fault`."""
+    """Return rows for generations that cannot be read: what is still known, and what to do as `fault`."""
     rows = []
     for folder in sorted((paths.HOME / "generations").glob("*")):
         if not (folder / "generation.json").exists() and folder.name != live():
-            continue  # a deploy has begun with it just now
+            continue  # a deploy has just begun with it
         try:
             describe(folder.name)
         except Refused as refusal:
@@ -105,7 +105,7 @@ def broken() -> list[dict[str, Any]]:
 
 
 def broken_row(name: str, fault: str) -> dict[str, Any]:
-    """Return the row of a generation that cannot be read."""
+    """Return the row for a generation that cannot be read."""
     links = [link.name for link in (paths.HOME / "instances").glob(f"{name}-*")]
     releases, code = paths.HOME / "releases", paths.HOME / "generations" / name / "code"
     inside = code.is_symlink() and code.readlink().is_relative_to(releases)

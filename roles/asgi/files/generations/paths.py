@@ -1,8 +1,8 @@
-"""Where things of the project are on this host. Its name is that of the folder that this tool is installed in."""
+"""Where things of the project are on this host. The project has the name of the folder that this tool is in."""
 
 from pathlib import Path
 
-TOOL = Path(__file__).resolve().with_name("__main__.py")  # what starts this program anew
+TOOL = Path(__file__).resolve().with_name("__main__.py")  # the file that starts this program again
 LIBRARY = TOOL.parents[1]
 APP = LIBRARY.name
 HOME = Path("/srv") / APP

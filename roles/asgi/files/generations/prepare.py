@@ -1,9 +1,9 @@
-"""What a project does before anything of it serves, in one process of its own: importing it takes most of the time.
+"""What a project does before any of it serves, in a single process: importing it takes most of the time.
 
-Run by `manage.py shell`, as the project's user and in its environment; its Python may be older than the host's, so this
-file imports nothing else of the tool. What is wanted comes as JSON through one descriptor, and the answer goes out
-through another at the very end: what a project prints is never taken for it. The answer is the project's word all the
-same, so root checks what it does with it.
+`manage.py shell` runs this, as the project's user and in its environment. Its Python may be older than the host's, so
+this file imports nothing else of the tool. The request comes as JSON through one descriptor, and the answer goes out
+through another at the very end, so nothing that a project prints can be taken for it. Still, the answer is only the
+project's word, so root checks what it does with it.
 """
 
 from __future__ import annotations
@@ -20,9 +20,10 @@ from typing import Any
 
 
 def static_fault(root: str, release: str, code: str, shared: str) -> str:
-    """Return why files that are collected cannot be found at a STATIC_ROOT inside of a release; mostly nothing."""
+    """Return why collected files cannot be found at a STATIC_ROOT inside a release; usually empty."""
     root, real = os.path.abspath(root), os.path.realpath(root)
-    # By where its name leads: what lies in a shared path is the users', and would be taken for what the project ships.
+    # By where its name leads: a shared path holds the users' files, which would be taken for files that the project
+    # ships.
     if is_in(root, release) and is_in(real, os.path.realpath(shared)):
         return (
             f"STATIC_ROOT of the project's settings is {root}, which lies in what release_shared_paths has. Files that "
@@ -42,17 +43,17 @@ def static_fault(root: str, release: str, code: str, shared: str) -> str:
 
 
 def is_in(path: str, folder: str) -> bool:
-    """Tell whether a path is a folder or below it, by their names."""
+    """Tell whether a path is a folder or below it, going by their names only."""
     return f"{path}/".startswith(f"{folder}/")
 
 
 def late(*_: Any) -> None:
-    """Raise what ends an import that takes too long."""
+    """Raise the exception that ends an import which takes too long."""
     raise TimeoutError
 
 
 def import_applications(names: list[str], seconds: int) -> None:
-    """Import what is to be served: what cannot be is found at once, not when its process has died again and again."""
+    """Import what is to be served: an import error shows at once, not when the process has died again and again."""
     signal.signal(signal.SIGALRM, late)
     signal.alarm(seconds)
     try:
@@ -73,7 +74,7 @@ def hashed_fault(root: str, wanted: dict[str, Any], settings: Any) -> str:
     if kept or os.path.realpath(root) == os.path.realpath(wanted["static"]):
         return ""
     storage = (getattr(settings, "STORAGES", None) or {}).get("staticfiles", {}).get("BACKEND")
-    # Of the class alone: an instance would be kept, and know STATIC_ROOT as it was.
+    # Ask the class only: an instance would be cached, with the old STATIC_ROOT.
     if not hasattr(import_string(storage or settings.STATICFILES_STORAGE), "read_manifest"):
         return ""
     return (
@@ -93,7 +94,7 @@ def static_files(root: str, release: str) -> Iterator[tuple[str, str]]:
         for name, storage in finder.list(ignored):
             try:
                 yield storage.path(name), getattr(storage, "location", "")
-            except NotImplementedError:  # it is no file of this host
+            except NotImplementedError:  # it is not a file on this host
                 continue
     if is_in(os.path.realpath(root), os.path.realpath(release)):  # files that the release ships there
         for folder, folders, files in os.walk(root):
@@ -102,13 +103,14 @@ def static_files(root: str, release: str) -> Iterator[tuple[str, str]]:
 
 
 def link_fault(root: str, wanted: dict[str, Any]) -> str:
-    """Return which static file is a link that leads out of the release, or a folder of links; mostly nothing.
+    """Return which static file leads out of the release, or out of its own folder, by a link; usually empty.
 
-    What it leads to would be copied and served to everybody. The environment's packages may lie in a cache, and a
-    folder elsewhere that the settings name is meant to be served: what is in it may lead to where that folder is.
+    The file at its end would be copied and served to everybody. Exceptions: the environment's packages may lie in a
+    cache, and a folder elsewhere that the settings name is meant to be served, so links in it may lead to its real
+    location.
     """
     release = os.path.realpath(wanted["release"])
-    # Each of the shared paths is the inventory's own will; what else is in that folder is not.
+    # The inventory asks for each of the shared paths; the rest of that folder is not meant to be served.
     shared = [os.path.realpath(os.path.join(wanted["shared"], path)) for path in wanted["shared_paths"]]
     real = functools.lru_cache(maxsize=None)(os.path.realpath)
     for path, location in static_files(root, wanted["release"]):
@@ -124,7 +126,7 @@ def link_fault(root: str, wanted: dict[str, Any]) -> str:
 
 
 def main(wanted: dict[str, Any], lock: int) -> dict[str, Any]:
-    """Do what is wanted, and return the answer. Exits with a text where the project is at fault."""
+    """Do what is asked, and return the answer. Exits with a text if the project is at fault."""
     from django.conf import settings
     from django.core.management import call_command
     from django.db.models.signals import pre_migrate
@@ -138,10 +140,10 @@ def main(wanted: dict[str, Any], lock: int) -> dict[str, Any]:
         fault = fault or hashed_fault(root, wanted, settings) or link_fault(root, wanted)
         if fault:
             sys.exit(fault)
-        # Where the files go is not the project's to say, because the release belongs to root.
+        # The project doesn't decide where the files go, because the release belongs to root.
         settings.STATIC_ROOT = wanted["static"]
         collected = call_command("collectstatic", interactive=False) or ""
-    os.umask(0o027)  # as processes have it; only nginx reads what was collected
+    os.umask(0o027)  # as processes have it; only nginx reads the collected files
     for command in wanted["commands"] if wanted["migrate"] else []:
         print("before the migrations:", command, flush=True)
         code = subprocess.run(["sh", "-euc", command], pass_fds=[lock]).returncode
@@ -162,9 +164,9 @@ def main(wanted: dict[str, Any], lock: int) -> dict[str, Any]:
 
 
 def answer(given: int, answered: int, lock: int) -> None:
-    """Do what comes as JSON through one descriptor, and answer through another; commands of the inventory hold a lock.
+    """Do what the JSON from one descriptor asks, and answer through another; the inventory's commands hold a lock.
 
-    They alone inherit its descriptor, and none of the other two.
+    Only they inherit the lock's descriptor, and they get neither of the other two.
     """
     for descriptor in (given, answered, lock):
         os.set_inheritable(descriptor, False)

@@ -1,6 +1,6 @@
-"""Commands of the project, run for a deploy as its user, and what root does with what they answer.
+"""The project's commands, run for a deploy as its user, and what root does with their answers.
 
-The project's word is checked here: root links and removes inside the release alone, and follows no link on the way.
+This file checks what the project says: root links and removes only inside the release, and follows no link on the way.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from .prepare import is_in, static_fault
 
 PREPARE = Path(__file__).resolve().with_name("prepare.py")
 ANSWER_BYTES = 65536  # more than any answer has
-OUTPUT_BYTES = 65536  # of what a project prints, the end is kept
+OUTPUT_BYTES = 65536  # only the end of what a project prints is kept
 
 
 class Failed(Exception):
@@ -36,7 +36,7 @@ class Project:
     """The project as one generation of it runs."""
 
     def __init__(self, home: Path, described: dict[str, Any]) -> None:
-        """Take the project's folder, and what the generation says of itself."""
+        """Take the project's folder, and the generation's description."""
         self.home, self.user, self.shared_paths = home, described["user"], described.get("shared_paths", [])
         self.within = home / "generations" / described["generation"] / "within"
         self.code = Path(os.readlink(self.within.with_name("code")))
@@ -45,7 +45,7 @@ class Project:
 
     @property
     def identity(self) -> dict[str, Any]:
-        """The project's user, as subprocess takes it."""
+        """The project's user, in the form that subprocess takes."""
         account = pwd.getpwnam(self.user)
         if account.pw_uid == os.geteuid():
             return {}
@@ -53,9 +53,9 @@ class Project:
         return {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": groups}
 
     def run(self, command: list[str], *inherited: int) -> int:
-        """Run a command in the generation's environment; return its status, and pass on the end of what it printed.
+        """Run a command in the generation's environment; return its status, and pass on the end of its output.
 
-        What it leaves running in the background is not waited for. Who inherits the lock of the work holds it.
+        This doesn't wait for what it leaves running in the background. Processes that inherit the work lock hold it.
         """
         process = subprocess.Popen(
             [str(self.within), *command], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
@@ -73,16 +73,16 @@ class Project:
         reader.start()
         code = process.wait()
         reader.join(1.0)
-        with suppress(OSError):  # the run that has begun this may be dead
+        with suppress(OSError):  # the run that started this may be dead
             sys.stderr.write(bytes(output).decode(errors="replace"))
             sys.stderr.flush()
         return code
 
     def prepare(self, wanted: dict[str, Any], lock: int) -> dict[str, Any]:
-        """Have the project check itself, collect its static files and migrate; return what it answers, checked.
+        """Let the project check itself, collect its static files and migrate; return its answer, checked.
 
-        `wanted` has `applications`, `seconds` for their import, `collect`, `migrate`, and `commands` before that.
-        Raise Failed or Refused where the project is at fault.
+        `wanted` has `applications`, `seconds` for importing them, `collect`, `migrate`, and `commands` before the
+        migrations. Raise Failed or Refused if the project is at fault.
         """
         if wanted["collect"]:
             self.make_static()
@@ -104,7 +104,7 @@ class Project:
 
     @staticmethod
     def checked(answer: bytes, wanted: dict[str, Any]) -> dict[str, Any]:
-        """Return an answer whose form is right; raise Failed where it is none."""
+        """Return an answer if it is well-formed; raise Failed if it is not."""
         if not answer:
             raise Failed(
                 "The project's process ended before all was done, and without an error (status 0): something that it "
@@ -122,16 +122,16 @@ class Project:
         return {**dict.fromkeys(["static"], ""), **told}
 
     def make_static(self) -> None:
-        """Have the folder that files are collected in, which is the project's to write."""
+        """Create the folder for collected files, which the project may write to."""
         self.static.mkdir(mode=0o755, exist_ok=True)
         account = pwd.getpwnam(self.user)
         os.chown(self.static, account.pw_uid, account.pw_gid, follow_symlinks=False)
 
     def lead_static(self, root: str) -> str:
-        """Have a STATIC_ROOT of the project's lead to the files that were collected; return what was done.
+        """Make the project's STATIC_ROOT lead to the collected files; return what was done.
 
-        That is "own" where it is that folder already, "linked", or "elsewhere" where it is not in the release: nothing
-        is done then. Files that the release ships there are served where none of their name was collected.
+        Returns "own" if it is that folder already, "linked", or "elsewhere" if it is not in the release: then nothing
+        is done. Files that the release ships there are still served, unless a file with the same name was collected.
         """
         root = os.path.abspath(root)
         if os.path.realpath(root) == os.path.realpath(self.static):
@@ -149,7 +149,7 @@ class Project:
         return "linked"
 
     def _link_static(self, root: str, release: str, place: str) -> None:
-        """Have a place in the release be a link to the files that were collected. May raise Refused or OSError."""
+        """Make a place in the release a link to the collected files. May raise Refused or OSError."""
         with inside(release, os.path.dirname(place)) as folder:
             name = os.path.basename(place)
             try:
@@ -159,8 +159,9 @@ class Project:
             if kind and not stat.S_ISLNK(kind.st_mode):
                 if not stat.S_ISDIR(kind.st_mode):
                     raise Refused(f"STATIC_ROOT of the project's settings is {root}, which is a file of the project")
-                # As the user: what was collected is the user's, and a link in it could lead root anywhere. nginx
-                # follows no link among static files; those that the release ships were seen to stay in it.
+                # Run as the user: the collected files belong to the user, and a link among them could lead root
+                # anywhere. nginx follows no link among static files, and those that the release ships were checked to
+                # stay in it.
                 copy = [
                     "cp",
                     "--recursive",
@@ -178,7 +179,7 @@ class Project:
                     )
                 shutil.rmtree(name, dir_fd=folder)
             part = f".{name}.part"
-            with suppress(FileNotFoundError):  # as a killed run left it
+            with suppress(FileNotFoundError):  # a killed run may have left it
                 os.unlink(part, dir_fd=folder)
             os.symlink(self.static, part, dir_fd=folder)
             os.rename(part, name, src_dir_fd=folder, dst_dir_fd=folder)
@@ -186,7 +187,7 @@ class Project:
 
 @contextmanager
 def inside(root: str, folder: str) -> Iterator[int]:
-    """Yield a descriptor of a folder below a root, made where it is missing; no link is followed on the way."""
+    """Yield a descriptor of a folder below a root, creating it if missing; no link is followed on the way."""
     options = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
     here = os.open(root, options)
     try:

@@ -1,4 +1,4 @@
-"""Environments of generations, which only root and the project's group may read."""
+"""Environments of generations: only root and the project's group may read them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .generation import generations
 
 
 def exposed(described: dict[str, Any]) -> bool:
-    """Tell whether others than root and the project's group may read a generation's environment, or change it."""
+    """Tell whether anybody but root and the project's group may read a generation's environment, or change it."""
     try:
         found = (paths.HOME / "generations" / described["generation"] / "env").stat()
         return (found.st_uid, found.st_gid) != (
@@ -23,7 +23,7 @@ def exposed(described: dict[str, Any]) -> bool:
 
 
 def protect() -> None:
-    """Have the environments of all generations be for root and the project's group alone."""
+    """Restrict the environments of all generations to root and the project's group."""
     for name, described in generations().items():
         if exposed(described):
             path = paths.HOME / "generations" / name / "env"

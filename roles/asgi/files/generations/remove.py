@@ -1,4 +1,4 @@
-"""End and remove all of the project on this host but its shared files."""
+"""End and remove everything of the project on this host except its shared files."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from .systemd import Systemd
 
 
 def remove(spread: float, dry: bool) -> list[str]:
-    """End all generations and remove all that deploys have made, but for the shared files; return what went.
+    """End all generations and remove everything that deploys created, except shared files; return what was removed.
 
-    nginx must know nothing of the project any more: until then, connections would come that nobody ends. What another
-    project has is not looked at. Where `dry`, nothing is done.
+    nginx must no longer know the project: until then, connections would arrive that nobody ends. Other projects' files
+    are not looked at. If `dry`, nothing is done.
     """
     found = generations()
     gone = [
@@ -46,7 +46,7 @@ def remove(spread: float, dry: bool) -> list[str]:
             shutil.rmtree(path)
         else:
             path.unlink(missing_ok=True)
-    with contextlib.suppress(OSError):  # something of the user's own may be in it
+    with contextlib.suppress(OSError):  # it may contain something of the user's own
         (paths.ETC / paths.APP).rmdir()
     if units:
         subprocess.run(["systemctl", "daemon-reload"], check=True)
@@ -54,13 +54,13 @@ def remove(spread: float, dry: bool) -> list[str]:
 
 
 def own_units() -> list[Path]:
-    """Return the project's units, also of kinds that no generation has any more."""
-    mine = f"ExecStart={paths.HOME}/instances/"  # the name alone might be another project's
+    """Return the project's units, including kinds that no generation has any more."""
+    mine = f"ExecStart={paths.HOME}/instances/"  # a unit with just the name may belong to another project
     return [path for path in sorted(Systemd.UNITS.glob(f"{paths.APP}-*@*.service")) if mine in path.read_text()]
 
 
 def own_files(units: list[Path]) -> list[Path]:
-    """Return the files and folders that deploys have made, with those units, in the order in which they go."""
+    """Return the files and folders that deploys have created, and those units, in the order in which to remove them."""
     return [
         paths.CRON,
         paths.ETC / "tmpfiles.d" / f"{paths.APP}.conf",
@@ -69,7 +69,7 @@ def own_files(units: list[Path]) -> list[Path]:
         paths.ETC / paths.APP / "certificate",
         Path("/run") / paths.APP,
         *sorted(path for path in paths.HOME.glob("*") if path.name not in ("shared", "generations")),
-        # Last, since a run that is killed before is gone on with by them.
+        # Last: a run that continues after a killed one needs them.
         paths.HOME / "generations",
         paths.BIN / f"{paths.APP}-manage",
         paths.SBIN / f"{paths.APP}-generations",
@@ -78,7 +78,7 @@ def own_files(units: list[Path]) -> list[Path]:
 
 
 def end_generations(found: dict[str, dict[str, Any]], spread: float) -> None:
-    """Close the connections of all generations over so many seconds, and stop their processes."""
+    """Close the connections of all generations over `spread` seconds, and stop their processes."""
     for name, each in found.items():
         managers.of(each).end(drain_name(name))
     sockets = [path for each in found.values() for path in listening(each)]
@@ -93,7 +93,7 @@ def end_generations(found: dict[str, dict[str, Any]], spread: float) -> None:
 
 
 def end_processes(user: str) -> None:
-    """End what a user still runs, such as a command that cron began; kill what has not ended after some seconds."""
+    """End what a user still runs, such as a command that cron started; after some seconds, kill what is left."""
     try:
         uid = pwd.getpwnam(user).pw_uid
     except KeyError:
@@ -110,7 +110,7 @@ def end_processes(user: str) -> None:
 
 
 def owner(path: Path) -> int:
-    """Return the number of the user that a path belongs to; -1 where it is gone."""
+    """Return the number of the user who owns a path; -1 if it is gone."""
     try:
         return path.stat().st_uid
     except OSError:

@@ -1,4 +1,4 @@
-"""Have the processes and workers of a generation run."""
+"""Start the processes and workers of a generation."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .locks import Refused
 
 
 def start(generation: str) -> None:
-    """Have a generation's processes run, for this boot and the next. One that drains does not drain any more."""
+    """Start a generation's processes, for this boot and the next. If it is draining, that ends."""
     described = describe(generation)
     if any(worker["schedule"] for worker in workers(described)) and not Path("/usr/sbin/cron").exists():
         raise Refused("asgi_workers have a schedule, and cron is not installed: run site.yml, which does that")
@@ -24,13 +24,13 @@ def start(generation: str) -> None:
     managers.of(described).end(drain_name(generation))
     (paths.HOME / "generations" / generation / "deadline").unlink(missing_ok=True)
     managers.of(described).start(processes(described))
-    if generation == live():  # its workers, too; those of a new one wait until it serves
+    if generation == live():  # its workers, too; those of a new generation wait until it serves
         work(described)
 
 
 def work(described: dict[str, Any]) -> None:
-    """Have a generation's workers run, for this boot and the next, and be run when cron says."""
-    # Where a worker may run but once, the old one ends before the new one begins; others end by and by, in the drain.
+    """Start a generation's workers, for this boot and the next, and let cron run the scheduled ones."""
+    # If a worker may only run once, the old one ends before the new one starts; others end gradually, in the drain.
     for name, other in generations().items():
         if name != described["generation"]:
             managers.of(other).stop([worker for worker in steady(other) if worker["singleton"]])
@@ -41,7 +41,7 @@ def work(described: dict[str, Any]) -> None:
     managers.of(described).start(steady(described))
     schedule = paths.HOME / "generations" / described["generation"] / "cron"
     if any(worker["schedule"] for worker in workers(described)):
-        part = paths.CRON.with_name(f".{paths.APP}")  # cron reads no file whose name begins so
+        part = paths.CRON.with_name(f".{paths.APP}")  # cron reads no file whose name begins with a dot
         shutil.copyfile(schedule, part)
         part.replace(paths.CRON)
     else:
@@ -49,7 +49,7 @@ def work(described: dict[str, Any]) -> None:
 
 
 def link(path: Path, target: str) -> None:
-    """Have a link lead to a target, in one step for whoever follows it meanwhile."""
+    """Make a link lead to a target, in one step for anyone who follows it meanwhile."""
     path.parent.mkdir(exist_ok=True)
     part = path.with_name(f".{path.name}.part")
     part.unlink(missing_ok=True)

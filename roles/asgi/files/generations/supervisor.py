@@ -16,7 +16,7 @@ from .managers import Group, State, Unmanageable, run, write
 
 def interface(path: Path) -> Any:
     """Return supervisor's XML-RPC interface on a unix socket."""
-    # Imported here: both take as long as all else that this program imports, and systemd needs neither.
+    # Imported here: together they take as long as all other imports of this program, and systemd needs neither.
     import http.client
     import xmlrpc.client
 
@@ -33,21 +33,21 @@ def interface(path: Path) -> Any:
 
 
 class Supervisor:
-    """Processes are programs of a supervisor that root runs, in a group `<unit>@<generation>` for each kind.
+    """Processes are programs of root's supervisor, with one group `<unit>@<generation>` for each kind.
 
-    What is to run after a boot has its file in the folder that supervisor reads for good, what is not in one below
-    /run, which a boot empties. supervisor reads both, and sees no difference between the two: nothing is restarted.
+    What should run after a boot has its file in supervisor's permanent folder; the rest has it in a folder below /run,
+    which a boot empties. supervisor reads both and sees no difference between them, so nothing is restarted.
     """
 
     SOCKET = Path("/run/supervisor.sock")
     LASTING = Path("/etc/supervisor/conf.d")
     FLEETING = Path("/run/supervisor/conf.d")
-    # Of Debian's package: supervisor would not start where a log's folder is missing.
+    # From Debian's package: supervisor would not start if a log's folder were missing.
     LOGS = Path("/var/log/supervisor")
-    # Of this boot: for each process a file, to which templates/asgi/launch.j2 adds a byte at each start. Supervisor
-    # itself counts none.
+    # Of this boot: each process has a file here, to which templates/asgi/launch.j2 adds a byte at each start.
+    # Supervisor itself doesn't count starts.
     STARTS = Path("/run/supervisor/starts")
-    # Supervisor's own numbers: supervisor/xmlrpc.py, class Faults.
+    # supervisor's own numbers: supervisor/xmlrpc.py, class Faults.
     BAD_NAME, ALREADY_ADDED = 10, 90
 
     def __init__(self, app: str, home: Path) -> None:
@@ -61,11 +61,11 @@ class Supervisor:
 
     @staticmethod
     def name(group: Group) -> str:
-        """Return the name of a group for supervisor."""
+        """Return supervisor's name for a group."""
         return f"{group['unit']}@{group['generation']}"
 
     def start(self, groups: list[Group]) -> None:
-        """Have processes run, now and after each boot."""
+        """Start processes, now and after each boot."""
         for group in groups:
             name = self.name(group)
             write(self.LASTING / f"{name}.conf", self._program(group))
@@ -73,14 +73,14 @@ class Supervisor:
         self._add([self.name(group) for group in groups])
 
     def forget(self, groups: list[Group]) -> None:
-        """Have processes run on until they are stopped, but not after the next boot."""
+        """Keep processes running until they are stopped, but don't start them after the next boot."""
         for group in groups:
             name = self.name(group)
             write(self.FLEETING / f"{name}.conf", self._program(group))
             (self.LASTING / f"{name}.conf").unlink(missing_ok=True)
 
     def stop(self, groups: list[Group]) -> None:
-        """Stop processes, for this boot and the next, and wait for their ends."""
+        """Stop processes, for this boot and the next, and wait until they have ended."""
         for group in groups:
             name = self.name(group)
             for folder in (self.LASTING, self.FLEETING):
@@ -88,32 +88,32 @@ class Supervisor:
             self._remove(name)
             for instance in group["instances"]:
                 self._starts(group, instance).unlink(missing_ok=True)
-                for folder in (self.home / "private").glob(f"*-{instance}"):  # its /tmp, by launch
+                for folder in (self.home / "private").glob(f"*-{instance}"):  # its /tmp, which launch creates
                     shutil.rmtree(folder, ignore_errors=True)
 
     def installed(self, groups: list[Group]) -> bool:
-        """Tell whether supervisor's files of some groups are as their generation brings them."""
+        """Tell whether supervisor has the same files for some groups as their generation."""
         files = [(self.LASTING / f"{self.name(group)}.conf", self._program(group)) for group in groups]
         return all(file.exists() and file.read_text() == text for file, text in files)
 
     def install(self, groups: list[Group]) -> None:
-        """Have what cron starts be known; here it needs nothing that is not in the generation."""
+        """Make what cron starts known; with supervisor, it needs nothing outside the generation."""
 
     def verify(self, groups: list[Group]) -> str:
-        """Return what is wrong with the programs of some groups; supervisor itself tells it when they are added."""
+        """Return what is wrong with the programs of some groups; supervisor itself reports it when they are added."""
         return ""
 
     def last_lines(self, group: Group, instance: str, number: int) -> list[str]:
-        """Return the last lines that a process said."""
+        """Return the last lines that a process logged."""
         path = self.LOGS / f"{group['unit']}@{instance}.log"
         return run("tail", f"--lines={number}", str(path), check=False).splitlines()
 
     def _starts(self, group: Group, instance: str) -> Path:
-        """Return the file whose size is the number of starts of a process."""
+        """Return the file whose size is the number of a process's starts."""
         return self.STARTS / f"{self.name(group)}:{instance}"
 
     def states(self, groups: list[Group]) -> list[State]:
-        """Return the states of all processes of some groups, in their order."""
+        """Return the states of all processes of some groups, in order."""
         try:
             shown = {(entry["group"], entry["name"]): entry for entry in self._call("getAllProcessInfo")}
         except _Silent:
@@ -136,12 +136,12 @@ class Supervisor:
         return found
 
     def begin(self, name: str, command: list[str]) -> None:
-        """Run a command in the background, once, under a name."""
-        self.end(name)  # an earlier run of that name may be known with other arguments
+        """Run a command once in the background, under a name."""
+        self.end(name)  # supervisor may know an earlier run of that name, with other arguments
         program = {
             "command": shlex.join(command).replace("%", "%%"),
             "startsecs": 0,
-            # One that is killed begins again; 3 is a refusal.
+            # If it is killed, it starts again; 3 means that it was refused.
             "autorestart": "unexpected",
             "exitcodes": "0,3",
             "redirect_stderr": "true",
@@ -154,7 +154,7 @@ class Supervisor:
         self._add([name])
 
     def end(self, name: str) -> None:
-        """End what runs in the background under a name, if there is such."""
+        """End what runs in the background under a name, if anything does."""
         (self.FLEETING / f"{name}.conf").unlink(missing_ok=True)
         self._remove(name)
 
@@ -170,43 +170,43 @@ class Supervisor:
         return {entry["group"] for entry in shown if entry["group"] in names and entry["statename"] in running}
 
     def clean(self, names: list[str]) -> None:
-        """Remove what ended background commands left, of those names."""
+        """Remove what background commands with these names left when they ended."""
         ended = {path.stem for path in self.FLEETING.glob(f"{self.app}-drain-*.conf")} & set(names)
         for name in ended - self.begun(list(ended)):
             self.end(name)
 
     def kinds(self, generation: str) -> list[str]:
-        """Return the programs that a generation has, where nothing else tells."""
+        """Return the programs that a generation has, if nothing else tells."""
         files = [path for folder in (self.LASTING, self.FLEETING) for path in folder.glob(f"{self.app}-*@*.conf")]
         return sorted({path.stem.split("@")[0] for path in files if path.stem.endswith(f"@{generation}")})
 
     def log_command(self, units: list[str], generation: str, lines: int, follow: bool, plain: bool) -> list[str]:
-        """Return the command that shows the last lines that some kinds of processes of a generation ("*": any) said."""
+        """Return the command that shows the last log lines of some kinds of processes of a generation ("*": any)."""
         patterns = [*(f"{unit}@{generation}-*.log" for unit in units), f"{self.app}-drains.log"]
         patterns += [f"{self.app}-nginx-errors.log"] if generation == "*" else []
         files = sorted(str(path) for pattern in patterns for path in self.LOGS.glob(pattern))
         return ["tail", f"--lines={lines}", *(["-F"] if follow else []), *(["--quiet"] if plain else []), *files]
 
     def shared(self, groups: list[Group]) -> set[str]:
-        """Return kinds whose programs are described for several generations at once; here each has its own file."""
+        """Return kinds for which several generations share one description; with supervisor, each has its own file."""
         return set()
 
     def remove_shared(self, units: set[str]) -> list[str]:
-        """Remove such descriptions; there are none."""
+        """Remove such shared descriptions; there are none."""
         return []
 
     def remove_logs(self, groups: list[Group]) -> None:
-        """Remove the logs of processes that nobody will ask for any more."""
+        """Remove the logs of processes that nobody will ask for again."""
         for group in groups:
             for path in self.LOGS.glob(f"{self.name(group)}-*.log*"):
                 path.unlink()
 
     def _program(self, group: Group) -> str:
-        """Return the text that a generation holds for supervisor."""
+        """Return a generation's configuration for supervisor."""
         return (self.home / "generations" / group["generation"] / f"{group['unit']}.conf").read_text()
 
     def _add(self, names: list[str]) -> None:
-        """Have supervisor know groups by their files, and run them."""
+        """Let supervisor read some groups' files, and run the groups."""
         self._call("reloadConfig")
         for name in names:
             try:
@@ -214,24 +214,24 @@ class Supervisor:
             except _Fault as fault:
                 if fault.code != self.ALREADY_ADDED:
                     raise
-                # One that is just being stopped would not be started.
+                # A group that is still being stopped would not start.
                 while any(e["group"] == name and e["statename"] == "STOPPING" for e in self._call("getAllProcessInfo")):
                     time.sleep(0.1)
                 self._call("startProcessGroup", name, False)
 
     def _remove(self, name: str) -> None:
-        """Stop a group and have supervisor forget it; wait for its processes to end."""
+        """Stop a group and make supervisor forget it; wait for its processes to end."""
         try:
             self._call("stopProcessGroup", name, True)
             self._call("removeProcessGroup", name)
         except _Silent:
-            return  # perhaps the host has gone over to systemd, and supervisor was removed
+            return  # the host may have switched to systemd, which removed supervisor
         except _Fault as fault:
             if fault.code != self.BAD_NAME:
                 raise
 
     def _call(self, method: str, *arguments: Any) -> Any:
-        """Call a method of supervisor (http://supervisord.org/api.html); raise Unmanageable where it cannot be."""
+        """Call a method of supervisor (http://supervisord.org/api.html); raise Unmanageable if that fails."""
         import xmlrpc.client
 
         try:
@@ -245,7 +245,7 @@ class Supervisor:
 
 
 class _Silent(Unmanageable):
-    """Supervisor does not run, and so runs nothing."""
+    """Supervisor isn't running, and so runs nothing."""
 
 
 class _Fault(Unmanageable):
@@ -257,7 +257,7 @@ class _Fault(Unmanageable):
 
 
 def _memory(pid: int) -> int:
-    """Return the memory of a process with that of its children, in bytes; what they share is counted for each."""
+    """Return the memory of a process and its children, in bytes; memory that they share counts for each of them."""
     try:
         pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
         children = [

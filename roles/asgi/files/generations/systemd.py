@@ -9,7 +9,7 @@ from pathlib import Path
 
 from .managers import Group, State, run, write
 
-# What systemd itself says of a unit again and again, in the unit's own log.
+# What systemd itself keeps writing into a unit's log.
 SYSTEMD_SAYS = re.compile(
     r"^(Started|Starting|Stopped|Stopping) |: (Scheduled restart job|Deactivated successfully|Consumed .* CPU time)"
 )
@@ -30,11 +30,11 @@ class Systemd:
         return [f"{group['unit']}@{instance}.service" for group in groups for instance in group["instances"]]
 
     def own(self, group: Group) -> Path:
-        """Return the unit that a generation brings for one kind of its processes; old generations bring none."""
+        """Return the unit that a generation has for one kind of its processes; old generations have none."""
         return self.home / "generations" / group["generation"] / f"{group['unit']}.service"
 
     def installed(self, groups: list[Group]) -> bool:
-        """Tell whether systemd has the units of some groups as their generation brings them."""
+        """Tell whether systemd has the same units for some groups as their generation."""
         return all(
             file.exists() and file.read_bytes() == self.own(group).read_bytes()
             for group in groups
@@ -43,9 +43,9 @@ class Systemd:
         )
 
     def install(self, groups: list[Group]) -> None:
-        """Have systemd know the units of some groups, of which each process has its own.
+        """Tell systemd about the units of some groups; each process has its own.
 
-        A template for all generations would change under the one that serves before the next has passed its gate.
+        A template for all generations would change under the serving one before the next one has passed its gate.
         """
         missing = [group for group in groups if not self.installed([group])]
         for group in missing:
@@ -55,9 +55,9 @@ class Systemd:
             run("systemctl", "daemon-reload")
 
     def verify(self, groups: list[Group]) -> str:
-        """Return what systemd finds wrong with the units of some groups; nothing where they are right."""
+        """Return what systemd finds wrong with the units of some groups; empty if they are right."""
         import shutil
-        import tempfile  # here alone: it takes longer to import than all of our own files
+        import tempfile  # only here: importing it takes longer than all of our own files
 
         found: list[str] = []
         with tempfile.TemporaryDirectory() as folder:
@@ -70,7 +70,7 @@ class Systemd:
                     ["systemd-analyze", "verify", "--man=no", str(unit)],
                     capture_output=True, text=True, check=False,
                 )  # fmt: skip
-                # It also tells what is wrong with others' units, and what is merely old.
+                # It also reports faults of other units, and features that are merely old.
                 found += [
                     line.removeprefix(f"{folder}/")
                     for line in done.stderr.splitlines()
@@ -79,18 +79,18 @@ class Systemd:
         return "\n".join(dict.fromkeys(found))
 
     def start(self, groups: list[Group]) -> None:
-        """Have processes run, now and after each boot."""
+        """Start processes, now and after each boot."""
         self.install(groups)
         if names := self.names(groups):
             run("systemctl", "enable", "--now", "--quiet", *names)
 
     def forget(self, groups: list[Group]) -> None:
-        """Have processes run on until they are stopped, but not after the next boot."""
+        """Keep processes running until they are stopped, but don't start them after the next boot."""
         if names := self._known(groups):
             run("systemctl", "disable", "--quiet", *names)
 
     def stop(self, groups: list[Group]) -> None:
-        """Stop processes, for this boot and the next, and wait for their ends."""
+        """Stop processes, for this boot and the next, and wait until they have ended."""
         names = self.names(groups)
         shown = self._show(names, "ActiveState")
         if active := [name for name, unit in zip(names, shown, strict=True) if unit["ActiveState"] != "inactive"]:
@@ -104,7 +104,7 @@ class Systemd:
             run("systemctl", "daemon-reload")
 
     def _known(self, groups: list[Group]) -> list[str]:
-        """Return the names of those units that have a file, of their own or of all generations; no others start."""
+        """Return the names of the units that have a file, their own or one for all generations; no others can start."""
         return [
             name
             for group in groups
@@ -113,7 +113,7 @@ class Systemd:
         ]
 
     def states(self, groups: list[Group]) -> list[State]:
-        """Return the states of all processes of some groups, in their order."""
+        """Return the states of all processes of some groups, in order."""
         properties = (
             "ActiveState", "SubState", "MainPID", "MemoryCurrent", "NRestarts", "ExecMainStartTimestampMonotonic",
         )  # fmt: skip
@@ -133,7 +133,7 @@ class Systemd:
         return found
 
     def last_lines(self, group: Group, instance: str, number: int) -> list[str]:
-        """Return the last lines that a process said, and how it ended; nothing of what systemd says beside."""
+        """Return the last lines that a process logged, and how it ended; systemd's other messages are left out."""
         shown = run(
             "journalctl", "--no-pager", "--output=cat", f"--lines={number * 4}",
             f"--unit={group['unit']}@{instance}.service", check=False,
@@ -141,11 +141,11 @@ class Systemd:
         return [line for line in shown.splitlines() if not SYSTEMD_SAYS.search(line)][-number:]
 
     def begin(self, name: str, command: list[str]) -> None:
-        """Run a command in the background, once, under a name."""
+        """Run a command once in the background, under a name."""
         run("systemd-run", "--collect", "--quiet", f"--unit={name}.service", *command)
 
     def end(self, name: str) -> None:
-        """End what runs in the background under a name, if there is such."""
+        """End what runs in the background under a name, if anything does."""
         run("systemctl", "stop", "--quiet", f"{name}.service", check=False)
 
     def begun(self, names: list[str]) -> set[str]:
@@ -158,10 +158,10 @@ class Systemd:
         }
 
     def clean(self, names: list[str]) -> None:
-        """Remove what ended background commands left; here nothing is left."""
+        """Remove what background commands left when they ended; with systemd, nothing is left."""
 
     def shared(self, groups: list[Group]) -> set[str]:
-        """Return the kinds of some groups whose unit is a template for several generations, as it once was for all."""
+        """Return the kinds of some groups whose unit is a template for several generations, as all units once were."""
         return {group["unit"] for group in groups if not self.own(group).exists()}
 
     def remove_shared(self, units: set[str]) -> list[str]:
@@ -174,15 +174,15 @@ class Systemd:
         return gone
 
     def remove_logs(self, groups: list[Group]) -> None:
-        """Remove the logs of processes that nobody will ask for any more; the journal does so itself."""
+        """Remove the logs of processes that nobody will ask for again; the journal does that itself."""
 
     def kinds(self, generation: str) -> list[str]:
-        """Return the units that a generation may have, where nothing else tells."""
+        """Return the units that a generation may have, if nothing else tells."""
         files = [*self.UNITS.glob(f"{self.app}-*@{generation}-*.service"), *self.UNITS.glob(f"{self.app}-*@.service")]
         return sorted({path.name.split("@")[0] for path in files})
 
     def log_command(self, units: list[str], generation: str, lines: int, follow: bool, plain: bool) -> list[str]:
-        """Return the command that shows the last lines that some kinds of processes of a generation ("*": any) said."""
+        """Return the command that shows the last log lines of some kinds of processes of a generation ("*": any)."""
         patterns = [*(f"{unit}@{generation}-*" for unit in units), f"{self.app}-drain-{generation}"]
         patterns += [f"{self.app}-nginx-errors"] if generation == "*" else []
         options = [f"--lines={lines}", *(["--follow"] if follow else []), *(["--output=cat"] if plain else [])]
@@ -190,7 +190,7 @@ class Systemd:
 
     @staticmethod
     def _show(names: list[str], *properties: str) -> list[dict[str, str]]:
-        """Return some properties of some units, in their order, with one call for all of them."""
+        """Return some properties of some units, in order, with one call for all of them."""
         if not names:
             return []
         shown = run("systemctl", "show", f"--property={','.join(properties)}", *names)

@@ -14,10 +14,10 @@ from .stop import stop
 
 
 def tidy(keep: int, limit: int) -> list[str]:
-    """Remove what no kept generation needs, and return the names of what went.
+    """Remove what no kept generation needs, and return the names of what was removed.
 
-    Kept are the one that serves, those that drain, and the last `keep` that served before. Where more than `limit`
-    drain, the oldest are ended now. A generation that never served was left by a deploy that was killed.
+    The one that serves is kept, and so are those that drain, and the last `keep` that served before. If more than
+    `limit` drain, the oldest are ended now. A generation that never served was left by a deploy that was killed.
     """
     rows, gone = overview(), []
     draining = [row for row in rows if row["state"] == "draining"]
@@ -34,7 +34,7 @@ def tidy(keep: int, limit: int) -> list[str]:
             end(row)
             gone.append(f"generation {row['generation']}")
     gone += tidy_managers(rows, needed)
-    # A generation whose drain was ended by a reboot is kept, and its processes are not.
+    # If a reboot ended a generation's drain, the generation is kept, but not its processes.
     names = {row["generation"] for row in needed if row["state"] != "kept"}
     for link in (paths.HOME / "instances").iterdir():
         if link.name.rpartition("-")[0] not in names:
@@ -46,7 +46,7 @@ def tidy(keep: int, limit: int) -> list[str]:
 
 def end(row: dict[str, Any]) -> None:
     """Stop the processes of a generation, and remove it."""
-    if row["connections"]:  # of a run that was killed just after its switch
+    if row["connections"]:  # left by a run that was killed just after its switch
         close_all(listening(row), SETTLE, row["user"])
     stop(row)
     managers.of(row).remove_logs([*processes(row), *workers(row)])
@@ -54,19 +54,19 @@ def end(row: dict[str, Any]) -> None:
 
 
 def tidy_managers(rows: list[dict[str, Any]], needed: list[dict[str, Any]]) -> list[str]:
-    """Remove what managers have of ended drains, and of kinds of processes that nothing needs; return what went."""
+    """Remove managers' data about ended drains and unneeded kinds of processes; return what was removed."""
     gone: list[str] = []
     for kind in managers.KINDS:
         manager = managers.get(kind)
         manager.clean([drain_name(row["generation"]) for row in rows if row["manager"] == kind])
-        if not any(row["state"] == "broken" for row in rows):  # it may need a unit that is shared, and cannot say so
+        if not any(row["state"] == "broken" for row in rows):  # a broken one may need a shared unit, and cannot say so
             unused = {group["unit"] for group in groups(rows, kind)} - manager.shared(groups(needed, kind))
             gone += [f"unit {unit}" for unit in manager.remove_shared(unused)]
     return gone
 
 
 def groups(rows: list[dict[str, Any]], kind: str) -> list[dict[str, Any]]:
-    """Return the groups of processes of all those generations that one kind of manager runs."""
+    """Return the groups of processes of all generations that one kind of manager runs."""
     return [
         {"generation": row["generation"], **group}
         for row in rows
@@ -76,7 +76,7 @@ def groups(rows: list[dict[str, Any]], kind: str) -> list[dict[str, Any]]:
 
 
 def tidy_folders(needed: list[dict[str, Any]]) -> list[str]:
-    """Remove releases, static files and environments that no needed generation has; return what went."""
+    """Remove releases, static files and environments that no needed generation has; return what was removed."""
     gone = []
     in_use = {
         "releases": {row["release"] for row in needed},
@@ -92,7 +92,7 @@ def tidy_folders(needed: list[dict[str, Any]]) -> list[str]:
 
 
 def discard(generation: str) -> None:
-    """End what runs of a generation, and remove it: also where what it says of itself cannot be read."""
+    """End a generation's processes and remove it, even if its description cannot be read."""
     folder = paths.HOME / "generations" / generation
     if not generation or not folder.is_dir():
         raise Refused(f"{paths.APP} has no generation {generation} here")

@@ -6,13 +6,13 @@ import time
 
 
 def ago(moment: float) -> str:
-    """Return how long ago a moment was, in two figures at the most."""
+    """Return how long ago a moment was, in at most two figures."""
     return span(time.time() - moment)
 
 
 def span(seconds: float) -> str:
-    """Return a time in two figures at the most."""
-    seconds = max(0, int(seconds))  # where the clock was set back
+    """Return a time span in at most two figures."""
+    seconds = max(0, int(seconds))  # the clock may have been set back
     for size, letter, lesser, small in ((86400, "d", 3600, "h"), (3600, "h", 60, "m"), (60, "m", 1, "s")):
         if seconds >= size:
             return f"{seconds // size}{letter} {seconds % size // lesser}{small}"

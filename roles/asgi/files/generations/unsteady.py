@@ -11,15 +11,15 @@ from .locks import Refused
 from .overview import overview
 from .times import span
 
-OFTEN, LATELY = 3, 60.0  # a process that was started again so often, and last within so many seconds, keeps dying
-LAST_LINES = 10  # of a process that is unsteady
+OFTEN, LATELY = 3, 60.0  # a process keeps dying if it was started again this often, and last within this many seconds
+LAST_LINES = 10  # of an unsteady process
 
 
 def unsteady(row: dict[str, Any], since: float | None = None) -> list[dict[str, Any]]:
-    """Return those processes of a generation that do not run or keep dying, each with `what` and its last lines, `log`.
+    """Return the processes of a generation that do not run or keep dying, with `what` and their last lines as `log`.
 
-    Where `since` is given, it is asked of a generation that is new: then servers that have not run for as many seconds
-    have ended meanwhile, and so has a worker that was started again at all.
+    `since` is for a new generation: then a server that has run for fewer seconds than that has ended in the meantime,
+    and so has a worker that was started again at all.
     """
     found = []
     for one in row["processes"]:
