@@ -39,20 +39,20 @@ ROOT = HERE.parent.parent
 STATE = ROOT / ".lab"
 KEY = STATE / "id_ed25519"
 SUITES = {"12": "bookworm", "13": "trixie"}
-INITS = ("systemd", "sysvinit")  # folders beside this file, each with the recipe of an image
+INITS = ("systemd", "sysvinit")  # folders beside this file, each with the recipe for an image
 LABEL = "ansible-channels-stack.lab"
 IMAGE = "ansible-channels-stack-lab"
 PACKAGES = "systemd-sysv,dbus,python3,openssh-server,ca-certificates,iproute2"
-BROWSER = {"chromium": "chromium", "libnss3-tools": "certutil"}  # packages, each with a program of it
+BROWSER = {"chromium": "chromium", "libnss3-tools": "certutil"}  # packages, each with a program from it
 SSHD_WAIT = 60  # seconds; a host boots in two to five
 
 
 class LabError(Exception):
-    """Something that the user has to settle; its text says how."""
+    """Something that the user has to fix; the text says how."""
 
 
 def say(text: str) -> None:
-    """Print one line of progress at once."""
+    """Print a line of progress immediately."""
     print(f"lab: {text}", file=sys.stderr, flush=True)
 
 
@@ -82,7 +82,7 @@ def engine_answers() -> bool:
 
 
 def ensure_engine() -> None:
-    """Install and start a Docker engine where none answers; raise LabError where that is not possible."""
+    """Install and start a Docker engine if none answers; raise LabError if that is not possible."""
     if engine_answers():
         return
     if not shutil.which("dockerd"):
@@ -98,7 +98,7 @@ def ensure_engine() -> None:
     else:
         STATE.mkdir(exist_ok=True)
         with (STATE / "dockerd.log").open("ab") as log:
-            subprocess.Popen(  # outlives this run: it is the machine's engine from now on
+            subprocess.Popen(  # outlives this run, because it is the machine's engine from now on
                 ["dockerd"], stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, cwd="/"
             )
     deadline = time.monotonic() + 60
@@ -109,21 +109,21 @@ def ensure_engine() -> None:
 
 
 def ensure_browser() -> str:
-    """Install Chromium where it is missing, and what tells it of an authority; return its path."""
+    """Install Chromium and the tool that makes it trust an authority, if missing; return its path."""
     if missing := [name for name, program in BROWSER.items() if not shutil.which(program)]:
         install_packages(*missing, why="the tests look at pages in Chromium, and not all of it was found")
     return shutil.which("chromium") or "chromium"
 
 
 def ensure_testssl() -> str:
-    """Install testssl.sh where it is missing; return its path."""
+    """Install testssl.sh if it is missing; return its path."""
     if not shutil.which("testssl"):
         install_packages("testssl.sh", why="the tests judge TLS by testssl.sh, and it was not found")
     return shutil.which("testssl") or "testssl"
 
 
 def ensure_compose() -> list[str]:
-    """Install Docker Compose where it is missing; return its command, which is the plugin's where there is one."""
+    """Install Docker Compose if it is missing; return its command: the plugin's, if there is one."""
     ensure_engine()
     known = (["docker", "compose"], ["docker-compose"])
     for missing in (True, False):
@@ -138,7 +138,7 @@ def ensure_compose() -> list[str]:
 
 
 def install_packages(*names: str, why: str) -> None:
-    """Install Debian packages as root, or raise LabError with the command for somebody who is."""
+    """Install Debian packages as root, or raise LabError with the command for somebody who is root."""
     command = f"apt-get install --no-install-recommends {' '.join(names)}"
     if not shutil.which("apt-get"):
         raise LabError(
@@ -157,25 +157,25 @@ def install_packages(*names: str, why: str) -> None:
 
 
 def image_name(debian: str, init: str) -> str:
-    """Name the image of a Debian version by what it is made of, so that a changed recipe makes a new one."""
+    """Name the image of a Debian version after its contents, so that a changed recipe makes a new image."""
     recipe = hashlib.sha256(b"".join(path.read_bytes() for path in sorted((HERE / init).iterdir())))
     return f"{IMAGE}:{SUITES[debian]}-{init}-{recipe.hexdigest()[:12]}"
 
 
 def ensure_image(debian: str, init: str) -> str:
-    """Build the lab image of a Debian version where it is missing, and return its name."""
+    """Build the lab image of a Debian version if it is missing, and return its name."""
     image = image_name(debian, init)
     if run("docker", "image", "inspect", image, check=False).returncode:
         base = ensure_base(SUITES[debian])
         say(f"building {image}")
-        environment = {**os.environ, "DOCKER_BUILDKIT": "0"}  # the classic builder is there on every engine
+        environment = {**os.environ, "DOCKER_BUILDKIT": "0"}  # every engine has the classic builder
         recipe = str(HERE / init)
         docker("build", "--label", LABEL, "--build-arg", f"BASE={base}", "--tag", image, recipe, env=environment)
     return image
 
 
 def ensure_base(suite: str) -> str:
-    """Return a base image: the registry's where one is reachable, else one made from the machine's Debian mirror."""
+    """Return a base image: the registry's if it is reachable, else one built from the machine's Debian mirror."""
     local = f"{IMAGE}-base:{suite}"
     for name in (local, f"debian:{suite}-slim"):
         if run("docker", "image", "inspect", name, check=False).returncode == 0:
@@ -193,7 +193,7 @@ def ensure_base(suite: str) -> str:
 
 
 def mirrors(suite: str) -> list[str]:
-    """Return the machine's own Debian mirrors as mmdebstrap's arguments, or nothing where apt names none."""
+    """Return the machine's own Debian mirrors as mmdebstrap's arguments; empty if apt names none."""
     targets = run(
         "apt-get", "indextargets", "--format", "$(SITE) $(CODENAME) $(ORIGIN)", "Created-By: Packages", check=False
     )
@@ -206,28 +206,28 @@ def mirrors(suite: str) -> list[str]:
 
 
 def container_options(init: str) -> list[str]:
-    """Return what lets an init boot in a container of this engine."""
+    """Return the options that let an init system boot in a container of this engine."""
     options = ["--tmpfs", "/run", "--tmpfs", "/run/lock", "--security-opt", "seccomp=unconfined"]
-    if init == "sysvinit":  # writes what it does to the console, and ends a container by a reboot of its machine
+    if init == "sysvinit":  # logs to the console, and a reboot of its machine ends its container
         return [*options, "--tty", "--cap-add", "SYS_BOOT", "--cap-add", "NET_ADMIN", "--cap-add", "SYS_PTRACE"]
     if docker("info", "--format", "{{.CgroupVersion}}") == "1":
         options += ["--cap-add", "SYS_ADMIN", "--cap-add", "NET_ADMIN", "--cap-add", "SYS_PTRACE", "--cgroupns=host"]
         options += ["--volume", "/sys/fs/cgroup:/sys/fs/cgroup:rw"]
-        # systemd 256 and later refuse cgroup v1 unless told that this is meant.
+        # systemd 256 and later refuse cgroup v1 unless told that it is intended.
         forced = "systemd.unified_cgroup_hierarchy=0 SYSTEMD_CGROUP_ENABLE_LEGACY_FORCE=1"
         return [*options, "--env", f"SYSTEMD_PROC_CMDLINE={forced}"]
     return [*options, "--privileged", "--cgroupns=private"]
 
 
 def free_port() -> int:
-    """Return a TCP port of the loopback address that nothing listens on."""
+    """Return a TCP port on the loopback address that nothing listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
 def check_ports(published: list[str]) -> None:
-    """Raise LabError where a port that is to be published is taken."""
+    """Raise LabError if a port that should be published is taken."""
     for pair in published:
         port = int(pair.split(":")[0])
         with socket.socket() as probe:
@@ -241,7 +241,7 @@ def check_ports(published: list[str]) -> None:
 
 
 def up(name: str, debian: str, init: str, published: list[str]) -> dict:
-    """Have a host run and answer SSH; return how it is reached, and whether it had to be created or started."""
+    """Have a host run and answer SSH; return how to reach it, and whether it had to be created or started."""
     ensure_engine()
     ensure_keys()
     state = inspect(name)
@@ -273,7 +273,7 @@ def up(name: str, debian: str, init: str, published: list[str]) -> dict:
 
 
 def inspect(name: str) -> dict | None:
-    """Return what the engine knows of a lab host, or None."""
+    """Return what the engine knows about a lab host, or None."""
     done = run("docker", "inspect", "--type", "container", name, check=False)
     if done.returncode:
         return None
@@ -284,13 +284,13 @@ def inspect(name: str) -> dict | None:
 
 
 def network() -> None:
-    """Have the network on which lab hosts reach each other by name."""
+    """Create the network on which lab hosts reach each other by name, if it is missing."""
     if run("docker", "network", "inspect", IMAGE, check=False).returncode:
         docker("network", "create", "--label", LABEL, IMAGE)
 
 
 def ensure_keys() -> None:
-    """Have the key pair with which lab hosts are reached."""
+    """Create the key pair for reaching lab hosts, if it is missing."""
     for folder in ("hosts", "ports"):
         (STATE / folder).mkdir(parents=True, exist_ok=True)
     if not KEY.exists():
@@ -299,7 +299,7 @@ def ensure_keys() -> None:
 
 
 def reach(name: str) -> dict:
-    """Return how a host is reached: name, address, port, user, identity_file, and its published ports."""
+    """Return how to reach a host: name, address, port, user, identity_file, and its published ports."""
     bindings = json.loads(docker("inspect", "--format", "{{json .HostConfig.PortBindings}}", name))
     ports = {inner.partition("/")[0]: int(outer[0]["HostPort"]) for inner, outer in bindings.items()}
     return {
@@ -309,7 +309,7 @@ def reach(name: str) -> dict:
 
 
 def write_address(name: str) -> None:
-    """Write how a host is reached; its SSH host key is new with each container, so it is not remembered."""
+    """Write how to reach a host; each container has a new SSH host key, so it is not remembered."""
     known = reach(name)
     (STATE / "hosts" / name).write_text(
         f"Host {name}\n  HostName {known['address']}\n  Port {known['port']}\n  User {known['user']}\n"
@@ -343,7 +343,7 @@ def down(names: list[str]) -> None:
 
 
 def hosts() -> list[str]:
-    """Return the names of the lab hosts that were made from this folder."""
+    """Return the names of the lab hosts that were created from this folder."""
     return (
         docker("ps", "--all", "--filter", f"label={LABEL}={ROOT}", "--format", "{{.Names}}").split()
         if engine_answers()
@@ -364,7 +364,7 @@ def clean() -> None:
 
 
 def main() -> int:
-    """Read the command line and do as it says."""
+    """Read the command line and do what it says."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True)
     create = commands.add_parser("up", help="create or start a host")
@@ -383,7 +383,7 @@ def main() -> int:
     try:
         if arguments.command in ("up", "engine", "browser", "testssl", "compose", "clean"):
             STATE.mkdir(exist_ok=True)
-            alone = (STATE / "lock").open("w")  # scenarios that run side by side make an image, or install, but once
+            alone = (STATE / "lock").open("w")  # parallel scenarios make an image, or install, only once
             fcntl.flock(alone, fcntl.LOCK_EX)
         if arguments.command == "up":
             print(json.dumps(up(arguments.name, arguments.debian, arguments.init, arguments.publish)))

@@ -1,6 +1,6 @@
-"""Runs on a host, in the place of a process that is confined: tries what it must not get, and says what came of it.
+"""Runs on a host, in the place of a sandboxed process: tries what it must not be able to do, and reports the results.
 
-Prints an object of JSON: for each attempt "" where it worked, and else the name of the error. Standard library only.
+Prints a JSON object: for each attempt "" if it worked, otherwise the name of the error. Standard library only.
 """
 
 import contextlib
@@ -25,7 +25,7 @@ def call(name, *arguments):
 
 
 def write(path):
-    """Make a file in a folder, or append to one."""
+    """Create a file in a folder, or append to a file."""
     if os.path.isdir(path):
         path = os.path.join(path, "attempt")
     with open(path, "a"):
@@ -49,12 +49,12 @@ def open_socket(family, kind, protocol=0):
 
 
 def writable_code():
-    """Have memory that can be written to and executed."""
+    """Get memory that is writable and executable."""
     mmap.mmap(-1, 4096, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC).close()
 
 
 def execute_setuid():
-    """Become root by a program that has the bit."""
+    """Become root through a setuid program."""
     shown = subprocess.run(
         ["su", "-c", "id -u"], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=20
     )
@@ -63,7 +63,7 @@ def execute_setuid():
 
 
 def set_bit():
-    """Make a program that runs as its owner for everybody."""
+    """Create a program that runs as its owner for everybody."""
     path = os.path.join(os.environ.get("ATTEMPT_HOME", "/tmp"), "setuid")
     with open(path, "w"):
         pass
@@ -74,13 +74,13 @@ def set_bit():
 
 
 def others():
-    """See a process of somebody else; PID 1 is root's."""
+    """See somebody else's process; PID 1 is root's."""
     if not any(os.stat(f"/proc/{pid}").st_uid != os.getuid() for pid in os.listdir("/proc") if pid.isdigit()):
         raise FileNotFoundError(errno.ENOENT, "/proc")
 
 
 def attempts(app):
-    """What is tried, by its name."""
+    """The attempts, by name."""
     home = f"/srv/{app}"
     other = int(os.environ.get("ATTEMPT_PID", "1"))
     found = {
@@ -129,7 +129,7 @@ def attempts(app):
 
 
 def main():
-    """Try everything, each in a process of its own: some would be the last thing that it does."""
+    """Try everything, each in its own process, because some attempts would end it."""
     told = {}
     for name, (function, *arguments) in attempts(sys.argv[1]).items():
         reader, writer = os.pipe()

@@ -3,8 +3,8 @@
 
     python3 -c TEXT WHAT TOKEN [STATIC]
 
-WHAT is a function of this module without parameters; it prints a JSON object of what the clients have met. Its text is
-an argument, so nothing is copied to the host. Standard library only.
+WHAT is a function of this module without parameters; it prints a JSON object of what happened to the clients. This
+file's text is an argument, so nothing is copied to the host. Standard library only.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from typing import Any
 SITE = ("127.0.0.1", 8000)  # nginx_local_port
 TOKEN = sys.argv[2] if len(sys.argv) > 2 else ""
 STATIC = sys.argv[3] if len(sys.argv) > 3 else ""
-# A site with TLS has no pages without, so none of them may open a WebSocket.
+# A site with TLS has no pages without it, so none of those may open a WebSocket.
 ORIGIN = "https://localhost" if Path("/etc/dashboard/certificate/fullchain.pem").exists() else "http://localhost"
-SECONDS = 30.0  # that anything may take
+SECONDS = 30.0  # the most that anything may take
 
 
 class Client:
@@ -46,7 +46,7 @@ class Client:
         self.read_answer()
 
     def read_answer(self) -> None:
-        """Read the answer; a status of 0 is a connection that ended without one."""
+        """Read the answer; status 0 means that the connection ended without one."""
         with contextlib.suppress(ConnectionError):
             while b"\r\n\r\n" not in self.inbox and (data := self.way.recv(65536)):
                 self.inbox += data
@@ -56,7 +56,7 @@ class Client:
         self.headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines[1:])}
 
     def told(self) -> dict[str, Any]:
-        """Return status, Retry-After and text of the answer."""
+        """Return the answer's status, Retry-After and text."""
         length = int(self.headers.get("content-length", 0))
         while len(self.inbox) < length and (data := self.way.recv(65536)):
             self.inbox += data
@@ -64,7 +64,7 @@ class Client:
         return {"status": self.status, "retry": retry, "text": self.inbox.decode().strip()}
 
     def frame(self, data: bytes, length: int | None = None) -> None:
-        """Send a text frame, or the beginning of one that is to be longer."""
+        """Send a text frame, or the start of a longer one."""
         size = len(data) if length is None else length
         head = struct.pack("!BB", 0x81, 0x80 | size) if size < 126 else struct.pack("!BBQ", 0x81, 0xFF, size)
         self.way.sendall(head + bytes(4) + data)  # masked with zeros
@@ -98,7 +98,7 @@ def statuses(clients: list[Client]) -> dict[str, int]:
 
 
 def await_handshake(source: str) -> int:
-    """Try until a handshake is accepted or time is over; return its status."""
+    """Try until a handshake is accepted or time is up; return its status."""
     deadline = time.monotonic() + SECONDS
     while (status := (client := Client(source)).status) != 101 and time.monotonic() < deadline:
         client.close()
@@ -107,7 +107,7 @@ def await_handshake(source: str) -> int:
 
 
 def reload() -> None:
-    """Have nginx start other workers, and wait for them."""
+    """Make nginx start new workers, and wait for them."""
     before = workers()
     subprocess.run(["nginx", "-s", "reload"], check=True, capture_output=True)
     deadline = time.monotonic() + SECONDS
@@ -118,7 +118,7 @@ def reload() -> None:
 
 
 def workers() -> set[int]:
-    """Return nginx's workers that take connections."""
+    """Return nginx's workers that accept connections."""
     titles = {}
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         with contextlib.suppress(OSError):
@@ -127,7 +127,7 @@ def workers() -> set[int]:
 
 
 def too_many() -> dict[str, Any]:
-    """Fill an address (30) and then the site (50); close one and come back; the host itself is never refused."""
+    """Fill an address (30) and then the site (50); close one and reconnect; the host itself is never refused."""
     told: dict[str, Any] = {}
     first = handshakes("127.0.0.10", 30)
     told["first"], told["address"] = statuses(first), Client("127.0.0.10").told()
@@ -144,7 +144,7 @@ def too_many() -> dict[str, Any]:
 
 
 def too_fast() -> dict[str, Any]:
-    """Come more often than an address may, for handshakes and for pages; others and files are served."""
+    """Come more often than an address may, with handshakes and pages; other addresses and files are served."""
     told: dict[str, Any] = {}
     for name, source, path, upgrade in (
         ("handshake", "127.0.0.20", "/ws/dashboard/", True), ("page", "127.0.0.21", "/", False),
@@ -162,7 +162,7 @@ def too_fast() -> dict[str, Any]:
 
 
 def killed_worker() -> dict[str, Any]:
-    """Fill the site, and have its workers die without a chance to count back."""
+    """Fill the site, and kill its workers so that they cannot count back."""
     held = [client for source in ("127.0.0.30", "127.0.0.31") for client in handshakes(source, 25)]
     before = workers()
     for pid in before:
@@ -176,15 +176,15 @@ def killed_worker() -> dict[str, Any]:
 
 
 def fits() -> dict[str, Any]:
-    """Open as many as the site may have."""
+    """Open as many sockets as the site may have."""
     clients = [client for source in ("127.0.0.33", "127.0.0.34") for client in handshakes(source, 25)]
     return {"open": statuses(clients)}
 
 
 def slow() -> dict[str, Any]:
-    """300 clients that send a header for ever, others that send nothing, and oversized requests, beside good clients.
+    """300 clients that send a header forever, others that send nothing, and oversized requests, beside good clients.
 
-    All come from one address, the good ones from others. The slow ones are done when nginx has closed them.
+    All come from one address, the good ones from others. This ends when nginx has closed the slow ones.
     """
     witness = Client("127.0.0.40")
     told: dict[str, Any] = {"witness": [witness.status]}
@@ -231,10 +231,10 @@ def slow() -> dict[str, Any]:
 
 
 def long_frame() -> dict[str, Any]:
-    """Announce a frame of 100 MB to each process and wait, and send one without waiting; tell what became of it."""
+    """Announce a frame of 100 MB to each process and wait, and send one without waiting; report what became of it."""
     generations = subprocess.run(["dashboard-generations", "list", "--json"], capture_output=True, check=True).stdout
     pids = json.loads(generations)["generations"][0]["pids"]
-    # nginx gives a socket to the process that has the fewest, so there is one of each kind on each.
+    # nginx passes a socket to the process that has the fewest, so each process gets one of each kind.
     witnesses, polite, rude = (handshakes(f"127.0.0.5{number}", len(pids)) for number in range(3))
     before = most = memory(pids)
     for client in polite:
@@ -254,7 +254,7 @@ def long_frame() -> dict[str, Any]:
 
 
 def close_code(client: Client) -> int | None:
-    """Return the code of the close frame that comes; None where there is none."""
+    """Return the code of the close frame that arrives; None if there is none."""
     client.way.settimeout(5)
     with contextlib.suppress(OSError):
         while b"\x88" not in client.inbox and (data := client.way.recv(65536)):

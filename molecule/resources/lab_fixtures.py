@@ -15,7 +15,7 @@ HOSTS: dict[str, LabHost] = {}
 
 
 def pytest_configure() -> None:
-    """Have testinfra keep one SSH connection to each host: without a path for it, it makes one for each command."""
+    """Make testinfra keep one SSH connection to each host: without a path for it, it opens one for each command."""
     os.environ["ANSIBLE_SSH_COMMON_ARGS"] = (
         f"-F {SSH_CONFIG} -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o LogLevel=ERROR "
         f"-o ControlPath={os.path.expanduser('~/.ansible/cp/tests-%C')}"

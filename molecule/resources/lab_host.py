@@ -1,4 +1,4 @@
-"""A lab host as tests see it: WebSockets opened from outside as a browser would, and root's view from within."""
+"""A lab host as tests see it: WebSockets opened from outside as a browser would, and root's view from inside."""
 
 from __future__ import annotations
 
@@ -99,23 +99,23 @@ class LabHost:
     # --- as root on the host ----------------------------------------------------------------------------------------
 
     def run(self, command: str, *arguments: str) -> str:
-        """Run a command of sh and return what it printed; fail the test when it fails."""
+        """Run an sh command and return its output; fail the test if it fails."""
         done = self.host.run(command, *arguments)
         if done.rc:
             pytest.fail(f"on {self.name}, `{command}` ended with {done.rc}:\n{done.stdout}{done.stderr}")
         return done.stdout
 
     def python(self, script: str, *arguments: str) -> str:
-        """Run a Python script and return what it printed; fail the test when it fails."""
+        """Run a Python script and return its output; fail the test if it fails."""
         return self.run("python3 -c %s" + " %s" * len(arguments), script, *arguments)
 
     def as_project(self, command: str) -> str:
-        """Run a command of sh as the project's user in the environment of its processes; return what it printed."""
+        """Run an sh command as the project's user in the environment of its processes; return its output."""
         return self.run("runuser --user dashboard -- /srv/dashboard/live/within sh -c %s", command)
 
     @cached_property
     def live(self) -> dict[str, Any]:
-        """What the live generation is: its instances, sockets, unit and so on."""
+        """The live generation: its instances, sockets, unit and so on."""
         return json.loads(self.run("cat /srv/dashboard/live/generation.json"))
 
     @cached_property
@@ -124,7 +124,7 @@ class LabHost:
         return [f"{self.live['unit']}@{instance}.service" for instance in self.live["instances"]]
 
     def pids(self) -> dict[str, int]:
-        """Return the process of each unit, by the unit's name; 0 where there is none."""
+        """Return the process of each unit, by the unit's name; 0 if there is none."""
         live = json.loads(self.run("dashboard-generations list --json"))["generations"][0]
         return dict(zip(self.units, live["pids"], strict=True))
 
@@ -135,7 +135,7 @@ class LabHost:
         return {name: value for name, _, value in (entry.partition("=") for entry in entries) if name in names}
 
     def secrets(self) -> dict[str, str]:
-        """Return the secret values, by what they are."""
+        """Return the secret values, by what they are for."""
         environment = self.environment()
         password = re.search(r"://[^:@/]*:([^@]+)@", environment["REDIS_URL"])
         assert password, "REDIS_URL on the host holds no password, so there is nothing to look for"
@@ -143,15 +143,15 @@ class LabHost:
         return found | {"Redis password": unquote(password[1])}
 
     def reload_nginx(self) -> None:
-        """Reload nginx and wait until only new workers take connections."""
+        """Reload nginx and wait until only new workers accept connections."""
         self.python(RELOAD)
 
     def await_serving(self) -> None:
-        """Wait until each process answers that it is healthy."""
+        """Wait until each process reports that it is healthy."""
         self.python(SERVING, *self.live["sockets"])
 
     def await_handshakes(self) -> None:
-        """Have each process notice that Redis was restarted: one without sockets does so at its next handshake."""
+        """Let each process notice that Redis was restarted: one without sockets notices at its next handshake."""
         self.await_serving()
         for path in self.live["sockets"]:
             with self.tunnel(path) as port:
@@ -159,9 +159,9 @@ class LabHost:
                 assert last == 101, f"{path} answers {last} to a third handshake"
 
     def assert_only_nginx_reaches(self, sockets: list[str]) -> None:
-        """Fail the test where somebody else can connect to a process, going round nginx, or nginx's user cannot.
+        """Fail the test if anybody else can connect to a process, bypassing nginx, or if nginx's user cannot.
 
-        Nor by its folder's leave: uvicorn and gunicorn leave the sockets themselves open to all.
+        The folder must not let them either: uvicorn and gunicorn leave the sockets themselves open to everybody.
         """
         script = "import socket, sys; socket.socket(socket.AF_UNIX).connect(sys.argv[1])"
         for path in sockets:
@@ -177,7 +177,7 @@ class LabHost:
         self.await_serving()
 
     def last_log_lines(self) -> str:
-        """Return what a person would look at first when something failed."""
+        """Return what a person would look at first after a failure."""
         shown = self.host.run(
             "dashboard-generations logs --lines=15; journalctl --no-pager --lines=15 --unit=nginx --unit=redis-server; "
             "tail -n 5 /var/log/nginx/dashboard.access.log /var/log/nginx/error.log; "
@@ -187,7 +187,7 @@ class LabHost:
 
     @contextlib.contextmanager
     def edited(self, path: str, *scripts: str) -> Iterator[None]:
-        """Edit a file with sed for a while. Its old content, owner and mode are back at the end, whatever happens."""
+        """Edit a file with sed for a while. At the end, in any case, its old content, owner and mode are restored."""
         kept = self.run("mktemp").strip()
         self.run("cp --archive --dereference %s %s", path, kept)
         try:
@@ -199,7 +199,7 @@ class LabHost:
 
     @contextlib.contextmanager
     def nginx_edited(self, path: str, *scripts: str) -> Iterator[None]:
-        """Have nginx run an edited file for a while."""
+        """Make nginx run with an edited file for a while."""
         try:
             with self.edited(path, *scripts):
                 self.reload_nginx()
@@ -209,7 +209,7 @@ class LabHost:
 
     @contextlib.contextmanager
     def upstream(self, path: str) -> Iterator[None]:
-        """Have nginx pass all requests to a unix socket for a while."""
+        """Make nginx pass all requests to a unix socket for a while."""
         file = self.run("grep --recursive --files-with-matches '^upstream dashboard ' /etc/nginx").strip()
         with self.nginx_edited(file, f"s|server unix:.*;|server unix:{path};|"):
             yield
@@ -218,12 +218,12 @@ class LabHost:
 
     @cached_property
     def port(self) -> int:
-        """The port of this machine behind which the host's port 80 is."""
+        """The port on this machine that leads to the host's port 80."""
         return int(json.loads((ROOT / ".lab" / "ports" / f"{self.name}.json").read_text())["80"])
 
     @cache  # noqa: B019 - there are as many objects as hosts, and they live as long as the run
     def token(self, user: str = "tester", seconds: int = 7200) -> str:
-        """Return a token of a user, minted on the host as an operator would."""
+        """Return a user's token, minted on the host as an operator would."""
         return self.run("dashboard-manage mint_token --user %s --ttl %s", user, str(seconds)).strip()
 
     def url(self, token: str | None, port: int = 0) -> str:
@@ -237,7 +237,7 @@ class LabHost:
         return connect(self.url(self.token() if token == GOOD else token, port), **options)
 
     def refusal(self, token: str | None = GOOD, **options: Any) -> int:
-        """Return the HTTP status with which a handshake is refused, or 101 where it is not."""
+        """Return the HTTP status that refuses a handshake, or 101 if it is not refused."""
         try:
             self.connect(token, **options).close()
         except InvalidStatus as error:
@@ -245,9 +245,9 @@ class LabHost:
         return 101
 
     def get(self, path: str, **headers: str) -> tuple[int, dict[str, str], str]:
-        """Request a path just as it is written; return status, headers (names in lower case) and body.
+        """Request a path exactly as it is written; return status, headers (names in lower case) and body.
 
-        A header's name is given with underscores, as in X_Forwarded_For.
+        Write a header's name with underscores, as in X_Forwarded_For.
         """
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
         try:
@@ -261,7 +261,7 @@ class LabHost:
 
     @contextlib.contextmanager
     def socket_on_each_process(self) -> Iterator[dict[str, ClientConnection]]:
-        """Open sockets through nginx until there is one on each process; give them by the process's name."""
+        """Open sockets through nginx until each process has one; yield them by the process's name."""
         with contextlib.ExitStack() as stack:
             found: dict[str, ClientConnection] = {}
             for _ in range(40):
@@ -275,7 +275,7 @@ class LabHost:
 
     @contextlib.contextmanager
     def tunnel(self, target: str) -> Iterator[int]:
-        """Give a port of this machine that leads to an address or a unix socket as seen on the host."""
+        """Yield a port on this machine that leads to an address or a unix socket as seen from the host."""
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
@@ -290,16 +290,16 @@ class LabHost:
                 time.sleep(0.02)
             yield port
         finally:
-            # Not SIGTERM: an ssh that gets it just before it waits for its connections may not notice.
+            # Not SIGTERM: if ssh gets it just before it waits for its connections, it may not notice.
             tunnel.kill()
             tunnel.wait(5)
 
 
 def playbook_command(*arguments: str) -> tuple[list[str], dict[str, str]]:
-    """Return the command of a run on the scenario's hosts, and the environment in which its user starts it."""
+    """Return the command for a run on the scenario's hosts, and the environment in which its user starts it."""
     program = str(Path(sys.executable).with_name("ansible-playbook"))
     inventory = str(Path(os.environ["MOLECULE_EPHEMERAL_DIRECTORY"]) / "inventory")
-    # What molecule and testinfra set for themselves is not what a user has.
+    # Molecule and testinfra set variables that a user doesn't have.
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("ANSIBLE_", "PY_COLORS"))}
     environment |= {"ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"}
     return [program, "--inventory", inventory, *arguments], environment
@@ -316,7 +316,7 @@ class Run:
         self.code, self.output = done.returncode, done.stdout
 
     def changed(self, name: str) -> int:
-        """Return how many tasks changed something on a host; fail the test where the run failed."""
+        """Return how many tasks changed something on a host; fail the test if the run failed."""
         found = re.search(rf"^{re.escape(name)}\s*:.* changed=(\d+)", self.output, re.MULTILINE)
         if self.code or not found:
             pytest.fail(f"the run ended with {self.code}:\n{self.output}")

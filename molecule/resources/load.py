@@ -29,19 +29,19 @@ from websockets.exceptions import ConnectionClosed
 
 TIMEOUT = 30.0  # seconds
 ECHO_SECONDS = 2.0
-UNDECIDED = 10.0  # seconds before a socket's end in which a message may still have been under way to it
-AT_ONCE = 60  # handshakes and requests that may be under way, for each kind and host
+UNDECIDED = 10.0  # seconds before a socket's end in which a message to it may still have been on its way
+AT_ONCE = 60  # handshakes and requests that may be in progress, for each kind and host
 PREFIX = "load "
 
 
 class Load:
-    """What all clients share: the hosts, the numbers of messages, and what they noticed."""
+    """What all clients share: the hosts, the numbered messages, and what they noticed."""
 
     def __init__(self, ports: dict[str, int], token: str) -> None:
         self.ports, self.token = ports, token
         self.stopping = asyncio.Event()
         self.figures = dict.fromkeys(("handshakes", "requests", "echoes", "messages", "deliveries", "reopened"), 0)
-        self.latencies: list[tuple[float, float]] = []  # when a handshake began, and the milliseconds it took
+        self.latencies: list[tuple[float, float]] = []  # when a handshake began, and how many milliseconds it took
         self.samples: list[tuple[float, dict[str, int]]] = []  # when, and the sockets open on each generation
         self.failures: list[dict[str, Any]] = []
         self.closings: list[dict[str, Any]] = []
@@ -49,7 +49,7 @@ class Load:
         self.open: set[Socket] = set()
 
     def fail(self, host: str, what: str, why: object) -> None:
-        """Note a failure; an exception without a text is told by its class."""
+        """Note a failure; an exception without a text is shown as its class."""
         told = f"{type(why).__name__}: {why}" if isinstance(why, Exception) else str(why)
         self.failures.append({"at": time.time(), "host": host, "what": what, "why": told})
 
@@ -61,20 +61,20 @@ class Load:
         )  # fmt: skip
 
     async def pause(self, seconds: float) -> bool:
-        """Wait, and tell whether the run goes on."""
+        """Wait, and tell whether the run continues."""
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self.stopping.wait(), seconds)
         return not self.stopping.is_set()
 
 
 class Socket:
-    """A socket that stays open: every other second an echo, and all messages, each once and in order."""
+    """A socket that stays open: an echo every other second, and all messages, each once and in order."""
 
     def __init__(self, load: Load, host: str, websocket: ClientConnection) -> None:
         self.load, self.host, self.websocket = load, host, websocket
         self.process = "?"
         self.opened = time.time()
-        self.next = len(load.sent)  # the first message that was sent after the handshake
+        self.next = len(load.sent)  # the first message that is sent after the handshake
         self.asked: dict[str, float] = {}  # echoes without an answer, and when they were sent
 
     @property
@@ -107,7 +107,7 @@ class Socket:
                 self.judge_echoes()
 
     def take(self, frame: dict[str, Any]) -> None:
-        """Take a frame from the host."""
+        """Handle a frame from the host."""
         if frame["type"] == "status":
             self.process = frame["process"]
         elif frame["type"] == "echo":
@@ -120,7 +120,7 @@ class Socket:
             self.load.fail(self.host, "echo", frame["message"])
 
     def take_message(self, number: int) -> None:
-        """Take a message: it must be the one after the last."""
+        """Handle a message: it must be the one after the last."""
         self.load.figures["deliveries"] += 1
         if number > self.next:
             missing = f"{self.next} to {number - 1}"
@@ -130,7 +130,7 @@ class Socket:
         self.next = max(self.next, number + 1)
 
     def sent_since_opened(self, number: int) -> bool:
-        """Tell whether a message was sent after the handshake: one sent before may come too, and need not."""
+        """Tell whether a message was sent after the handshake: an earlier one may arrive too, but need not."""
         return number < len(self.load.sent) and self.load.sent[number] > self.opened
 
     def judge_echoes(self) -> None:
@@ -141,7 +141,7 @@ class Socket:
                 self.load.fail(self.host, "echo", f"{text} was not answered within {TIMEOUT:.0f} s by {self.process}")
 
     def closed(self) -> None:
-        """Note the end of this socket, and what it should have received before."""
+        """Note the end of this socket, and what it should have received before that."""
         now = time.time()
         self.load.closings.append(
             {"at": now, "host": self.host, "process": self.process, "code": self.websocket.close_code}
@@ -149,14 +149,14 @@ class Socket:
         self.judge_messages(now - UNDECIDED)
 
     def judge_messages(self, until: float) -> None:
-        """Note messages sent before a moment that never came."""
+        """Note messages that were sent before a moment and never arrived."""
         missing = [number for number in range(self.next, len(self.load.sent)) if self.load.sent[number] < until]
         if missing:
             self.load.fail(self.host, "message", f"{missing} never came to a socket of {self.process}")
 
 
 async def hold(load: Load, host: str, opened: Callable[[], None]) -> None:
-    """Keep a socket open on a host, and open it again when it was closed."""
+    """Keep a socket open on a host, and open it again if it is closed."""
     first = True
     while not load.stopping.is_set():
         try:
@@ -179,7 +179,7 @@ async def hold(load: Load, host: str, opened: Callable[[], None]) -> None:
 
 
 async def regularly(load: Load, interval: float, host: str, job: Callable[[Load, str], Awaitable[None]]) -> None:
-    """Do a job at a rate, a limited number at once, and wait for the last of them."""
+    """Do a job at a rate, with a limited number at once, and wait for the last ones."""
     running: set[asyncio.Task[None]] = set()
     while await load.pause(interval):
         if len(running) < AT_ONCE:
@@ -191,7 +191,7 @@ async def regularly(load: Load, interval: float, host: str, job: Callable[[Load,
 
 
 async def shake(load: Load, host: str) -> None:
-    """Open a socket, have an echo, close it."""
+    """Open a socket, get an echo, close it."""
     begun = time.time()
     try:
         async with asyncio.timeout(TIMEOUT), load.connect(host) as websocket:
@@ -208,7 +208,7 @@ async def shake(load: Load, host: str) -> None:
 
 
 async def request(load: Load, host: str) -> None:
-    """Ask for the project's page; not for its health, which is bad where the machine is so busy that Redis is late."""
+    """Request the project's page, not its health, which fails if the machine is so busy that Redis is late."""
     try:
         async with asyncio.timeout(TIMEOUT):
             reader, writer = await asyncio.open_connection("localhost", load.ports[host])
@@ -225,7 +225,7 @@ async def request(load: Load, host: str) -> None:
 
 
 async def broadcast(load: Load) -> None:
-    """Send a numbered message each second over a new socket, of each host in turn, and wait until it came back."""
+    """Send a numbered message each second over a new socket, to each host in turn, and wait until it comes back."""
     hosts = list(load.ports)
     while await load.pause(1):
         number = len(load.sent)
@@ -246,7 +246,7 @@ async def broadcast(load: Load) -> None:
 
 
 async def sample(load: Load) -> None:
-    """Note twice a second how many sockets are open on each generation."""
+    """Note twice a second how many sockets each generation has open."""
     while await load.pause(0.5):
         load.samples.append((time.time(), Counter(held.generation for held in load.open if held.generation)))
 
@@ -264,7 +264,7 @@ async def finish(load: Load) -> None:
 
 
 async def run(load: Load, sockets: int, rate: float, seconds: float) -> dict[str, Any]:
-    """Run all clients until somebody ends that; return what they noticed."""
+    """Run all clients until somebody ends the run; return what they noticed."""
     loop = asyncio.get_running_loop()
     holders: set[asyncio.Task[None]] = set()
     ready = asyncio.Semaphore(0)

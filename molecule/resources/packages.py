@@ -1,4 +1,4 @@
-"""Python packages that tests put into a project's environment on a host, beside or in place of its own."""
+"""Python packages that tests install into a project's environment on a host, in addition to or instead of its own."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ UV = (
 
 
 def redis_py_8(lab: LabHost, repair: ExitStack) -> None:
-    """Have the processes run redis-py 8 under the core layer, which cuts silent sockets, until the stack is left."""
+    """Make the processes run redis-py 8 under the core layer, which cuts silent sockets, until the stack is left."""
     packages = lab.run(f"echo {HOME}/venv/lib/python3*/site-packages").strip()
     kept = lab.run("mktemp --directory").strip()
     repair.callback(lab.restart_processes)

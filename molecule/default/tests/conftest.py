@@ -1,4 +1,4 @@
-"""What the tests of this scenario share is what those of all scenarios do."""
+"""This scenario's tests share only what the tests of all scenarios share."""
 
 from __future__ import annotations
 

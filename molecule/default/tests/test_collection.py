@@ -1,4 +1,4 @@
-"""The collection as its users install it: built, put into an empty folder, and run from there by its name."""
+"""The collection as its users install it: built, installed into an empty folder, and run from there by its name."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from lab_host import ROOT, LabHost
 
 
 class Folder:
-    """A folder that holds nothing but an inventory and requirements.yml, and the collection beside it."""
+    """A folder with only an inventory and requirements.yml, and the collection beside it."""
 
     def __init__(self, folder: Path) -> None:
         self.home, self.installed = folder / "mine", folder / "collections"
@@ -25,7 +25,7 @@ class Folder:
         self.command("ansible-galaxy", "collection", "install", "-r", "requirements.yml", "-p", str(self.installed))
 
     def command(self, program: str, *arguments: str, **environment: str) -> str:
-        """Run a program of Ansible's here; return what it printed, or fail the test where it fails."""
+        """Run one of Ansible's programs here; return its output, or fail the test if it fails."""
         kept = {name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")}
         given = {"ANSIBLE_COLLECTIONS_PATH": str(self.installed), "ANSIBLE_NOCOLOR": "1"} | environment
         done = subprocess.run(
@@ -36,21 +36,21 @@ class Folder:
         return done.stdout
 
     def play(self, name: str, host: str, **environment: str) -> str:
-        """Run a playbook of the collection on a host; what the lab's own inventory reads is where it always is."""
+        """Run a playbook of the collection on a host; the lab's own inventory finds its files where they always are."""
         more = ("--limit", f"{host},localhost", "-e", f"lab_root={ROOT}")
         return self.command("ansible-playbook", f"channels.stack.{name}", "-i", "inventory", *more, **environment)
 
 
 @pytest.fixture(scope="module")
 def folder(lab: LabHost, tmp_path_factory: pytest.TempPathFactory) -> Folder:
-    """One for all tests of this module, which ask the same of both Debians."""
+    """One folder for all tests of this module, which check the same on both Debians."""
     if not lab.name.endswith("bookworm"):
         pytest.skip("is the controller's business, and was tried on another host")
     return Folder(tmp_path_factory.mktemp("collection"))
 
 
 def test_site_is_the_one_that_the_clone_has_made(folder: Folder, lab: LabHost) -> None:
-    """Nothing is changed, and all is proven; reports are where the run began, and nothing is in the collection."""
+    """Nothing is changed, and all is proven; reports are where the run started, and nothing is in the collection."""
     before = sorted(
         path for path in folder.installed.rglob("*") if path.suffix != ".pyc" and path.name != "__pycache__"
     )
@@ -65,7 +65,7 @@ def test_site_is_the_one_that_the_clone_has_made(folder: Folder, lab: LabHost) -
 
 
 def test_secrets_of_an_inventory_are_made_without_a_clone(folder: Folder, tmp_path: Path) -> None:
-    """The password is made too, and a second run finds it by itself and changes nothing."""
+    """The password is created too, and a second run finds it by itself and changes nothing."""
     vault = folder.home / "own" / "group_vars" / "all" / "vault.yml"
     vault.parent.mkdir(parents=True)
     (folder.home / "own" / "hosts.yml").write_text("app: {hosts: {one: {ansible_host: '!!!SET the address!!!'}}}\n")

@@ -1,4 +1,4 @@
-"""What nginx passes on to the project: what the client sent, and of its claims none."""
+"""What nginx passes on to the project: what the client sent, but none of its claims."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from lab_host import LabHost
 
 MIRROR = "/run/dashboard/mirror.sock"
-# Answers every request with the request itself. A stream's parts come when another request asks for each.
+# Answers every request with the request itself. Other requests trigger the parts of a stream, one each.
 MIRROR_SERVER = """
 import json, os, queue, socketserver, sys
 asked = queue.Queue()
@@ -63,7 +63,7 @@ def mirror(lab: LabHost) -> Iterator[LabHost]:
 
 
 def passed_on(lab: LabHost, path: str, **headers: str) -> tuple[str, dict[str, list[str]]]:
-    """Return the request line and the headers (names in lower case) that reach the project."""
+    """Return the request line and the headers (names in lower case) that the project receives."""
     status, answered, body = lab.get(path, **headers)
     assert status == 200 and answered.get("x-mirror") == "yes", f"{status} is not the mirror's answer: {body[:200]}"
     seen = json.loads(body)
@@ -75,7 +75,7 @@ def passed_on(lab: LabHost, path: str, **headers: str) -> tuple[str, dict[str, l
 
 @pytest.mark.parametrize("path", ["/", "/ws/dashboard/"])
 def test_client_cannot_claim_an_address(mirror: LabHost, path: str) -> None:
-    """Headers by which a client claims another address, scheme or host are overwritten, those of nginx alone arrive."""
+    """Headers with which a client claims another address, scheme or host are replaced, so only nginx's own arrive."""
     _, headers = passed_on(mirror, path, **SPOOFED)
     assert "203.0.113.9" not in str(headers), f"the client's claim was passed on: {headers}"
     address = headers["x-forwarded-for"][0]
@@ -89,14 +89,14 @@ def test_client_cannot_claim_an_address(mirror: LabHost, path: str) -> None:
 
 @pytest.mark.parametrize("path", ["/", "/ws/dashboard/"])
 def test_request_line_arrives_as_it_was_sent(mirror: LabHost, path: str) -> None:
-    """Path and query are passed on byte for byte: a token in it stays good."""
+    """Path and query are passed on byte for byte, so a token in them stays valid."""
     sent = f"{path}?token=a.b-c_d%2B%2F%3D&x=%20y&token=2"
     line, _ = passed_on(mirror, sent)
     assert line == f"GET {sent} HTTP/1.1"
 
 
 def test_upgrade_is_passed_on(mirror: LabHost) -> None:
-    """A handshake reaches the process as one, with the headers that make it one."""
+    """A handshake reaches the process as a handshake, with the headers that make it one."""
     _, headers = passed_on(
         mirror, "/ws/dashboard/", Upgrade="websocket", Connection="keep-alive, Upgrade", Sec_WebSocket_Version="13",
         Sec_WebSocket_Key="dGhlIHNhbXBsZSBub25jZQ==", Sec_WebSocket_Protocol="chat", Origin="http://localhost",
@@ -110,14 +110,14 @@ def test_upgrade_is_passed_on(mirror: LabHost) -> None:
 
 
 def test_plain_request_is_no_upgrade(mirror: LabHost) -> None:
-    """A request that is no handshake is not turned into one."""
+    """A request that is not a handshake isn't turned into one."""
     _, headers = passed_on(mirror, "/ws/dashboard/")
     assert "upgrade" not in headers and headers["connection"] == ["close"]
 
 
 @pytest.mark.parametrize("kind", ["text/event-stream", "application/json"])
 def test_stream_arrives_as_it_is_written(mirror: LabHost, kind: str) -> None:
-    """Its head before its first part, and each part whole before the next is written, compressed or not."""
+    """The head arrives before the first part, and each part whole before the next is written, compressed or not."""
     connection = http.client.HTTPConnection("127.0.0.1", mirror.port, timeout=10)
     try:
         connection.request("GET", f"/stream/{kind}", headers={"Host": "localhost", "Accept-Encoding": "gzip"})

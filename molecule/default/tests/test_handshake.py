@@ -1,4 +1,4 @@
-"""WebSockets open for those who may, stay closed for all others, and carry messages through every process."""
+"""WebSockets open for clients that may, stay closed for all others, and carry messages through every process."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from lab_host import LabHost, ask, await_kind, echoes
 from websockets.asyncio.client import ClientConnection
 from websockets.asyncio.client import connect as connect_async
 
-# Two processes: more than 256 sockets each, the limit of open files that a service gets on some machines.
+# Two processes: more than 256 sockets each, which is the limit of open files for a service on some machines.
 MANY = 600
-SILENCE = 10  # seconds; twice what it takes the known breakages to show
+SILENCE = 10  # seconds; twice as long as the known faults take to show
 REACHABLE = """
 import json, socket, sys
 found = {}
@@ -31,7 +31,7 @@ print(json.dumps(found))
 
 
 def test_good_token_opens_a_socket(lab: LabHost) -> None:
-    """A handshake as a browser makes it ends in 101, and the socket echoes."""
+    """A handshake like a browser's ends in 101, and the socket echoes."""
     with lab.connect(origin=f"http://localhost:{lab.port}") as websocket:
         assert websocket.response.status_code == 101
         assert echoes(websocket, "grüß Gott ✓"), "the socket opened, but what it echoed is not what was sent"
@@ -39,7 +39,7 @@ def test_good_token_opens_a_socket(lab: LabHost) -> None:
 
 @pytest.mark.parametrize("kind", ["none", "empty", "bad", "expired"])
 def test_no_other_token_does(lab: LabHost, kind: str) -> None:
-    """A token that is missing, spoiled or expired is refused with 403 before the socket is accepted."""
+    """A token that is missing, altered or expired is refused with 403 before the socket is accepted."""
     good = lab.token()
     middle = len(good) - 12  # in the signature
     tokens = {
@@ -54,13 +54,13 @@ def test_no_other_token_does(lab: LabHost, kind: str) -> None:
 
 @pytest.mark.parametrize("origin", ["https://foreign.invalid", "null", "http://localhost.foreign.invalid"])
 def test_foreign_pages_open_none(lab: LabHost, origin: str) -> None:
-    """A page of another site gets 403 even with a good token."""
+    """A page on another site gets 403 even with a good token."""
     status = lab.refusal(origin=origin)
     assert status == 403, f"a handshake with a good token and Origin {origin} got {status}"
 
 
 def test_long_tokens_work_up_to_an_edge(lab: LabHost) -> None:
-    """A token of 11 kB passes, as one of 8 kB does with 3 kB of cookies; of longer ones, nginx says 414 or 431."""
+    """A token of 11 kB passes, and so does one of 8 kB with 3 kB of cookies; longer ones get 414 or 431 from nginx."""
     longest, long = lab.token("u" * 8150), lab.token("u" * 5900)
     assert 11_000 < len(longest) < 11_500 and 8000 < len(long) < 8200, "the tokens prove something else"
     cookies = {size: {"additional_headers": {"Cookie": "c" * size}} for size in (3000, 5000)}
@@ -69,7 +69,7 @@ def test_long_tokens_work_up_to_an_edge(lab: LabHost) -> None:
             assert echoes(websocket)
     assert lab.refusal(longest + "u" * 1500) == 414
     assert lab.refusal(long, **cookies[5000]) == 431
-    # The most that nginx lets in is not too much for the server.
+    # The server accepts the most that nginx lets through.
     most = {f"X_{number}": "c" * 990 for number in range(14)}
     assert lab.get("/health/", **most)[0] == 200
     status, _, body = lab.get("/health/", **most, X_Last="c" * 1500)
@@ -77,7 +77,7 @@ def test_long_tokens_work_up_to_an_edge(lab: LabHost) -> None:
 
 
 def test_message_reaches_another_process(lab: LabHost) -> None:
-    """What one client sends reaches a client whose socket another process holds."""
+    """A message from one client reaches a client whose socket is in another process."""
     with lab.socket_on_each_process() as sockets:
         sender, receiver = list(sockets.values())[:2]
         text = f"from {lab.name} at {time.time()}"
@@ -87,7 +87,7 @@ def test_message_reaches_another_process(lab: LabHost) -> None:
 
 
 def test_many_sockets_at_once(lab: LabHost) -> None:
-    """All of many sockets that are open at once echo, and each process holds more than 256 of them."""
+    """Many sockets that are open at once all echo, and each process holds more than 256 of them."""
 
     async def carry() -> list[str]:
         gate = asyncio.Semaphore(30)
@@ -117,7 +117,7 @@ def test_many_sockets_at_once(lab: LabHost) -> None:
 
 
 def test_silent_socket_stays_open(lab: LabHost) -> None:
-    """Sockets on which nothing is said for ten seconds, not even a ping, are open afterwards."""
+    """Sockets stay open while nothing is sent for ten seconds, not even a ping."""
     with lab.socket_on_each_process() as sockets:
         for process, websocket in sockets.items():
             with pytest.raises(TimeoutError):
@@ -134,16 +134,16 @@ def test_local_port_answers_on_the_host(lab: LabHost) -> None:
 
 
 def test_only_the_edge_is_on_the_network(lab: LabHost) -> None:
-    """Under the host's own address, nginx's port answers, for IPv6 too; its local port and Redis do not."""
+    """At the host's own address, nginx's port answers, for IPv6 too; its local port and Redis don't."""
     address = lab.run("hostname -I").split()[0]
     found = json.loads(lab.python(REACHABLE, f"{address}:80", f"{address}:8000", f"{address}:6379"))
     assert found == {"80": "accepted", "8000": "ConnectionRefusedError", "6379": "ConnectionRefusedError"}, address
-    # A container may have no address of IPv6 that could be tried.
+    # A container may have no IPv6 address to try.
     assert re.search(r": 0{32}:0050 \S+ 0A ", lab.run("cat /proc/net/tcp6")), "nothing listens on port 80 of IPv6"
 
 
 def test_sockets_spread_over_processes(lab: LabHost) -> None:
-    """Of ten sockets each process holds some, so that no process is idle while another is busy."""
+    """Each process gets some of ten sockets, so that no process is idle while another is busy."""
     opened = [lab.connect() for _ in range(10)]
     try:
         held = Counter(ask(websocket, {"type": "status"})["process"] for websocket in opened)

@@ -1,4 +1,4 @@
-"""Logs show who came and how it went, and never the token that they came with."""
+"""Logs show who came and what happened, but never the token they used."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ACCESS_LOG = "/var/log/nginx/dashboard.access.log"
 
 
 def logged_line(lab: LabHost, agent: str) -> str:
-    """Return the access log's line of a request, by its User-Agent; nginx writes it when the request is over."""
+    """Return a request's line in the access log, by its User-Agent; nginx writes it when the request is over."""
     for _ in range(40):
         if found := lab.host.run("grep --fixed-strings %s %s", agent, ACCESS_LOG).stdout.strip():
             return found
@@ -25,7 +25,7 @@ def logged_line(lab: LabHost, agent: str) -> str:
 
 
 def holders(lab: LabHost, canary: str) -> list[str]:
-    """Return which log files hold a text, and "journal" where the journal does."""
+    """Return which log files contain a text, and "journal" if the journal does."""
     lab.run("journalctl --sync")
     command = "grep --recursive --exclude-dir=journal --files-with-matches --fixed-strings -e %s /var/log"
     found = lab.host.run(command, canary).stdout.split()
@@ -46,7 +46,7 @@ def test_search_finds_what_is_there(lab: LabHost) -> None:
 def test_token_is_in_no_log(lab: LabHost, case: str) -> None:
     """However a request with a token ends, the access log shows its path and status, and no log shows the token."""
     agent, canary = f"agent-{uuid.uuid4().hex}", uuid.uuid4().hex
-    # Minting takes a second, and only one of the cases needs a token that is good.
+    # Minting a token takes a second, and only one of the cases needs a valid one.
     token = lab.token(f"canary-{canary}") if case == "good" else f"eyJhbGciOiJIUzI1NiJ9.eyJz{canary}.{canary[::-1]}"
     with contextlib.ExitStack() as stack:
         if case == "good":
@@ -74,15 +74,15 @@ def test_token_is_in_no_log(lab: LabHost, case: str) -> None:
         if expected:
             entry = json.loads(logged_line(lab, agent))
             assert (entry["path"], entry["status"]) == expected, "the access log shows another path or status"
-    # The part that names the user would be a leak too: it is the token but for its signature.
+    # The part that names the user would be a leak too: it is the token without its signature.
     for part in (token, *re.split(r"\.", token)[1:]):
         assert not (found := holders(lab, part)), f"{found} hold the token of a request ({case}), or a part of it"
 
 
 def test_token_is_not_logged_when_files_run_out(lab: LabHost) -> None:
-    """nginx that cannot open another file says so, but not with the request line that it could not serve."""
+    """If nginx cannot open another file, it logs that, but without the line of the request that it could not serve."""
     token, refused = lab.token(f"canary-{uuid.uuid4().hex}"), 0
-    # A socket takes two files. With one of the two limits it is the second that is missing, when all is known.
+    # A socket takes two files. With one of the two limits it is the second that fails, when the request is fully known.
     for limit in (32, 33):
         edits = ("/^worker_rlimit_nofile/d", f"1i worker_rlimit_nofile {limit};")
         with lab.nginx_edited("/etc/nginx/nginx.conf", *edits), contextlib.ExitStack() as stack:
@@ -98,7 +98,7 @@ def test_token_is_not_logged_when_files_run_out(lab: LabHost) -> None:
 
 
 def test_logs_are_not_everybody_s(lab: LabHost) -> None:
-    """They hold the addresses of users: the site's are as Debian's own, and stay so when they begin anew each night."""
+    """They contain users' addresses, so their modes are those of Debian's own logs, before and after each rotation."""
     shown = lab.run("stat --format='%a %U:%G %n' /var/log/nginx/*.log").splitlines()
     assert len(shown) == 3 and all(line.startswith("640 www-data:adm ") for line in shown), shown
     assert "create 0640 www-data adm" in lab.run("cat /etc/logrotate.d/nginx")

@@ -1,4 +1,4 @@
-"""A run mends what a killed run or a hand on the host left behind, and a run that finds nothing changes nothing."""
+"""A run mends what a killed run or a manual edit left behind, and a run that finds nothing changes nothing."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ PARTS = ("site.yml", "--tags", "nginx,redis", "--limit")
 
 @pytest.fixture
 def site(lab: LabHost) -> Iterator[str]:
-    """The content of nginx's site; nginx runs it, and processes know their Redis, at the end, whatever happens."""
+    """The content of nginx's site. At the end, in any case, nginx runs it again, and processes know their Redis."""
     content = lab.run(f"cat {SITE}")
     try:
         yield content
@@ -31,11 +31,11 @@ def redis_pid(lab: LabHost) -> str:
 
 def test_run_mends_a_host(lab: LabHost, site: str) -> None:
     """A run repairs an edited site that nginx runs, and restarts a Redis that is older than its configuration."""
-    # Somebody edited the site, and reloaded.
+    # Somebody edited the site and reloaded nginx.
     lab.run(f"sed --in-place --expression='/Upgrade/d' --expression='/Connection /d' {SITE}")
     lab.reload_nginx()
     assert lab.refusal() == 404, "the edited site still passes handshakes on, so nothing is proven"
-    # A run wrote Redis's configuration anew, and was killed before Redis was restarted.
+    # A run rewrote Redis's configuration, and was killed before it restarted Redis.
     lab.run("touch /etc/redis/redis.conf")
     before = redis_pid(lab)
 
@@ -52,7 +52,7 @@ def test_run_mends_a_host(lab: LabHost, site: str) -> None:
 
 
 def test_run_tells_redis_of_its_users(lab: LabHost) -> None:
-    """Users that Redis has otherwise than its file says are mended without a restart, and no connection is cut."""
+    """If Redis has other users than its file, they are mended without a restart, and no connection is cut."""
     tell = "redis-cli --no-auth-warning --user acl-operator --pass $(cat /etc/redis/operator.password) ACL"
     right = lab.run(f"{tell} LIST")
     before = redis_pid(lab)
@@ -67,9 +67,9 @@ def test_run_tells_redis_of_its_users(lab: LabHost) -> None:
 
 
 def test_run_finishes_what_a_killed_run_began(lab: LabHost, site: str) -> None:
-    """A run that was killed between writing nginx's site and the reload is finished by the next."""
+    """If a run was killed between writing nginx's site and the reload, the next one finishes its work."""
     with lab.nginx_edited(SITE, "/Upgrade/d", "/Connection /d"):
-        # The right file on the disk, as the killed run wrote it, and the wrong one in nginx's memory.
+        # The killed run wrote the right file to the disk, and nginx still has the wrong one in memory.
         lab.run("printf %s %s > " + SITE, "%s", site)
         assert lab.refusal() == 404, "nginx runs the new file already, so nothing is proven"
         run = Run("site.yml", "--tags", "nginx", "--limit", lab.name)

@@ -1,4 +1,4 @@
-"""Processes may do what they need and no more, and secrets are where only they can read them."""
+"""Processes may do what they need and no more, and only they can read their secrets."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ SANDBOX = {
     "CapabilityBoundingSet": "",
     "AmbientCapabilities": "",
 }
-# What a process may write to: its data, its socket's folder, its own /tmp, and the lock folder that is everybody's.
+# What a process may write to: its data, its socket's folder, its own /tmp, and the lock folder that is open to
+# everybody.
 WRITABLE = re.compile(r"/srv/dashboard/shared(/|$)|/run/dashboard$|/(var/)?tmp(/|$)|/run/lock$")
 
 
@@ -39,7 +40,7 @@ def test_units_are_sandboxed(lab: LabHost) -> None:
 
 
 def test_processes_have_no_power(lab: LabHost) -> None:
-    """The kernel agrees: no process is root, holds a capability, can gain one, or is free in its system calls."""
+    """The kernel agrees: no process is root, has a capability, can gain one, or may use all system calls."""
     user = lab.run("id --user dashboard").strip()
     assert user != "0"
     for unit, pid in lab.pids().items():
@@ -59,20 +60,20 @@ def open_files(lab: LabHost, pid: int | str) -> int:
 
 
 def test_processes_may_open_many_files(lab: LabHost) -> None:
-    """Each process may hold 20,000 sockets, whatever a service gets on this machine by itself."""
+    """Each process may hold 20,000 sockets, whatever limit this machine gives a service by default."""
     limits = {unit: open_files(lab, pid) for unit, pid in lab.pids().items()}
     assert min(limits.values()) >= 20000, f"open files: {limits}"
 
 
 def test_nginx_may_open_many_files(lab: LabHost) -> None:
-    """nginx holds two files for each socket; with 1,024 of them a worker would refuse its 510th client."""
+    """nginx needs two files for each socket; with a limit of 1,024, a worker would refuse its 510th client."""
     workers = lab.run("cat /proc/$(cat /run/nginx.pid)/task/*/children").split()
     limits = {pid: open_files(lab, pid) for pid in workers}
     assert min(limits.values()) >= 20000, f"open files of nginx's workers: {limits}"
 
 
 def test_process_writes_to_its_data_only(lab: LabHost) -> None:
-    """From within a process's view of the file system, nothing can be written but its data, its socket and its /tmp."""
+    """In a process's view of the file system, nothing is writable except its data, its socket and its /tmp."""
     pid = lab.pids()[lab.units[0]]
     search = (
         r"find / \( -path /proc -o -path /sys -o -path /dev \) -prune -o \( -type f -o -type d \) -writable -print "
@@ -84,8 +85,8 @@ def test_process_writes_to_its_data_only(lab: LabHost) -> None:
 
 
 def test_user_cannot_change_what_runs(lab: LabHost) -> None:
-    """Also without the sandbox, the project's user can change no code, package, command or setting of the project."""
-    # static, staticfiles: collectstatic runs as that user. .lock: uv's, and empty.
+    """Even without the sandbox, the project's user can change no code, package, command or setting of the project."""
+    # static, staticfiles: collectstatic runs as that user. .lock: uv's file, which is empty.
     prune = r"\( -path /srv/dashboard/live/static -o -name staticfiles -o -name .lock \) -prune"
     search = (
         "find -L /srv/dashboard/live /srv/dashboard/releases /srv/dashboard/venvs /etc /usr/local "
@@ -98,7 +99,7 @@ def test_user_cannot_change_what_runs(lab: LabHost) -> None:
 
 
 def test_environment_is_the_projects_alone(lab: LabHost) -> None:
-    """The file with the secrets is root's, readable for the project's user and for nobody else."""
+    """The file with the secrets belongs to root; the project's user can read it, and nobody else can."""
     for path in ("/etc/dashboard/env", "/srv/dashboard/live/env"):
         shown = lab.run("stat --dereference --format='%%a %%U:%%G' %s", path).strip()
         assert shown == "640 root:dashboard", f"{path} is {shown}"
@@ -108,7 +109,7 @@ def test_environment_is_the_projects_alone(lab: LabHost) -> None:
 
 
 def test_environment_of_the_operator_is_that_of_the_processes(lab: LabHost) -> None:
-    """/etc/dashboard/env, read by sh, gives the values that the processes run with."""
+    """If sh reads /etc/dashboard/env, it gets the values that the processes run with."""
     declared = lab.environment()
     entries = lab.run("sh -c 'set -a; . /etc/dashboard/env; env -0'").split("\0")
     sourced = {name: value for name, _, value in (entry.partition("=") for entry in entries) if name in declared}
@@ -120,7 +121,7 @@ def test_environment_of_the_operator_is_that_of_the_processes(lab: LabHost) -> N
 
 
 def test_secrets_are_in_no_readable_file(lab: LabHost) -> None:
-    """A user without rights finds no secret in any file of the host's; the project's own user finds them."""
+    """A user without privileges finds no secret in any file on the host; the project's own user finds them."""
     options = "--recursive --devices=skip --files-with-matches --no-messages --fixed-strings"
     search = f"runuser --user {{}} -- grep {options} -e {{}} {{}}"
     for name, value in lab.secrets().items():
@@ -133,7 +134,7 @@ def test_secrets_are_in_no_readable_file(lab: LabHost) -> None:
 
 
 def test_secrets_are_in_no_command_line_or_log(lab: LabHost) -> None:
-    """No process shows a secret in its arguments, and no log holds one: not the journal, and none below /var/log."""
+    """No process shows a secret in its arguments, and no log contains one: not the journal, nor any below /var/log."""
     secrets = lab.secrets()
     texts = {
         "command lines": lab.run("cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\\0' ' '"),
@@ -151,7 +152,7 @@ def test_sockets_are_nginx_s_alone(lab: LabHost) -> None:
 
 
 def test_systemd_accepts_the_unit(lab: LabHost) -> None:
-    """systemd reads the unit without a complaint."""
+    """systemd reads the unit without complaining."""
     done = lab.host.run(f"systemd-analyze verify {lab.units[0]}")
     complaints = [line for line in done.stderr.splitlines() if "dashboard" in line]
     assert done.rc == 0 and not complaints, f"systemd-analyze verify ended with {done.rc}:\n{done.stderr}"

@@ -32,8 +32,11 @@ class Verdict:
         self.failed = {name for name, entry in self.results.items() if entry["state"] == "failed"}
 
     def blames(self, name: str, seen: str, code: str, fix: str = ".") -> None:
-        """Check that one result is bad and shows the fault, that the doctor's code and fix stand by it in the terminal,
-        in the data and on the page, and that the run fails."""
+        """Check one result, and that the run fails.
+
+        The result must be bad and show the fault. The terminal, the data and the page must show the doctor's code and
+        fix beside it.
+        """
         entry = self.results.get(name)
         assert entry and entry["state"] == "failed", f"{name} did not fail:\n{self.run.output}"
         assert re.search(seen, entry["seen"]), f"{name} does not name the fault: {entry}"
@@ -48,13 +51,13 @@ class Verdict:
 
 @pytest.fixture
 def repair(lab: LabHost) -> Iterator[ExitStack]:
-    """What is entered or called back here is undone when the test ends, however it ends."""
+    """When the test ends, however it ends, this undoes everything that was entered or registered here."""
     with ExitStack() as stack:
         yield stack
 
 
 def test_lost_upgrade(lab: LabHost, repair: ExitStack) -> None:
-    """nginx that drops the headers of the upgrade is told from processes that do not speak WebSocket."""
+    """An nginx that drops the upgrade's headers is told apart from processes that don't speak WebSocket."""
     repair.enter_context(lab.nginx_edited(SITE, "/Upgrade/d", "/Connection /d"))
     verdict = Verdict(lab)
     verdict.blames("handshake_nginx", "404", "E301_UPGRADE_LOST", r"dashboard\.conf:\d+: .*Upgrade \$http_upgrade")
@@ -64,7 +67,7 @@ def test_lost_upgrade(lab: LabHost, repair: ExitStack) -> None:
 
 
 def test_lost_upstream(lab: LabHost, repair: ExitStack) -> None:
-    """nginx that asks at a socket which is not there is told from processes that are down."""
+    """An nginx that connects to a missing socket is told apart from processes that are down."""
     repair.enter_context(lab.upstream(NO_SOCKET))
     verdict = Verdict(lab)
     verdict.blames("handshake_nginx", "502", "E307_UPSTREAM_ELSEWHERE", "lead to unix:/run/dashboard/")
@@ -72,7 +75,7 @@ def test_lost_upstream(lab: LabHost, repair: ExitStack) -> None:
 
 
 def test_wsgi_server(lab: LabHost, repair: ExitStack) -> None:
-    """A WSGI server in daphne's place is named, with the fact that it speaks no WebSocket."""
+    """A WSGI server in daphne's place is named, along with the fact that it doesn't speak WebSocket."""
     target = lab.run("mktemp --directory /opt/wsgi-XXXXXX").strip()
     repair.callback(lab.run, "rm -rf %s", target)
     lab.run(f"chmod 755 {target} && {UV} --python {HOME}/venv --target {target} gunicorn")
@@ -90,7 +93,7 @@ def test_wsgi_server(lab: LabHost, repair: ExitStack) -> None:
 
 
 def test_stopped_redis(lab: LabHost, repair: ExitStack) -> None:
-    """A Redis that is away is named as what is refused, with how to start it."""
+    """If Redis is down, it is named as the one that refuses connections, along with how to start it."""
     repair.callback(lab.await_handshakes)
     repair.callback(lab.run, "systemctl start redis-server")
     lab.run("systemctl stop redis-server")
@@ -101,7 +104,7 @@ def test_stopped_redis(lab: LabHost, repair: ExitStack) -> None:
 
 
 def test_redis_py_8(lab: LabHost, repair: ExitStack) -> None:
-    """redis-py 8 under the core layer is named when it has closed silent sockets of a project that does not retry."""
+    """redis-py 8 under the core layer is named if it has closed silent sockets of a project that doesn't retry."""
     redis_py_8(lab, repair)
     verdict = Verdict(lab, idle_seconds=8)
     verdict.blames("idle", "1011", "E603_REDIS_PY_8", "redis<8")
@@ -109,7 +112,7 @@ def test_redis_py_8(lab: LabHost, repair: ExitStack) -> None:
 
 
 def test_changed_secret(lab: LabHost, repair: ExitStack) -> None:
-    """A secret that was changed on the disk, and not in the processes, is named; its value is not."""
+    """A secret that was changed on the disk but not in the processes is named; its value is not shown."""
     repair.enter_context(lab.edited(f"{HOME}/env", "s/^JWT_SECRET=.*/JWT_SECRET=another-secret-of-32-bytes-or-more/"))
     verdict = Verdict(lab)
     verdict.blames("environment", r"^JWT_SECRET changed on the disk", "E114_ENVIRONMENT_STALE", "deploy")
@@ -118,7 +121,7 @@ def test_changed_secret(lab: LabHost, repair: ExitStack) -> None:
 
 
 def test_wrong_application(lab: LabHost, repair: ExitStack) -> None:
-    """An ASGI path whose attribute is not there is named, with the setting that holds it."""
+    """An ASGI path with a missing attribute is named, along with the setting that contains it."""
     repair.enter_context(lab.edited(f"{HOME}/generation.json", "s/core.asgi:application/core.asgi:app/"))
     verdict = Verdict(lab)
     verdict.blames("application", "AttributeError.*core.asgi.*'app'", "E202_ASGI_ATTRIBUTE", "asgi_application")
@@ -126,7 +129,7 @@ def test_wrong_application(lab: LabHost, repair: ExitStack) -> None:
 
 
 def test_pages_that_lead_to_nowhere(lab: LabHost, repair: ExitStack) -> None:
-    """Settings that send each page to https are named, on a site that does not speak it."""
+    """On a site without https, settings that redirect every page to https are named."""
     repair.enter_context(lab.edited(f"{HOME}/code/core/settings.py", r"$a SECURE_SSL_REDIRECT = True"))
     verdict = Verdict(lab)
     verdict.blames("pages", "SECURE_SSL_REDIRECT is on", "E418_HTTPS_MISSING", "certificate_source: acme")
@@ -134,7 +137,7 @@ def test_pages_that_lead_to_nowhere(lab: LabHost, repair: ExitStack) -> None:
 
 
 def test_logged_token(lab: LabHost, repair: ExitStack) -> None:
-    """A log that holds the token is named, by its path."""
+    """A log that contains the token is named by its path."""
     log = "/var/log/nginx/dashboard.access.log"
     size = lab.run("stat --format=%s " + log).strip()
     repair.callback(lab.run, f"truncate --size={size} {log}")
@@ -150,7 +153,7 @@ def test_logged_token(lab: LabHost, repair: ExitStack) -> None:
 
 
 def test_stopped_process(lab: LabHost, repair: ExitStack) -> None:
-    """A process that is down is named, although nginx serves every client from another."""
+    """A process that is down is named, although nginx passes every client to another one."""
     repair.callback(lab.await_serving)
     repair.callback(lab.run, f"systemctl start {lab.units[0]}")
     lab.run(f"systemctl stop {lab.units[0]}")
@@ -164,7 +167,7 @@ def test_stopped_process(lab: LabHost, repair: ExitStack) -> None:
 
 
 def test_process_that_keeps_dying(lab: LabHost, repair: ExitStack) -> None:
-    """A process that was started again three times within a minute is named, although each handshake finds it well."""
+    """A process that was started again three times within a minute is named, although each handshake succeeds."""
     repair.callback(lab.restart_processes)
     for _ in range(3):
         lab.run(f"systemctl kill --signal=KILL {lab.units[0]}")
@@ -176,7 +179,7 @@ def test_process_that_keeps_dying(lab: LabHost, repair: ExitStack) -> None:
 
 
 def test_healed_host_passes(lab: LabHost) -> None:
-    """After all of this, the proof finds nothing, and every result is told."""
+    """After all of this, the proof finds nothing, and reports every result."""
     verdict = Verdict(lab)
     assert verdict.run.changed(lab.name) == 0
     assert verdict.report["ok"] is True and not verdict.failed

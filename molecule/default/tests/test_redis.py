@@ -15,7 +15,7 @@ def as_layer(lab: LabHost, *command: str) -> str:
 
 @pytest.mark.parametrize("command", ["PING", "GET asgi:x", "PUBLISH asgi:x hello", "CONFIG GET maxmemory", "KEYS *"])
 def test_strangers_are_refused(lab: LabHost, command: str) -> None:
-    """Who does not log in gets no answer to anything."""
+    """A client that doesn't log in gets no answer to anything."""
     words = command.split()
     answer = lab.run("redis-cli" + " %s" * len(words), *words)
     assert answer.startswith("NOAUTH"), f"a stranger's {command} was answered with {answer!r}"
@@ -23,7 +23,7 @@ def test_strangers_are_refused(lab: LabHost, command: str) -> None:
 
 @pytest.mark.parametrize("password", ["", "default", "redis"])
 def test_default_user_is_off(lab: LabHost, password: str) -> None:
-    """The user that every Redis starts with cannot log in, with any password."""
+    """The user that every Redis starts with cannot log in with any password."""
     done: CommandResult = lab.host.run("redis-cli AUTH default %s", password)
     assert done.stdout.startswith("WRONGPASS"), f"Redis answered {done.stdout!r}"
 
@@ -54,13 +54,13 @@ def test_layer_may_do_its_work(lab: LabHost) -> None:
     ],
 )
 def test_layer_may_do_nothing_else(lab: LabHost, command: str) -> None:
-    """The layer's user may not administer Redis, and not touch what is outside its prefix."""
+    """The layer's user may not administer Redis, nor touch anything outside its prefix."""
     answer = as_layer(lab, *command.split())
     assert answer.startswith("NOPERM"), f"{command} was answered with {answer!r}"
 
 
 def test_settings_are_a_channel_layer_s(lab: LabHost) -> None:
-    """Redis drops no message, cuts no idle connection, has a limit of memory, and runs the file that says so."""
+    """Redis drops no message, cuts no idle connection, limits its memory, and runs with the file that says so."""
     lines = [line.split(None, 1) for line in lab.run("cat /etc/redis/redis.conf").splitlines() if line[:1].isalpha()]
     settings = {name: value for name, value in lines if name != "bind"}
     assert settings["maxmemory-policy"] == "noeviction"
@@ -77,6 +77,6 @@ def test_settings_are_a_channel_layer_s(lab: LabHost) -> None:
 
 
 def test_redis_listens_on_loopback_alone(lab: LabHost) -> None:
-    """No address of the host's but loopback has Redis's port."""
+    """Redis listens at none of the host's addresses except loopback."""
     listening = [line.split()[3] for line in lab.run("ss --listening --tcp --numeric --no-header").splitlines()]
     assert [address for address in listening if address.endswith(":6379")] == ["127.0.0.1:6379"]

@@ -1,4 +1,4 @@
-"""Sockets outlive what happens to other processes, and processes come back."""
+"""Sockets survive what happens to other processes, and processes come back."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ def serving(lab: LabHost) -> Iterator[LabHost]:
 
 
 def test_killed_process_comes_back(serving: LabHost) -> None:
-    """A process that is killed is started again over the socket file that it left; another's sockets stay."""
+    """A killed process is started again although its socket file is still there; other processes' sockets stay open."""
     first, second = serving.live["instances"][:2]
     path, unit = serving.live["sockets"][0], serving.units[0]
     with serving.socket_on_each_process() as sockets:
         before = serving.pids()
-        # Stopped for a moment, so that the file it left can be seen: systemd starts it again within a second.
+        # It is down for a moment, so the file that it left can be seen: systemd starts it again within a second.
         left = serving.run("kill -KILL %s && sleep 0.1 && test -S %s && echo left", str(before[unit]), path)
         assert left.strip() == "left", "the killed process left no socket file, so its restart proves less than it says"
         with pytest.raises(ConnectionClosed):
@@ -45,7 +45,7 @@ def test_killed_process_comes_back(serving: LabHost) -> None:
 
 
 def test_clients_reach_others_while_a_process_is_away(serving: LabHost) -> None:
-    """With one process stopped, every new handshake is served by another, at once."""
+    """While one process is stopped, another one serves every new handshake at once."""
     first = serving.live["instances"][0]
     serving.run(f"systemctl stop {serving.units[0]}")
     for _ in range(8):
@@ -54,7 +54,7 @@ def test_clients_reach_others_while_a_process_is_away(serving: LabHost) -> None:
 
 
 def test_killed_nginx_comes_back(lab: LabHost) -> None:
-    """Its workers would hold the ports, and are ended; sockets open again as soon as it is there."""
+    """Its workers would keep the ports, so they are ended; sockets open again as soon as nginx is back."""
     before = set(lab.run("pgrep --full '^nginx: '").split())
     lab.run("kill -KILL $(cat /run/nginx.pid)")
     deadline = time.monotonic() + 30
@@ -69,7 +69,7 @@ def test_killed_nginx_comes_back(lab: LabHost) -> None:
 
 @pytest.mark.parametrize("unit", ["nginx", "redis-server"])
 def test_daemon_is_started_again_for_as_long_as_it_takes(lab: LabHost, unit: str) -> None:
-    """By default systemd gives up after five times in ten seconds."""
+    """By default systemd gives up after five starts in ten seconds."""
     shown = lab.run(f"systemctl show --property=Restart,StartLimitIntervalUSec,NeedDaemonReload {unit}").splitlines()
     assert sorted(shown) == ["NeedDaemonReload=no", "Restart=always", "StartLimitIntervalUSec=0"]
 
@@ -85,7 +85,7 @@ def test_reload_of_nginx_keeps_sockets_open(lab: LabHost) -> None:
 
 
 def test_clients_may_come_back_all_at_once(lab: LabHost) -> None:
-    """Hundreds of clients that connect in one instant, as after a break of the network, are all served."""
+    """Hundreds of clients that connect at the same moment, as after a network failure, are all served."""
 
     async def one() -> int:
         try:

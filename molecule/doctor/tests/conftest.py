@@ -1,4 +1,4 @@
-"""What the tests of this scenario share is what those of all scenarios do, and repairs."""
+"""What the tests of this scenario share: the fixtures of all scenarios, and repairs."""
 
 from __future__ import annotations
 
@@ -17,6 +17,6 @@ from lab_fixtures import *  # noqa: E402, F403 - pytest finds fixtures and hooks
 
 @pytest.fixture
 def repair() -> Iterator[ExitStack]:
-    """What is entered or called back here is undone when the test ends, however it ends."""
+    """When the test ends, however it ends, this undoes everything that was entered or registered here."""
     with ExitStack() as stack:
         yield stack

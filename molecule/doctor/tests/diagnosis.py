@@ -1,4 +1,4 @@
-"""A run of playbooks/doctor.yml as the tests see it: its verdict, and that it tells it everywhere."""
+"""A run of playbooks/doctor.yml as the tests see it: its verdict, and that every report shows it."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ class Diagnosis:
 
     @classmethod
     def each(cls, lab: LabHost, **cases: dict[str, Any]) -> dict[str, Diagnosis]:
-        """Run the doctor once, on one host under several names: each with variables of its own.
+        """Run the doctor once, on one host under several names, each with its own variables.
 
-        Few names at once: an examination has limits of time, and no host is examined by a dozen people together.
+        Only a few names at once: an examination has time limits, and nobody has a dozen people examine a host together.
         """
         inventory = Path(os.environ["MOLECULE_EPHEMERAL_DIRECTORY"], "inventory", "ansible_inventory.yml")
         known = yaml.safe_load(inventory.read_text())["all"]["hosts"][lab.name]
@@ -61,7 +61,7 @@ class Diagnosis:
 
     @staticmethod
     def outside(url: str) -> dict[str, Any]:
-        """Return the report of a run that has an address and nothing else."""
+        """Return the report of a run that gets an address and nothing else."""
         file = ARTIFACTS / "localhost.json"
         file.unlink(missing_ok=True)
         run = Run("playbooks/doctor.yml", "--extra-vars", json.dumps({"doctor_url": url, "doctor_idle_seconds": 0}))
@@ -75,7 +75,7 @@ class Diagnosis:
 
     @property
     def codes(self) -> list[str]:
-        """The codes of all that was found, the verdict's first."""
+        """The codes of everything that was found, the verdict's first."""
         first = [self.report["finding"]["code"]] if self.report["finding"] else []
         return first + [each["code"] for each in self.report["noticed"]]
 
@@ -84,7 +84,7 @@ class Diagnosis:
         return self.run.output[-6000:] + json.dumps(self.evidence)[:12000]
 
     def blames(self, code: str, fix: str, seen: str = ".") -> None:
-        """Check the verdict, its fix and its evidence, and that terminal and page tell them too."""
+        """Check the verdict, its fix and its evidence, and that the terminal and the page show them too."""
         assert self.report["verdict"] == code, f"{self.report['verdict']} instead of {code}:\n{self.told()}"
         finding = self.report["finding"]
         assert re.search(fix, finding["fix"]), f"the fix does not fit: {finding}"
@@ -95,7 +95,7 @@ class Diagnosis:
         assert broken == [finding["hop"]], f"the picture shows {broken} broken, the finding names {finding['hop']}"
 
     def finding(self, code: str) -> dict[str, Any]:
-        """The finding of a code, be it the verdict or something else that was noticed."""
+        """The finding with a code, whether it is the verdict or something else that was noticed."""
         found = {each["code"]: each for each in [self.report["finding"], *self.report["noticed"]] if each}
         assert code in found, f"{code} is not among {sorted(found)}:\n{self.told()}"
         return found[code]
@@ -106,5 +106,5 @@ class Diagnosis:
         assert re.search(fix, self.finding(code)["fix"]), self.finding(code)
 
     def texts(self) -> str:
-        """All that was told of it."""
+        """Everything that was reported about it."""
         return self.run.output + self.data + self.html

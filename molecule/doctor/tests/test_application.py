@@ -14,7 +14,7 @@ from test_provisioned import REDIS, SITE
 
 testinfra_hosts = ["ansible://doctor-1"]
 
-# Runs in the project's environment: a token that is good ten minutes from now.
+# Runs in the project's environment: a token that only becomes valid in ten minutes.
 EARLY = (
     "import jwt, os, time; now = time.time(); claims = jwt.decode('{token}', options={{'verify_signature': False}}); "
     "claims |= {{'iat': int(now) + 600, 'exp': int(now) + 1200}}; "
@@ -23,11 +23,11 @@ EARLY = (
 
 
 def test_tokens_and_ways(lab: LabHost) -> None:
-    """Tokens, Origins, paths and ways to the host that are wrong, each told apart, and no token is told."""
+    """Wrong tokens, Origins, paths and routes to the host are told apart, and no token is shown."""
     token = lab.token()
     head, payload, signature = token.split(".")
     fields = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
-    assert fields["exp"]  # a token of the example's, so that what follows says what it seems to
+    assert fields["exp"]  # one of the example's tokens, so what follows tests what it seems to
     bad = ".".join([head, payload, signature[:10] + ("A" if signature[10] != "A" else "B") + signature[11:]])
     early = lab.as_project(f'python -c "{EARLY.format(token=token)}"').strip()
     where = f"ws://localhost:{lab.port}/ws/dashboard/"
@@ -62,7 +62,7 @@ def test_tokens_and_ways(lab: LabHost) -> None:
 
 
 def test_changed_secret(lab: LabHost) -> None:
-    """A secret that was changed on the disk, and not in the processes, is named; its value is not."""
+    """A secret that was changed on the disk but not in the processes is named; its value is not shown."""
     with lab.edited(f"{HOME}/env", "s/^JWT_SECRET=.*/JWT_SECRET=another-secret-of-32-bytes-or-more/"):
         found = Diagnosis(lab)
     found.blames("E114_ENVIRONMENT_STALE", f"systemctl restart .*{lab.units[0]}.*release_secrets", "JWT_SECRET")
@@ -70,7 +70,7 @@ def test_changed_secret(lab: LabHost) -> None:
 
 
 def test_redis(lab: LabHost, repair: ExitStack) -> None:
-    """A Redis that does not know the password, one that forbids a command, and one that loses messages."""
+    """A Redis that doesn't know the password, one that forbids a command, and one that loses messages."""
     repair.callback(lab.await_handshakes)
     repair.callback(lab.run, "systemctl restart redis-server")
     lossy = ("s/^maxmemory-policy .*/maxmemory-policy allkeys-lru/", "s/^timeout .*/timeout 30/")
@@ -87,7 +87,7 @@ def test_redis(lab: LabHost, repair: ExitStack) -> None:
 
 
 def test_idle(lab: LabHost, repair: ExitStack) -> None:
-    """nginx that cuts silent sockets is told from a server that does, with the time that it took."""
+    """An nginx that cuts silent sockets is told apart from a server that does, with the time that it took."""
     with lab.nginx_edited(SITE, "/^    location .ws/,/^    }/s/proxy_read_timeout .*/proxy_read_timeout 3s;/"):
         found = Diagnosis(lab, idle_seconds=4)
     found.blames("E601_IDLE_PROXY", r"dashboard.conf:\d+: proxy_read_timeout 3600s", r"after (2\.9|3)")
@@ -100,7 +100,7 @@ def test_redis_py_8(lab: LabHost, repair: ExitStack) -> None:
 
 
 def test_from_outside_alone(lab: LabHost) -> None:
-    """With an address and nothing else, the same fault is named as far as it can be told; tokens in it are masked."""
+    """With an address and nothing else, the same fault is named as far as possible; tokens in it are masked."""
     url = f"ws://localhost:{lab.port}/ws/dashboard/?token={lab.token()}"
     with lab.nginx_edited(SITE, "/Upgrade/d", "/Connection /d"):
         lost = Diagnosis.outside(url)

@@ -1,6 +1,6 @@
-"""Stacks that this bundle never saw, on the same host: another user, other paths, ports, their own nginx sites.
+"""Stacks that this bundle never saw, on the same host: another user, other paths and ports, their own nginx sites.
 
-Those of a test are broken each in its own way, and examined in one run.
+Each test breaks several stacks, each in its own way, and examines all of them in one run.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ application = get_wsgi_application()
 
 @dataclass
 class Stack:
-    """One stack: what serves it, and how it differs from a sound one. PORT in a command is that of its server."""
+    """One stack: what serves it, and how it differs from a healthy one. PORT in a command is its server's port."""
 
     command: str = f"{PYTHON} -m daphne -b 127.0.0.1 -p PORT core.asgi:application"
     edits: dict[str, str] = field(default_factory=dict)
@@ -56,7 +56,7 @@ class Stack:
 
 
 class Handmade:
-    """The stacks made by hand."""
+    """The stacks that were set up by hand."""
 
     def __init__(self, lab: LabHost) -> None:
         self.lab = lab
@@ -64,7 +64,7 @@ class Handmade:
         self.environment = ENVIRONMENT.replace("ADDRESS", self.address)
 
     def stand(self, repair: ExitStack, **stacks: Stack) -> dict[str, dict[str, Any]]:
-        """Set stacks up and start them, until `repair` is left; return what the doctor is told of each."""
+        """Set up stacks and start them, until `repair` is left; return the doctor's variables for each."""
         script, sites, cases = ["set -e"], [MAP], {}
         for number, (name, each) in enumerate(stacks.items(), 1):
             port, folder, unit = 9000 + number, f"{FOLDER}/{name}", f"handmade-{name}"
@@ -103,7 +103,7 @@ class Handmade:
         return cases
 
     def await_port(self, port: int) -> None:
-        """Wait until something listens."""
+        """Wait until something listens on a port."""
         self.lab.run(f"for i in $(seq 600); do ss -ltn | grep -q ':{port} ' && exit 0; sleep 0.1; done; exit 1")
 
 
@@ -123,7 +123,7 @@ def handmade(lab: LabHost) -> Iterator[Handmade]:
 
 
 def test_servers(handmade: Handmade, repair: ExitStack) -> None:
-    """Each server is told from the others, a healthy stack has no finding, and no secret of strangers is told."""
+    """Each server is told apart from the others, a healthy stack has no finding, and no stranger's secret is shown."""
     runserver = f"{PYTHON} manage.py runserver --noreload 127.0.0.1:PORT"
     cases = handmade.stand(
         repair,
@@ -161,7 +161,7 @@ def test_servers(handmade: Handmade, repair: ExitStack) -> None:
 
 
 def test_applications(handmade: Handmade, repair: ExitStack) -> None:
-    """What is wrong in a project, its settings or its layer, behind a proxy and a server that are sound."""
+    """Faults in a project, its settings or its layer, behind a proxy and a server that are healthy."""
     url = handmade.lab.environment()["REDIS_URL"].replace("6379/0", "6379/99")
     raising = 's/^        await self.join(EVERYONE)/        raise KeyError("no such team")/'
     cases = handmade.stand(
@@ -187,9 +187,9 @@ def test_applications(handmade: Handmade, repair: ExitStack) -> None:
 
 
 def test_crashes(handmade: Handmade, repair: ExitStack) -> None:
-    """A process that ends soon after its start is named by its last words, each stack's by its own."""
+    """If a process ends soon after its start, its last words name the cause, each stack's its own."""
     lab, path, daphne = handmade.lab, f"{FOLDER}/none.sock", Stack().command
-    # A lock is stale where its number is another process's.
+    # A lock is stale if its number belongs to another process.
     lab.run("systemd-run --quiet --collect --unit=handmade-other --uid=handy sleep 300")
     repair.callback(lab.host.run, f"systemctl stop handmade-other; rm -f {path}.lock")
     lab.run(f"ln -s $(systemctl show --value --property=MainPID handmade-other) {path}.lock")
@@ -220,7 +220,7 @@ def test_crashes(handmade: Handmade, repair: ExitStack) -> None:
 
 
 def test_supervisor(handmade: Handmade, repair: ExitStack) -> None:
-    """A program of supervisor that ends at each start is named by its own log."""
+    """If supervisor's program ends at each start, its own log names the cause."""
     lab = handmade.lab
     program = (
         f"[program:chat]\ncommand={Stack().command.replace('PORT', '9001').replace(':application', ':nothing')}\n"

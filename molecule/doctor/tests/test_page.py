@@ -1,4 +1,4 @@
-"""The report as a person opens it: in a real browser, on a phone and on a desk, by day and by night."""
+"""The report as a person opens it: in a real browser, on a phone and on a desktop, in light and dark mode."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ COLOUR = "node => getComputedStyle(node).fill"
 
 
 def test_page(lab: LabHost) -> None:
-    """The broken hop is red, times stand on the hops, it fits the screen, and nothing comes from elsewhere."""
+    """The broken hop is red, the hops show times, the page fits the screen, and nothing comes from elsewhere."""
     with lab.upstream(NO_SOCKET):
         found = Diagnosis(lab)
     found.blames("E307_UPSTREAM_ELSEWHERE", "proxy_pass")

@@ -1,4 +1,4 @@
-"""A host of this bundle, broken in one way after another: the doctor names each, and what to do."""
+"""A host of this bundle, broken in one way after another: the doctor names each fault, and what to do."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ REDIS = "/etc/redis/redis.conf"
 
 
 def test_healthy_host(lab: LabHost) -> None:
-    """Nothing is found where nothing is broken, nothing is changed, and no secret is told or logged."""
+    """If nothing is broken, nothing is found, nothing is changed, and no secret is shown or logged."""
     since = lab.run("touch /tmp/before && sleep 1 && date +%s").strip()
     logged = lab.run("cat /var/log/nginx/*.log | grep --count --extended-regexp 'eyJ[A-Za-z0-9_-]{20,}[.]' || true")
     begun = time.monotonic()
@@ -27,7 +27,7 @@ def test_healthy_host(lab: LabHost) -> None:
     assert healthy.report["ok"] and healthy.codes == [], healthy.told()
     states = {hop["id"]: hop["state"] for hop in healthy.report["hops"]}
     assert {name for name, state in states.items() if state != "ok"} == {"tls", "idle"}, states
-    # What the services themselves write is not the doctor's: logs, and the example's own records of its processes.
+    # The doctor doesn't write what the services do: logs, and the example's own records of its processes.
     changed = lab.run(
         "find /etc /srv /opt /usr /root /home /run/dashboard /var -xdev -newer /tmp/before -not -path '/var/log/*' "
         "-not -path '/var/lib/systemd/*' -not -path '/srv/dashboard/shared*'"
@@ -42,7 +42,7 @@ def test_healthy_host(lab: LabHost) -> None:
 
 
 def test_proxy(lab: LabHost, repair: ExitStack) -> None:
-    """Each way in which nginx itself is at fault has its own code; what belongs there is told with its line."""
+    """Each fault of nginx itself has its own code; findings about its configuration show the line."""
     site = lab.run(f"cat {SITE}")
     site = re.sub(r"^    listen .*\n", "", site[site.index("\nserver {") :], flags=re.MULTILINE)
     websocket = re.compile(r"^    location /ws/ \{", re.MULTILINE)
@@ -91,13 +91,13 @@ def test_proxy(lab: LabHost, repair: ExitStack) -> None:
 
 
 def test_faulty_configuration(lab: LabHost) -> None:
-    """A file that nginx would not start with, while it still runs with the one before."""
+    """nginx would not start with this file, but still runs with the previous one."""
     with lab.edited(SITE, "s|large_client_header_buffers|large_client_header_bufers|"):
         Diagnosis(lab).blames("E309_PROXY_CONFIG", "nginx -t", "unknown directive")
 
 
 def test_crash(lab: LabHost, repair: ExitStack) -> None:
-    """Processes of a generation that end at each start are named by their last words."""
+    """If a generation's processes end at each start, their last words name the cause."""
     repair.callback(lab.restart_processes)
     repair.callback(lab.run, "systemctl reset-failed 'dashboard-daphne@*'")
     with lab.edited(f"{HOME}/serve", "s/core.asgi:application/core.asgi:app/"):

@@ -1,4 +1,4 @@
-"""What the doctor says mends a host mends it: what its report holds is applied as it stands, and the proof passes."""
+"""The doctor's fixes work: each fix in its report is applied exactly as it is written, and then the proof passes."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from test_provisioned import SITE
 
 testinfra_hosts = ["ansible://doctor-1"]
 
-# Each is a mistake that an inventory may well hold, and that neither preflight nor the gate can see.
+# Mistakes that an inventory may well contain, and that neither preflight nor the gate can see.
 MISTAKES = {
     "nginx_header_buffers": "4 1k",
     "asgi_websocket_timeout": 5,
     "asgi_open_files": 64,
     "redis_maxclients": 24,
 }
-# Runs on the host: takes every file that processes have left, and every connection that Redis gives, and keeps them.
+# Runs on the host: takes all the files that processes have left and all the connections that Redis allows; keeps them.
 CROWD = """
 import pathlib, socket, sys, time
 held = []
@@ -46,7 +46,7 @@ time.sleep(120)
 
 
 class Inventory:
-    """The variables of one host, in a file of the scenario's inventory, as a user has them in host_vars."""
+    """The variables of one host, in a file of the scenario's inventory, as users have them in host_vars."""
 
     def __init__(self, lab: LabHost) -> None:
         self.lab = lab
@@ -54,7 +54,7 @@ class Inventory:
         self.values: dict[str, Any] = {}
 
     def write(self, values: dict[str, Any]) -> None:
-        """Set variables; a dict is combined with the one that is there, as the reports' settings are meant."""
+        """Set variables; a dict is combined with the existing one, which is how the reports' settings are meant."""
         for name, value in values.items():
             present = self.values.get(name, self.shared(name))
             self.values[name] = {**present, **value} if isinstance(value, dict) else value
@@ -62,18 +62,18 @@ class Inventory:
         self.file.write_text(yaml.safe_dump(self.values))
 
     def shared(self, name: str) -> Any:
-        """What the lab's own inventory has of a variable."""
+        """The value of a variable in the lab's own inventory."""
         return yaml.safe_load((self.file.parents[1] / "group_vars" / "all" / "main.yml").read_text()).get(name)
 
     def run(self, *arguments: str) -> Run:
-        """Run a playbook with these variables. Another generation may serve when it has ended."""
+        """Run a playbook with these variables. Afterwards another generation may serve."""
         done = Run(*arguments, "--limit", self.lab.name, "--extra-vars", "handshake_idle_seconds=0")
         for known in ("live", "units"):
             self.lab.__dict__.pop(known, None)
         return done
 
     def apply(self, *findings: dict[str, Any]) -> None:
-        """Do what findings say: their settings into the inventory, then each of their commands once."""
+        """Do what findings say: put their settings into the inventory, then run each of their commands once."""
         for finding in findings:
             self.write(finding["settings"])
         commands = list(dict.fromkeys(command for finding in findings for command in finding["commands"]))
@@ -87,7 +87,7 @@ class Inventory:
 
 @pytest.fixture
 def inventory(lab: LabHost) -> Iterator[Inventory]:
-    """The host's own variables, gone when the test ends."""
+    """The host's own variables, which are removed when the test ends."""
     made = Inventory(lab)
     yield made
     made.file.unlink(missing_ok=True)
@@ -100,21 +100,21 @@ def verify(lab: LabHost, **variables: Any) -> Run:
 
 
 def crowd(lab: LabHost) -> None:
-    """Take many files of each process and many of Redis's clients, anew."""
+    """Take up many of each process's files and many of Redis's client slots, replacing an earlier crowd."""
     lab.host.run("systemctl stop crowd; rm -f /run/crowded")
     lab.run("systemd-run --quiet --collect --unit=crowd python3 -c %s " + " ".join(lab.live["sockets"]), CROWD)
     lab.run("for i in $(seq 100); do [ -e /run/crowded ] && exit 0; sleep 0.1; done; exit 1")
 
 
 def test_settings(lab: LabHost, inventory: Inventory, repair: ExitStack) -> None:
-    """Six mistakes of an inventory: the report has the variable and its value for each, and those mend them all."""
+    """Six mistakes in an inventory: the report gives each one's variable and value, and with those, all are mended."""
     inventory.write(MISTAKES)
     bad = inventory.run("site.yml")
     assert bad.code == 0, bad.output
-    # Preflight refuses a timeout below the pings' interval, so this one was edited by hand.
+    # Preflight refuses a timeout below the interval of the pings, so this stands for an edit by hand.
     lab.run("sed -i '/location .ws/,/}/s/proxy_read_timeout .*/proxy_read_timeout 4s;/' %s", SITE)
     lab.reload_nginx()
-    # The page moves to an address that nobody has told the project of; tokens have grown; clients may be silent.
+    # The page moves to an address that the project doesn't know; tokens have grown; clients may be silent.
     moved = {"handshake_origin": "https://shop.example.org", "handshake_token": lab.token(user="u" * 3600)}
     whole = {**moved, "handshake_idle_seconds": 7}
     assert verify(lab, **whole).code != 0
@@ -142,7 +142,7 @@ def test_settings(lab: LabHost, inventory: Inventory, repair: ExitStack) -> None
 
 
 def test_playbook(lab: LabHost, inventory: Inventory) -> None:
-    """What was stopped, left behind or edited by hand has a playbook for its fix, which mends and proves it."""
+    """What was stopped, left behind or edited by hand has a playbook as its fix, which mends it and proves it."""
     lab.run("sed -i -e /Upgrade/d -e '/Connection /d' %s; systemctl stop nginx redis-server %s", SITE, lab.units[0])
     lab.python("import socket, sys; socket.socket(socket.AF_UNIX).bind(sys.argv[1])", lab.live["sockets"][0])
     found = Diagnosis(lab)

@@ -1,4 +1,4 @@
-"""Playbooks for the projects that come beside the one that was on the host first."""
+"""Playbooks for the projects that are added beside the one that was on the host first."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def play(project: str, playbook: str, *arguments: str) -> subprocess.CompletedPr
 
 
 def changes(done: subprocess.CompletedProcess[str]) -> int:
-    """Return how many tasks changed something on the host; fail the test where the run failed."""
+    """Return how many tasks changed something on the host; fail the test if the run failed."""
     found = re.search(r"^neighbours\s*:.* changed=(\d+)", done.stdout, re.MULTILINE)
     if done.returncode or not found:
         pytest.fail(f"the run ended with {done.returncode}:\n{done.stdout}")

@@ -22,8 +22,8 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
 NAME = "ansible-channels-stack-lab-compose"  # of the compose project, and of its images
-LABEL = "ansible-channels-stack.lab"  # by which `make down` and `make clean` know what is the lab's
-# No registry can be reached: what compose.yml takes from one is made of Debian's packages.
+LABEL = "ansible-channels-stack.lab"  # how `make down` and `make clean` recognize what belongs to the lab
+# No registry can be reached, so the images that compose.yml takes from one are built from Debian's packages.
 DAEMONS = {
     "redis": ("redis-server", 'USER redis\nCMD ["redis-server"]'),
     "nginx": ("nginx-light", 'CMD ["nginx", "-g", "daemon off;"]'),
@@ -31,7 +31,7 @@ DAEMONS = {
 
 
 def run(*command: str, stdin: str | None = None, **options: Any) -> str:
-    """Run a command and return what it printed; fail the test where it fails."""
+    """Run a command and return its output; fail the test if it fails."""
     options = {"stderr": subprocess.PIPE, **options}
     done = subprocess.run(command, input=stdin, text=True, stdout=subprocess.PIPE, check=False, timeout=600, **options)
     if done.returncode:
@@ -41,7 +41,7 @@ def run(*command: str, stdin: str | None = None, **options: Any) -> str:
 
 
 def wait_for(condition: Callable[[], Any], seconds: float = 20) -> Any:
-    """Return what a condition gives as soon as it is true; fail the test where it never is."""
+    """Return a condition's result as soon as it is true; fail the test if that never happens."""
     deadline = time.monotonic() + seconds
     while not (found := condition()):
         assert time.monotonic() < deadline, f"not within {seconds} s"
@@ -55,11 +55,11 @@ class Stack:
     def __init__(self, folder: Path) -> None:
         lab = json.loads(run(sys.executable, str(ROOT / "molecule" / "lab" / "lab.py"), "compose"))
         self.folder, self.base = folder, lab["base"]
-        self.tokens: dict[int, str] = {}  # by their time
+        self.tokens: dict[int, str] = {}  # by their lifetime
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
-        # The classic builder, which is there on every engine.
+        # The classic builder, which every engine has.
         self.environment = {name: value for name, value in os.environ.items() if name != "DEBUG"} | {
             "DOCKER_BUILDKIT": "0", "HTTP_PORT": str(self.port), "BASE_IMAGE": self.base,
             "DASHBOARD_IMAGE": f"{NAME}:dashboard", "REDIS_IMAGE": f"{NAME}:redis", "NGINX_IMAGE": f"{NAME}:nginx",
@@ -67,16 +67,16 @@ class Stack:
         self.command = [*lab["command"], "--project-name", NAME]
 
     def compose(self, *arguments: str, files: tuple[str, ...] = ("compose.yml",)) -> str:
-        """Run Compose with some of its files, and what only the lab needs; return what it printed."""
+        """Run Compose with some of its files and what only the lab needs; return its output."""
         given = [item for file in (*files, "lab.yml") for item in ("--file", file)]
         return run(*self.command, *given, *arguments, cwd=self.folder, env=self.environment)
 
     def build(self) -> None:
-        """Have the images. What is made has the lab's label, also the stage of which no image is made."""
+        """Build the images. Everything that is built gets the lab's label, even the stage that ends up in no image."""
         shutil.copytree(ROOT / "examples/dashboard", self.folder, ignore=shutil.ignore_patterns("__pycache__", ".venv"))
         for authority in Path("/usr/local/share/ca-certificates").glob("*.crt"):
             shutil.copy(authority, self.folder / "package-index")
-        (self.folder / "backend/dashboard/views.py").chmod(0o600)  # as a checkout with another umask has it
+        (self.folder / "backend/dashboard/views.py").chmod(0o600)  # as in a checkout with another umask
         mark = {"labels": {LABEL: str(ROOT)}}
         own = {name: {**mark, "build": mark} for name in ("prepare", "daphne")}
         lab = {
@@ -95,17 +95,17 @@ class Stack:
         self.compose("build")
 
     def down(self) -> None:
-        """Remove containers, network and volumes, a killed run's too, and images that were replaced."""
+        """Remove containers, network and volumes, even those of a killed run, and images that were replaced."""
         self.compose("down", "--volumes", "--remove-orphans", "--timeout", "2")
         run("docker", "image", "prune", "--force", "--filter", f"label={LABEL}")
 
     def containers(self, service: str) -> list[str]:
-        """Return the containers of a service that run."""
+        """Return a service's running containers."""
         labels = (f"label=com.docker.compose.{key}" for key in (f"project={NAME}", f"service={service}"))
         return run("docker", "ps", "--quiet", *(item for label in labels for item in ("--filter", label))).split()
 
     def inspect(self, container: str) -> Any:
-        """Return what the engine knows of a container."""
+        """Return what the engine knows about a container."""
         return json.loads(run("docker", "inspect", container))[0]
 
     def logs(self) -> str:
@@ -114,7 +114,7 @@ class Stack:
         return "".join(run("docker", "logs", container, stderr=subprocess.STDOUT) for container in ours)
 
     def token(self, seconds: int = 3600) -> str:
-        """Return a token, made as the example's README says; the same one for the same time."""
+        """Return a token, created as the example's README says; the same one for the same lifetime."""
         if seconds not in self.tokens:
             mint = ("python", "manage.py", "mint_token", "--user", "tester", "--ttl", str(seconds))
             self.tokens[seconds] = run("docker", "exec", self.containers("daphne")[0], *mint).strip()
@@ -128,7 +128,7 @@ class Stack:
         )
 
     def handshake(self, token: str | None = None, **options: Any) -> int:
-        """Return the status with which a handshake is answered."""
+        """Return the status that answers a handshake."""
         try:
             with self.connect(token, **options):
                 return 101
@@ -136,7 +136,7 @@ class Stack:
             return error.response.status_code
 
     def get(self, path: str) -> tuple[int, str]:
-        """Request a path through nginx; return status and body, or 0 where nothing listens."""
+        """Request a path through nginx; return status and body, or 0 if nothing listens."""
         connection = http.client.HTTPConnection("localhost", self.port, timeout=10)
         try:
             connection.request("GET", path)
@@ -154,7 +154,7 @@ class Stack:
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """The example with two processes, which one socket each would not tell from one."""
+    """The example with two processes, because one socket each would not tell it from an example with one."""
     built = Stack(tmp_path_factory.mktemp("compose") / "dashboard")
     built.build()
     built.down()
@@ -168,7 +168,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 
 def test_page_and_static_files(stack: Stack) -> None:
-    """Tables were made, static files collected; nginx serves those by itself, and all else by daphne."""
+    """Tables were created and static files collected; nginx serves those itself, and everything else through daphne."""
     status, page = stack.get("/")
     files = re.findall(r'(?:src|href)="(/static/[^"]+)"', page)
     assert status == 200 and len(files) >= 3
@@ -181,7 +181,7 @@ def test_page_and_static_files(stack: Stack) -> None:
 
 
 def test_handshakes(stack: Stack) -> None:
-    """A good token gets a socket that carries messages; any other, and the page of another site, does not."""
+    """A good token gets a socket that carries messages; no other token does, nor does a page on another site."""
     with stack.connect() as websocket:
         assert echoes(websocket)
     assert [stack.handshake(token) for token in ("", "wrong", stack.token()[:-4], stack.token(-60))] == [403] * 4
@@ -189,7 +189,7 @@ def test_handshakes(stack: Stack) -> None:
 
 
 def test_messages_between_processes(stack: Stack) -> None:
-    """A message of one process's socket reaches the other's, by way of Redis."""
+    """A message on one process's socket reaches the other process's, through Redis."""
     with contextlib.ExitStack() as sockets:
         found: dict[str, ClientConnection] = {}
         for _ in range(40):
@@ -202,7 +202,7 @@ def test_messages_between_processes(stack: Stack) -> None:
 
 
 def test_process(stack: Stack) -> None:
-    """daphne is the container's process, without rights, and can change none of the code."""
+    """daphne is the container's process, has no privileges, and cannot change any of the code."""
     container = stack.containers("daphne")[0]
     arguments = run("docker", "exec", container, "cat", "/proc/1/cmdline").split("\0")
     assert "daphne" in Path(arguments[1]).name and "core.asgi:application" in arguments
@@ -216,7 +216,7 @@ def test_process(stack: Stack) -> None:
 
 
 def test_image_holds_nothing_of_its_making(stack: Stack) -> None:
-    """Neither pip's settings nor apt's lists, and of the folder only what runs."""
+    """Neither pip's settings nor apt's lists are in it, and of the folder only what runs."""
     shown = run("docker", "run", "--rm", f"{NAME}:dashboard", "sh", "-c", "ls -A /var/lib/apt/lists / . requirements")
     assert "core" in shown.split() and "base.lock" in shown.split()
     assert not {"package-index", "authorities.pem", "requirements.lock", "tests", "Dockerfile"} & set(shown.split())
@@ -224,7 +224,7 @@ def test_image_holds_nothing_of_its_making(stack: Stack) -> None:
 
 
 def test_health_is_what_serves(stack: Stack) -> None:
-    """The engine's check fails as soon as Redis is away, and not before."""
+    """The engine's check fails as soon as Redis is down, and not before."""
     container = stack.containers("daphne")[0]
     wait_for(lambda: stack.inspect(container)["State"]["Health"]["Status"] == "healthy", 15)
     check = stack.inspect(container)["Config"]["Healthcheck"]["Test"]
@@ -258,7 +258,7 @@ def test_stops_at_once_and_is_found_again(stack: Stack) -> None:
         with pytest.raises(ConnectionClosed):
             await_kind(websocket, "none")
     assert stack.inspect(containers[0])["State"]["ExitCode"] == 0
-    assert stack.handshake(open_timeout=30) in (502, 504)  # nginx's own errors would be told with the token
+    assert stack.handshake(open_timeout=30) in (502, 504)  # nginx's own errors would be logged with the token
     elsewhere = ("docker", "run", "--rm", "--detach", "--network", network, f"{NAME}:redis", "sleep", "60")
     squatters = [run(*elsewhere).strip() for _ in known]
     try:
@@ -270,7 +270,7 @@ def test_stops_at_once_and_is_found_again(stack: Stack) -> None:
 
 
 def test_no_log_holds_a_token(stack: Stack) -> None:
-    """What was tried is in the logs, and no token is, neither a good nor a refused one."""
+    """The logs show the attempts, but no token, neither a valid nor a refused one."""
     assert stack.get(f"/?token={stack.token()}")[0] == 200
     assert stack.handshake(stack.token(-60)) == 403
     logs = stack.logs()
@@ -282,7 +282,7 @@ def test_no_log_holds_a_token(stack: Stack) -> None:
 
 
 def test_reload(stack: Stack) -> None:
-    """With compose.reload.yml, runserver speaks WebSocket behind nginx, and a change of the folder is seen at once."""
+    """With compose.reload.yml, runserver speaks WebSocket behind nginx, and notices changes in the folder at once."""
     (stack.folder / "backend/dashboard/views.py").chmod(0o644)
     stack.compose("up", "--detach", files=("compose.yml", "compose.reload.yml"))
     wait_for(stack.serves)
@@ -295,7 +295,7 @@ def test_reload(stack: Stack) -> None:
         return ""
 
     def changed() -> bool:
-        # Again and again: runserver does not see what is changed in the second in which it begins to look.
+        # Repeat it: runserver misses changes in the second in which it begins to watch.
         consumer.write_text(code)
         time.sleep(1)
         return answer().startswith("Another answer:")
@@ -311,7 +311,7 @@ def test_reload(stack: Stack) -> None:
 
 
 def test_another_code_installs_nothing_anew(stack: Stack) -> None:
-    """The layer of packages is made before the code comes."""
+    """The layer with the packages is built before the code is added."""
     before = run("docker", "image", "inspect", "--format", "{{json .RootFS.Layers}}", f"{NAME}:dashboard")
     (stack.folder / "backend/dashboard/__init__.py").write_text("# another code\n")
     stack.compose("build", "daphne")

@@ -1,4 +1,4 @@
-"""Three projects on one host: none notices that the others come, change or go."""
+"""Three projects on one host: none notices when the others come, change or go."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PROJECTS = ("pad", "scrap")
 
 @pytest.fixture(scope="module", autouse=True)
 def projects(lab: LabHost) -> dict[str, str]:
-    """Bring both projects beside the one that is there, whose socket stays open; return what the runs told."""
+    """Add both projects beside the existing one, whose socket stays open; return the runs' output."""
     told = {}
     with lab.connect() as first:
         for project in PROJECTS:
@@ -31,7 +31,7 @@ def projects(lab: LabHost) -> dict[str, str]:
 
 
 def address(lab: LabHost, project: str) -> tuple[str, int]:
-    """Return where a project is reached from here: by the published port, or by the container's own address."""
+    """Return where a project can be reached from here: at the published port, or at the container's own address."""
     return ("127.0.0.1", lab.port) if project == "pad" else (lab.run("hostname -I").split()[0], 80)
 
 
@@ -47,7 +47,7 @@ def request(lab: LabHost, project: str, path: str, method: str = "GET", body: st
 
 
 def opened(lab: LabHost, project: str, path: str, **options: Any) -> ClientConnection:
-    """Open a socket of a project as a page of its site does."""
+    """Open a socket of a project as a page on its site does."""
     host, port = address(lab, project)
     options = {"origin": f"http://{host}", "open_timeout": 10, "ping_interval": None, "proxy": None, **options}
     return connect(f"ws://{host}:{port}{path}", **options)
@@ -59,7 +59,7 @@ def protocol(lab: LabHost) -> ClientConnection:
 
 
 def test_long_addresses_reach_gunicorn_and_uvicorn(lab: LabHost) -> None:
-    """Their own limits are 4 kB and 8 kB, and uvicorn does not answer beyond its own."""
+    """Their own limits are 4 kB and 8 kB, and uvicorn doesn't answer a request above its own."""
     long = "?token=" + "t" * 11_000
     assert request(lab, "scrap", f"/talk/{long}")[0] == 200
     opened(lab, "scrap", f"/ws/protocol/{long}", subprotocols=["pad.v1"]).close()
@@ -199,7 +199,7 @@ def test_removal_is_noticed_by_nobody_else(lab: LabHost) -> None:
 
 
 def serves(lab: LabHost) -> bool:
-    """Tell whether both kinds of processes of scrap answer: each comes back in its own time."""
+    """Tell whether both kinds of scrap's processes answer: each comes back in its own time."""
     try:
         protocol(lab).close()
     except InvalidStatus:

@@ -1,4 +1,4 @@
-"""The project once more, with other values than the defaults: what is set differently is what the host then does."""
+"""The project once more, with values other than the defaults: the host does what each setting says."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from lab_host import LabHost, echoes
 from plays import changes, play
 
-# What the host is asked for, by a command, and what its answer then has: the values of inventory/contrary.yml.
+# Commands that ask the host, and what each answer then contains: the values of inventory/contrary.yml.
 NGINX = {
     "nginx_http_port": r"listen 8081;",
     "nginx_https_port": r"listen 8444 ssl",
@@ -75,10 +75,10 @@ ASKED = {
 
 @pytest.fixture(scope="module")
 def story(lab: LabHost) -> Iterator[Story]:
-    """Bring the project to a host whose own project goes on; then ask for the same again."""
+    """Add the project to a host whose own project keeps running; then run the same again."""
     told = Story()
     with lab.connect() as first:
-        # Its inventory leaves migrations to the operator: this one asks for them.
+        # Its inventory leaves migrations to the operator, so this asks for them.
         told.first = play("contrary", "site.yml", "--extra-vars", "release_migrate=true")
         changes(told.first)
         told.again = play("contrary", "site.yml", "--diff")

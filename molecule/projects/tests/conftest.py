@@ -17,7 +17,7 @@ from sites import Sites  # noqa: E402
 
 @pytest.fixture(scope="session")
 def sites(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sites]:
-    """All projects: each host is given its own, one after another, both hosts side by side."""
+    """All projects: each host deploys its own one after another, and both hosts work in parallel."""
     made = Sites(tmp_path_factory.mktemp("projects"))
     yield made
     made.end()

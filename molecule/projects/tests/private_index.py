@@ -1,4 +1,4 @@
-"""A private index of packages: it answers who has its password, and has one package, which has to be built."""
+"""A private package index: it answers clients that have its password, and has one package, which must be built."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 FILE = "private_words-1.0.tar.gz"
-# As many packages around C libraries do, it asks a program of the system's how it is to be built.
+# Like many packages around C libraries, it asks a program of the system how to build itself.
 SETUP = """import subprocess
 from setuptools import setup
 subprocess.run(["pkg-config", "--version"], check=True)
@@ -63,13 +63,13 @@ class PrivateIndex:
                 self.wfile.write(body)
 
             def log_message(self, *_: object) -> None:
-                """Say nothing."""
+                """Log nothing."""
 
         self.server = ThreadingHTTPServer(("0.0.0.0", 0), Handler)
         self.port: int = self.server.server_address[1]
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 
     def end(self) -> None:
-        """Serve no longer."""
+        """Stop serving."""
         self.server.shutdown()
         self.server.server_close()

@@ -1,6 +1,6 @@
-"""The fixture projects: one base of code, and what each shape has in place of it or beside it.
+"""The fixture projects: one base of code, and what each shape replaces in it or adds to it.
 
-They are made where and when the test runs, for lock files hold the addresses of the index that they were made from.
+They are created where and when the test runs, because lock files contain the addresses of the index they come from.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ SHAPES: dict[str, Callable[[Path], None]] = {}
 
 
 def shape(make: Callable[[Path], None]) -> Callable[[Path], None]:
-    """Have a function make the project of its name in a folder."""
+    """Make a function create the project with its name in a folder."""
     SHAPES[make.__name__] = make
     return make
 
@@ -96,7 +96,7 @@ def write(folder: Path, files: dict[str, str | bytes]) -> None:
 
 
 def base(folder: Path, settings: str = "", package: str = "mysite") -> None:
-    """Write the base's code, with more settings at their end."""
+    """Write the base's code, with more settings appended."""
     for path in sorted(BASE.rglob("*.py")):
         name = str(path.relative_to(BASE)).replace("mysite", package)
         write(folder, {name: path.read_text().replace("mysite", package)})
@@ -105,11 +105,11 @@ def base(folder: Path, settings: str = "", package: str = "mysite") -> None:
 
 
 def run(folder: Path, *command: str) -> str:
-    """Run a command in a folder and return what it said, which is in the exception where it fails."""
-    # The configuration of who runs the tests has no part in it.
+    """Run a command in a folder and return its output, which is in the exception if it fails."""
+    # The configuration of the person who runs the tests must not matter.
     given = {name: value for name, value in os.environ.items() if not name.startswith(("GIT_", "DJANGO_"))}
     given["GIT_CONFIG_GLOBAL"] = os.devnull
-    if AUTHORITIES.exists():  # the machine's own, as scripts/tools.sh has it
+    if AUTHORITIES.exists():  # the machine's own, as in scripts/tools.sh
         given.setdefault("SSL_CERT_FILE", str(AUTHORITIES))
     done = subprocess.run(
         command, cwd=folder, env=given, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False
@@ -119,7 +119,7 @@ def run(folder: Path, *command: str) -> str:
 
 
 def locked(folder: Path, packages: list[str], *arguments: str, one: str = "") -> list[dict[str, Any]]:
-    """Have uv lock packages in a folder, and return what stands in its lock.
+    """Let uv lock packages in a folder, and return the lock's packages.
 
     With `one` Python, it is for Debian's CPython of that version, so that there is one version of each package.
     """
@@ -137,7 +137,7 @@ def locked(folder: Path, packages: list[str], *arguments: str, one: str = "") ->
 
 
 def toml(table: str, values: dict[str, Any]) -> str:
-    """Return a table of TOML; JSON's texts and lists of them are TOML's too."""
+    """Return a TOML table; JSON's strings and lists of strings are valid TOML too."""
     return f"[{table}]\n" + "".join(f"{name} = {json.dumps(value)}\n" for name, value in values.items())
 
 
@@ -147,7 +147,7 @@ def hashes(package: dict[str, Any]) -> list[str]:
 
 
 def keep(folder: Path, text: str) -> Path:
-    """Make a project's database with a message in it, and return its file."""
+    """Create a project's database with a message in it, and return its file."""
     run(folder, sys.executable, "manage.py", "migrate", "--verbosity=0")
     with contextlib.closing(sqlite3.connect(folder / "db.sqlite3")) as database, database:
         database.execute("INSERT INTO chat_message (text) VALUES (?)", (text,))
@@ -159,7 +159,7 @@ def keep(folder: Path, text: str) -> Path:
 
 @shape
 def tutorial(folder: Path) -> None:
-    """Everything in the code, old versions as Windows froze them, a database with a message in it."""
+    """Everything in the code, old versions as frozen on Windows, a database with a message in it."""
     base(folder, "DEBUG = True\nALLOWED_HOSTS = []\n")
     frozen = (
         "asgiref==3.11.0", "backports.zoneinfo==0.2.1", "channels==3.0.5", "daphne==3.0.2", "Django==3.2.25",
@@ -171,7 +171,7 @@ def tutorial(folder: Path) -> None:
 
 @shape
 def compose(folder: Path) -> None:
-    """The code one folder below, its requirements above it, and names that a compose file gives."""
+    """The code one folder down, its requirements above it, and names from a compose file."""
     layer = REDIS_LAYER.format(host='("redis", 6379)', more="")
     static = 'STATIC_ROOT = BASE_DIR / "staticfiles"\nMIDDLEWARE = ["whitenoise.middleware.WhiteNoiseMiddleware"]\n'
     base(folder / "backend", 'import os\nSECRET_KEY = os.environ["SECRET_KEY"]\n' + layer + static)
@@ -216,7 +216,7 @@ CELERY_BROKER_URL = "redis://localhost:6379"
 
 @shape
 def letters(folder: Path) -> None:
-    """Poetry's lock, settings of a .env, and the ASGI object in routing.py."""
+    """Poetry's lock, settings from a .env, and the ASGI object in routing.py."""
     layer = REDIS_LAYER.format(host='os.environ["REDIS_URL"]', more=', "prefix": "letters"')
     read = 'import os\nfrom dotenv import load_dotenv\nload_dotenv(BASE_DIR / ".env")\n'
     named = 'SECRET_KEY = os.environ["SECRET_KEY"]\nWORD = os.environ["WORD"]\n'
@@ -269,7 +269,7 @@ def bare(folder: Path) -> None:
 
 @shape
 def tagged(folder: Path) -> None:
-    """A repository whose tag works and whose branch does not, with the application in a submodule; and a deploy key."""
+    """A repository whose tag works and whose branch doesn't, with the application in a submodule; and a deploy key."""
     run(folder.parent, "ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", "tagged-key")
     made = folder.with_name("tagged-code")
     base(made, 'WORD = "v1.2"\n')
@@ -291,12 +291,12 @@ def tagged(folder: Path) -> None:
 
 
 def git(folder: Path, *arguments: str) -> str:
-    """Run git in a folder, as somebody."""
+    """Run git in a folder, under a made-up identity."""
     return run(folder, "git", "-c", "user.name=Somebody", "-c", "user.email=somebody@example.org", *arguments)
 
 
 def commit(folder: Path, path: str, submodule: str = "") -> None:
-    """Commit a path, in a repository that is made where there is none; with a commit as the submodule `chat`."""
+    """Commit a path, creating the repository if there is none; with a commit as the submodule `chat`."""
     git(folder, "init", "--quiet", "--initial-branch=main")
     git(folder, "add", path)
     if submodule:
@@ -309,7 +309,7 @@ def commit(folder: Path, path: str, submodule: str = "") -> None:
 
 @shape
 def quick(folder: Path) -> None:
-    """uv's lock with the oldest versions that will do, and a uvicorn that speaks no WebSocket by itself."""
+    """uv's lock with the oldest versions that work, and a uvicorn that doesn't speak WebSocket by itself."""
     base(folder, "import os\n" + REDIS_LAYER.format(host='os.environ["REDIS_URL"]', more=""))
     asked = ["django>=5.2.1,<5.3", "channels>=4.3.1,<4.4", "uvicorn>=0.35", "channels-redis>=4.3.0", "redis>=6,<8"]
     locked(folder, asked, "--resolution=lowest-direct")
@@ -317,9 +317,9 @@ def quick(folder: Path) -> None:
 
 @shape
 def split(folder: Path) -> None:
-    """pyproject.toml above the code, and of a package of settings manage.py names the wrong one; uploads beside it.
+    """pyproject.toml above the code; in a package of settings, manage.py names the wrong ones; uploads beside it.
 
-    What its settings import is above the code, and in no source.
+    The file that its settings import is above the code, and in no source.
     """
     server = folder / "server"
     base(server)
@@ -346,7 +346,7 @@ def split(folder: Path) -> None:
 
 @shape
 def shop(folder: Path) -> None:
-    """PostgreSQL by its parts, and uploads to a folder that the environment names."""
+    """PostgreSQL configured in parts, and uploads to a folder that the environment names."""
     parts = ", ".join(f'"{name}": os.environ["DB_{name}"]' for name in ("NAME", "USER", "PASSWORD", "HOST", "PORT"))
     database = f'DATABASES = {{"default": {{"ENGINE": "django.db.backends.postgresql", {parts}}}}}\n'
     base(folder, 'import os\nMEDIA_URL = "/media/"\nMEDIA_ROOT = os.environ["MEDIA_ROOT"]\n' + database)
@@ -355,7 +355,7 @@ def shop(folder: Path) -> None:
 
 @shape
 def tokens(folder: Path) -> None:
-    """Sockets for who has a token and speaks the project's protocol."""
+    """Sockets for clients that have a token and speak the project's protocol."""
     base(folder, 'import os\nSECRET_KEY = os.environ["SECRET_KEY"]\nSTATIC_URL = os.environ["STATIC_URL"]\n' + HOSTS)
     guard(folder, TOKEN, "ws/chat/", "live/chat/")
     write(folder, {"requirements.txt": CHANNELS + "daphne>=4.2.2\ndjangorestframework-simplejwt\n"})
@@ -363,7 +363,7 @@ def tokens(folder: Path) -> None:
 
 @shape
 def members(folder: Path) -> None:
-    """Sockets for who is logged in."""
+    """Sockets for users who are logged in."""
     base(folder, "import os\n" + HOSTS)
     guard(folder, SESSION, "ws/chat/")
     write(
@@ -377,7 +377,7 @@ def members(folder: Path) -> None:
 
 
 def guard(folder: Path, admitted: str, *paths: str) -> None:
-    """Have the base's sockets open to some users only, at some paths, and to pages of the site."""
+    """Open the base's sockets only to some users, at some paths, and to pages on the site."""
     routes = ", ".join(f'path("{path}", Member.as_asgi())' for path in paths)
     asgi = (folder / "mysite" / "asgi.py").read_text()
     bare = "URLRouter(websocket_urlpatterns)"

@@ -1,4 +1,4 @@
-"""Projects on this scenario's hosts: how each is made and deployed, and how its site is reached from outside."""
+"""Projects on this scenario's hosts: how to create, deploy and reach each of them."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ from shapes import SHAPES
 from websockets.sync.client import ClientConnection, connect
 
 INVENTORIES = Path(__file__).resolve().parents[1] / "inventory"
-# In the order in which they come.
+# In the order in which they are deployed.
 HOSTS = {
     "projects-1": ("compose", "tutorial", "letters", "bare", "tagged", "guesses"),
     "projects-2": ("quick", "split", "shop", "tokens", "members"),
 }
 PROJECTS = [name for pair in itertools.zip_longest(*HOSTS.values()) for name in pair if name]
-# By what inspect writes, and beside it the ports that are free.
+# Deployed with what inspect writes, and the ports that are free.
 INSPECTED = {"compose": {}, "guesses": {"nginx_http_port": 8105, "nginx_local_port": 8005}}
 RUN_SECONDS = 300  # a run that takes longer hangs
 
 
 class UnsafeLoader(yaml.SafeLoader):
-    """Reads Ansible's !unsafe as a text."""
+    """Reads Ansible's !unsafe as a string."""
 
 
 UnsafeLoader.add_constructor("!unsafe", lambda loader, node: loader.construct_scalar(node))
@@ -44,7 +44,7 @@ UnsafeLoader.add_constructor("!unsafe", lambda loader, node: loader.construct_sc
 
 def ansible(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run ansible-playbook as its user does, without a terminal."""
-    # What molecule and testinfra set for themselves is not what a user has.
+    # Molecule and testinfra set variables that a user doesn't have.
     given = {name: value for name, value in os.environ.items() if not name.startswith(("ANSIBLE_", "PY_COLORS"))}
     given |= {"ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1", **environment}
     return subprocess.run(
@@ -59,11 +59,11 @@ class Site:
     def __init__(self, name: str, folder: Path, host: LabHost, addresses: dict[str, str], index: str) -> None:
         self.name, self.folder, self.host, self.addresses = name, folder, host, addresses
         self.index = index  # the private index, with its credentials
-        self.told = ""  # what its first deploy said
+        self.told = ""  # the output of its first deploy
 
     @property
     def address(self) -> str:
-        """The address of the host's container, at which each project has a port."""
+        """The address of the host's container, where each project has a port."""
         return self.addresses[self.host.name]
 
     @cached_property
@@ -73,7 +73,7 @@ class Site:
 
     @cached_property
     def variables(self) -> dict[str, Any]:
-        """What the project's inventory sets, as it is written."""
+        """What the project's inventory sets, as written."""
         return yaml.load((INVENTORIES / f"{self.name}.yml").read_text(), UnsafeLoader)["all"]["vars"]
 
     @property
@@ -88,7 +88,7 @@ class Site:
         return ansible(*self.inventory, "--diff", *arguments, playbook, **place)
 
     def make(self) -> None:
-        """Make the project, and deploy it for the first time."""
+        """Create the project, and deploy it for the first time."""
         SHAPES[self.name](self.folder)
         self.bring()
         done = self.play()
@@ -96,7 +96,7 @@ class Site:
         self.told = " ".join(self.changed(done)[1].split())
 
     def bring(self) -> None:
-        """Bring to the host what is there before the first deploy."""
+        """Put on the host what must be there before the first deploy."""
         if (database := self.folder.with_name(f"{self.name}.sqlite3")).exists():
             self.host.run("mkdir -p %s", shared := f"/srv/{self.name}/shared")
             self.copy(f"{shared}/db.sqlite3", database)
@@ -107,7 +107,7 @@ class Site:
         subprocess.run(given, check=True)
 
     def changed(self, done: subprocess.CompletedProcess[str]) -> tuple[int, str]:
-        """Return how many tasks of a run changed something, and what it said; fail the test where the run failed."""
+        """Return how many tasks of a run changed something, and its output; fail the test if the run failed."""
         found = re.findall(r"^\S+\s+: ok=\d+ +changed=(\d+)", done.stdout.rpartition("PLAY RECAP")[2], re.MULTILINE)
         if done.returncode or len(found) < 2:  # the controller and the host
             end = "\n".join(done.stdout.splitlines()[-60:])
@@ -115,7 +115,7 @@ class Site:
         return sum(map(int, found)), done.stdout
 
     def diagnosis(self) -> tuple[str, set[str]]:
-        """Return the doctor's verdict, and the codes of what else it noticed."""
+        """Return the doctor's verdict, and the codes of everything else it noticed."""
         file = ROOT / "artifacts" / "doctor" / f"{self.host.name}.json"
         file.unlink(missing_ok=True)
         done = self.play("playbooks/doctor.yml", "--extra-vars", "doctor_idle_seconds=0")
@@ -124,16 +124,16 @@ class Site:
         return report["verdict"], {each["code"] for each in report["noticed"]}
 
     def manage(self, *command: str) -> str:
-        """Run a command of the project on the host; return the last line that it printed."""
+        """Run a command of the project on the host; return the last line of its output."""
         return self.host.run(f"{self.name}-manage" + " %s" * len(command), *command).strip().splitlines()[-1]
 
     def token(self) -> str:
-        """Return a token, by the same command as the proof's."""
+        """Return a token, created with the same command as the proof's."""
         command = self.variables.get("handshake_token_command")
         return self.manage(*command[2:]) if command else ""
 
     def open(self, path: str = "", token: str | None = None, **options: Any) -> ClientConnection:
-        """Open a socket as a page of the site does, by default at the path and with the token that the proof has."""
+        """Open a socket as a page on the site does, by default at the proof's path and with its token."""
         token = self.token() if token is None else token
         path = path or self.variables.get("handshake_path", "/ws/chat/")
         prefix = self.variables.get("nginx_path_prefix", "")
@@ -162,11 +162,11 @@ class Site:
 
 
 class Inspected(Site):
-    """A project whose inventory `playbooks/inspect.yml` writes, and in which only the placeholders are filled in."""
+    """A project whose inventory `playbooks/inspect.yml` writes; only the placeholders are filled in."""
 
     @cached_property
     def inventory(self) -> list[str]:
-        """The arguments that name it, and beside it what has to do with the lab only."""
+        """The arguments that name it, and the settings that only concern the lab."""
         written = self.folder.with_name(f"{self.name}-inventory")
         given = ("-e", f"inspect_folder={self.folder}", "-e", f"inspect_inventory={written}")
         done = ansible(*given, "playbooks/inspect.yml")
@@ -180,9 +180,9 @@ class Inspected(Site):
         lab = {
             "ansible_ssh_common_args": f"-F {ROOT}/.lab/ssh_config", "ansible_host_key_checking": False,
             "base_ca_certificates": authorities, "handshake_idle_seconds": 0, **INSPECTED[self.name],
-            # No authority of the internet certifies what is here.
+            # No public authority issues certificates for this site.
             "certificate_source": "none",
-            # Its neighbours on the host have none of this, and what SSH takes is one for all of them.
+            # Its neighbours on the host use none of this, and all of them share SSH's settings.
             "firewall_enabled": False, "hardening_ssh_keys_only": False, "hardening_upgrades": False,
         }  # fmt: skip
         at = f"{self.address}:{INSPECTED[self.name].get('nginx_http_port', 80)}"
@@ -197,10 +197,10 @@ class Inspected(Site):
 
 
 class Kept(Site):
-    """A project in a repository on the host, which is open to who has its deploy key."""
+    """A project in a repository on the host, which is open to the owner of its deploy key."""
 
     def bring(self) -> None:
-        """Have git's own shell on the host serve the repository and its submodule."""
+        """Let git's own shell on the host serve the repository and its submodule."""
         self.forget()
         key = self.folder.with_name(f"{self.name}-key.pub").read_text()
         self.host.run("useradd --system --create-home --home-dir /srv/git --shell /usr/bin/git-shell git; cd /srv/git; "
@@ -209,13 +209,13 @@ class Kept(Site):
         self.host.run("chown -R git: /srv/git; chmod -R go= /srv/git")
 
     def forget(self) -> None:
-        """Have this machine know no key of the host, whose address was perhaps another's."""
+        """Remove this machine's SSH keys for the host, because its address may have belonged to another one."""
         if Path("~/.ssh/known_hosts").expanduser().exists():
             subprocess.run(["ssh-keygen", "-q", "-R", self.address], check=False, capture_output=True)
 
 
 class Sites:
-    """All projects; one is there when it is asked for, and so are those before it."""
+    """All projects; one is ready when it is asked for, and so are those before it."""
 
     def __init__(self, folder: Path) -> None:
         self.found: dict[str, Site] = {}
@@ -236,18 +236,18 @@ class Sites:
                 self.coming[project] = self.workers[-1].submit(self.found[project].make)
 
     def __getitem__(self, name: str) -> Site:
-        """Return a project as soon as it is deployed; fail the test where it could not be."""
+        """Return a project as soon as it is deployed; fail the test if it could not be."""
         self.coming[name].result()
         return self.found[name]
 
     def settled(self, name: str) -> Site:
-        """Return a project when all others of its host are deployed, too."""
+        """Return a project when all others on its host are deployed, too."""
         for project in next(projects for projects in HOSTS.values() if name in projects):
-            self.coming[project].exception()  # waits; tests of that project tell why
+            self.coming[project].exception()  # waits; the tests of that project report the reason
         return self[name]
 
     def end(self) -> None:
-        """Begin no further deploy."""
+        """Start no further deploy."""
         for worker in self.workers:
             worker.shutdown(cancel_futures=True)
         self.index.end()

@@ -1,4 +1,4 @@
-"""Projects of eleven shapes are deployed by an inventory alone, and their sockets work from outside."""
+"""Projects of eleven shapes are deployed with just an inventory, and their sockets work from outside."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from websockets.sync.client import ClientConnection
 
 
 def said(websocket: ClientConnection, text: str) -> dict[str, Any]:
-    """Wait until a message comes to a socket, and return it."""
+    """Wait until a message reaches a socket, and return it."""
     while True:
         came = json.loads(websocket.recv(10))
         if came["text"] == text:
@@ -23,14 +23,14 @@ def said(websocket: ClientConnection, text: str) -> dict[str, Any]:
 
 
 def talk(site: Site, text: str, path: str = "", **options: Any) -> dict[str, Any]:
-    """Send a message over a new socket, and return it as it comes back."""
+    """Send a message over a new socket, and return it when it comes back."""
     with site.open(path, **options) as websocket:
         websocket.send(text)
         return said(websocket, text)
 
 
 def refusal(site: Site, **options: Any) -> int:
-    """Return the status with which a handshake is refused, or 101 where it is not."""
+    """Return the status that refuses a handshake, or 101 if it is not refused."""
     try:
         site.open(**options).close()
     except InvalidStatus as error:
@@ -57,7 +57,7 @@ def test_windows_lists_and_old_versions(sites: Sites) -> None:
 
 
 def test_messages_survive_a_deploy(sites: Sites) -> None:
-    """Those that were committed, and those that came over sockets."""
+    """Both those that were committed and those that came over sockets."""
     site = sites.settled("tutorial")
     kept = talk(site, "written on the host")["kept"]
     release = site.host.run("readlink -f /srv/tutorial/live/code")
@@ -73,7 +73,7 @@ def test_messages_survive_a_deploy(sites: Sites) -> None:
 
 
 def test_inventory_by_inspection(sites: Sites) -> None:
-    """Of a project with names of a compose file, requirements above the backend, and no server among them."""
+    """For a project with names from a compose file, requirements above the backend, and no server among them."""
     site = sites.settled("compose")
     assert site.variables["release_requirements"] == ["../requirements.txt"]
     assert "The project's requirements do not include daphne, so daphne==" in site.told
@@ -85,7 +85,7 @@ def test_inventory_by_inspection(sites: Sites) -> None:
 
 
 def test_what_inspection_finds_out(sites: Sites) -> None:
-    """Of files above the code, databases, plain HTTP, and a worker whose broker is in the code."""
+    """About files above the code, databases, plain HTTP, and a worker whose broker is in the code."""
     site = sites["guesses"]
     assert site.about()["asgi"] is False, "not by gunicorn"
     assert site.variables["release_shared_paths"] == ["db.sqlite3", "logs.sqlite3"]
@@ -105,7 +105,7 @@ def test_settings_of_a_file(sites: Sites) -> None:
 
 
 def test_packages_without_a_file_and_a_database_that_was_copied(sites: Sites) -> None:
-    """Of a private index, too: one without a wheel, for which the host has what it takes to build it."""
+    """From a private index, too: one has no wheel, and the host has what it takes to build it."""
     site = sites["bare"]
     assert site.about()["word"] == "private"
     assert "pkgconf" in site.host.run("apt-mark showmanual").split()
@@ -123,7 +123,7 @@ def test_tag_and_submodule_by_a_deploy_key(sites: Sites) -> None:
     assert site.host.run(served)
     refused = site.play("playbooks/deploy.yml", "-e", "release_deploy_key=", "-e", "release_version=main")
     assert refused.returncode and "set release_deploy_key" in refused.stdout, refused.stdout
-    secret = site.folder.with_name("tagged-key").read_text().splitlines()[3]  # the first is of every key
+    secret = site.folder.with_name("tagged-key").read_text().splitlines()[3]  # every key has the same first line
     assert secret not in site.told and secret not in refused.stdout
     assert site.host.run("grep -rlF %s /etc /home /root /srv /tmp /var/log || true", secret) == ""
     assert site.about()["word"] == "v1.2"
@@ -147,19 +147,19 @@ def test_production_settings_and_extra(sites: Sites) -> None:
 
 
 def asked(host: LabHost, query: str, database: str = "shop") -> str:
-    """Ask a host's PostgreSQL as a user who may see everything."""
+    """Query a host's PostgreSQL as a user who may see everything."""
     psql = "runuser --user postgres -- psql --no-align --tuples-only --dbname %s --command %s"
     return host.run(psql, database, query).strip()
 
 
 def texts(site: Site) -> str:
-    """Return all messages that a project keeps, as its own process finds them."""
+    """Return all messages that a project has stored, as its own process finds them."""
     command = "from chat.models import Message; print(list(Message.objects.values_list('text', flat=True)))"
     return site.manage("shell", "--command", command)
 
 
 def upload(site: Site) -> None:
-    """Have the project keep a file, and nginx serve it."""
+    """Let the project store a file, and nginx serve it."""
     status, _, body = site.request("/upload/a.txt", "POST", "text")
     assert (status, json.loads(body)["url"]) == (200, "/media/a.txt")
     status, headers, body = site.request("/media/a.txt")
@@ -167,7 +167,7 @@ def upload(site: Site) -> None:
 
 
 def test_uploads_to_a_folder_of_the_code(sites: Sites) -> None:
-    """It is taken over with what was committed in it, and belongs to no release."""
+    """The folder is taken over with what was committed in it, and belongs to no release."""
     site = sites["split"]
     assert site.request("/media/logo.txt")[::2] == (200, "committed")
     upload(site)
@@ -217,7 +217,7 @@ def test_session_and_origin(sites: Sites) -> None:
 
 
 def test_doctor_knows_what_a_project_has_beside_its_sockets(sites: Sites) -> None:
-    """Its database, gunicorn, and what is shared by its releases: broken, and then sound again."""
+    """Its database, gunicorn, and what its releases share: broken, and then healthy again."""
     site, database, other = sites.settled("shop"), sites.hosts["projects-1"], sites.settled("split")
     units = site.host.run("systemctl list-units --plain --no-legend 'shop-wsgi@*' | cut -d' ' -f1").split()
     site.host.run("systemctl stop " + " ".join(units))

@@ -1,4 +1,4 @@
-"""What the tests of this scenario share: both hosts, copies of the project, and clients that notice what goes wrong."""
+"""What the tests of this scenario share: both hosts, copies of the project, and clients that notice errors."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def ended() -> Iterator[None]:
 
 @pytest.fixture
 def copy(tmp_path: Path) -> Callable[..., Copy]:
-    """Make copies of the project. With a word, one that differs from others by it, in one line."""
+    """Create copies of the project. With a word, the copy differs from others in one line."""
 
     def make(word: str = "") -> Copy:
         made = Copy(tmp_path / f"project-{word or 'bad'}")
@@ -46,7 +46,7 @@ def copy(tmp_path: Path) -> Callable[..., Copy]:
 
 @pytest.fixture
 def clients(lab: Pair, tmp_path: Path) -> Iterator[Callable[..., Clients]]:
-    """Start clients, who are gone at the test's end."""
+    """Start clients, which are stopped when the test ends."""
     started: list[Clients] = []
 
     def start(sockets: int = 20, rate: float = 4) -> Clients:

@@ -1,4 +1,4 @@
-"""All hosts of the scenario as its tests see them: what serves, what drains, what is left, and runs of playbooks."""
+"""All hosts of the scenario as its tests see them: what serves, drains or is left behind, and runs of playbooks."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ INVENTORY = Path(os.environ.get("MOLECULE_EPHEMERAL_DIRECTORY", ".")) / "invento
 NAMES = tuple(host["name"] for host in yaml.safe_load(Path(os.environ["MOLECULE_FILE"]).read_text())["platforms"])
 RUN_SECONDS = 180  # a run that takes longer hangs
 SETTLE_SECONDS = 40
-# Runs on the host: everything of the project there is, but its history.
+# Runs on the host: everything that belongs to the project, except its history.
 SNAPSHOT = """
 import json, pathlib, subprocess
 def names(folder, pattern="*"):
@@ -56,13 +56,13 @@ print(json.dumps(found))
 
 
 class Playbook:
-    """A run of a playbook, as its user starts it; `output` is all that it printed so far."""
+    """A run of a playbook, as its user starts it; `output` is everything it has printed so far."""
 
     started: ClassVar[list[Playbook]] = []
 
     def __init__(self, name: str, *arguments: str) -> None:
         command, environment = playbook_command(f"playbooks/{name}.yml", *arguments)
-        # Without it, Ansible tells of a task when it has ended and not when it begins.
+        # Without this, Ansible reports a task when it has ended, not when it begins.
         environment |= {"ANSIBLE_DISPLAY_SKIPPED_HOSTS": "1"}
         self.mark = f"RELEASE_TEST_RUN={uuid.uuid4()}"
         environment |= dict([self.mark.split("=")])
@@ -74,7 +74,7 @@ class Playbook:
         self.started.append(self)
 
     def until(self, task: str) -> Playbook:
-        """Read what it prints until a task begins; fail the test when it ends before."""
+        """Read its output until a task begins; fail the test if it ends before that."""
         for line in self.process.stdout:
             self.output += line
             if line.startswith("TASK [") and line.split("]")[0].endswith(task):
@@ -88,14 +88,14 @@ class Playbook:
         self.process.stdout.close()
 
     def clean(self) -> None:
-        """Kill what is left of it; what it had started in sessions of their own survives it."""
+        """Kill what is left of it; processes that it started in their own sessions survive."""
         for folder in Path("/proc").glob("[0-9]*"):
             with contextlib.suppress(OSError):
                 if self.mark.encode() in (folder / "environ").read_bytes():
                     os.kill(int(folder.name), signal.SIGKILL)
 
     def end(self) -> Playbook:
-        """Wait for its end; fail the test when that takes too long."""
+        """Wait for its end; fail the test if that takes too long."""
         try:
             self.output += self.process.communicate(timeout=RUN_SECONDS)[0]
         except subprocess.TimeoutExpired:
@@ -105,13 +105,13 @@ class Playbook:
         return self
 
     def succeeded(self) -> Playbook:
-        """Wait for its end; fail the test where the run failed."""
+        """Wait for its end; fail the test if the run failed."""
         if self.end().code:
             pytest.fail(f"the run ended with {self.code}:\n{self.output}")
         return self
 
     def failed(self, *reasons: str) -> Playbook:
-        """Wait for its end; fail the test where the run succeeded, or does not tell each of some reasons."""
+        """Wait for its end; fail the test if the run succeeded, or doesn't give all of these reasons."""
         if not self.end().code:
             pytest.fail(f"the run succeeded, and should not have:\n{self.output}")
         told = " ".join(self.output.split())
@@ -127,13 +127,13 @@ class Playbook:
 
 
 def deploy(folder: Path, *arguments: str, drain: float = 5, spread: float = 1) -> Playbook:
-    """Start a deploy of a folder; seconds until its predecessor's sockets are closed, and over which."""
+    """Start a deploy of a folder; its predecessor's sockets close after `drain` seconds, over `spread` seconds."""
     given = (f"release_folder={folder}", f"release_drain_seconds={drain}", f"release_drain_spread_seconds={spread}")
     return Playbook("deploy", *(item for pair in given for item in ("-e", pair)), *arguments)
 
 
 def tagged(folder: Path, tag: str) -> tuple[str, ...]:
-    """Make a folder a git repository with a tag; return what has a deploy take that instead of the folder."""
+    """Turn a folder into a git repository with a tag; return what makes a deploy use that instead of the folder."""
     identity = ("-c", "user.name=test", "-c", "user.email=test@example.org")
     for command in (("init", "-q"), ("add", "--all"), (*identity, "commit", "-qm", "first"), ("tag", tag)):
         subprocess.run(["git", "-C", str(folder), *command], check=True)
@@ -142,7 +142,7 @@ def tagged(folder: Path, tag: str) -> tuple[str, ...]:
 
 
 def differences(before: dict[str, dict[str, Any]], after: dict[str, dict[str, Any]]) -> list[str]:
-    """Return what came to a host and what went from it between two snapshots, a line for each."""
+    """Return what appeared on a host and what disappeared between two snapshots, one line each."""
     return [
         f"{host}: {kind} were {shown[kind]}, are {after[host][kind]}"
         for host, shown in before.items()
@@ -152,7 +152,7 @@ def differences(before: dict[str, dict[str, Any]], after: dict[str, dict[str, An
 
 
 class ReleaseHost(LabHost):
-    """One of the hosts, and what it says of its generations. What is live is asked each time: here, it changes."""
+    """One of the hosts, and what it reports about its generations. `live` is asked each time: here, it changes."""
 
     @property
     def live(self) -> dict[str, Any]:
@@ -166,7 +166,7 @@ class ReleaseHost(LabHost):
         return [f"{live['unit']}@{instance}.service" for instance in live["instances"]]
 
     def overview(self) -> list[dict[str, Any]]:
-        """Return all generations of the host, the one that serves first."""
+        """Return all generations on the host, first the one that serves."""
         return json.loads(self.run("dashboard-generations list --json"))["generations"]
 
     def states(self) -> dict[str, str]:
@@ -174,19 +174,19 @@ class ReleaseHost(LabHost):
         return {row["generation"]: row["state"] for row in self.overview()}
 
     def snapshot(self) -> dict[str, Any]:
-        """Return everything of the project that is on the host."""
+        """Return everything on the host that belongs to the project."""
         return json.loads(self.python(SNAPSHOT))
 
     def last_log_lines(self) -> str:
         """Return the host's generations and last log lines."""
         try:
             return self.host.run("dashboard-generations list").stdout + super().last_log_lines()
-        except RuntimeError as error:  # it is not reached, as while it boots
+        except RuntimeError as error:  # it cannot be reached, for example while it boots
             return str(error)
 
 
 class Pair:
-    """All hosts: two, or one where two would prove no more."""
+    """All hosts: two, or one if two would prove no more."""
 
     name = " and ".join(NAMES)
 
@@ -197,21 +197,21 @@ class Pair:
         return iter(self.hosts)
 
     def redis(self, command: str) -> list[str]:
-        """Return the words of Redis's answer to a command, asked as a user who may see everything."""
+        """Return the words of Redis's answer to a command, sent as a user who may see everything."""
         host = self.hosts[0]
         observe = f'REDISCLI_AUTH="$1" redis-cli --user observer --raw {command}'
         return host.run("sh -c %s redis %s", observe, host.secrets()["Redis password"]).split()
 
     def last_log_lines(self) -> str:
-        """Return what a person would look at first when something failed."""
+        """Return what a person would look at first after a failure."""
         return "\n".join(f"--- {host.name}\n{host.last_log_lines()}" for host in self)
 
     def snapshot(self) -> dict[str, dict[str, Any]]:
-        """Return everything of the project that is on each host."""
+        """Return everything that belongs to the project on each host."""
         return {host.name: host.snapshot() for host in self}
 
     def live(self) -> str:
-        """Return the generation that serves; fail the test where that is not the same on all hosts."""
+        """Return the generation that serves; fail the test if it is not the same on all hosts."""
         found = {name: shown["live"] for name, shown in self.snapshot().items()}
         assert len(set(found.values())) == 1, f"hosts serve different generations: {found}"
         return next(iter(found.values()))
@@ -229,7 +229,7 @@ class Pair:
             time.sleep(1)
 
     def assert_settled(self) -> None:
-        """Fail the test where a host has anything but the generation that serves, and others that are kept."""
+        """Fail the test if a host has anything but the generation that serves and those that are kept."""
         for host in self:
             shown = host.snapshot()
             states = host.states()
@@ -238,7 +238,7 @@ class Pair:
             self.assert_only(host.name, shown, shown["live"])
 
     def assert_only(self, name: str, shown: dict[str, Any], generation: str) -> None:
-        """Fail the test where a host has a process, socket, link or unit of another generation."""
+        """Fail the test if a host has a process, socket, link or unit of another generation."""
         for kind in ("instances", "sockets", "enabled", "units", "processes"):
             others = [entry for entry in shown[kind] if generation not in entry]
             assert not others, f"{name} has {kind} of other generations than {generation}: {others}"
@@ -246,7 +246,7 @@ class Pair:
 
 
 class Copy:
-    """A copy of the example project, to be changed."""
+    """A copy of the example project, for changes."""
 
     def __init__(self, folder: Path) -> None:
         ignored = shutil.ignore_patterns(".*_cache", "__pycache__", "*.sqlite3", "tests")
@@ -254,7 +254,7 @@ class Copy:
         self.folder = folder
 
     def append(self, path: str, text: str) -> Path:
-        """Append lines to a file of the backend, which need not be there yet; return the copy's folder."""
+        """Append lines to a file of the backend, which may not exist yet; return the copy's folder."""
         file = self.folder / "backend" / path
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text((file.read_text() if file.exists() else "") + text + "\n")
@@ -287,9 +287,9 @@ class Clients:
         return json.loads(self.report.read_text())
 
     def unharmed(self) -> dict[str, Any]:
-        """End the run; fail the test where anything failed or any socket was closed. Return what was noticed."""
+        """End the run; fail the test if anything failed or any socket was closed. Return what was noticed."""
         noticed = self.stop()
         print("clients:", noticed["figures"])
-        for what in ("failures", "closings"):  # pytest itself explains asserts of test files only
+        for what in ("failures", "closings"):  # pytest itself explains asserts only in test files
             assert not noticed[what], f"{len(noticed[what])} {what}, the first ones: {noticed[what][:5]}"
         return noticed

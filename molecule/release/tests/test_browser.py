@@ -1,4 +1,4 @@
-"""A project that takes part in draining is back in the browser before anybody notices."""
+"""If a project takes part in draining, the page is connected again before anybody notices."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ QUIET = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--
 
 @pytest.fixture(scope="module")
 def pages(lab: Pair) -> Iterator[list[Page]]:
-    """The dashboard, open in some tabs of a browser."""
+    """The dashboard, open in several tabs of a browser."""
     host = lab.hosts[0]
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=QUIET)
@@ -53,7 +53,7 @@ def pages(lab: Pair) -> Iterator[list[Page]]:
 
 
 def test_pages_are_back_within_a_second_of_a_friendly_drain(lab: Pair, pages: list[Page], copy: Callable) -> None:
-    """Their sockets are closed with the project's own code, each at a moment of its own, and opened again at once."""
+    """Their sockets are closed with the project's own code, each at its own moment, and open again at once."""
     before, host = lab.live(), lab.hosts[0]
     sockets = [host.connect() for _ in range(SOCKETS)]
     for page in pages:

@@ -1,4 +1,4 @@
-"""What a deploy may change beside the code: the service manager, and how many processes a channel layer allows."""
+"""What a deploy may change besides the code: the service manager, and how many processes a channel layer allows."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pair import NAMES, Clients, Copy, Pair, Playbook, deploy
 
 @pytest.mark.skipif(len(NAMES) > 1, reason="it is the same on any host, so the scenario that has one is enough")
 def test_channel_layer_of_each_process_gets_one_process(lab: Pair, copy: Callable[..., Copy]) -> None:
-    """Two would lose half of all messages between them."""
+    """With two processes, half of all messages would be lost between them."""
     environment = lab.hosts[0].environment()
     given = {name: environment[name] for name in ("ALLOWED_HOSTS", "SQLITE_PATH")} | {"CHANNEL_LAYER": "memory"}
     made = copy("memory")

@@ -1,4 +1,4 @@
-"""Deploys and a rollback cost nobody anything: no handshake, no request, no message, no socket before its deadline."""
+"""Deploys and a rollback cost nobody anything: no handshake, request or message, and no socket before its deadline."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import pytest
 from lab_host import ROOT
 from pair import NAMES, Clients, Copy, Pair, Playbook, deploy, tagged
 
-DRAIN, SPREAD = 15, 6  # seconds; the second deploy begins while the predecessor of the first drains
-LONG = 90  # seconds, for a predecessor that is taken back: no rollback lasts until its sockets are closed
+DRAIN, SPREAD = 15, 6  # seconds; the second deploy starts while the predecessor of the first drains
+LONG = 90  # seconds, for a predecessor that is taken back: every rollback ends before its sockets are closed
 TAG = "v1.4.2"
 HOSTILE = (ROOT / "molecule" / "resources" / "hostile_clients.py").read_text()
 ENVIRONMENTS = "stat --format='%n %Y' /srv/dashboard/venvs/*/.complete"
@@ -43,9 +43,9 @@ class Story:
 
 @pytest.fixture(scope="module", params=["uvicorn", "daphne"])
 def story(request: pytest.FixtureRequest, lab: Pair, tmp_path_factory: pytest.TempPathFactory) -> Story:
-    """Three deploys, the second of a git tag and while the first's predecessor drains, and a rollback.
+    """Three deploys, the second from a git tag and while the first's predecessor drains, and a rollback.
 
-    The first goes over from the other server. It lasts until all drains have ended.
+    The first one replaces the other server. The story ends when all drains have ended.
     """
     folder = tmp_path_factory.mktemp("story")
     told = Story()
@@ -68,7 +68,7 @@ def story(request: pytest.FixtureRequest, lab: Pair, tmp_path_factory: pytest.Te
             if number == 0:
                 environments = [host.run(ENVIRONMENTS) for host in lab]
             for host in lab:
-                host.reload_nginx()  # as for a renewed certificate: sockets of every generation stay
+                host.reload_nginx()  # as for a renewed certificate: sockets of every generation stay open
             told.deadlines |= lab.deadlines()
             clients.grow()
         options = (f"release_drain_seconds={DRAIN}", f"release_drain_spread_seconds={SPREAD}")
@@ -76,7 +76,7 @@ def story(request: pytest.FixtureRequest, lab: Pair, tmp_path_factory: pytest.Te
         told.after = lab.live()
         told.deadlines |= lab.deadlines()
         lab.settle(DRAIN + SPREAD + 30)
-        time.sleep(3)  # clients whose sockets were closed last come back
+        time.sleep(3)  # clients whose sockets were closed last reconnect
         told.noticed = clients.stop()
         told.environments = environments, [host.run(ENVIRONMENTS) for host in lab]
     finally:
@@ -108,7 +108,7 @@ def test_deploy_tells_what_it_did_and_how_long_it_took(story: Story) -> None:
 
 
 def test_pages_of_the_release_before_find_their_files(story: Story, lab: Pair) -> None:
-    """After the rollback, those are the third's; the first's have gone with the switch to the third."""
+    """After the rollback, they are the third's; the first's were removed with the switch to the third."""
     for host in lab:
         got = [host.get(f"/static/dashboard/only-{number}.txt")[0] for number in range(3)]
         assert got == [404, 200, 200], f"{host.name} answers {got}"
@@ -148,13 +148,13 @@ def test_consumers_were_told(story: Story, lab: Pair) -> None:
             if name != host.name:
                 continue
             lines = host.run(f"dashboard-generations logs --plain --lines=100000 {generation}")
-            # Uvicorn says 1005. Both raise in a consumer that sends in the moment in which its socket ends.
+            # Uvicorn says 1005. Both raise in a consumer that sends at the moment its socket ends.
             told = len(re.findall(r"(?:disconnect|ended): user='load' (?:code=100[56]|by \w*Disconnected)", lines))
             assert told >= len(closings), f"{told} of {len(closings)} consumers of {generation} were told on {name}"
 
 
 def test_server_is_what_was_asked_for(story: Story, lab: Pair) -> None:
-    """Of uvicorn, the fast parts run; neither compresses, neither logs a token, and nobody goes round nginx."""
+    """uvicorn runs its fast parts; neither server compresses or logs tokens, and nobody gets around nginx."""
     for host in lab:
         host.assert_only_nginx_reaches(host.overview()[0]["sockets"])
         assert host.overview()[0]["server"] == story.server
@@ -170,7 +170,7 @@ def test_server_is_what_was_asked_for(story: Story, lab: Pair) -> None:
 
 
 def test_long_frame_takes_no_memory(story: Story, lab: Pair) -> None:
-    """100 MB to each process: uvicorn says that it is too much, Daphne only ends the socket; others notice nothing."""
+    """100 MB to each process: uvicorn says that it is too much, Daphne just ends the socket; others notice nothing."""
     for host in lab:
         told = json.loads(host.python(HOSTILE, "long_frame", host.token()))
         assert set(told["codes"]) == {1009 if story.server == "uvicorn" else None}, told
@@ -183,5 +183,5 @@ def test_nothing_of_old_generations_is_left(story: Story, lab: Pair) -> None:
 
 
 def test_channel_layer_holds_nobody_who_left(story: Story, lab: Pair) -> None:
-    """All clients have gone, most of them because they were closed: nobody is subscribed to their group any more."""
+    """All clients have left, most because they were closed: nobody is subscribed to their group any more."""
     assert lab.redis("pubsub numsub asgi__group__dashboard")[1] == "0"

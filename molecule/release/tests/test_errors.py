@@ -1,4 +1,4 @@
-"""nginx's errors under each service manager: told without queries, by a reader that comes again."""
+"""nginx's errors under each service manager: logged without queries, by a reader that is restarted."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from pair import Pair, ReleaseHost
 
 
 def reasons(host: ReleaseHost, name: str) -> list[str]:
-    """Return the lines of a file that was asked for and is not there."""
+    """Return the lines about a file that was requested and doesn't exist."""
     shown = host.run("dashboard-generations logs --site --minutes=30 --lines=5000")
     return [line for line in shown.splitlines() if name in line]
 
 
 @pytest.fixture(scope="module")
 def canaries() -> Canaries:
-    """Those of this file."""
+    """The canaries of this file's tests."""
     return Canaries()
 
 
 def test_reason_is_told_and_the_query_is_not(lab: Pair, canaries: Canaries) -> None:
-    """Beside the request, and also after its reader was killed: the service manager starts another one."""
+    """The request is logged with it, even after the reader was killed: the service manager starts another one."""
     for host in lab:
         for killed in (False, True):
             if killed:

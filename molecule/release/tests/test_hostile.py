@@ -1,4 +1,4 @@
-"""A project that means harm, or a dependency of it: root believes nothing that it says, and goes nowhere it leads."""
+"""A malicious project, or a malicious dependency: root believes nothing it says, and goes nowhere it leads."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from pair import Pair, Playbook, ReleaseHost, deploy, differences
 
 SHOWN = "find /opt/victim -printf '%p %U %m %l\\n' | sort; cat /opt/victim/precious"
-# Prints what once was taken for an answer, and answers before anything was done; see prepare.py of role asgi.
+# Prints what was once taken for an answer, and answers before anything is done; see prepare.py of role asgi.
 LIES = """
 import atexit, json
 atexit.register(print, "static url: /\\nstatic files are shipped: True\\nstatic root: /opt/victim")
@@ -19,7 +19,7 @@ for name in os.listdir("/proc/self/fd"):
         os.write(int(name), json.dumps(lie).encode())
         os._exit(0)
 """
-# Leads what the release ships at STATIC_ROOT into a folder of root's.
+# Makes the files that the release ships at STATIC_ROOT lead into one of root's folders.
 LEADS = """
 place = "/srv/dashboard/static/" + str(BASE_DIR).split("/")[4]
 if os.access(place, os.W_OK) and not os.path.lexists(place + "/evil"):
@@ -27,7 +27,7 @@ if os.access(place, os.W_OK) and not os.path.lexists(place + "/evil"):
 STATIC_ROOT = BASE_DIR / "shipped"
 """
 
-# Tells in the package who has built it, and leaves something at work that could change the environment later.
+# Notes in the package who built it, and leaves a process running that could change the environment later.
 BUILDS = """
 import os, pathlib, subprocess
 from setuptools import setup
@@ -40,10 +40,10 @@ setup(name="tool", version="1", py_modules=["told"])
 
 @pytest.fixture
 def victim(lab: Pair) -> Iterator[ReleaseHost]:
-    """The first host, with a folder of root's that is untouched at the end."""
+    """The first host, with a folder of root's that must be unchanged at the end."""
     lab.settle()
     host = lab.hosts[0]
-    host.run("dashboard-generations tidy 3 3")  # as the deploy will, which is to leave nothing else behind
+    host.run("dashboard-generations tidy 3 3")  # the deploy does this too, and must leave nothing else behind
     host.run("install -d -m 0750 /opt/victim && echo precious >/opt/victim/precious")
     before = host.run(SHOWN)
     yield host
@@ -53,12 +53,12 @@ def victim(lab: Pair) -> Iterator[ReleaseHost]:
 
 
 def test_lies_of_a_project_lead_root_nowhere(lab: Pair, victim: ReleaseHost, copy: Callable) -> None:
-    """It ends its process before the migrations, so what it claims to have done was not: its gate decides."""
+    """It ends its process before the migrations, so what it claims was never done: its gate decides."""
     made = copy("lies")
     made.append("core/asgi.py", LIES)
     deploy(made.folder, "--limit", victim.name).succeeded()
     assert victim.run("readlink /srv/dashboard/live/code/staticfiles || true") == "", "it lied, so nothing leads there"
-    Playbook("rollback", "--limit", victim.name, "-e", "release_drain_seconds=5").succeeded()  # as the other hosts
+    Playbook("rollback", "--limit", victim.name, "-e", "release_drain_seconds=5").succeeded()  # like the other hosts
 
 
 def test_links_of_a_project_lead_root_nowhere(lab: Pair, victim: ReleaseHost, copy: Callable) -> None:
@@ -71,7 +71,7 @@ def test_links_of_a_project_lead_root_nowhere(lab: Pair, victim: ReleaseHost, co
 
 
 def test_project_that_ends_its_process_is_rejected(lab: Pair, victim: ReleaseHost, copy: Callable) -> None:
-    """Without an error: what comes after, such as migrations, was not done."""
+    """There is no error, but what comes after, such as migrations, was not done."""
     made = copy("ends")
     made.append("core/asgi.py", 'if "ASGI_INSTANCE" not in os.environ:\n    os._exit(0)')
     before = lab.snapshot()
@@ -80,7 +80,7 @@ def test_project_that_ends_its_process_is_rejected(lab: Pair, victim: ReleaseHos
 
 
 def test_packages_are_built_by_nobody_who_could_do_harm(lab: Pair, victim: ReleaseHost, copy: Callable) -> None:
-    """A setup script is neither root's nor the project's, and when it is over the environment is root's alone."""
+    """A setup script runs neither as root nor as the project, and afterwards only root can change the environment."""
     made = copy("builds")
     made.append("tool/setup.py", BUILDS)
     given = {"release_packages": ["./tool", "setuptools"]}
@@ -90,4 +90,4 @@ def test_packages_are_built_by_nobody_who_could_do_harm(lab: Pair, victim: Relea
     code = victim.run("realpath /srv/dashboard/live/code/tool").strip()
     assert victim.run(f"find {code} /srv/dashboard/venvs ! -user root").split() == []
     assert victim.run("pgrep --count --uid dashboard_build || true").strip() == "0"
-    Playbook("rollback", "--limit", victim.name, "-e", "release_drain_seconds=5").succeeded()  # as the other hosts
+    Playbook("rollback", "--limit", victim.name, "-e", "release_drain_seconds=5").succeeded()  # like the other hosts

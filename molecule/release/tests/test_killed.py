@@ -1,4 +1,4 @@
-"""A run that was killed is finished by the next, wherever it was; one that lives keeps all others out."""
+"""If a run was killed, the next one finishes it, wherever it was; a run that lives keeps all others out."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from pair import NAMES, Copy, Pair, deploy
 from websockets.exceptions import ConnectionClosed
 
 POINTS = [
-    # The generation has its files, and the lock is held.
+    # The generation has its files, and the run holds the lock.
     "Check the project, collect its static files and migrate its database",
     # Its processes run.
     "Wait until each process answers HTTP and completes a handshake",
-    # nginx passes connections to it already.
+    # nginx already passes connections to it.
     "Make the new generation the live one and drain the old one",
-    # It is the live one, and what follows the switch was not done.
+    # It is the live one, but what follows the switch was not done.
     "Note the deploy and remove what no kept generation needs",
 ]
 
 
 def test_next_run_goes_on_where_one_was_killed(lab: Pair, copy: Callable, clients: Callable) -> None:
-    """A deploy is killed at five points, each time farther on, and then left alone."""
+    """A deploy is killed at five points, each time later, and then left alone."""
     lab.settle()
     before, made = lab.live(), copy("killed")
     hooks = ("-e", json.dumps({"release_hooks_after_switch": ["echo $ASGI_GENERATION >>$HOME/hooks"]}))
@@ -55,9 +55,9 @@ while "ASGI_INSTANCE" in os.environ and not os.path.exists("{GO}"):
 
 
 def test_second_deploy_at_once_is_told_who_holds_the_lock(lab: Pair, copy: Callable, clients: Callable) -> None:
-    """The first goes on as if there had been no other, also on hosts that do not hold the lock.
+    """The first one continues as if there were no other, even on hosts that don't hold the lock.
 
-    The second is for the last host alone: it could migrate the same database from there.
+    The second one is only for the last host, because from there it could migrate the same database.
     """
     lab.settle()
     before, slow = lab.live(), copy("slow")
@@ -103,7 +103,7 @@ class Migration(migrations.Migration):
 
 
 def migrating(made: Copy, name: str, seconds: int) -> Path:
-    """Have a copy of the project migrate for some seconds, and write its begin and end down; return its folder."""
+    """Make a copy of the project whose migration takes some seconds and notes its start and end; return its folder."""
     made.append(f"{name}/__init__.py", "")
     made.append(f"{name}/migrations/__init__.py", "")
     made.append(f"{name}/migrations/0001_initial.py", f"name, seconds = {name!r}, {seconds}{MIGRATION}")
@@ -111,7 +111,7 @@ def migrating(made: Copy, name: str, seconds: int) -> Path:
 
 
 def test_migration_of_a_killed_run_is_waited_for(lab: Pair, copy: Callable) -> None:
-    """It goes on when its run is killed; the next one's does not run beside it. And on one host, for all."""
+    """It continues when its run is killed, and the next run's doesn't run beside it. One host runs it, for all."""
     lab.settle()
     written = "cat /srv/dashboard/shared/migrations 2>/dev/null || true"
     for host in lab:
@@ -133,7 +133,7 @@ def test_migration_of_a_killed_run_is_waited_for(lab: Pair, copy: Callable) -> N
 
 
 def test_migrations_are_run_on_one_host_for_all(lab: Pair, copy: Callable) -> None:
-    """Also what comes before them. Each host of this scenario has a database of its own, which would tell."""
+    """So is what comes before them. Each host of this scenario has its own database, which would show it."""
     name = f"once_{time.time_ns()}"
     hooks = {"release_hooks_before_migrate": [f"echo before {name} >>$HOME/migrations"]}
     deploy(migrating(copy("once"), name, 0), "-e", json.dumps(hooks)).succeeded()
@@ -144,7 +144,7 @@ def test_migrations_are_run_on_one_host_for_all(lab: Pair, copy: Callable) -> No
 
 @pytest.fixture(scope="module")
 def same(lab: Pair, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The project's folder of a release that serves."""
+    """The project folder of a release that serves."""
     made = Copy(tmp_path_factory.mktemp("same") / "project")
     folder = made.append("core/__init__.py", f"# same {time.time_ns()}")
     deploy(folder).succeeded()
@@ -160,13 +160,13 @@ def test_deploy_of_what_is_live_changes_nothing(lab: Pair, same: Path) -> None:
 
 @pytest.fixture
 def core(lab: Pair) -> dict[str, str]:
-    """The project's environment, with the channel layer that keeps members of groups in Redis."""
+    """The project's environment, with the channel layer that keeps group members in Redis."""
     environment = lab.hosts[0].environment()
     return {name: environment[name] for name in ("ALLOWED_HOSTS", "SQLITE_PATH")} | {"CHANNEL_LAYER": "core"}
 
 
 def test_changed_environment_is_a_generation_of_the_same_release(lab: Pair, same: Path, core: dict[str, str]) -> None:
-    """It takes no new code and no new packages, and its sockets leave no member of a group behind when they are closed.
+    """It needs no new code and no new packages, and when its sockets are closed, no group member is left behind.
 
     Daphne runs no consumer's disconnect() when it is stopped; then the members would stay for a day.
     """

@@ -1,6 +1,6 @@
 """What a service manager does for the processes of a generation: the same with systemd and with supervisor.
 
-docs/managers.md has a table of it; each of its lines is tried here.
+docs/managers.md has a table of it; the tests here try each of its lines.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from lab_host import ROOT, ask
 from pair import Copy, Pair, Playbook, ReleaseHost, deploy
 
 LOG = "/srv/dashboard/shared/workers.log"
-# A worker of the project: it notes its beginning, its end, and that it takes a while to end.
+# A worker of the project: it notes its start and its end, and that ending takes a while.
 WORKER = f"""
 import json, os, signal, sys, time
 def note(what):
@@ -38,7 +38,7 @@ while len(sys.argv) < 3:
 ODD = """ "double" 'single' $HOME `id` %(x)s %h # = \\ \\n {{ '{{' }} é ☃
 second line\t"""
 GROW = "/srv/dashboard/shared/grow"
-# Takes too much when it is told to, and once: a release whose worker keeps dying is rejected.
+# Takes too much memory when told to, and only once: if a release's worker keeps dying, the release is rejected.
 HOG = f"""
 import os, time
 while True:
@@ -59,7 +59,7 @@ KILL = "kill -9 %s"
 
 @pytest.fixture(scope="module")
 def workers(lab: Pair, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    """Two releases with workers, one after the other, and what they noted; at the end, a release without them."""
+    """Two releases with workers, one after the other, and what they noted; at the end, a release without workers."""
     lab.settle()
     for host in lab:
         host.run("rm --force %s", LOG)
@@ -82,13 +82,13 @@ def workers(lab: Pair, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dic
     lab.settle()
     for host in lab:
         assert host.run("ls /etc/cron.d").split().count("dashboard") == 0, "cron still runs what is gone"
-        host.run("dashboard-generations tidy 0 3")  # as deploys do when no kept generation has workers
+        host.run("dashboard-generations tidy 0 3")  # as deploys do if no kept generation has workers
         assert "dashboard-queue" not in host.run("ls /etc/systemd/system"), "units of what is gone are left"
     lab.assert_settled()
 
 
 def noted(host: ReleaseHost, name: str, generation: str = "") -> list[dict[str, Any]]:
-    """Return what a worker noted on a host, of all generations or of one."""
+    """Return what a worker noted on a host, for all generations or one."""
     lines = [json.loads(line) for line in host.run("cat %s", LOG).splitlines()]
     return [line for line in lines if line["name"] == name and generation in ("", line["generation"])]
 
@@ -112,7 +112,7 @@ def test_workers_are_renewed_and_end_what_they_are_at(lab: Pair, workers: dict[s
 
 
 def test_singleton_runs_once_in_all(lab: Pair, workers: dict[str, str]) -> None:
-    """On the first host alone; and the old release's has ended before the new one's begins."""
+    """Only on the first host; and the old release's worker has ended before the new one's starts."""
     begun = {host.name: [line for line in noted(host, "beat") if line["what"] == "begins"] for host in lab}
     assert [len(lines) for lines in begun.values()] == [2, *[0] * (len(lab.hosts) - 1)], begun
     told = [(line["generation"], line["what"]) for line in noted(lab.hosts[0], "beat")]
@@ -134,7 +134,7 @@ def test_environment_arrives_as_it_was_written(lab: Pair, workers: dict[str, str
 
 
 def test_doctor_finds_nothing(lab: Pair, workers: dict[str, str]) -> None:
-    """Whatever manager and init the host has; before the tests by which processes are started again and again."""
+    """With any manager and init; this comes before the tests that make processes restart again and again."""
     told = Playbook("doctor", "-e", "doctor_idle_seconds=0").succeeded().output
     for host in lab:
         report = json.loads((ROOT / "artifacts" / "doctor" / f"{host.name}.json").read_text())
@@ -164,7 +164,7 @@ def test_process_that_dies_at_once_is_tried_until_it_stays(lab: Pair, workers: d
 
 
 def test_memory_has_a_limit(lab: Pair, workers: dict[str, str]) -> None:
-    """systemd has the kernel kill what uses more; with supervisor, a process that asks for more gets none."""
+    """systemd lets the kernel kill what uses more; with supervisor, a process that asks for more doesn't get it."""
     for host in lab:
         host.run("install -o dashboard /dev/null %s", GROW)
         await_that(lambda host=host: host.host.run(f"test -e {GROW}").rc, "the worker does not look")
@@ -192,7 +192,7 @@ def test_processes_have_no_power_and_many_files(lab: Pair, workers: dict[str, st
 
 
 def test_manager_that_is_restarted_has_processes_run(lab: Pair, workers: dict[str, str]) -> None:
-    """systemd does so without touching them; supervisor ends all of them, and starts what is to run after a boot."""
+    """systemd doesn't touch them; supervisor ends all of them, and starts the ones that should run after a boot."""
     host = lab.hosts[0]
     before = host.pids()
     if host.live["manager"] == "systemd":
@@ -218,7 +218,7 @@ def test_logs_are_shown_from_all_hosts(lab: Pair, workers: dict[str, str]) -> No
 
 
 def test_scheduled_command_is_run_at_its_time(lab: Pair, workers: dict[str, str]) -> None:
-    """By the release that serves; the last test of these, because its minute passes beside the others."""
+    """The release that serves runs it; this test comes last, so that its minute passes while the others run."""
     for host in lab:
         await_that(lambda host=host: noted(host, "nightly", workers["second"]), "cron ran nothing", 70)
         line = noted(host, "nightly", workers["second"])[0]
@@ -226,7 +226,7 @@ def test_scheduled_command_is_run_at_its_time(lab: Pair, workers: dict[str, str]
 
 
 def await_that(holds: Callable[[], Any], otherwise: str, seconds: float = 20) -> None:
-    """Wait until something holds; fail the test where it does not within some seconds."""
+    """Wait until a condition holds; fail the test if it doesn't within some seconds."""
     ending = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < ending, otherwise

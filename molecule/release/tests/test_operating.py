@@ -1,4 +1,4 @@
-"""What an operator does between deploys: look, keep few releases, announce maintenance."""
+"""What an operator does between deploys: look around, keep few releases, announce maintenance."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from websockets.exceptions import ConnectionClosed
 
 
 def test_limits_are_kept_and_status_shows_all(lab: Pair, copy: Callable, clients: Callable) -> None:
-    """With release_keep and release_drain_generations 1, the third generation ends the drain of the first."""
+    """With release_keep and release_drain_generations at 1, the third generation ends the drain of the first."""
     limits = ["-e", "release_keep=1", "-e", "release_drain_generations=1"]
     lab.settle()
     first = lab.live()
@@ -45,7 +45,7 @@ HEALTH = "import urllib.request as r; print(r.urlopen('http://localhost:8000/hea
 
 @contextlib.contextmanager
 def maintenance(lab: Pair, *given: str) -> Iterator[None]:
-    """Be in maintenance for a while."""
+    """Switch maintenance on for a while."""
     try:
         yield Playbook("maintenance", "-e", "nginx_maintenance=on", *given).succeeded()
     finally:

@@ -1,4 +1,4 @@
-"""A new password of Redis stands beside the old one for as long as a release uses that."""
+"""A new Redis password is valid beside the old one as long as a release uses the old one."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ NEW = ("-e", "redis_password=another-password-of-redis")
 
 
 def provision(*arguments: str) -> Playbook:
-    """Have Redis as the inventory says."""
+    """Set up Redis as the inventory says."""
     return Playbook("provision", "--tags", "redis", *arguments).succeeded()
 
 

@@ -1,4 +1,4 @@
-"""A machine that is restarted comes back by itself, with what served and without what drained."""
+"""A machine that is rebooted comes back by itself, with what served and without what drained."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def await_handshake(host: ReleaseHost, seconds: float = 60) -> None:
 
 
 def await_ssh(host: ReleaseHost, seconds: float = 30) -> None:
-    """Wait until a host can be logged in to."""
+    """Wait until a host accepts SSH logins."""
     ending = time.monotonic() + seconds
     while True:
         try:
@@ -49,7 +49,7 @@ def test_reboot_brings_back_what_serves_and_not_what_drains(lab: Pair, copy: Cal
     await_ssh(host)
     live = lab.live()
     assert live != before
-    # Links of what drained are left; they are nothing that runs.
+    # Links of what drained are still there, but none of it runs.
     lab.assert_only(host.name, host.snapshot() | {"instances": [live, live]}, live)
     assert host.states()[live] == "live" and host.states()[before] == "kept"
     host.run("dashboard-generations tidy 3 3")  # as the end of the next deploy does

@@ -1,6 +1,6 @@
-"""A release that cannot serve is rejected with its reason, and leaves nothing behind: on one host, so on both.
+"""A release that cannot serve is rejected with a reason, and leaves nothing behind: if on one host, then on both.
 
-Most faults are tried on the first host alone, in half the time; how one host's fault stops both has tests of its own.
+Most faults are tried on the first host only, in half the time; other tests show how one host's fault stops both.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ BAD: dict[str, dict[str, Any]] = {
     },
     "answers no plain HTTP": {
         "files": {"core/asgi.py": 'application.application_mapping.pop("http")'},
-        # Longer than the test may take, so that it is seen not to be waited for.
+        # Longer than the test may take, to prove that nobody waits for it.
         "given": ["-e", "asgi_start_seconds=900"],
         "told": ["scope type 'http'", "its process runs on", "asgi_wsgi_application: core.wsgi:application"],
     },
@@ -87,7 +87,7 @@ BAD: dict[str, dict[str, Any]] = {
         "told": ["importing core.asgi:application took longer than asgi_start_seconds (5)"],
     },
     "hangs at its start": {
-        # Only in a process that is to serve: the import before would find it.
+        # Only in a process that should serve: otherwise the earlier import would find it.
         "files": {"core/asgi.py": 'import time\nif "ASGI_INSTANCE" in os.environ:\n    time.sleep(600)'},
         "given": ["-e", "asgi_start_seconds=8"],
         "told": ["it hangs before it listens", "logged nothing", "8 s (asgi_start_seconds)"],
@@ -97,7 +97,7 @@ BAD: dict[str, dict[str, Any]] = {
 
 @pytest.fixture(scope="module", autouse=True)
 def clients(lab: Pair, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clients]:
-    """Clients who are there all the time, and notice nothing."""
+    """Clients that are there all the time and notice nothing."""
     lab.settle()
     started = Clients(lab, tmp_path_factory.mktemp("clients") / "report.json", sockets=20, rate=4)
     yield started
@@ -114,7 +114,7 @@ def test_bad_release_is_rejected(lab: Pair, copy: Callable, fault: str) -> None:
 
 
 def rejected(lab: Pair, folder: Path, told: list[str], given: list[str]) -> str:
-    """Deploy a folder; fail the test unless it is rejected, told why, and nothing is left. Return what was printed."""
+    """Deploy a folder; fail the test unless it is rejected with these reasons and leaves nothing. Return the output."""
     before = lab.snapshot()
     output = deploy(folder, "-e", "asgi_start_seconds=8", *given).failed(*told).output
     assert differences(before, lab.snapshot()) == [], "something was left behind, or taken away"
@@ -122,7 +122,7 @@ def rejected(lab: Pair, folder: Path, told: list[str], given: list[str]) -> str:
 
 
 def test_host_that_fails_alone_stops_both(lab: Pair, copy: Callable) -> None:
-    """The environment of one host makes its settings raise."""
+    """One host's environment makes its settings raise."""
     made = copy()
     made.append("core/settings.py", 'if os.environ["HOST"] == "release-2":\n    raise ImproperlyConfigured("not here")')
     environment = lab.hosts[0].environment()
@@ -137,7 +137,7 @@ def test_channel_layer_of_one_host_alone_stops_both(lab: Pair, copy: Callable) -
     secrets = lab.hosts[0].environment()
     given = {name: secrets[name] for name in ("SECRET_KEY", "JWT_SECRET")}
     url = secrets["REDIS_URL"]
-    nobodys = url.replace(":6379", ":1")  # not on loopback, where it would be found before anything is done
+    nobodys = url.replace(":6379", ":1")  # not on loopback, where this would be found before anything is done
     given["REDIS_URL"] = f"{{{{ '{url}' if inventory_hostname == 'release-1' else '{nobodys}' }}}}"
     output = rejected(
         lab, copy().folder, ["rejected on release-2"],
@@ -151,5 +151,5 @@ def test_too_little_space_is_found_before_anything_is_written(lab: Pair, copy: C
 
 
 def test_clients_noticed_nothing(clients: Clients) -> None:
-    """Through all of the above."""
+    """During all of the above."""
     clients.unharmed()

@@ -1,7 +1,7 @@
-"""All secrets are replaced at once while clients are there, by a run that is killed and by the next: nobody notices.
+"""All secrets are replaced at once while clients are connected, by a killed run and by the next: nobody notices.
 
-The project asks its database at each handshake, over a new connection. Its secrets are in a vault beside the
-scenario's inventory. While playbooks run, everybody's command lines are looked at; afterwards all files are.
+The project queries its database at each handshake, over a new connection. Its secrets are in a vault beside the
+scenario's inventory. While playbooks run, the tests look at everybody's command lines; afterwards at all files.
 """
 
 from __future__ import annotations
@@ -47,12 +47,13 @@ VARIABLES = {
         "JWT_SECRET": "{{ vault_jwt_secret }}",
         "JWT_SECRET_PREVIOUS": "{{ vault_jwt_secret_previous | default('') }}",
         "REDIS_URL": "redis://channels:{{ redis_password }}@{{ release_redis_address }}:6379/0",
-        # Not postgresql_url, which is another one on the database's own host: so all hosts name a generation alike.
+        # Not postgresql_url, which differs on the database's own host: this way all hosts give a generation the same
+        # name.
         "DATABASE_URL": "postgresql://{{ postgresql_login }}:{{ postgresql_password }}@{{ release_redis_address }}/"
         "{{ postgresql_database }}",
     },
 }
-# Runs on the host; prints the files in which one of some texts is, of all that others may read and of all logs.
+# Runs on the host; of all files that others may read and all logs, prints the ones that contain one of some texts.
 SEARCH = """
 import base64, json, os, stat, subprocess, sys
 texts = [text.encode() for text in json.loads(base64.b64decode(sys.argv[1]))]
@@ -75,7 +76,7 @@ journal = subprocess.run(["journalctl", "--no-pager", "--boot"], capture_output=
 found += ["the journal" for text in texts if text in journal]
 print(json.dumps([seen, sorted(set(found))]))
 """
-# Runs on the host: whether PostgreSQL lets in who shows a password.
+# Runs on the host: tells whether PostgreSQL accepts a password.
 LOGS_IN = """
 import os, sys
 os.environ["DATABASE_URL"] = "postgresql://" + sys.argv[1]
@@ -89,7 +90,7 @@ except psycopg.OperationalError as error:
 
 
 class Watch:
-    """Looks at the command lines of all processes, again and again: those of lab hosts are this machine's too."""
+    """Keeps looking at the command lines of all processes: lab hosts' processes are visible on this machine too."""
 
     def __init__(self) -> None:
         self.seen: set[str] = set()
@@ -115,18 +116,18 @@ class Watch:
 
 
 def rotate(vault: Vault, what: str, folder: Path) -> Playbook:
-    """Start a rotation that tells all it can, and whose old sockets have time."""
+    """Start a rotation with the most verbose output, and with time for the old sockets."""
     options = {"rotate_secrets": what, "release_folder": str(folder), "release_drain_seconds": 180}
     return Playbook("rotate_secrets", *vault.options, "-vvv", "--diff", "-e", json.dumps(options))
 
 
 def redis_takes(host: LabHost, password: str) -> bool:
-    """Tell whether Redis lets the project in with a password."""
+    """Tell whether Redis accepts a password of the project."""
     return "PONG" in host.run("REDISCLI_AUTH=%s redis-cli --user channels ping 2>&1 || true", password)
 
 
 def database_takes(host: LabHost, login: str, password: str) -> bool:
-    """Tell whether PostgreSQL lets a user in with a password; fail the test where it says anything but that."""
+    """Tell whether PostgreSQL accepts a user's password; fail the test if it gives any other answer."""
     place = urlsplit(host.environment()["DATABASE_URL"])
     address = f"{login}:{password}@{place.hostname}{place.path}"
     said = host.run("/srv/dashboard/live/venv/bin/python -c %s %s", LOGS_IN, address).strip()
@@ -135,14 +136,14 @@ def database_takes(host: LabHost, login: str, password: str) -> bool:
 
 
 def new_token(lab: Pair) -> str:
-    """Return a token that is signed with the key of today."""
+    """Return a token that is signed with the current key."""
     LabHost.token.cache_clear()
     return lab.hosts[0].token("load", 7200)
 
 
 @pytest.fixture(scope="module")
 def story(lab: Pair, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
-    """A rotation of everything that is killed, and gone on with, and ended; and everything as before afterwards."""
+    """A rotation of everything that is killed, continued and finished; afterwards everything is as before."""
     folder, told, first = tmp_path_factory.mktemp("rotation"), Story(), lab.hosts[0]
     lab.settle()
     made = Copy(folder / "project")
@@ -152,7 +153,7 @@ def story(lab: Pair, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story
     values = [given["SECRET_KEY"], given["JWT_SECRET"], given["Redis password"], kept]
     hosts = dict.fromkeys(NAMES, VARIABLES)
     vault = Vault(folder, dict(zip(SECRETS, values, strict=True)), hosts)
-    # Other tests have provisioned with other settings, and what PostgreSQL reads when it starts would restart it now.
+    # Other tests used other settings; the ones that PostgreSQL reads at its start would make it restart now.
     Playbook("provision", *vault.options).succeeded()
     deploy(project, *vault.options, drain=1, spread=0).succeeded()
     lab.settle()
@@ -168,7 +169,7 @@ def story(lab: Pair, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story
             again = rotate(vault, "all", project).succeeded()
         told.values.append(vault.values())
         told.between, told.states = lab.live(), [host.states() for host in lab]
-        # Here, passwords stand in arguments of the test's own.
+        # This puts passwords into the test's own arguments.
         told.old_token_between = [host.refusal(told.token) for host in lab]
         told.old_passwords_between = passwords(first, told.values[0], "dashboard")
         with Watch() as second_watch:
@@ -195,7 +196,7 @@ def story(lab: Pair, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story
             if each and each.process.poll() is None:
                 each.process.kill()
         LabHost.token.cache_clear()
-        # As the scenario has it, with the passwords of its inventory, and PostgreSQL with its first user alone.
+        # As the scenario has it: with the passwords of its inventory, and only PostgreSQL's first user.
         quick = ("-e", "release_drain_seconds=1", "-e", "release_drain_spread_seconds=0")
         Playbook("rotate_secrets", "-e", "rotate_secrets=finish", *quick).succeeded()
         lab.settle()
@@ -203,13 +204,13 @@ def story(lab: Pair, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story
 
 
 def passwords(host: LabHost, values: dict[str, str], login: str) -> list[bool]:
-    """Tell whether Redis and PostgreSQL take the passwords of some moment."""
+    """Tell whether Redis and PostgreSQL accept the passwords from a certain moment."""
     database = database_takes(host, login, values["vault_postgresql_password"])
     return [redis_takes(host, values["vault_redis_password"]), database]
 
 
 def secrets_of(story: Story) -> set[str]:
-    """Return every secret that there was."""
+    """Return every secret that ever existed."""
     values = {values[name] for values in story.values for name in SECRETS}
     return values | {story.vault.password.read_text().strip()}
 
@@ -229,7 +230,7 @@ def test_next_run_goes_on_with_the_same_values(story: Story) -> None:
 
 
 def test_no_client_notices(story: Story) -> None:
-    """Their tokens are of the old key, and of the new one in the end; no socket was closed, and no handshake failed."""
+    """Their tokens use the old key, and at the end the new one; no socket was closed, and no handshake failed."""
     for noticed in (story.first, story.later):
         print("clients:", noticed["figures"])
         assert noticed["failures"] == []
@@ -274,7 +275,7 @@ def test_no_secret_is_in_the_output(story: Story) -> None:
 
 
 def test_no_secret_is_on_the_controller(story: Story) -> None:
-    """But for the lab's own, which are in files of their owner alone."""
+    """Except for the lab's own, which are in files that only their owner can read."""
     home = Path(os.environ.get("ANSIBLE_HOME") or Path.home() / ".ansible")
     tops = [ROOT / "artifacts", ROOT / ".cache", ROOT / ".lab", home, story.vault.folder]
     found, count = [], 0

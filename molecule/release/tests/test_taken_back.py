@@ -1,4 +1,4 @@
-"""A release that passes its gate and fails a moment later is taken back by itself, and what it was to replace stays."""
+"""A release that passes its gate and fails a moment later is undone automatically, and the previous one stays."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import threading
 if "ASGI_INSTANCE" in os.environ:
     threading.Timer(5, os._exit, [1]).start()
 """
-# Later than the gate looks, and sooner than the watch after it ends.
+# Later than the gate looks, and before the watch after it ends.
 CLOSING = """
 import asyncio
 connects = DashboardConsumer.connect
@@ -32,7 +32,7 @@ UNIT = "{% extends 'process.service.j2' %}"
 
 @pytest.fixture
 def host(lab: Pair) -> ReleaseHost:
-    """The host on which these are tried: how one host's fault stops all is tried elsewhere."""
+    """The host on which these tests run: other tests show how one host's fault stops all."""
     lab.settle()
     return lab.hosts[0]
 
@@ -66,14 +66,14 @@ def test_sockets_that_are_closed_after_the_gate(host: ReleaseHost, copy: Callabl
 
 
 def test_worker_that_keeps_dying(host: ReleaseHost, copy: Callable) -> None:
-    """With the reason that it gave."""
+    """The reason that it gave is reported."""
     workers = json.dumps({"asgi_workers": [WORKER]})
     told = ["served for a moment", "dashboard-failing@", "NOPERM, says the broker"]
     taken_back(host, copy().folder, told, "-e", workers)
 
 
 def test_new_unit_is_no_other_release_s(host: ReleaseHost, copy: Callable, tmp_path: Path) -> None:
-    """A limit that is too low for a new release does not hold for the one that serves; nor does a wrong template."""
+    """A limit too low for a new release doesn't apply to the serving one, and neither does a faulty template."""
     if host.live["manager"] != "systemd":
         pytest.skip("supervisor has a file for each generation anyway")
     shown = "systemctl show --property=MemoryMax,NRestarts,NeedDaemonReload " + " ".join(host.units)
@@ -91,7 +91,7 @@ def test_new_unit_is_no_other_release_s(host: ReleaseHost, copy: Callable, tmp_p
 
 
 def test_nginx_that_cannot_read_its_configuration(host: ReleaseHost, copy: Callable) -> None:
-    """`nginx -t` finds nothing wrong with a port that is taken; nginx goes on with what it had, and logs why."""
+    """`nginx -t` doesn't notice that a port is taken; nginx keeps its old configuration, and logs why."""
     site = "/etc/nginx/sites-enabled/dashboard.conf"
     taken = "import socket, time\nwith socket.create_server(('', 8099)):\n    time.sleep(600)"
     host.run("nohup python3 -c %s >/dev/null 2>&1 & echo $! >/run/taken", taken)

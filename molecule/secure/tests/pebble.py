@@ -1,4 +1,4 @@
-"""A real ACME server on the host itself, Pebble, and the site with its certificates."""
+"""A real ACME server, Pebble, on the host itself, and the site with its certificates."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from secure_site import PARTS, Authority, greet, loose, names_of, port_of, read_
 from websockets.sync.client import ClientConnection, connect
 
 CERTIFICATE = "/etc/dashboard/certificate/fullchain.pem"
-# What a hook of a user's does with the interface of a provider of DNS.
+# What a user's hook does with a DNS provider's API.
 DNS_HOOK = """#!/bin/sh
 set -eu
 exec curl --silent --show-error --fail --data "{\\"host\\": \\"_acme-challenge.$CERTBOT_DOMAIN.\\"@more@}" \\
@@ -29,7 +29,7 @@ DNS_HOOKS = {
 
 
 class Acme:
-    """Pebble on the host itself, which knows the site's names from its hosts file."""
+    """Pebble on the host itself; the host's hosts file tells it the site's names."""
 
     def __init__(self, lab: LabHost, folder: Path) -> None:
         self.lab, self.variables = lab, folder / "acme.json"
@@ -41,14 +41,14 @@ class Acme:
         lab.run("mkdir -p /etc/pebble")
         for name, text in (("cert.pem", pair.chain), ("key.pem", pair.key)):
             lab.run(f"printf %s %s > /etc/pebble/{name}", "%s", text)
-        # What a company's own authority is to a host.
+        # The host trusts Pebble's authority as it would trust a company's own.
         lab.run("printf %s %s > /usr/local/share/ca-certificates/pebble.crt", "%s", authority.path.read_text())
         lab.run("update-ca-certificates; grep -q site.test /etc/hosts || "
                 "echo '127.0.0.1 site.test www.site.test' >> /etc/hosts")  # fmt: skip
         self.restart()
 
     def restart(self) -> None:
-        """Start the authority, and have the host forget what that has forgotten: the next run orders anew."""
+        """Start the authority, and make the host forget what the authority has forgotten: the next run orders again."""
         self.lab.run("rm -rf /etc/letsencrypt /etc/dashboard/certificate/order.json")
         self.start()
 
@@ -60,19 +60,19 @@ class Acme:
             "ocspResponderURL": "", "externalAccountBindingRequired": False, **more,
         }  # fmt: skip
         self.lab.run(f"printf %s %s > /etc/pebble/{port}", "%s", json.dumps({"pebble": config}))
-        # By itself it refuses one in twenty nonces, for clients that do not try again; certbot does, but once.
+        # By default it refuses one in twenty nonces, for clients that don't try again; certbot does, but only once.
         given = "--setenv=PEBBLE_VA_NOSLEEP=1 --setenv=PEBBLE_WFE_NONCEREJECT=0"
         run = f"systemd-run --unit=pebble-{port} {given} pebble -config /etc/pebble/{port} {options}"
         self.lab.run(f"{run} && for _ in $(seq 600); do ss -ltn | grep -q :{port} && exit; sleep 0.1; done; exit 1")
         return f"https://localhost:{port}/dir"
 
     def stop(self, port: int = 14000) -> None:
-        """Have it out of reach."""
+        """Make it unreachable."""
         self.lab.run(f"systemctl stop pebble-{port}; systemctl reset-failed pebble-{port} 2>/dev/null || true")
 
     @contextlib.contextmanager
     def another(self, port: int, **more: Any) -> Iterator[str]:
-        """Have another authority for a while; give its directory."""
+        """Run another authority for a while; yield its directory."""
         try:
             yield self.start(port, **more)
         finally:
@@ -80,7 +80,7 @@ class Acme:
 
     @contextlib.contextmanager
     def dns(self) -> Iterator[dict[str, str]]:
-        """Have a DNS server that hooks write to, for an authority that asks nobody else; give the hooks."""
+        """Run a DNS server that hooks write to, for an authority that asks no other; yield the hooks."""
         off = "-http01 '' -https01 '' -tlsalpn01 ''"
         on = "-dns01 127.0.0.1:8053 -management 127.0.0.1:8055 -defaultIPv4 '' -defaultIPv6 ''"
         for name, text in DNS_HOOKS.items():
@@ -93,12 +93,12 @@ class Acme:
             self.lab.run("systemctl stop pebble-dns; systemctl reset-failed pebble-dns 2>/dev/null || true")
 
     def orders(self, port: int = 14000) -> int:
-        """Return how many orders an authority has seen since it was started."""
+        """Return how many orders an authority has received since it was started."""
         began = self.lab.run(f"systemctl show --value --property=InvocationID pebble-{port}").strip()
         return int(self.lab.run(f"journalctl _SYSTEMD_INVOCATION_ID={began} | grep -c 'POST /order-plz' || true"))
 
     def site(self, *names: str, options: tuple[str, ...] = (), **more: Any) -> Run:
-        """Provision the site with these names, which this machine does not know; more variables may be given."""
+        """Provision the site with these names, which this machine doesn't know; other variables may be passed."""
         self.variables.write_text(json.dumps({
             "certificate_source": "acme", "certificate_acme_server": "https://localhost:14000/dir",
             "certificate_acme_check_names": False, "nginx_server_names": names, "nginx_hsts_seconds": 0, **more,
@@ -111,11 +111,11 @@ class Acme:
             return way.getpeercert(binary_form=True) or b""
 
     def der(self) -> bytes:
-        """Return the certificate that is there."""
+        """Return the certificate that is installed."""
         return ssl.PEM_cert_to_DER_cert(self.lab.run(f"openssl x509 -in {CERTIFICATE}"))
 
     def await_served(self, name: str, certificate: bytes) -> None:
-        """Wait until nginx serves a certificate: old workers accept until they have heard of the reload."""
+        """Wait until nginx serves a certificate: old workers accept connections until they notice the reload."""
         deadline = time.monotonic() + 10
         while True:
             with contextlib.suppress(ssl.SSLError):
@@ -125,7 +125,7 @@ class Acme:
             time.sleep(0.1)
 
     def opened(self) -> ClientConnection:
-        """Open a WebSocket of the site, whoever has issued its certificate."""
+        """Open a WebSocket to the site, whoever issued its certificate."""
         url = f"wss://site.test/ws/dashboard/?token={self.lab.token()}"
 
         def connecting() -> ClientConnection:
@@ -135,7 +135,7 @@ class Acme:
         return sent(connecting)
 
     def handshake(self) -> bytes:
-        """Shake hands for a WebSocket, drop it, and return the first line of the answer."""
+        """Send a WebSocket handshake, drop the socket, and return the first line of the answer."""
         request = (
             f"GET /ws/dashboard/?token={self.lab.token()} HTTP/1.1\r\nHost: site.test\r\nUpgrade: websocket\r\n"
             "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
@@ -147,7 +147,7 @@ class Acme:
             return way.makefile("rb").readline()
 
     def names(self) -> set[str]:
-        """Return the names of the certificate that is there, which Pebble has issued."""
+        """Return the names in the installed certificate; fail if Pebble did not issue it."""
         site = read_chain(self.lab.run(f"cat {CERTIFICATE}"))[0]
         assert "Pebble" in site.issuer.rfc4514_string()
         return set(names_of(site))

@@ -1,4 +1,4 @@
-"""A site with TLS as clients see it, and certificates as the controller makes them."""
+"""A site with TLS as clients see it, and certificates as the controller creates them."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ PARTS = ("site.yml", "--tags", "certificate,nginx", "--limit")
 
 
 def port_of(lab: LabHost) -> int:
-    """The port of this machine behind which the host's port 443 is."""
+    """The port on this machine that leads to the host's port 443."""
     return int(json.loads((ROOT / ".lab" / "ports" / f"{lab.name}.json").read_text())["443"])
 
 
 def trusting(*authorities: Path) -> ssl.SSLContext:
-    """A client that knows the lab's authority, or others."""
+    """A client that trusts the lab's authority, or others."""
     context = ssl.create_default_context()
     for path in authorities or (AUTHORITY,):
         context.load_verify_locations(path)
@@ -46,7 +46,7 @@ def trusting(*authorities: Path) -> ssl.SSLContext:
 
 
 def greet(lab: LabHost, context: ssl.SSLContext, name: str | None = "localhost") -> ssl.SSLSocket:
-    """Shake hands in TLS alone."""
+    """Complete just the TLS handshake."""
     way = socket.create_connection(("127.0.0.1", port_of(lab)), timeout=10)
     with contextlib.ExitStack() as stack:
         stack.callback(way.close)
@@ -56,7 +56,7 @@ def greet(lab: LabHost, context: ssl.SSLContext, name: str | None = "localhost")
 
 
 def loose(**options: Any) -> ssl.SSLContext:
-    """A client that takes any certificate."""
+    """A client that accepts any certificate."""
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     for name, value in options.items():
@@ -76,11 +76,11 @@ def get(lab: LabHost, path: str, context: ssl.SSLContext | None = None) -> tuple
 
 
 def sent(connecting: Callable[[], ClientConnection]) -> ClientConnection:
-    """Connect over TLS; twice where the client itself did not send its request.
+    """Connect over TLS; try twice if the client itself did not send its request.
 
-    The library reads in one thread while it writes in another, which a connection of OpenSSL does not bear. On a busy
-    machine one request in some hundreds never leaves, and nginx ends the connection after client_header_timeout. That
-    no handshake is lost, tests see by clients without threads.
+    The library reads in one thread while it writes in another, which OpenSSL connections don't support. On a busy
+    machine, one request in some hundreds is never sent, and nginx ends the connection after client_header_timeout.
+    Tests with clients without threads show that no handshake is lost.
     """
     with contextlib.suppress(TimeoutError, InvalidMessage):
         return connecting()
@@ -95,8 +95,8 @@ def opened(lab: LabHost, token: str = GOOD, context: ssl.SSLContext | None = Non
     return sent(lambda: connect(url, **options))
 
 
-# Runs on the host; arguments are units' files. Each is judged as it was written, with its own drop-ins and without
-# those that the host has for all services: a container has some.
+# Runs on the host; arguments are units' files. Each is judged as written, with its own drop-ins but without the ones
+# that the host has for all services, because a container has some.
 SCORES = """
 import json, pathlib, re, shutil, subprocess, sys, tempfile
 scores = {}
@@ -117,6 +117,6 @@ print(json.dumps(scores))
 
 
 def scores(lab: LabHost) -> dict[str, float]:
-    """What systemd says of each unit that is ours: files in /etc are, links there lead to others'."""
+    """systemd's score for each of our units: they are files in /etc, while links there lead to the units of others."""
     files = lab.run("find /etc/systemd/system -maxdepth 1 -type f -name '*.service'").split()
     return json.loads(lab.python(SCORES, *sorted(files)))

@@ -1,4 +1,4 @@
-"""Redis and PostgreSQL of this scenario as their clients see them, and programs that are such clients."""
+"""Redis and PostgreSQL of this scenario as their clients see them, and programs that act as such clients."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from secure_site import Pair
 
 PORTS = {"redis": 6379, "postgresql": 5432}
 SECRET = "words-that-only-the-clients-may-see"
-# What a stranger gets for a PING: arguments are the address, the port and whether to speak TLS.
+# What a stranger gets for a PING: arguments are the address, the port and whether to use TLS.
 STRANGER = """
 import socket, ssl, sys
 address, port, tls = sys.argv[1:]
@@ -32,7 +32,7 @@ try:
 except ConnectionError:
     print("nothing")
 """
-# The certificate that a store shows: arguments are its kind, its address and its port.
+# The certificate that a store presents: arguments are its kind, its address and its port.
 SERVED = """
 import socket, ssl, struct, sys
 kind, address, port = sys.argv[1:]
@@ -44,7 +44,7 @@ if kind == "postgresql":
     assert way.recv(1) == b"S"
 print(ssl.DER_cert_to_PEM_cert(context.wrap_socket(way).getpeercert(binary_form=True)), end="")
 """
-# Has Redis read its certificate again, as the user by which the bundle speaks to it.
+# Makes Redis read its certificate again, as the user with which the bundle talks to it.
 RELOAD = """
 import pathlib, socket, ssl, sys
 address, port, folder = sys.argv[1:]
@@ -58,7 +58,7 @@ for line in (f"AUTH acl-operator {password}", f"CONFIG SET {pair}"):
     answer = way.recv(1000)
     assert answer.startswith(b"+OK"), answer
 """
-# Uses a store by the project's own address, with parts of its query changed; says a secret to it where it gets in.
+# Uses a store at the project's own address, with parts of its query changed; if it gets in, it sends a secret.
 CLIENT = """
 import json, os, ssl, sys
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
@@ -87,7 +87,7 @@ try:
 except Exception as error:
     print(f"{type(error).__name__}: {error}")
 """
-# Writes what comes by at a TCP port to a file, and a word to another one when it has begun.
+# Writes the traffic of a TCP port to a file, and a word to another file once it has started.
 TAP = """
 import pathlib, socket, sys
 port, path = int(sys.argv[1]), sys.argv[2]
@@ -113,7 +113,7 @@ def fellows() -> list[LabHost]:
 
 
 class Store:
-    """The one store that a host of this scenario keeps, for itself and the other one."""
+    """The one store that a host of this scenario runs, for itself and the other host."""
 
     def __init__(self, lab: LabHost) -> None:
         self.lab = lab
@@ -124,7 +124,7 @@ class Store:
         self.folder = lab.run(f"echo {folder}").strip()
 
     def served(self) -> str:
-        """Return the certificate that it shows, in PEM."""
+        """Return the certificate that it presents, in PEM."""
         return self.lab.python(SERVED, self.kind, self.address, str(self.port))
 
     def main_pid(self) -> str:
@@ -133,25 +133,25 @@ class Store:
         return self.lab.run(f"head --lines=1 {path}").strip()
 
     def put(self, pair: Pair) -> None:
-        """Put a certificate and its key in the place of those that are there."""
+        """Replace its certificate and key."""
         for name, text in (("fullchain.pem", pair.chain), ("privkey.pem", pair.key)):
             self.lab.run(f"printf %s %s > {self.folder}/{name}", "%s", text)
 
     def reload(self) -> None:
-        """Have it read them again."""
+        """Make it read them again."""
         if self.kind == "postgresql":
             self.lab.run("systemctl reload 'postgresql@*' && sleep 1")
         else:
             self.lab.python(RELOAD, self.address, str(self.port), self.folder)
 
     def used(self, lab: LabHost, **changed: str) -> str:
-        """Use it from a host as the project does, with parts of the address's query changed; return how that went."""
+        """Use it from a host as the project does, with parts of the address's query changed; return the result."""
         words = ["/srv/dashboard/live/venv/bin/python", "-c", CLIENT, self.kind, json.dumps(changed), SECRET]
         return lab.as_project(shlex.join(words)).strip()
 
     @contextlib.contextmanager
     def tapped(self) -> Iterator[Path]:
-        """Listen on the wire; give the file on its host that has what went by."""
+        """Capture its traffic; yield the file on its host that contains it."""
         with background(self.lab, shlex.join(["python3", "-c", TAP, str(self.port), "/tmp/wire.tap"])):
             self.lab.run("for _ in $(seq 100); do test -e /tmp/wire.ready && exit; sleep 0.1; done; exit 1")
             yield Path("/tmp/wire.tap")
@@ -160,7 +160,7 @@ class Store:
 
 @contextlib.contextmanager
 def background(lab: LabHost, command: str) -> Iterator[None]:
-    """Have a command run on a host for a while."""
+    """Run a command on a host for a while."""
     pid = lab.run(f"{command} >/tmp/background.log 2>&1 & echo $!").strip()
     try:
         yield

@@ -1,4 +1,4 @@
-"""A certificate of a real ACME server, with its validation on: ordered, renewed, refused, and with one more name."""
+"""A certificate from a real ACME server that does validate: ordered, renewed, refused, and with one more name."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pebble import CERTIFICATE, Acme
 from secure_site import PARTS, greet, loose, opened, scores, trusting
 from vault_inventory import Vault
 
-# A unit may not be started so often in so short a time.
+# systemd limits how often a unit may be started in so short a time.
 RENEW = "systemctl reset-failed channels-certificates 2>/dev/null; systemctl start channels-certificates.service"
 FORCED = "channels-renew --force-renewal"
 LINEAGE = "/etc/letsencrypt/renewal/dashboard.conf"
@@ -25,7 +25,7 @@ DOCTOR = ("-e", "doctor_idle_seconds=0", "-e", "doctor_fail=true", "-e", "doctor
 
 @pytest.fixture(scope="module")
 def acme(lab: LabHost, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Acme]:
-    """A site with a certificate of Pebble; at the end, the lab's own serves again."""
+    """A site with a certificate from Pebble; at the end, it serves the lab's own again."""
     made = Acme(lab, tmp_path_factory.mktemp("acme"))
     with opened(lab) as websocket:
         made.first = made.site(*SITE)
@@ -38,7 +38,7 @@ def acme(lab: LabHost, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Acm
 
 
 def test_renewal_is_confined(acme: Acme) -> None:
-    """As systemd judges it; that it renews and reloads nginx from there is what the other tests see."""
+    """According to systemd; the other tests show that it renews and reloads nginx from within its sandbox."""
     assert scores(acme.lab)["channels-certificates.service"] <= 1.5
 
 
@@ -47,7 +47,7 @@ def status(acme: Acme) -> Run:
 
 
 def test_certificate_is_issued(acme: Acme) -> None:
-    """Without a moment in which the site does not serve."""
+    """The site keeps serving all the time."""
     assert acme.first.changed(acme.lab.name) > 0
     assert acme.kept, "a socket was lost on the way"
     assert acme.names() == set(SITE)
@@ -69,10 +69,10 @@ def test_certificate_that_is_not_due_is_not_renewed(acme: Acme) -> None:
 
 
 def test_certificate_is_renewed_when_the_authority_says_so(acme: Acme) -> None:
-    """Long before it ends, by ACME Renewal Information, such as when the authority has to revoke what it has issued.
+    """Long before it expires, by ACME Renewal Information, for example if the authority has to revoke certificates.
 
-    For certificates of an hour, Pebble names the day before and the day after. Certbot takes a moment of these at each
-    run, and by itself would wait for the last 20 minutes.
+    For certificates that last an hour, Pebble names the day before and the day after. Certbot picks a moment in that
+    window at each run, and by itself would wait for the last 20 minutes.
     """
     if acme.lab.name.endswith("bookworm"):
         pytest.skip("Debian 12's Pebble knows no renewal information")
@@ -91,7 +91,7 @@ def test_certificate_is_renewed_when_the_authority_says_so(acme: Acme) -> None:
 
 
 def test_renewals_in_the_midst_of_a_deploy_and_a_rotation(acme: Acme, tmp_path: Path) -> None:
-    """All at once, renewals forced, one after another: no handshake fails, no socket is lost, and all end well."""
+    """All at once, with forced renewals one after another: no handshake fails, no socket is lost, and all end well."""
     lab, before = acme.lab, acme.served("site.test")
     generation = lab.run("readlink -f /srv/dashboard/live").strip()
     sites = yaml.safe_load((ROOT / "molecule/secure/inventory/hosts.yml").read_text())["all"]["hosts"]
@@ -112,11 +112,11 @@ def test_renewals_in_the_midst_of_a_deploy_and_a_rotation(acme: Acme, tmp_path: 
             answers = []
             while not all(run.done() for run in going):
                 answers.append(acme.handshake())
-            # Whoever comes second to the lock of deploys is told who has it, before anything is switched.
+            # Whichever comes second to the deploy lock is told who has it, before anything is switched.
             deploy, rotation = (each.result() for each in going)
             assert not (deploy.code and rotation.code), deploy.output + rotation.output
             assert all("is running" in run.output for run in (deploy, rotation) if run.code)
-            if rotation.code:  # the next one goes on with the values that it has made
+            if rotation.code:  # the next one continues with the values that it created
                 assert Run(*runs[1]).changed(lab.name) > 0
             assert echoes(websocket), "a deploy, a rotation or a renewal has cost a socket"
         lab.run("rm /run/renewing; while systemctl is-active --quiet renewals; do sleep 0.2; done")
@@ -142,7 +142,7 @@ def test_renewals_in_the_midst_of_a_deploy_and_a_rotation(acme: Acme, tmp_path: 
 
 
 def test_failed_renewal_is_seen_and_costs_nothing(acme: Acme) -> None:
-    """The authority is out of reach: the unit fails, the old certificate serves on, status and doctor say so."""
+    """If the authority is unreachable, the unit fails, the old certificate stays, and status and doctor say so."""
     lab, before = acme.lab, acme.served("site.test")
     acme.stop()
     try:
@@ -158,7 +158,7 @@ def test_failed_renewal_is_seen_and_costs_nothing(acme: Acme) -> None:
     lab.run("systemctl stop channels-certificates.timer")
     run = Run("playbooks/doctor.yml", "--limit", lab.name, *DOCTOR)
     assert run.code and "E033_RENEWAL_OFF" in run.output, run.output
-    # What the doctor names mends it.
+    # The doctor's fix mends it.
     assert acme.site(*SITE).changed(lab.name) > 0
     lab.run(FORCED)
     run = status(acme)
@@ -168,7 +168,7 @@ def test_failed_renewal_is_seen_and_costs_nothing(acme: Acme) -> None:
 
 
 def test_reload_that_nginx_refused_is_seen_and_made_up_for(acme: Acme) -> None:
-    """Somebody's broken file keeps nginx from the new certificate, until the next call after it is mended."""
+    """Somebody's broken file keeps nginx from loading the new certificate, until the next call after it is fixed."""
     lab, before = acme.lab, acme.served("site.test")
     lab.run("echo nonsense > /etc/nginx/conf.d/broken.conf")
     try:
@@ -184,7 +184,7 @@ def test_reload_that_nginx_refused_is_seen_and_made_up_for(acme: Acme) -> None:
 
 
 def test_host_that_is_built_anew_orders_nothing(acme: Acme, tmp_path: Path) -> None:
-    """Its account and its certificate come back from the controller, where nobody else can read them."""
+    """Its account and its certificate are restored from the controller, where nobody else can read them."""
     (tmp_path / "word").write_text("a password of the vault\n")
     given = {"certificate_acme_keep": str(tmp_path / "kept")}
     vault = ("--vault-password-file", str(tmp_path / "word"))
@@ -203,7 +203,7 @@ def test_host_that_is_built_anew_orders_nothing(acme: Acme, tmp_path: Path) -> N
     key = acme.lab.run("sed -n 2p /etc/dashboard/certificate/privkey.pem").strip()
     assert key not in run.output
     assert acme.site(*SITE, **given, options=vault).changed(acme.lab.name) == 0
-    acme.lab.run(FORCED)  # the account is one that the authority knows
+    acme.lab.run(FORCED)  # the authority knows the account
     assert acme.der() != before and acme.orders() == orders + 1
 
 
@@ -215,7 +215,7 @@ def test_second_name_is_added(acme: Acme) -> None:
 
 
 def test_names_over_dns_and_no_port_80(acme: Acme) -> None:
-    """A wildcard, by hooks that write to a DNS server, at an authority that would find nothing at port 80."""
+    """A wildcard, by hooks that write to a DNS server, from an authority that would find nothing at port 80."""
     names = ("*.site.test", "site.test")
     with acme.dns() as hooks, acme.another(14002, options="-dnsserver 127.0.0.1:8053", httpPort=5002) as server:
         given = {"certificate_acme_server": server, "nginx_http_port": 8088, **hooks}
@@ -231,7 +231,7 @@ def test_names_over_dns_and_no_port_80(acme: Acme) -> None:
 
 
 def test_address_has_a_certificate(acme: Acme) -> None:
-    """Clients that call a host by its address send no name. Debian's Pebble knows no profiles, such as shortlived."""
+    """Clients that use a host's address send no name. Debian's Pebble knows no profiles, such as shortlived."""
     address = acme.lab.run("hostname -I").split()[0]
     assert acme.site("localhost", address).changed(acme.lab.name) > 0
     assert acme.names() == {"localhost", address}
@@ -242,7 +242,7 @@ def test_address_has_a_certificate(acme: Acme) -> None:
 
 
 def test_order_that_is_refused_changes_no_certificate(acme: Acme) -> None:
-    """The name leads nowhere; the run fails, says why, and is tried again by the next."""
+    """The name leads nowhere; the run fails and says why, and the next one tries again."""
     before = acme.served("site.test")
     for _ in range(2):
         run = acme.site("site.test", "nowhere.test")
@@ -253,7 +253,7 @@ def test_order_that_is_refused_changes_no_certificate(acme: Acme) -> None:
 
 
 def test_names_that_lead_elsewhere_stop_before_anything_is_changed(acme: Acme) -> None:
-    """As this machine sees them; all that is wrong is told at once, and an address that is the host's is none."""
+    """As this machine sees them; all faults are reported at once, and the host's own address is not a fault."""
     lab, orders = acme.lab, acme.orders()
     address = lab.run("hostname -I").split()[0]
     before = lab.run("find /etc/nginx /etc/dashboard /etc/letsencrypt -type f | sort | xargs sha256sum")
@@ -282,7 +282,7 @@ def test_authority_that_cannot_be_reached(acme: Acme) -> None:
 
 
 def test_certificate_goes_with_its_site(acme: Acme) -> None:
-    """That of a second project, which shares account, certbot and timer with the first: these stay."""
+    """It belongs to a second project, which shares account, certbot and timer with the first: these stay."""
     lab, second = acme.lab, {"release_app": "second", "nginx_local_port": 8002, "nginx_static_url": ""}
     second |= {"redis_user": "second", "redis_prefix": "second"}
     lab.run("grep -q second.test /etc/hosts || echo '127.0.0.1 second.test' >> /etc/hosts")

@@ -1,4 +1,4 @@
-"""What can be reached on a host of the internet, who may log in, and that nobody is locked out on the way there."""
+"""What can be reached on a host on the internet, who may log in, and that nobody is locked out along the way."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from lab_host import ROOT, SSH_CONFIG, LabHost, Run, echoes, playbook_command
 from secure_site import opened
 from websockets.sync.client import ClientConnection
 
-# With time for a machine that is busy with other scenarios.
+# With enough time for a machine that is busy with other scenarios.
 PARTS = ("playbooks/provision.yml", "--tags", "base,firewall,hardening", "--timeout", "60")
 PROJECTS = "/etc/channels-firewall/projects"
 PASSWORD = "correct horse battery staple"
-# Runs on the host: a network of its own, in which one side has the host's rules, and the other one is anybody. What was
-# open before the rules came is open afterwards, also where only the other side speaks.
+# Runs on the host: a separate network, where one side has the host's rules and the other one can be anybody. What was
+# open before the rules is still open afterwards, even if only the other side sends.
 NETWORK = """
 import json, socket, subprocess, sys, threading, time
 PEER, STRANGER = sys.argv[1], sys.argv[2]
@@ -73,7 +73,7 @@ try:
 finally:
     sh(clean)
 """
-# Runs on the other host: which ports of an address let it connect.
+# Runs on the other host: which ports of an address accept its connections.
 KNOCK = """
 import json, socket, sys
 reached = []
@@ -96,14 +96,14 @@ time.sleep(600)
 
 
 def login(name: str, *options: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Log in to a host over a connection of its own."""
+    """Log in to a host over a new connection."""
     command = ["ssh", "-F", str(SSH_CONFIG), "-S", "none", "-o", "ConnectTimeout=5", *options, name, "id -un"]
     given = os.environ | environment
     return subprocess.run(command, env=given, text=True, capture_output=True, check=False, stdin=subprocess.DEVNULL)
 
 
 def await_login(name: str, seconds: float = 240) -> None:
-    """Wait until a host lets this machine in."""
+    """Wait until this machine can log in to a host."""
     deadline = time.monotonic() + seconds
     while (done := login(name)).returncode:
         assert time.monotonic() < deadline, f"{name} lets nobody in: {done.stderr}"
@@ -111,13 +111,13 @@ def await_login(name: str, seconds: float = 240) -> None:
 
 
 def on(name: str, script: str, *arguments: str) -> Any:
-    """Run a Python script on a host, over a connection of its own; return the JSON that it prints."""
+    """Run a Python script on a host, over a new connection; return the JSON that it prints."""
     command = ["ssh", "-F", str(SSH_CONFIG), "-S", "none", name, "python3", "-", *arguments]
     return json.loads(subprocess.run(command, input=script, text=True, capture_output=True, check=True).stdout)
 
 
 class Walled:
-    """A host with the firewall, and all else that this is about."""
+    """A host with the firewall, and everything else that these tests are about."""
 
     def __init__(self, lab: LabHost, folder: Path) -> None:
         self.lab, self.folder = lab, folder
@@ -130,12 +130,12 @@ class Walled:
 
     @staticmethod
     def address(name: str) -> str:
-        """The address by which other hosts reach one."""
+        """The address at which other hosts reach this one."""
         script = "import json, socket; print(json.dumps(socket.gethostbyname(socket.gethostname())))"
         return on(name, script)
 
     def command(self, **more: Any) -> tuple[str, ...]:
-        """The words of a run with the firewall."""
+        """The arguments of a run with the firewall."""
         file = self.folder / f"{len(list(self.folder.iterdir()))}.json"
         file.write_text(json.dumps({
             "firewall_enabled": True, "hardening_ssh_keys_only": True, "hardening_upgrades": True,
@@ -152,17 +152,17 @@ class Walled:
         return Run(*self.command(**more), *options)
 
     def rules(self) -> str:
-        """What the firewall is at this moment, without what it has counted."""
+        """The firewall's current rules, without their counters."""
         return self.lab.run("nft --stateless list table inet channels")
 
     def foreign(self) -> str:
-        """The rules of somebody else: a lab host has those by which Docker resolves names."""
+        """Somebody else's rules: Docker adds some to a lab host to resolve names."""
         return self.lab.run("iptables-save -t nat 2>/dev/null | grep -v '^#' | sed 's/\\[.*//' || true") + self.lab.run(
             "if command -v nft >/dev/null; then nft list tables | grep -v channels | grep -v f2b; fi; true"
         )
 
     def password_login(self) -> bool:
-        """Whether somebody gets in by a password."""
+        """Whether a password login works."""
         ask = self.folder.parent / f"{self.lab.name}-ask"
         ask.write_text(f"#!/bin/sh\necho '{PASSWORD}'\n")
         ask.chmod(0o700)
@@ -177,14 +177,14 @@ class Walled:
 
 @pytest.fixture(scope="module")
 def open_before(lab: LabHost) -> Iterator[ClientConnection]:
-    """A WebSocket that was there before all that."""
+    """A WebSocket that was open before all of this."""
     with opened(lab) as websocket:
         yield websocket
 
 
 @pytest.fixture(scope="module")
 def walled(lab: LabHost, open_before: ClientConnection, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Walled]:
-    """A host with a firewall; at the end it has none, and SSH takes what it took."""
+    """A host with a firewall; at the end it has none, and SSH accepts what it accepted before."""
     made = Walled(lab, tmp_path_factory.mktemp("firewall"))
     lab.run(f"useradd --create-home visitor && echo 'visitor:{PASSWORD}' | chpasswd")
     listen = LISTEN.format(address=made.addresses[lab.name])
@@ -213,7 +213,7 @@ def test_firewall_comes_and_nobody_notices(walled: Walled) -> None:
 
 
 def test_site_is_open_and_the_rest_is_for_those_who_need_it(walled: Walled) -> None:
-    """From another host: the store of its group, one port for everybody, and nothing else that listens."""
+    """From another host: its group's store, one port that is open to everybody, and no other listening port."""
     tracked = "grep ESTABLISHED /proc/net/nf_conntrack | grep -o ' src=.* sport=.* dport=%s src=' | sort"
     before = walled.lab.run(tracked % 443)
     with opened(walled.lab) as websocket:
@@ -226,10 +226,10 @@ def test_site_is_open_and_the_rest_is_for_those_who_need_it(walled: Walled) -> N
 
 
 def test_rules_hold_over_ipv6_too(walled: Walled) -> None:
-    """Each port from somebody who may come and from a stranger, over IPv4 and IPv6, which finds its neighbours."""
+    """An allowed client and a stranger try each port, over IPv4 and IPv6, where neighbour discovery works too."""
     probe = (ROOT / "roles" / "preflight" / "files" / "probe.sh").read_text()
     ports = "22,80,443,5432,6379,9101,9102,9104,9105"
-    # Another project on the host, which needs one port more.
+    # Another project on the host, which needs one more port.
     second = f"{PROJECTS}/second.nft"
     more = "s/dashboard/second/; s/dport 443/dport 9105/; s/80, 443/80, 9105/"
     walled.lab.run(f"sed {more!r} {PROJECTS}/dashboard.nft >{second}")
@@ -254,13 +254,13 @@ def test_passwords_are_refused(walled: Walled) -> None:
 def test_security_upgrades_come_by_themselves(walled: Walled) -> None:
     said = walled.lab.run("unattended-upgrade --dry-run --verbose")
     (origins,) = [line for line in said.splitlines() if line.startswith("Allowed origins")]
-    # The second one is for a system that is let in untested, and matches nothing here.
+    # The second one is for an untested system that is allowed anyway, and matches nothing here.
     assert origins.count("origin=") == 2 and "label=Debian-Security" in origins and "origin=Ubuntu" in origins
     assert 'APT::Periodic::Unattended-Upgrade "1"' in walled.lab.run("apt-config dump")
 
 
 def test_host_keeps_what_one_of_its_projects_wants(walled: Walled) -> None:
-    """Another project of the host wants none of it, and then its own; whoever runs last, the host is the same."""
+    """Another project on the host wants none of it, then its own; whichever runs last, the host ends up the same."""
     lab, wish = walled.lab, "/etc/channels-hardening/second.json"
     wishes = {"ssh_keys_only": False, "upgrades": True, "upgrades_hold": ["second$"], "upgrades_reboot": "04:30"}
     wishes |= {"project": "second", "fail2ban": False, "fail2ban_ignore": []}
@@ -282,7 +282,7 @@ def test_host_keeps_what_one_of_its_projects_wants(walled: Walled) -> None:
 
 
 def test_failing_logins_are_shut_out(walled: Walled) -> None:
-    """Of another host; this machine's address is never shut out."""
+    """Those from another host are; this machine's address never is."""
     target = walled.addresses[walled.lab.name]
     script = (
         "import json, subprocess\n"
@@ -308,7 +308,7 @@ def test_who_would_be_shut_out_is_told_before(walled: Walled) -> None:
 
 
 def test_rules_that_shut_out_are_taken_back(walled: Walled) -> None:
-    """The port of SSH is closed behind the preflight's back, and the host itself puts the rules back."""
+    """SSH's port is closed without preflight noticing, and the host itself restores the rules."""
     rules = walled.rules()
     run = walled.run(_firewall_ssh_ports=["2222"], firewall_confirm_seconds=90)
     assert run.code and "lets no new connection of this machine in" in run.output, run.output
@@ -321,7 +321,7 @@ def test_rules_that_shut_out_are_taken_back(walled: Walled) -> None:
 
 
 def test_start_of_the_host_keeps_what_was_confirmed(walled: Walled) -> None:
-    """A run is killed with rules on trial that shut everybody out, and the host starts anew before its timer runs."""
+    """A run is killed while rules on trial shut everybody out, and the host restarts before the timer fires."""
     lab, rules = walled.lab, walled.rules()
     command, environment = playbook_command(*walled.command(_firewall_ssh_ports=["2222"], firewall_confirm_seconds=900))
     with subprocess.Popen(

@@ -1,4 +1,4 @@
-"""No token in any log: each failure is provoked with tokens that nobody else knows, and then all files are searched."""
+"""No token in any log: provoke each failure with tokens that exist nowhere else, and then search all files."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SITE = "/etc/nginx/sites-enabled/dashboard.conf"
 CONSUMERS = "/srv/dashboard/live/code/dashboard/consumers.py"
 PAGE, HANDSHAKE = "/missing/", "/ws/dashboard/"
 JWT = re.compile(r"eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}")
-# Takes the places of processes that have ended: nobody behind the first, and one that resets each handshake.
+# Takes the places of processes that have ended: nobody is behind the first, and the other resets each handshake.
 FAKE = """
 import contextlib, os, re, socket, sys, time
 ways = []
@@ -51,7 +51,7 @@ while ways and os.path.exists("/run/fake") and time.monotonic() < ending:
 
 
 class Story:
-    """What was done to a site, and what came of it."""
+    """What was done to a site, and the results."""
 
     def __init__(self, lab: LabHost) -> None:
         self.lab, self.canaries = lab, Canaries()
@@ -62,7 +62,7 @@ class Story:
         self.moment, self.size = lab.run(f"date +%s; stat --format=%s {ACCESS_LOG}").split()
 
     def request(self, case: str, path: str = HANDSHAKE, method: str = "GET", extra: str = "", long: str = "") -> bytes:
-        """Return a request with a canary wherever a client may put a token."""
+        """Return a request with a canary everywhere a client may put a token."""
         canary = self.canaries.new(case)
         # With these, daphne takes any path for a WebSocket's.
         upgrade = (
@@ -78,7 +78,7 @@ class Story:
         ).encode("latin1")
 
     def send(self, case: str, sent: bytes | None = None, tls: bool = True, **options: str) -> int:
-        """Send one; note the status that comes back, or 0."""
+        """Send a request; note the status of the answer, or 0."""
         whole = sent or self.request(case, **options)
         with contextlib.ExitStack() as stack:
             if tls:
@@ -95,14 +95,14 @@ class Story:
         return self.answers[case]
 
     def good(self, case: str) -> str:
-        """Return a token that the project takes; all of it but its first part is nobody else's."""
+        """Return a token that the project accepts; all of it except its first part is unique."""
         token = self.lab.run("dashboard-manage mint_token --user %s --ttl 3600", f"user-{secrets.token_hex(4)}").strip()
         for part in token.split(".")[1:]:
             self.canaries.new(case, part)
         return token
 
     def play(self, name: str, *arguments: str) -> None:
-        """Run a playbook that tells as much as it can."""
+        """Run a playbook with the most verbose output."""
         run = Run(*arguments, "-vvv", "--limit", self.lab.name)
         self.outputs[name] = run.output
         if run.code:
@@ -111,7 +111,7 @@ class Story:
 
 @pytest.fixture(scope="module")
 def story(lab: LabHost) -> Iterator[Story]:
-    """All failures of a site, one after another; it is as it was at the end."""
+    """All failures of a site, one after another; at the end it is as it was."""
     told = Story(lab)
     refused_by_nginx(told)
     sockets_that_end(told)
@@ -121,11 +121,11 @@ def story(lab: LabHost) -> Iterator[Story]:
 
 
 def refused_by_nginx(story: Story) -> None:
-    """What never comes to a process, and what the project refuses."""
+    """Requests that never reach a process, and ones that the project refuses."""
     story.send("refused")
     story.send("page", path=PAGE)
     story.send("static", path="/static/none.js")
-    # Not among those that are searched for: of a path that is not there, Django itself logs all of it.
+    # Not among the canaries: Django itself logs the whole URL if a path doesn't exist.
     story.send(
         "path", f"GET /ws/{story.in_path}/?a=1 HTTP/1.1\r\nHost: localhost\r\nUser-Agent: agent-path\r\n\r\n".encode()
     )
@@ -153,7 +153,7 @@ def refused_by_nginx(story: Story) -> None:
 
 
 def sockets_that_end(story: Story) -> None:
-    """In good order, and by clients that are gone."""
+    """Some end normally, and some because their client is gone."""
     with opened(story.lab, story.good("closed")) as websocket:
         ask(websocket, {"type": "status"})
     websocket = opened(story.lab, story.good("reset by the client"))
@@ -163,7 +163,7 @@ def sockets_that_end(story: Story) -> None:
 
 @contextlib.contextmanager
 def stopped(lab: LabHost) -> Iterator[None]:
-    """Without the project's processes for a while."""
+    """Stop the project's processes for a while."""
     try:
         lab.run("systemctl stop " + " ".join(lab.units))
         yield
@@ -174,7 +174,7 @@ def stopped(lab: LabHost) -> Iterator[None]:
 
 @contextlib.contextmanager
 def faked(lab: LabHost, kind: str) -> Iterator[None]:
-    """With something else in their places."""
+    """Put something else in their places."""
     script = f"rm -f /run/fake; python3 -c %s {kind} {' '.join(lab.live['sockets'])} >/dev/null 2>&1 & "
     try:
         lab.run(script + "while [ ! -e /run/fake ]; do sleep 0.1; done", FAKE)
@@ -204,7 +204,7 @@ def upstream_fails(story: Story) -> None:
 
 
 def project_fails(story: Story) -> None:
-    """A consumer that raises, in processes that debug themselves; and processes that crash."""
+    """A consumer that raises, in processes with debugging on; and processes that crash."""
     lab = story.lab
     raises = (
         r's|^        await self.join(EVERYONE)|        if b"boom" in self.scope["query_string"]:\n'
@@ -222,7 +222,7 @@ def project_fails(story: Story) -> None:
                 websocket.send(json.dumps({"type": "echo", "text": "boom"}))
                 websocket.recv(timeout=10)
             story.send("debug", path=PAGE)
-            # Crashes: signals that leave the memory of a process behind, where the host lets them.
+            # Crashes: signals that leave a core dump of a process, if the host allows them.
             with contextlib.suppress(Exception), opened(lab, story.good("crash")), opened(lab, story.good("crash")):
                 for signal, pid in zip(("SEGV", "ABRT"), lab.pids().values(), strict=False):
                     lab.run(f"kill -{signal} {pid}")
@@ -252,7 +252,7 @@ def entries(story: Story) -> dict[str, dict[str, Any]]:
 
 
 def test_failures_were_what_they_seem(story: Story) -> None:
-    """Else nothing is proven."""
+    """Otherwise nothing is proven."""
     assert story.answers == {
         "refused": 403, "page": 404, "static": 404, "path": 404, "413": 413, "414": 414, "431": 431, "405": 405,
         "400 header": 400, "400 hosts": 400, "400 length": 400, "400 garbage": 400, "400 space": 400,
@@ -263,7 +263,7 @@ def test_failures_were_what_they_seem(story: Story) -> None:
 
 
 def test_access_log_tells_how_each_request_went(story: Story) -> None:
-    """As JSON; the query is there, without what is secret in it."""
+    """As JSON; the query is there, without its secrets."""
     logged = entries(story)
     hidden = "token=[hidden]&room=7&[hidden]&next=[hidden]&"
     shown = {
@@ -285,7 +285,7 @@ def test_access_log_tells_how_each_request_went(story: Story) -> None:
 
 
 def test_reasons_are_told(story: Story) -> None:
-    """Why an upstream failed, for whom and for which request; and a request's line and its reason have one number."""
+    """They say why an upstream failed, for whom and for which request; a request and its reason share a number."""
     reasons = story.lab.run(f"journalctl --unit=dashboard-nginx-errors --output=cat --since=@{story.moment}")
     request = r'client: [\d.]+, request: "GET /ws/dashboard/\?\[hidden\]", upstream: unix:/run/dashboard/\S+\.sock'
     for reason in (
@@ -299,7 +299,7 @@ def test_reasons_are_told(story: Story) -> None:
     assert timed and timed[1] in {entry["connection"] for entry in entries(story).values()}
     given = ("-e", "asgi_log_minutes=60", "-e", "asgi_log_lines=2000")
     told = Run("playbooks/logs.yml", "--limit", story.lab.name, *given).output
-    told = re.sub(r"\s+", " ", told)  # as it is wrapped
+    told = re.sub(r"\s+", " ", told)  # the output is wrapped
     places = [told.find(text) for text in ("504 timeout", "502 unreachable", "502 broken", "RuntimeError")]
     assert places == sorted(places) and places[0] > 0, places
     assert "upstream timed out" in told and "(111: Connection refused)" in told
@@ -321,7 +321,7 @@ def test_reader_may_do_nothing(lab: LabHost) -> None:
 
 
 def test_reader_that_is_gone_holds_nobody_up(lab: LabHost, story: Story) -> None:
-    """nginx is reloaded, serves and says nothing of queries without it; and with it again, reasons come again."""
+    """Without it, nginx reloads, serves and logs no queries; once it is back, so are the reasons."""
     reasons = "journalctl --unit=dashboard-nginx-errors --output=cat | grep --count 'none.js' || true"
     main = "/var/log/nginx/error.log"
     size = int(lab.run(f"stat --format=%s {main}"))
@@ -334,10 +334,10 @@ def test_reader_that_is_gone_holds_nobody_up(lab: LabHost, story: Story) -> None
     finally:
         lab.run("systemctl start dashboard-nginx-errors.socket dashboard-nginx-errors.service")
     lines = lab.run(f"tail --bytes=+{size + 1} {main} | grep -vF -e '[notice' -e '[warn' || true").splitlines()
-    # Its own complaint, which is why the socket is there before nginx and longer than its reader.
+    # nginx's own complaint: this is why the socket is created before nginx starts, and outlives its reader.
     assert lines and all("connect() failed (2: No such file" in line for line in lines), lines
     before = int(lab.run(reasons))
-    # One that is killed is another one in a second; what comes meanwhile waits in its socket.
+    # A killed reader is replaced within a second; in the meantime, lines wait in its socket.
     lab.run("systemctl kill --signal=KILL dashboard-nginx-errors.service")
     assert story.send("reader killed", path="/static/none.js") == 404
     for _ in range(50):
@@ -349,13 +349,13 @@ def test_reader_that_is_gone_holds_nobody_up(lab: LabHost, story: Story) -> None
 
 
 def test_request_has_one_name_in_all_logs(story: Story) -> None:
-    """The project is given what the access log shows, whatever a client claims."""
+    """The project gets the ID that the access log shows, whatever a client claims."""
     assert story.ids and set(story.ids) == {entries(story)["agent-502-reset"]["id"]}
 
 
 @pytest.fixture(scope="module")
 def runs(story: Story, tmp_path_factory: pytest.TempPathFactory) -> Story:
-    """Runs of playbooks with a token of the user's own, and a deploy of the other servers as talkative as they get."""
+    """Runs of playbooks with a user's own token, and a deploy of the other servers with the most verbose logging."""
     lab = story.lab
     given = tmp_path_factory.mktemp("given") / "given.json"
     given.touch(mode=0o600)
@@ -383,7 +383,7 @@ def runs(story: Story, tmp_path_factory: pytest.TempPathFactory) -> Story:
 
 
 def test_search_finds_what_is_there(lab: LabHost, tmp_path: Path) -> None:
-    """In a file of the host, in its journal, in a log that is compressed, and on this machine; encoded as well."""
+    """In a file on the host, in its journal, in a compressed log, and on this machine; encoded as well."""
     planted = Canaries()
     text = planted.new("by hand")
     (tmp_path / "here").write_text(f"x{text}x")
@@ -400,7 +400,7 @@ def test_search_finds_what_is_there(lab: LabHost, tmp_path: Path) -> None:
 
 
 def test_no_token_is_anywhere(runs: Story) -> None:
-    """The last test of all: on the host, in its journal, in what Ansible said and left, and in the project's folder."""
+    """The last test of all: on the host, in its journal, in Ansible's output and files, and in the project's folder."""
     assert runs.answers["uvicorn refuses"] == 403 and runs.answers["gunicorn"] == 404
     for name, output in runs.outputs.items():
         held = {where for text, where in runs.canaries.planted.items() if text in output}

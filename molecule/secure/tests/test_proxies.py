@@ -13,9 +13,9 @@ import pytest
 from lab_host import LabHost, Run
 from secure_site import PARTS
 
-BALANCER, STRANGER, CLIENT = "127.0.0.5", "127.0.0.9", "127.0.0.77"  # of one host, all its own
+BALANCER, STRANGER, CLIENT = "127.0.0.5", "127.0.0.9", "127.0.0.77"  # all of them addresses of the same host
 HEALTH = "/.well-known/health"
-# Runs on the host: makes requests from addresses of choice, and prints what came.
+# Runs on the host: sends requests from chosen addresses, and prints the answers.
 ASK = r"""
 import json, socket, ssl, sys
 def answered(asked):
@@ -58,7 +58,7 @@ def answered(asked):
     return {"status": int((first.split() + ["0", "0"])[1]), "headers": pairs, "body": body}
 print(json.dumps([answered(asked) for asked in json.loads(sys.argv[1])]))
 """
-# The project's own server and settings, with an application that tells its scope and what Django makes of it.
+# The project's own server and settings, with an application that shows its scope and what Django makes of it.
 TELL = """
 import io, json
 from core.asgi import django_application
@@ -79,7 +79,7 @@ async def application(scope, receive, send):
     await send({"type": "http.response.body", "body": told.encode()})
 """
 TELLER = "/run/dashboard/teller.sock"
-# HAProxy as somebody runs it: TLS ends there, or passes through; what it says of a client is its own.
+# HAProxy as somebody might run it: TLS ends there or passes through; what it says about a client is its own word.
 HAPROXY = """
 defaults
     timeout connect 5s
@@ -106,17 +106,17 @@ listen ends
 
 
 def asked(lab: LabHost, *requests: dict[str, Any]) -> list[dict[str, Any]]:
-    """Make requests on the host, each from its `source`; return `status`, `headers` (pairs) and `body` of each."""
+    """Send requests on the host, each from its `source`; return `status`, `headers` (pairs) and `body` of each."""
     return json.loads(lab.python(ASK, json.dumps(requests)))
 
 
 def named(answer: dict[str, Any], name: str) -> list[str]:
-    """The values of a header, one for each time that it came."""
+    """The values of a header, one for each time it occurs."""
     return [value for found, value in answer["headers"] if found == name]
 
 
 def told(answer: dict[str, Any]) -> dict[str, Any]:
-    """What the project says that it has seen."""
+    """What the project reports that it saw."""
     body = answer["body"]
     assert "{" in body, answer
     seen = json.loads(body[body.index("{") : body.rindex("}") + 1])
@@ -128,7 +128,7 @@ def told(answer: dict[str, Any]) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def configured(lab: LabHost, folder: Path, before: tuple[str, ...] = (), **variables: Any) -> Iterator[None]:
-    """Have nginx configured with some variables for a while, and then as before."""
+    """Configure nginx with some variables for a while, and then as before."""
     file = folder / f"{lab.name}-{len(list(folder.iterdir()))}.json"
     file.write_text(json.dumps(variables))
     try:
@@ -149,14 +149,14 @@ SITE = {"nginx_trusted_proxies": [BALANCER, "fastly"], "nginx_health_path": HEAL
 
 @pytest.fixture(scope="module")
 def site(lab: LabHost, folder: Path) -> Iterator[LabHost]:
-    """A site that believes its balancer."""
+    """A site that trusts its balancer."""
     with configured(lab, folder, **SITE):
         yield lab
 
 
 @pytest.fixture(scope="module")
 def balancer(site: LabHost) -> Iterator[LabHost]:
-    """HAProxy in front of the site, on the same host, with an address of its own there."""
+    """HAProxy in front of the site, on the same host, with its own address there."""
     install = "DEBIAN_FRONTEND=noninteractive apt-get install --quiet --yes --no-install-recommends haproxy"
     try:
         site.run(f"{install} && systemctl stop haproxy && cat /etc/dashboard/certificate/*.pem > /etc/haproxy/site.pem")
@@ -171,7 +171,7 @@ def balancer(site: LabHost) -> Iterator[LabHost]:
 
 @pytest.fixture(scope="module")
 def teller(site: LabHost) -> Iterator[LabHost]:
-    """The project's server with an application that tells what it is told."""
+    """The project's server with an application that reports what it is told."""
     home = "/run/dashboard/teller"
     try:
         site.run(f"mkdir -p {home} && printf %s %s > {home}/tell.py", "%s", TELL)
@@ -195,7 +195,7 @@ LIES = {
 
 
 def assert_seen(answer: dict[str, Any], address: str, scheme: str, port: str) -> None:
-    """Fail the test where the project does not see this client, or sees a liar's word anywhere."""
+    """Fail the test if the project doesn't see this client, or sees a liar's claim anywhere."""
     seen = told(answer)
     assert (seen["client"], seen["address"]) == (address, address), seen
     assert seen["secure"] == (scheme == "https") and seen["uri"] == f"{scheme}://localhost/x", seen
@@ -224,7 +224,7 @@ def test_project_sees_the_client_of_a_balancer_and_no_liar(balancer: LabHost, te
     assert (page["status"], opened["status"]) == (200, 101)
     for answer in (page, opened):
         assert_seen(answer, CLIENT, "https", "443")
-    # Who came to the balancer without TLS is led on, as if there were none; no redirect goes in circles.
+    # A client without TLS at the balancer is redirected as if there were no balancer; no redirect goes in circles.
     assert plain["status"] == 308 and named(plain, "location") == ["https://localhost/"]
     assert refused["status"] == 403 and "wss://" in refused["body"]
     for answer in (liar, liars_socket):
@@ -233,7 +233,7 @@ def test_project_sees_the_client_of_a_balancer_and_no_liar(balancer: LabHost, te
 
 
 def test_address_that_a_client_sends_along_is_not_the_last(balancer: LabHost, teller: LabHost) -> None:
-    """The balancer adds the client's to what it has got; a balancer before it is passed over, a stranger is not."""
+    """The balancer adds the client's to the list it got; another balancer before it is skipped, a stranger is not."""
     with balancer.upstream(TELLER):
         said = [f"{LIES['X-Forwarded-For']}, {CLIENT}, 151.101.1.1", f"127.0.0.1, {STRANGER}"]
         through, behind = asked(balancer, *(
@@ -247,7 +247,7 @@ def test_address_that_a_client_sends_along_is_not_the_last(balancer: LabHost, te
 
 
 def test_proxy_protocol(balancer: LabHost, teller: LabHost, folder: Path) -> None:
-    """TLS passes through the balancer or ends there; who comes without the protocol, or with a lie, gains nothing."""
+    """TLS passes through the balancer or ends there; clients without the protocol, or with a lie, gain nothing."""
     now = next(iter(sorted(folder.glob(f"{balancer.name}-*.json"))))
     line = "PROXY TCP4 203.0.113.9 192.0.2.1 5555 443\r\n"
     from_client, socket = {"source": CLIENT, "headers": LIES}, {"socket": True, "frame": True, "path": "/ws/dashboard/"}
@@ -273,11 +273,11 @@ def test_proxy_protocol(balancer: LabHost, teller: LabHost, folder: Path) -> Non
 
 
 def test_pages_of_the_site_alone_open_sockets(site: LabHost, teller: LabHost) -> None:
-    """nginx refuses, with the reason: the application behind it here takes everybody."""
+    """nginx refuses with a reason: the application behind it here accepts everybody."""
     socket = {"socket": True, "path": "/ws/dashboard/"}
     cases: list[tuple[str | None, str, int]] = [
         ("https://localhost", "localhost", 101),
-        ("https://site.test", "localhost", 101),  # another name of its own
+        ("https://site.test", "localhost", 101),  # another of its own names
         ("HTTPS://SITE.TEST", "site.test", 101),
         ("https://localhost:8443", "localhost:8443", 101),  # a port that leads here
         (None, "localhost", 101),  # no browser
@@ -301,7 +301,7 @@ def test_pages_of_the_site_alone_open_sockets(site: LabHost, teller: LabHost) ->
 
 
 def test_page_headers_are_everywhere_and_once(site: LabHost) -> None:
-    """On pages the project's own; elsewhere nginx's; and the handshake has none."""
+    """On pages they are the project's own, elsewhere nginx's; the handshake has none."""
     static = site.run("cd /srv/dashboard/live/static && find . -name '*.css' | head -1").strip()[2:]
     paths = ["/", "/missing/", f"/static/{static}", "/static/missing.css", f"/{'x' * 20000}"]
     token = site.token()
@@ -332,14 +332,14 @@ def test_page_headers_are_everywhere_and_once(site: LabHost) -> None:
 
 
 def healthy(lab: LabHost, **request: Any) -> int:
-    """What the health path says."""
+    """The health path's answer."""
     (answer,) = asked(lab, {"source": BALANCER, "path": HEALTH, "port": 80, "tls": False, **request})
     return int(answer["status"])
 
 
 @contextlib.contextmanager
 def without_redis(lab: LabHost) -> Iterator[None]:
-    """Keep a host's processes from their Redis for a while, wherever it is."""
+    """Cut a host's processes off from their Redis for a while, wherever it is."""
     address = urlsplit(lab.environment()["REDIS_URL"]).hostname
     route = f"unreachable {address}/32"
     away, back = f"ip route add {route}", f"ip route del {route}"
@@ -354,7 +354,7 @@ def without_redis(lab: LabHost) -> Iterator[None]:
 
 
 def test_health_is_true_when_a_handshake_works(site: LabHost) -> None:
-    """With the processes, and with what they need; nothing of it is logged, and it is for balancers alone."""
+    """Both the processes and what they need count; none of it is logged, and only balancers may ask."""
     log = "/var/log/nginx/dashboard.access.log"
     before = site.run(f"wc -l < {log}")
     assert healthy(site) == healthy(site, port=443, tls=True) == healthy(site, method="HEAD") == 200

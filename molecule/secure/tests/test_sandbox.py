@@ -1,4 +1,4 @@
-"""What processes, nginx and Redis are kept from: as systemd judges it, and by attempts in their places."""
+"""What processes, nginx and Redis cannot do: systemd judges it, and attempts in their places try it."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from secure_site import get, opened, scores
 
 MOST = 1.5  # of systemd's exposure, from 0 to 10
 ATTEMPTS = "/opt/attempts/try"
-# What a process has to be able to do, by the names in resources/attempts.py.
+# What a process must be able to do, by the names in resources/attempts.py.
 ALLOWED = {
     "write /srv/dashboard/shared", "write /run/dashboard", "write /tmp", "write /var/tmp", "open an internet socket",
     "open a unix socket", "give itself a file",
 }  # fmt: skip
-# What takes a filter of system calls, which supervisor has none of.
+# What only a filter of system calls prevents; supervisor has none.
 UNFILTERED = {"user namespace", "netlink socket", "set the setuid bit", "writable code"}
-# A project that makes code while it runs, and one for gunicorn.
+# A project that generates code while it runs, and one for gunicorn.
 JIT = {
     "release_files": [
         {"path": "jit.py", "content": "import mmap\nmmap.mmap(-1, 4096, prot=7)\nfrom core.asgi import application\n"},
@@ -32,7 +32,7 @@ JIT = {
     "asgi_application": "jit:application",
     "asgi_wsgi_application": "plain:application",
 }  # fmt: skip
-# What cron starts has the lines of all others: tests/templates/test_units.py judges it.
+# What cron starts has the same lines as all others: tests/templates/test_units.py checks it.
 WORKERS = [
     {"name": "queue", "command": "sleep infinity", "sandbox": {"ProcSubset": True, "ReadWritePaths": ["-/opt/queue"]}}
 ]
@@ -50,7 +50,7 @@ print(json.dumps(found))
 
 @pytest.fixture(scope="module")
 def attempts(lab: LabHost) -> Iterator[str]:
-    """The program that tries, on the host, with what it should not find; gone at the end."""
+    """The program with the attempts, on the host, along with what it should not find; removed at the end."""
     program = (ROOT / "molecule" / "resources" / "attempts.py").read_text()
     folder = str(Path(ATTEMPTS).parent)
     script = f"#!/bin/sh\nexec python3 {folder}/attempts.py dashboard\n"
@@ -62,7 +62,7 @@ def attempts(lab: LabHost) -> Iterator[str]:
 
 
 def tried(text: str) -> dict[str, str]:
-    """Return what came of each attempt: the error's name, or nothing where it worked."""
+    """Return the result of each attempt: the error's name, or an empty text if it worked."""
     (line,) = [line for line in text.splitlines() if line.startswith("{")]
     return json.loads(line)
 
@@ -73,7 +73,7 @@ def worked(found: dict[str, str]) -> set[str]:
 
 
 def in_the_place_of(lab: LabHost, unit: str, program: str) -> dict[str, str]:
-    """Run a program as a unit does its own, with all lines of the unit but those that start it again."""
+    """Run a program as a unit runs its own, with all of the unit's lines except those that restart it."""
     name, pid = "attempt.service", lab.run("systemctl show --value --property=MainPID nginx").strip()
     start = f"ExecStart={program}\\nEnvironment=ATTEMPT_HOME=/srv/dashboard/shared ATTEMPT_PID={pid}"
     start += "\\nStandardOutput=truncate:/run/attempt.json"
@@ -99,7 +99,7 @@ def test_process_does_nothing_but_what_it_has_to(lab: LabHost, attempts: str) ->
 
 
 def test_running_processes_are_confined(lab: LabHost) -> None:
-    """What systemd and the kernel say of those that serve; what a unit's file says is not yet so."""
+    """What systemd and the kernel say about serving processes; a line in a unit's file alone proves nothing."""
     wanted = {
         "ProtectProc": "invisible", "ProcSubset": "all", "PrivateIPC": "yes", "PrivateMounts": "yes",
         "DevicePolicy": "closed", "KeyringMode": "private", "MemoryDenyWriteExecute": "yes", "LockPersonality": "yes",
@@ -116,7 +116,7 @@ def test_running_processes_are_confined(lab: LabHost) -> None:
 
 
 def test_process_without_systemd_is_kept_from_the_host(lab: LabHost, attempts: str) -> None:
-    """By the script that supervisor and cron start, which is in each generation; only its folders are its own."""
+    """The script that supervisor and cron start does that; each generation has it, and only its folders are its own."""
     main = lab.run("cat /run/nginx.pid").strip()
     given = f"ATTEMPT_HOME=/srv/dashboard/shared ATTEMPT_PID={main}"
     mounts = lab.run("cat /proc/mounts")
@@ -130,7 +130,7 @@ def test_process_without_systemd_is_kept_from_the_host(lab: LabHost, attempts: s
 
 
 def test_launched_process_is_the_one_that_is_told_to_stop(lab: LabHost) -> None:
-    """No shell and no monitor is between supervisor and it: signals and limits are its own."""
+    """No shell and no monitor runs between supervisor and the process: it gets the signals and limits itself."""
     script = "trap 'echo stopped; exit' TERM; echo began $$ $(ulimit -d) $(ulimit -c); while :; do sleep 0.1; done"
     lab.run("mkdir -p /opt/attempts && printf %s %s > /opt/attempts/wait && chmod -R a+rX /opt/attempts", "%s", script)
     try:
@@ -147,7 +147,7 @@ def test_launched_process_is_the_one_that_is_told_to_stop(lab: LabHost) -> None:
 
 
 def test_host_without_namespaces_is_no_secret(lab: LabHost) -> None:
-    """What a host refuses is told, and the process still runs, with nothing but the permissions of its user."""
+    """What a host refuses is reported, and the process still runs, with just the permissions of its user."""
     done = lab.host.run("setpriv --bounding-set=-sys_admin /srv/dashboard/live/launch unlimited /usr/bin/id -un")
     assert (done.rc, done.stdout.strip()) == (0, "dashboard")
     assert "this host lets no namespaces be made" in done.stderr
@@ -182,7 +182,7 @@ def test_nginx_is_confined_and_serves(lab: LabHost) -> None:
             )
         )
         assert '"status":200' in lines, "it has no log after that was turned over"
-        # As Debian's package does when it is upgraded: a new main process beside the old one.
+        # As Debian's package does during an upgrade: a new main process beside the old one.
         lab.run(
             f"kill -USR2 {main}; for _ in $(seq 100); do [ -s /run/nginx.pid.oldbin ] && "
             f"[ -s /run/nginx.pid ] && [ $(cat /run/nginx.pid) != {main} ] && break; sleep 0.1; done; "
@@ -197,7 +197,7 @@ def test_nginx_is_confined_and_serves(lab: LabHost) -> None:
 
 
 def test_sandbox_that_sites_cannot_bear_is_not_written(lab: LabHost) -> None:
-    """A neighbour that logs elsewhere: it is told before nginx would not come back from a restart."""
+    """A neighbour logs elsewhere: this is reported before nginx could fail to come back from a restart."""
     drop_in = "/etc/systemd/system/nginx.service.d/sandbox.conf"
     before = lab.run(f"cat {drop_in}")
     site = "server { listen 127.0.0.1:8099; access_log /opt/neighbour/access.log; }"
@@ -240,7 +240,7 @@ def test_redis_is_kept_from_projects(lab: LabHost) -> None:
 
 @pytest.fixture(scope="module")
 def compiling(lab: LabHost, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
-    """A project that makes code, deployed as it is and then with the line that lets it; the lab's own is back then."""
+    """A project that generates code, deployed as it is and with the line that allows it; then the lab's own is back."""
     given = tmp_path_factory.mktemp("given") / "given.json"
     parts = ("playbooks/deploy.yml", "--limit", lab.name)
 
@@ -267,14 +267,14 @@ def compiling(lab: LabHost, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 
 def test_project_that_cannot_bear_the_sandbox_is_rejected(compiling: dict[str, Any]) -> None:
-    """At its gate, with the line that lets it; what serves is not touched."""
+    """Its gate rejects it and names the line that allows it; what serves is not touched."""
     output = re.sub(r"\s+", " ", compiling["rejected"].output)
     assert compiling["rejected"].code and "asgi_sandbox: {MemoryDenyWriteExecute: false}" in output, output
     assert compiling["after"] == compiling["before"] and compiling["kept"]
 
 
 def test_every_kind_of_process_is_confined(compiling: dict[str, Any]) -> None:
-    """gunicorn and workers, with one line less, and all of them with no more than that."""
+    """gunicorn and workers lack that one line, like the rest, and no other."""
     assert compiling["page"] == 200, "gunicorn does not answer"
     generation = compiling["live"]["generation"]
     own = {unit.partition("@")[0] for unit in compiling["scores"] if f"@{generation}-" in unit}

@@ -1,4 +1,4 @@
-"""Redis and PostgreSQL between hosts: over TLS that is verified, with nothing to read on the way and in Redis."""
+"""Redis and PostgreSQL between hosts: over verified TLS, with nothing to read in transit or in Redis."""
 
 from __future__ import annotations
 
@@ -23,23 +23,23 @@ PARTS = ("playbooks/provision.yml", "--tags", "stores,redis,postgresql", "--limi
 
 @pytest.fixture(scope="module")
 def other(lab: LabHost) -> LabHost:
-    """The host that reaches this one's store over the network."""
+    """The host that uses this one's store over the network."""
     return next(each for each in fellows() if each.name != lab.name)
 
 
 @pytest.fixture(scope="module")
 def store(lab: LabHost) -> Store:
-    """What this host keeps for both."""
+    """The store that this host runs for both."""
     return Store(lab)
 
 
 def authority() -> Authority:
-    """The inventory's authority of stores, as the runs have made it on the controller."""
+    """The inventory's authority for stores, as the runs created it on the controller."""
     return Authority(Path(os.environ["MOLECULE_EPHEMERAL_DIRECTORY"]) / "inventory" / "stores-authority")
 
 
 def test_nothing_is_answered_without_tls(store: Store, other: LabHost) -> None:
-    """Redis does not even ask for a password, from another host and from its own."""
+    """Redis doesn't even ask for a password, neither from another host nor from its own."""
     if store.kind == "redis":
         for host in (other, store.lab):
             assert host.python(STRANGER, store.address, str(store.port), "plain").strip() == "nothing", host.name
@@ -51,7 +51,7 @@ def test_nothing_is_answered_without_tls(store: Store, other: LabHost) -> None:
 
 
 def test_certificate_is_verified(store: Store, other: LabHost) -> None:
-    """The project's own address leads in; where it names another authority, it leads nowhere, and the error says so."""
+    """The project's own address works; with another authority in it, the connection fails, and the error says so."""
     assert store.used(other) == IN
     trust = {"redis": "ssl_ca_certs", "postgresql": "sslrootcert"}[store.kind]
     assert "certificate verify failed" in store.used(other, **{trust: SYSTEM}).lower()
@@ -62,7 +62,7 @@ def test_certificate_is_verified(store: Store, other: LabHost) -> None:
 
 @contextlib.contextmanager
 def served_instead(store: Store, pair: Pair) -> Iterator[None]:
-    """Have a store show another pair for a while."""
+    """Make a store present another pair for a while."""
     chain, key = f"{store.folder}/fullchain.pem", f"{store.folder}/privkey.pem"
     store.lab.run(f"cp --archive {chain} {chain}.kept && cp --archive {key} {key}.kept")
     try:
@@ -75,7 +75,7 @@ def served_instead(store: Store, pair: Pair) -> Iterator[None]:
 
 
 def test_name_is_verified(store: Store, other: LabHost) -> None:
-    """A certificate of the same authority, for another host, is not taken: nobody who has one can play the store."""
+    """A certificate of the same authority, but for another host, is rejected: its owner cannot pose as the store."""
     pair = authority().issue(["10.1.2.3"])
     with served_instead(store, pair):
         told = store.used(other)
@@ -93,13 +93,13 @@ def test_nothing_is_readable_on_the_way(store: Store, other: LabHost) -> None:
         size = int(store.lab.run(f"stat --format=%s {file}"))
         assert size > 1000, "nothing came by, so there was nothing to see"
         assert not seen(SECRET) and not seen(other.secrets()["Redis password"])
-        if store.kind == "postgresql":  # which takes its own host without TLS too
+        if store.kind == "postgresql":  # it also accepts its own host without TLS
             assert "without TLS" in store.used(store.lab, sslmode="disable")
             assert seen(SECRET)
 
 
 def test_messages_reach_the_other_host(store: Store, other: LabHost) -> None:
-    """And in Redis nobody reads them: not even who sees all commands."""
+    """And nobody can read them in Redis, not even a user who sees all commands."""
     if store.kind != "redis":
         pytest.skip("Redis is on the other host")
     lab = store.lab
@@ -112,17 +112,17 @@ def test_messages_reach_the_other_host(store: Store, other: LabHost) -> None:
             assert ask(sender, {"type": "message", "text": SECRET})["text"] == SECRET
             assert await_kind(receiver, "message")["text"] == SECRET
         seen = lab.run("cat /tmp/background.log")
-        store.used(other)  # says it without the layer, and so without its keys
+        store.used(other)  # sends it without the layer, so not encrypted with its keys
         plain = lab.run("cat /tmp/background.log")
     assert len(re.findall(r'"publish" "asgi', seen, re.IGNORECASE)) >= 2, seen
     assert SECRET not in seen and SECRET in plain
 
 
 def test_run_renews_a_certificate_in_its_last_third(store: Store, other: LabHost) -> None:
-    """The store shows the new one, without a start and without a socket lost; the next run has nothing to do."""
+    """The store presents the new one without a restart and without losing a socket; the next run has nothing to do."""
     lab, before, pid = store.lab, store.served(), store.main_pid()
     names = names_of(read_chain(before)[0])
-    # Valid since an hour ago, and for another quarter of one.
+    # Valid since an hour ago, and for another quarter of an hour.
     old = authority().issue(names, days=75 / 60 / 24)
     store.put(old)
     with opened(lab) as one, opened(other) as two:
@@ -140,7 +140,7 @@ def test_run_renews_a_certificate_in_its_last_third(store: Store, other: LabHost
 
 
 def test_keys_are_their_owners(store: Store) -> None:
-    """That of a store its daemon's, that of the authority the controller's alone."""
+    """A store's key belongs to its daemon, and the authority's only to the controller."""
     owner = {"redis": "redis", "postgresql": "postgres"}[store.kind]
     shown = store.lab.run("stat --format='%%a %%U' %s", f"{store.folder}/privkey.pem").split()
     assert shown == ["600", owner]
@@ -155,7 +155,7 @@ def key_line() -> str:
 
 
 def test_gate_refuses_a_release_that_does_not_trust_the_store(store: Store, other: LabHost, tmp_path: Path) -> None:
-    """With another authority on the app host, the release that is there serves on, and the run says what is wrong."""
+    """If the app host has another authority, the current release stays in service, and the run says what is wrong."""
     if store.kind != "redis":
         pytest.skip("Redis is on the other host")
     stranger = Authority(tmp_path / "stranger").path.read_text()
@@ -173,13 +173,13 @@ def test_gate_refuses_a_release_that_does_not_trust_the_store(store: Store, othe
 
 
 def succeeded(*arguments: str) -> None:
-    """Run playbooks; fail the test where one of them fails."""
+    """Run playbooks; fail the test if one of them fails."""
     run = Run(*arguments)
     assert run.code == 0, run.output
 
 
 def test_site_without_tls_is_changed_over(store: Store, other: LabHost) -> None:
-    """The run says what it needs before it changes anything; with that, no socket is lost and each message comes."""
+    """The run says what it needs before it changes anything; with that, no socket is lost, and every message comes."""
     if store.kind != "redis":
         pytest.skip("Redis is on the other host")
     parts = ("playbooks/provision.yml", "playbooks/deploy.yml", "--tags", "stores,redis,release,asgi")

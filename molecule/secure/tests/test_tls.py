@@ -1,4 +1,4 @@
-"""TLS as browsers meet it: which certificate, for whom, in which versions, and what is left without it."""
+"""TLS as browsers see it: which certificate, for whom, in which versions, and what is left without it."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from lab_host import LabHost, Run, echoes
 from playwright.sync_api import sync_playwright
 from secure_site import AUTHORITY, NAMES, PARTS, Authority, Pair, get, greet, loose, opened, port_of, trusting
 
-# What testssl.sh says of an authority of one's own, which a site on the internet has not.
+# What testssl.sh says about a private authority, and would not say about a site on the internet.
 LABS_OWN = {
     "cert_revocation": "the lab's authority has nowhere to ask whether a certificate is revoked",
 }
 QUIET = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
-# Notes where the page's sockets lead.
+# Notes the addresses of the page's sockets.
 WATCH = """
 window.noted = [];
 window.WebSocket = class extends WebSocket {
@@ -35,7 +35,7 @@ def test_page_and_socket_over_tls(lab: LabHost) -> None:
 
 
 def test_nothing_is_served_without_tls(lab: LabHost) -> None:
-    """Pages are led on, with their query and for all methods alike; a WebSocket, which is not, is told why."""
+    """Pages are redirected, with their query and for all methods; a WebSocket cannot be, and is told why."""
     status, headers, _ = lab.get("/a%20b/?c=d")
     assert (status, headers["location"]) == (308, "https://localhost/a%20b/?c=d")
     handshake = {"Upgrade": "websocket", "Connection": "Upgrade", "Sec_WebSocket_Version": "13"}
@@ -62,7 +62,7 @@ def test_certificate_is_for_the_site(lab: LabHost) -> None:
 
 
 def test_versions_and_ciphers(lab: LabHost) -> None:
-    """TLS 1.2 and 1.3, no older one, and of 1.2 only ciphers that are not broken later; pages by HTTP/2."""
+    """TLS 1.2 and 1.3, nothing older, and for 1.2 only ciphers with forward secrecy; pages use HTTP/2."""
     for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
         context = trusting()
         context.minimum_version = context.maximum_version = version
@@ -86,7 +86,7 @@ def test_versions_and_ciphers(lab: LabHost) -> None:
 
 
 def test_nothing_that_testssl_calls_worse_than_low(lab: LabHost, tmp_path: Path) -> None:
-    """Protocols, ciphers and their order, the certificate, headers, and every break that has a name."""
+    """Protocols, ciphers and their order, the certificate, headers, and every attack that has a name."""
     found = tmp_path / "found.json"
     parts = ["-p", "-s", "-f", "-P", "-S", "-h", "-U", "--openssl-timeout", "60"]
     subprocess.run(
@@ -104,7 +104,7 @@ def test_nothing_that_testssl_calls_worse_than_low(lab: LabHost, tmp_path: Path)
 
 
 def test_browser_trusts_page_and_socket(lab: LabHost, tmp_path: Path) -> None:
-    """One that was told of the authority, as a person tells it, and of nothing else; and one that was not."""
+    """One browser knows the authority, as a person would add it, and nothing else; the other one doesn't."""
     store = f"sql:{tmp_path}/.pki/nssdb"
     (tmp_path / ".pki" / "nssdb").mkdir(parents=True)
     subprocess.run(["certutil", "-N", "-d", store, "--empty-password"], check=True)
@@ -138,7 +138,7 @@ def test_key_is_roots(lab: LabHost) -> None:
 
 @pytest.fixture
 def given(lab: LabHost, tmp_path: Path) -> Iterator[tuple[Pair, Path]]:
-    """A certificate of another authority, and a file of variables with it; the lab's own serves again at the end."""
+    """A certificate from another authority, and a file of variables with it; at the end the lab's own serves again."""
     authority = Authority(tmp_path / "company")
     pair = authority.issue(NAMES)
     file = tmp_path / "given.json"
@@ -153,7 +153,7 @@ def given(lab: LabHost, tmp_path: Path) -> Iterator[tuple[Pair, Path]]:
 
 
 def test_certificate_that_is_given(lab: LabHost, given: tuple[Pair, Path], tmp_path: Path) -> None:
-    """It comes without a socket lost, and browsers are told to stay with https, by every answer."""
+    """It is installed without losing a socket, and every answer tells browsers to stay with https."""
     pair, authority = given
     with opened(lab) as websocket:
         run = Run(*PARTS, lab.name, "-e", f"@{tmp_path}/given.json")
@@ -173,7 +173,7 @@ def test_certificate_that_is_given(lab: LabHost, given: tuple[Pair, Path], tmp_p
 
 
 def test_certificate_that_cannot_serve_changes_nothing(lab: LabHost, given: tuple[Pair, Path], tmp_path: Path) -> None:
-    """All that is wrong is told at once."""
+    """All faults are reported at once."""
     wrong = json.loads((tmp_path / "given.json").read_text())
     wrong["certificate_key"] = Authority(tmp_path / "other").issue(NAMES).key
     wrong["certificate_chain"] = (tmp_path / "company" / "authority.crt").read_text()
@@ -187,7 +187,7 @@ def test_certificate_that_cannot_serve_changes_nothing(lab: LabHost, given: tupl
 
 
 def test_proof_judges_the_certificate(lab: LabHost) -> None:
-    """As a browser that does not know the authority."""
+    """Like a browser that doesn't know the authority."""
     system = "handshake_ca_path=/etc/ssl/certs/ca-certificates.crt"
     run = Run("playbooks/handshake.yml", "--limit", lab.name, "-e", system, "-e", "handshake_idle_seconds=0")
     assert run.code and "E024_CERT_UNTRUSTED" in run.output

@@ -1,1 +1,1 @@
-"""A project of the plain kind, for the tests of several projects on one host."""
+"""A plain project, for the tests with several projects on one host."""

@@ -8,17 +8,17 @@ class Silent(WebsocketConsumer):
 
 
 class Session(WebsocketConsumer):
-    """Open to who is logged in, by the cookie of the session."""
+    """Open to users who are logged in, by the session's cookie."""
 
     def connect(self) -> None:
-        """Accept a user, and refuse everybody else."""
+        """Accept users, and refuse everybody else."""
         if self.scope["user"].is_authenticated:
             self.accept()
         else:
             self.close()
 
     def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
-        """Answer with what came, and who answers."""
+        """Answer with the text that came, and who answers."""
         self.send(f"{self.scope['user'].get_username()}: {text_data}")
 
 
@@ -26,12 +26,12 @@ class Protocol(WebsocketConsumer):
     """Speaks pad.v1 and nothing else."""
 
     def connect(self) -> None:
-        """Accept who speaks it."""
+        """Accept clients that speak it."""
         if "pad.v1" in self.scope["subprotocols"]:
             self.accept("pad.v1")
         else:
             self.close()
 
     def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
-        """Tell how the handshake arrived."""
+        """Say how the handshake arrived."""
         self.send(f"{self.scope['path']} {self.scope.get('root_path', '')} {text_data}")

@@ -23,6 +23,6 @@ CHANNEL_LAYERS = {
         "CONFIG": {"hosts": [os.environ["REDIS_URL"]], "prefix": os.environ["REDIS_PREFIX"]},
     }
 }
-# Nothing collects its static files, so no list of hashed names is there.
+# Nothing collects its static files, so there is no list of hashed names.
 STORAGES["staticfiles"] = {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}  # noqa: F405
 SESSION_COOKIE_SECURE = True

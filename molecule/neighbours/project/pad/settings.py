@@ -1,4 +1,4 @@
-"""Settings of a project of the plain kind: uploads, sessions, static files with hashed names, a layer in memory."""
+"""Settings of a plain project: uploads, sessions, static files with hashed names, a layer in memory."""
 
 import os
 from pathlib import Path
@@ -26,7 +26,7 @@ STATIC_URL = os.environ.get("STATIC_URL", "/static/")
 STATIC_ROOT = BASE_DIR / "collected"
 MEDIA_URL = "/media/"
 MEDIA_ROOT = SHARED / "media"
-# As projects have it that wish the umask to decide.
+# As in projects that leave this to the umask.
 FILE_UPLOAD_PERMISSIONS = None
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},

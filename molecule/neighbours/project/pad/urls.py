@@ -12,7 +12,7 @@ from django.views.decorators.csrf import csrf_exempt
 
 
 def about(request: HttpRequest) -> JsonResponse:
-    """Tell what a project can know of a request and of its process."""
+    """Report what a project can know about a request and its own process."""
     return JsonResponse(
         {
             "server": Path(os.environ.get("_") or "?").name,
@@ -32,7 +32,7 @@ def about(request: HttpRequest) -> JsonResponse:
 
 @csrf_exempt
 def upload(request: HttpRequest, name: str) -> JsonResponse:
-    """Keep what is posted, as an ImageField would."""
+    """Store what is posted, as an ImageField would."""
     return JsonResponse({"url": default_storage.url(default_storage.save(name, ContentFile(request.body)))})
 
 

@@ -1,4 +1,4 @@
-"""One room, whose messages are kept and passed on to everybody."""
+"""One room whose messages are stored and passed on to everybody."""
 
 import json
 
@@ -23,12 +23,12 @@ class Chat(WebsocketConsumer):
         async_to_sync(self.channel_layer.group_discard)("room", self.channel_name)
 
     def receive(self, text_data: str = "", bytes_data: bytes | None = None) -> None:
-        """Keep a message, and say it to all."""
+        """Store a message, and send it to everybody."""
         Message.objects.create(text=text_data)
         said = {"type": "said", "text": text_data, "kept": Message.objects.count()}
         async_to_sync(self.channel_layer.group_send)("room", said)
 
     def said(self, event: dict) -> None:
-        """Pass a message on, with what this socket knows of itself."""
+        """Pass a message on, with what this socket knows about itself."""
         user = str(self.scope.get("user") or "")
         self.send(json.dumps({**event, "path": self.scope["path"], "user": user}))

@@ -1,4 +1,4 @@
-"""What is kept."""
+"""What is stored."""
 
 from django.db import models
 

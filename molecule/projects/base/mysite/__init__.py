@@ -1,1 +1,1 @@
-"""What all fixture projects are made of."""
+"""The common base of all fixture projects."""

@@ -1,4 +1,4 @@
-"""Settings as a first project has them: all of them in the code, SQLite beside it, a channel layer in memory."""
+"""Settings like a first project's: all of them in the code, SQLite beside it, a channel layer in memory."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""A page that says what answers, and one that keeps what is posted."""
+"""A page that says what answers, and one that stores what is posted."""
 
 import os
 
@@ -12,7 +12,7 @@ from django.views.decorators.csrf import csrf_exempt
 
 
 def about(request: HttpRequest) -> JsonResponse:
-    """Tell what the test wants to know."""
+    """Report what the test wants to know."""
     return JsonResponse(
         {
             "asgi": hasattr(request, "scope"),
@@ -27,7 +27,7 @@ def about(request: HttpRequest) -> JsonResponse:
 
 @csrf_exempt
 def upload(request: HttpRequest, name: str) -> JsonResponse:
-    """Keep what is posted, as an ImageField would."""
+    """Store what is posted, as an ImageField would."""
     return JsonResponse({"url": default_storage.url(default_storage.save(name, ContentFile(request.body)))})
 
 

@@ -1,4 +1,4 @@
-"""Open a session for a user, and print its key, which is what the cookie holds."""
+"""Open a session for a user, and print its key, which is the cookie's value."""
 
 from importlib import import_module
 
@@ -15,7 +15,7 @@ class Command(BaseCommand):
         parser.add_argument("user")
 
     def handle(self, *args: object, **options: str) -> None:
-        """Print the key of a session that is over in five minutes."""
+        """Print the key of a session that ends in five minutes."""
         user, _ = get_user_model().objects.get_or_create(username=options["user"])
         session = import_module(settings.SESSION_ENGINE).SessionStore()
         session[SESSION_KEY] = str(user.pk)
