@@ -19,7 +19,7 @@ PTRACE_ATTACH, CLONE_NEWUSER, CLONE_NEWNS, MS_REMOUNT = 16, 0x10000000, 0x20000,
 
 
 def call(name, *arguments):
-    """Call a function of libc; raise OSError where it fails."""
+    """Call a function of libc; raise OSError if it fails."""
     if getattr(LIBC, name)(*arguments) == -1:
         raise OSError(ctypes.get_errno(), name)
 

@@ -22,8 +22,7 @@ from typing import Any
 def static_fault(root: str, release: str, code: str, shared: str) -> str:
     """Return why collected files cannot be found at a STATIC_ROOT inside a release; usually empty."""
     root, real = os.path.abspath(root), os.path.realpath(root)
-    # By where its name leads: a shared path holds the users' files, which would be taken for files that the project
-    # ships.
+    # Judge by where its name leads: a shared path holds the users' files, not what the project ships.
     if is_in(root, release) and is_in(real, os.path.realpath(shared)):
         return (
             f"STATIC_ROOT of the project's settings is {root}, which lies in what release_shared_paths has. Files that "
