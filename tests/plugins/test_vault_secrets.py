@@ -114,6 +114,22 @@ def test_what_only_the_user_knows_is_listed(make: Make, inventory: Path) -> None
     assert "odd_key" in (inventory / "group_vars" / "all" / "main.yml").read_text()
 
 
+def test_value_that_is_used_again_is_made_once(inventory: Path) -> None:
+    """By an alias: its place in the file is that of the anchor, and it is filled in there alone."""
+    text = (
+        'vault_a: &x "!!!SET a random string!!!"\nvault_b: *x\nvault_c: &y [*x, "!!!SET a random string!!!"]\nd: *y\n'
+    )
+    file = files.File(vault(inventory), text)
+    assert file.fill() == [] and file.made == ["vault_a", "vault_c"]
+    held = yaml.safe_load(file.text)
+    assert held["vault_b"] == held["vault_a"] == held["vault_c"][0] != held["vault_c"][1]
+    assert (
+        all(re.fullmatch(rf"[A-Za-z0-9]{{{LENGTH}}}", value) for value in held["vault_c"])
+        and held["d"] == held["vault_c"]
+    )
+    assert re.fullmatch(r'vault_a: &x "\w+"\nvault_b: \*x\nvault_c: &y \[\*x, "\w+"\]\nd: \*y\n', file.text)
+
+
 def test_second_run_changes_nothing(make: Make, inventory: Path) -> None:
     make()
     before = vault(inventory).read_bytes(), vault(inventory).stat().st_mtime_ns, vault(inventory).stat().st_ino

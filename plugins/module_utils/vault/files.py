@@ -25,6 +25,8 @@ from ansible.parsing.vault import VaultLib, is_encrypted, parse_vaulttext_envelo
 PLACEHOLDER = re.compile(r"!!!SET\s*(.*?)\s*!!!", re.DOTALL)
 #: What a placeholder says if any value that nobody can guess will do. All others ask for something that exists.
 RANDOM = re.compile(r"an? random string(?: of (\d+) characters)?", re.IGNORECASE)
+# The name that aliases use a value by; it is not part of the value.
+ANCHOR = re.compile(r"&\S+\s+")
 #: Characters that mean nothing in YAML, in sh, in an address, or in a configuration file.
 ALPHABET = string.ascii_letters + string.digits
 #: Characters: what Django wants for a SECRET_KEY (security.W009), and more than a 256-bit key needs.
@@ -95,7 +97,7 @@ class File:
             raise SecretsError(
                 f"{where} is no YAML: {getattr(error, 'problem', None) or 'it cannot be read'}"
             ) from None
-        return list(texts(root, ())) if root else []
+        return list(texts(root, (), self.text, set())) if root else []
 
     def replace(self, value: Value, text: str) -> None:
         """Replace a text with another one."""
@@ -124,17 +126,21 @@ def made(length: int = LENGTH) -> str:
     return "".join(secrets.choice(ALPHABET) for _ in range(length))
 
 
-def texts(node: yaml.Node, keys: tuple[str, ...]) -> Iterator[Value]:
-    """Yield all texts below a YAML node; one that is reused through an anchor has the place where it is written."""
+def texts(node: yaml.Node, keys: tuple[str, ...], whole: str, seen: set[int]) -> Iterator[Value]:
+    """Give all texts below a node of the YAML in `whole`. One that an alias uses again is given once, at its anchor."""
+    if id(node) in seen:
+        return
+    seen.add(id(node))
     if isinstance(node, yaml.MappingNode):
         for key, value in node.value:
-            yield from texts(value, (*keys, str(key.value)))
+            yield from texts(value, (*keys, str(key.value)), whole, seen)
     elif isinstance(node, yaml.SequenceNode):
         for item in node.value:
-            yield from texts(item, keys)
+            yield from texts(item, keys, whole, seen)
     elif isinstance(node, yaml.ScalarNode):
-        start, end = node.start_mark, node.end_mark
-        yield Value(keys, node.value, start.index, end.index, start.line + 1, node.style)
+        anchor = ANCHOR.match(whole, node.start_mark.index)
+        start = anchor.end() if anchor else node.start_mark.index
+        yield Value(keys, node.value, start, node.end_mark.index, node.start_mark.line + 1, node.style)
 
 
 def folder_of(inventory: Path) -> Path:
