@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""This machine itself as the lab's host: say what that does to it and ask, and say how to open what then runs.
+"""Use this machine itself as the lab's host: say what will change on it, ask first, and say how to open the site.
 
-    local.py ask           find all that stands against it; say what it will do; go on after a yes (or LAB_YES=1)
-    local.py greet         say how to open what runs
-    local.py down          say how to end it: nothing is removed
+    local.py ask           find everything that speaks against it; say what will change; go on after yes (or LAB_YES=1)
+    local.py greet         say how to open the site
+    local.py down          say how to remove it; removes nothing itself
 
 Standard library only, and no YAML: it runs before anything is installed.
 """

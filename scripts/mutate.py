@@ -2,16 +2,17 @@
 """Break the product in small ways, one at a time, and list what no test notices.
 
     scripts/mutate.py                             try every change of every file that scripts/mutate.toml names
-    scripts/mutate.py --only templates/nginx      those of some files, by a part of their path
-    scripts/mutate.py --sample 100 --seed 7       some of them, by chance
-    scripts/mutate.py --seconds 600               begin no other after ten minutes; the next run goes on
+    scripts/mutate.py --only templates/nginx      only changes of files whose path contains this
+    scripts/mutate.py --sample 100 --seed 7       a random sample of them
+    scripts/mutate.py --seconds 600               start no further change after ten minutes; the next run continues
     scripts/mutate.py --list                      show them, and try none
 
-A change removes a line or a task, flips yes and no, counts a number up, loosens a mode, or negates a condition. Each is
+A change removes a line or a task, flips yes and no, increases a number, loosens a mode, or negates a condition. Each is
 made in a copy of the tree, and judged by the tests that scripts/mutate.toml names for the file, cheapest first. The
-working tree is not touched. What was found is kept in .cache/mutations.jsonl, for the same file and the same tests.
+working tree is not touched. Results are kept in .cache/mutations.jsonl, and hold for the same file and the same tests.
 
-Ends with 0 where at least --least per cent were noticed, with 1 where fewer were, with 2 where nothing could be tried.
+Exits with 0 if tests noticed at least --least per cent, with 1 if they noticed fewer, and with 2 if nothing could be
+tried.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 #!/bin/sh
 # Runs molecule scenarios, three at a time: a run of Ansible waits for its host half of the time, and three fill two
-# cores. The longest begin first, and who ends gives way to the next.
+# cores. The longest begin first.
 #   scenarios.sh [SCENARIO...]    by default all of them; JOBS=1 has one at a time
-# Each one's output goes to artifacts/molecule/SCENARIO.log, and is shown where it fails; what failed is said at the end.
+# The output of each goes to artifacts/molecule/SCENARIO.log, and is shown if it fails. Failures are listed at the end.
 set -eu
 cd "$(dirname "$0")/.."
 mkdir -p artifacts/molecule
@@ -11,7 +11,7 @@ LONGEST="release secure supervisor projects default doctor"
 if [ "${1:-}" = --one ]; then
     log=artifacts/molecule/$2.log
     begun=$(date +%s)
-    # One scenario has the newest Python and ansible-core that this machine has, the others what `make` was told of.
+    # One scenario has the newest Python and ansible-core that this machine has, the others the Python that `make` was given.
     [ "$2" != default ] || PATH=$(scripts/newest.sh):$PATH
     echo "molecule: $2 begins"
     if molecule test -s "$2" >"$log" 2>&1; then

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 """Write docs/variables.md, the reference of all variables, from the roles' argument specs and defaults.
 
-It has the entry point `main` of each role, which has all that an inventory may set. Other entry points read some of
-that, and what a playbook or another role gives them.
+It shows the entry point `main` of each role, which has everything that an inventory may set. Other entry points read
+some of that, and what a playbook or another role passes to them.
 
-scripts/variables.py            write it
-scripts/variables.py --check    write nothing; show the difference and exit 1 when it is stale
+scripts/variables.py            write the file
+scripts/variables.py --check    write nothing; show the difference and exit with 1 if the file is stale
 """
 
 from __future__ import annotations

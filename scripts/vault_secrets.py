@@ -4,17 +4,18 @@
     vault_secrets.py INVENTORY [--password-file FILE|ask] [--rotate WHAT]
 
 Each placeholder that asks for a random string, such as "!!!SET a random string of 32 characters or more!!!", in a file
-of secrets (vault.yml, or one that is encrypted already) gets a value: 50 letters and digits, 297 bits. A value that is
-there is never changed, comments and layout stay, and the file is encrypted with Ansible Vault. Placeholders that only
-you can fill in are listed.
+of secrets (vault.yml, or one that is encrypted already) gets a value: 50 letters and digits, 297 bits. Existing values
+are never changed, comments and layout stay, and the file is encrypted with Ansible Vault. Placeholders that only you
+can fill in are listed.
 
-The vault's password is that of VAULT_PASSWORD_FILE=…, else what Ansible itself is told of (ANSIBLE_VAULT_PASSWORD_FILE,
-or vault_password_file in ansible.cfg), else ~/.config/ansible-channels-stack/NAME.password, made where there is none.
+The vault's password comes from VAULT_PASSWORD_FILE=…, or else from Ansible's own settings (ANSIBLE_VAULT_PASSWORD_FILE,
+or vault_password_file in ansible.cfg), or else from ~/.config/ansible-channels-stack/NAME.password, which is created if
+there is none.
 
 Where the collection is installed and there is no clone, playbooks/secrets.yml makes secrets in the same way.
 
-With ROTATE=redis,jwt,django,database, ROTATE=all or ROTATE=vault_… there are new values for these, with the old ones
-beside them. playbooks/rotate_secrets.yml does so itself, brings them to the hosts, and ends it there.
+ROTATE=redis,jwt,django,database, ROTATE=all or ROTATE=vault_… makes new values for these and keeps the old ones beside
+them. playbooks/rotate_secrets.yml does that itself, installs the new values on the hosts, and discards the old ones.
 """
 
 from __future__ import annotations
