@@ -96,7 +96,7 @@ def test_its_strategy_is_mitogen_s(folder: Folder, lab: LabHost) -> None:
     [
         ("role", "asgi", "ENTRY POINT: *main"),
         ("module", "websocket_handshake", "OPTIONS"),
-        ("module", "files", "OPTIONS"),
+        ("module", "file_set", "OPTIONS"),
         ("lookup", "extra_var", "release_version=v1"),
         ("strategy", "fastest", "Mitogen"),
         ("filter", "failure_hints", "failure"),

@@ -70,7 +70,7 @@ def test_lost_upstream(lab: LabHost, repair: ExitStack) -> None:
     """An nginx that connects to a missing socket is told apart from processes that are down."""
     repair.enter_context(lab.upstream(NO_SOCKET))
     verdict = Verdict(lab)
-    verdict.blames("handshake_nginx", "502", "E307_UPSTREAM_ELSEWHERE", "lead to unix:/run/dashboard/")
+    verdict.blames("handshake_nginx", "502", "E307_UPSTREAM_ELSEWHERE", "its upstream to unix:/run/dashboard/")
     assert verdict.failed == {"http", "handshake_nginx", "outside", "foreign_origin"}, "something that works is blamed"
 
 

@@ -158,7 +158,7 @@ def test_numbers_that_cannot_be_change_nothing(lab: LabHost, tmp_path: Path) -> 
     run = limited(lab, "-e", f"@{tmp_path}/wrong.json")
     told = " ".join(run.output.split())
     assert run.code and "nothing was changed" in told
-    assert "fault is 64, and" in told and '"everybody" is neither an address nor a network' in told
+    assert "fault is 64, but" in told and '"everybody" is neither an address nor a network' in told
     # Ask the host, because hosts differ: a container may have few files, and a kernel that it cannot configure.
     few = int(lab.run("awk '/^Max open files/ {print $5}' /proc/1/limits")) < 130000
     assert ("fault is 60000, but the host allows" in told) is few
