@@ -11,10 +11,16 @@ import pytest
 from lab_host import echoes
 from pair import Pair, Playbook, ReleaseHost, deploy, differences
 
+# Once the gate is passed, however long that took.
 DYING = """
-import threading
+import threading, time
+def die():
+    while not os.path.exists("/srv/dashboard/shared/dying"):
+        time.sleep(0.1)
+    time.sleep(1)
+    os._exit(1)
 if "ASGI_INSTANCE" in os.environ:
-    threading.Timer(5, os._exit, [1]).start()
+    threading.Thread(target=die, daemon=True).start()
 """
 # Later than the gate looks, and before the watch after it ends.
 CLOSING = """
@@ -41,7 +47,7 @@ def taken_back(host: ReleaseHost, folder: Path, told: list[str], *given: str) ->
     """Deploy a folder; fail the test unless it is rejected with a reason, and all is as before. Return the output."""
     before = {host.name: host.snapshot()}
     with host.connect() as websocket:
-        run = deploy(folder, "--limit", host.name, "-e", "asgi_start_seconds=8", *given).failed(*told)
+        run = deploy(folder, "--limit", host.name, "-e", "asgi_start_seconds=30", *given).failed(*told)
         assert echoes(websocket), "a socket of the release that was to be replaced was closed"
     assert differences(before, {host.name: host.snapshot()}) == [], "something was left behind, or taken away"
     assert host.refusal() == 101
@@ -51,14 +57,18 @@ def taken_back(host: ReleaseHost, folder: Path, told: list[str], *given: str) ->
 def test_processes_that_end_after_the_gate(host: ReleaseHost, copy: Callable) -> None:
     made = copy()
     made.append("core/asgi.py", DYING)
-    taken_back(host, made.folder, ["served for a moment"], "-e", "asgi_watch_seconds=8")
+    hooks = json.dumps({"release_hooks_before_switch": ["touch /srv/dashboard/shared/dying"]})
+    try:
+        taken_back(host, made.folder, ["served for a moment"], "-e", "asgi_watch_seconds=8", "-e", hooks)
+    finally:
+        host.run("rm --force /srv/dashboard/shared/dying")
 
 
 def test_sockets_that_are_closed_after_the_gate(host: ReleaseHost, copy: Callable) -> None:
     made = copy()
     made.append("dashboard/consumers.py", "import os\n" + CLOSING)
     hooks = json.dumps({"release_hooks_before_switch": ["touch /srv/dashboard/shared/closing"]})
-    told = ["served for a moment", "closed with code 4000, 0.5 s after the handshake"]
+    told = ["served for a moment", "closed with code 4000"]
     try:
         taken_back(host, made.folder, told, "-e", hooks)
     finally:
