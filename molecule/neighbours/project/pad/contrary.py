@@ -1,7 +1,7 @@
 """Settings of the same project with stores: PostgreSQL, and Redis for its channel layer."""
 
 import os
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 from pad.settings import *  # noqa: F403 - as settings of one place build on those of all
 
@@ -11,7 +11,7 @@ DATABASES = {
         "ENGINE": "django.db.backends.postgresql",
         "NAME": _database.path.lstrip("/"),
         "USER": _database.username,
-        "PASSWORD": _database.password,
+        "PASSWORD": unquote(_database.password or ""),
         "HOST": _database.hostname,
         "PORT": _database.port,
         "OPTIONS": dict(parse_qsl(_database.query)),
