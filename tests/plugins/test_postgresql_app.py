@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 ROOT = Path(__file__).resolve().parents[2]
-postgresql_project = importlib.import_module("ansible_collections.channels.stack.plugins.modules.postgresql_app")
+postgresql_app = importlib.import_module("ansible_collections.channels.stack.plugins.modules.postgresql_app")
 
 PASSWORD = "p@ss/w:rd?#%+ '\"$\\"
 PRINTABLE = st.text(st.characters(min_codepoint=32, max_codepoint=126), min_size=1, max_size=40)
@@ -45,7 +45,7 @@ class Psql:
     def settled(self) -> None:
         """Have it as a run leaves it."""
         self.state |= {
-            "role": {"verifier": postgresql_project.verifier(PASSWORD), "login": True, "super": False},
+            "role": {"verifier": postgresql_app.verifier(PASSWORD), "login": True, "super": False},
             "database": {"owner": "shop", "open": False},
         }
 
@@ -66,7 +66,7 @@ def have(psql: Psql, capsys: pytest.CaptureFixture[str]) -> Callable[..., dict[s
         psql.record.write_text("")
         given = {"database": "shop", "user": "shop", "password": PASSWORD, **options}
         with patch_module_args(given), pytest.raises(SystemExit):
-            postgresql_project.main()
+            postgresql_app.main()
         psql.sent = [one.strip() for one in psql.record.read_text().split(";;;") if one.strip()][1:]
         return dict(json.loads(capsys.readouterr().out))
 
@@ -139,7 +139,7 @@ NEW = "another-password-of-shop"
 
 def role(password: str = PASSWORD, **changes: Any) -> dict[str, Any]:
     """A user of PostgreSQL as the module is told of one."""
-    kept = {"verifier": postgresql_project.verifier(password), "login": True, "super": False, "acts": True}
+    kept = {"verifier": postgresql_app.verifier(password), "login": True, "super": False, "acts": True}
     return kept | changes
 
 
@@ -229,7 +229,7 @@ def test_settings_are_read_again_when_they_are_newer(have: Have, psql: Psql, tmp
     file.write_text("")
     assert not have(reload_files=[str(file)])["changed"]
     psql.state["read"] = time.time() - 60
-    postgresql_project.RELOAD_SECONDS = 0.1
+    postgresql_app.RELOAD_SECONDS = 0.1
     told = have(reload_files=[str(file)])
     assert told["done"] == ["settings were read again"] and psql.sent[0] == "SELECT pg_reload_conf();"
 
@@ -244,16 +244,16 @@ def test_settings_that_cannot_be_read_are_told(have: Have, psql: Psql) -> None:
 @settings(max_examples=15, deadline=None)
 @given(PRINTABLE, PRINTABLE)
 def test_verifier_is_of_one_password(one: str, other: str) -> None:
-    kept = postgresql_project.verifier(one)
-    assert postgresql_project.verifies(one, kept)
-    assert postgresql_project.verifies(other, kept) == (one == other)
+    kept = postgresql_app.verifier(one)
+    assert postgresql_app.verifies(one, kept)
+    assert postgresql_app.verifies(other, kept) == (one == other)
     assert "'" not in kept and (one not in kept or len(one) < 4)
 
 
 def test_verifier_is_the_standard_s() -> None:
     """The example of RFC 7677, by which any client of PostgreSQL computes."""
     salt = base64.b64decode("W22ZaJ0SNY7soEsUEjb6gQ==")
-    stored, server = postgresql_project.keys("pencil", salt, 4096)
+    stored, server = postgresql_app.keys("pencil", salt, 4096)
     nonce = "rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0"
     message = (f"n=user,r=rOprNGfwEbeRWgbNEkqO,r={nonce},s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096,c=biws,r={nonce}").encode()
     signature = base64.b64encode(hmac.digest(server, message, "sha256")).decode()

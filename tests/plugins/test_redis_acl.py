@@ -17,7 +17,7 @@ import pytest
 from ansible.module_utils.testing import patch_module_args
 
 ROOT = Path(__file__).resolve().parents[2]
-redis_users = importlib.import_module("ansible_collections.channels.stack.plugins.modules.redis_acl")
+redis_acl = importlib.import_module("ansible_collections.channels.stack.plugins.modules.redis_acl")
 
 SHOP = "# project=shop\nuser shop on #00 ~shop* +get\n"
 CHAT = "# project=chat\nuser chat on #11 ~chat* +get\nuser cache on #22 ~c* +get\n"
@@ -93,7 +93,7 @@ def declare(tmp_path: Path, redis: Redis, capsys: pytest.CaptureFixture[str]) ->
             "port": redis.port, **options,
         }  # fmt: skip
         with patch_module_args(given), pytest.raises(SystemExit):
-            redis_users.main()
+            redis_acl.main()
         return dict(json.loads(capsys.readouterr().out))
 
     return declared
@@ -101,7 +101,7 @@ def declare(tmp_path: Path, redis: Redis, capsys: pytest.CaptureFixture[str]) ->
 
 def restart(redis: Redis, tmp_path: Path) -> None:
     """Have it read its file, as when it starts."""
-    redis.users = redis_users.user_lines((tmp_path / "users.acl").read_text())
+    redis.users = redis_acl.user_lines((tmp_path / "users.acl").read_text())
 
 
 Declare = Callable[..., dict[str, Any]]
@@ -115,7 +115,7 @@ def test_no_file_is_ever_open_to_others(declare: Declare, tmp_path: Path, monkey
             raise SystemExit
         return False
 
-    monkeypatch.setattr(redis_users.Users, "own", killed)
+    monkeypatch.setattr(redis_acl.Users, "own", killed)
     with pytest.raises(json.JSONDecodeError):
         declare("shop", SHOP)
     assert (tmp_path / "operator.password").stat().st_mode & 0o777 == 0o600
@@ -133,7 +133,7 @@ class TlsRedis:
     def ask(self, *words: str) -> None:
         self.asked.append(words)
         if self.answer:
-            raise redis_users.RedisError(self.answer)
+            raise redis_acl.RedisError(self.answer)
 
 
 def test_redis_is_told_of_another_certificate(tmp_path: Path) -> None:
@@ -141,13 +141,13 @@ def test_redis_is_told_of_another_certificate(tmp_path: Path) -> None:
     one, two = (ssl.DER_cert_to_PEM_cert(text) for text in (b"one" * 30, b"two" * 30))
     (tmp_path / "fullchain.pem").write_text(one + two)
     same, other = TlsRedis(one), TlsRedis(two)
-    assert not redis_users.serve(same, tmp_path) and same.asked == []
-    assert redis_users.serve(other, tmp_path)
+    assert not redis_acl.serve(same, tmp_path) and same.asked == []
+    assert redis_acl.serve(other, tmp_path)
     pair = ("tls-cert-file", f"{tmp_path}/fullchain.pem", "tls-key-file", f"{tmp_path}/privkey.pem")
     assert other.asked == [("CONFIG", "SET", *pair)]
-    assert not redis_users.serve(TlsRedis(two, "NOPERM this user has no permissions"), tmp_path)
-    with pytest.raises(redis_users.UsersError, match="cannot serve the certificate"):
-        redis_users.serve(TlsRedis(two, "ERR CONFIG SET failed"), tmp_path)
+    assert not redis_acl.serve(TlsRedis(two, "NOPERM this user has no permissions"), tmp_path)
+    with pytest.raises(redis_acl.UsersError, match="cannot serve the certificate"):
+        redis_acl.serve(TlsRedis(two, "ERR CONFIG SET failed"), tmp_path)
 
 
 def test_projects_add_up(declare: Declare, redis: Redis, tmp_path: Path) -> None:
@@ -344,7 +344,7 @@ def test_run_that_was_killed_keeps_the_password_of_before(
         raise SystemExit
 
     with monkeypatch.context() as patch:
-        patch.setattr(redis_users.Users, "write", killed)
+        patch.setattr(redis_acl.Users, "write", killed)
         with pytest.raises(json.JSONDecodeError):
             declare("shop", shop(B))
     declare("shop", shop(B))
