@@ -506,6 +506,14 @@ def test_extra_variables_count(bench: Bench) -> None:
     assert len(run.faults()) == 3
 
 
+def test_each_template_is_filled_in_once(bench: Bench, tmp_path: Path) -> None:
+    """Checks read a value as often as they like; what fills it in may be slow, or answer differently each time."""
+    seen = tmp_path / "seen"
+    variables = GOOD | {"release_user": f"{{{{ lookup('pipe', 'echo x >> {seen}; echo someone') }}}}"}
+    assert bench.run({"app": {"app1": machine()}}, variables).status == 0
+    assert seen.read_text() == "x\n"
+
+
 NOBLE = {"id": "ubuntu", "version": "24.04", "python": "3.12.3", "init": "systemd", "user": "root", "apt": "yes"}
 
 

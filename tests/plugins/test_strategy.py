@@ -15,7 +15,9 @@ from typing import Any
 import pytest
 from ansible._internal._datatag._tags import Origin
 from ansible._internal._templating._jinja_bits import AnsibleEnvironment, _TemplateCompileContext
+from ansible.utils.display import Display
 from ansible_collections.channels.stack.plugins.module_utils.source import cache
+from ansible_collections.channels.stack.plugins.module_utils.speed import ansible_core
 
 ROOT = Path(__file__).resolve().parents[2]
 PLAY = """
@@ -83,7 +85,7 @@ def test_templates_of_the_bundle_are_compiled_once(fastest: ModuleType, tmp_path
         return compile(repr(str(source)), "<template>", "eval")
 
     folder = tmp_path / "kept"
-    compile_kept = fastest.compiled(compile_template, folder)
+    compile_kept = ansible_core.compiled(compile_template, folder)
     own = Origin(path=str(ROOT / "roles" / "nginx" / "vars" / "main.yml")).tag("{{ own }}")
     foreign = Origin(path=str(ROOT / "inventories" / "production" / "vault.yml")).tag("{{ foreign }} secret")
     beside = Origin(path=str(ROOT / "roles-of-mine" / "main.yml")).tag("{{ beside }}")
@@ -130,6 +132,12 @@ def test_mitogen_runs_the_tasks(tmp_path: Path) -> None:
     assert "(mitogen:" in output
 
 
+def test_plays_for_hosts_without_python_run_without_mitogen(tmp_path: Path) -> None:
+    output = run(tmp_path, ANSIBLE_STRATEGY="channels.stack.without_mitogen")
+    assert "PARENT" in output
+    assert "(mitogen:" not in output and "slower strategy" not in output
+
+
 @pytest.mark.parametrize("strategy", ["channels.stack.fastest", "ansible.builtin.linear"])
 def test_program_of_a_module_gets_to_the_host(tmp_path: Path, strategy: str) -> None:
     """Neither way brings files that a module could read; without the program, the module fails."""
@@ -154,12 +162,12 @@ def test_what_does_not_fit_ansible_costs_speed_and_a_notice(
     """As where a release of ansible-core has another private name."""
     made: list[str] = []
     told: list[str] = []
-    monkeypatch.setattr(fastest.Display, "warning", lambda self, text, **_: told.append(text))
+    monkeypatch.setattr(Display, "warning", lambda self, text, **_: told.append(text))
 
     def impossible() -> None:
         raise ImportError("cannot import name 'Origin'")
 
-    fastest.hasten(impossible, lambda: made.append("the next"))
+    ansible_core.hasten(impossible, lambda: made.append("the next"))
     assert made == ["the next"]
     assert len(told) == 1 and "impossible: ImportError" in told[0]
 
@@ -185,8 +193,8 @@ def test_ansible_core_alone_is_enough(fastest: ModuleType, monkeypatch: pytest.M
         return right(name)
 
     monkeypatch.setattr(importlib.metadata, "version", version)
-    monkeypatch.setattr(fastest.Display, "warning", lambda self, text, **_: told.append(text))
-    fastest.hasten(fastest.keep_templates, fastest.shorten_once)
+    monkeypatch.setattr(Display, "warning", lambda self, text, **_: told.append(text))
+    ansible_core.hasten(ansible_core.keep_templates, fastest.shorten_once)
     AnsibleEnvironment.compile = before
     assert told == []
 

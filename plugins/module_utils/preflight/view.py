@@ -204,6 +204,7 @@ class HostView:
             self._all |= role.defaults | role.computed
         self._all |= variables
         self._templar = templar.copy_with_new_env(available_variables=self._all)
+        self._rendered: dict[str, t.Any] = {}
 
     def raw(self, variable: str) -> t.Any:
         """The value as written, with its templates."""
@@ -236,6 +237,18 @@ class HostView:
         return Path(str(value)).expanduser() if value else None
 
     def render(self, variable: str) -> t.Any:
+        """The value with its templates filled in, or raise `Untemplatable`. Each is filled in once."""
+        if variable not in self._rendered:
+            try:
+                self._rendered[variable] = self._fill_in(variable)
+            except Untemplatable as error:
+                self._rendered[variable] = error
+        found = self._rendered[variable]
+        if isinstance(found, Untemplatable):
+            raise found
+        return found
+
+    def _fill_in(self, variable: str) -> t.Any:
         """The value with its templates filled in, or raise `Untemplatable`."""
         try:
             return self._templar.template(self._all[variable])
