@@ -773,7 +773,7 @@ def test_a_project_is_asked_for_its_database(tmp_path: Path, engine: str, error:
     )
     (tmp_path / "served.py").write_text("application = 1\n")
     done = subprocess.run(
-        [sys.executable, "-c", text_of("probe"), MARK, "served:application", "{}", ""], cwd=tmp_path,
+        [sys.executable, "-c", text_of("probe.py"), MARK, "served:application", "{}", ""], cwd=tmp_path,
         capture_output=True, text=True, env={"DJANGO_SETTINGS_MODULE": "settings"}, check=True,
     )  # fmt: skip
     found = json.loads(done.stdout.rpartition(MARK)[2])

@@ -250,8 +250,8 @@ def test_a_layer_that_loses_its_messages(tmp_path: Path, keep: str, error: str) 
         "SECRET_KEY = 'x'\nINSTALLED_APPS = []\nCHANNEL_LAYERS = {'default': {'BACKEND': 'lossy.Layer'}}\n"
     )
     (tmp_path / "served.py").write_text("application = 1\n")
-    probe = text_of("probe").replace("LAYER_SECONDS = 3", "LAYER_SECONDS = 0.5")
-    assert probe != text_of("probe")
+    probe = text_of("probe.py").replace("LAYER_SECONDS = 3", "LAYER_SECONDS = 0.5")
+    assert probe != text_of("probe.py")
     done = subprocess.run(
         [sys.executable, "-c", probe, MARK, "served:application", "{}", ""], cwd=tmp_path, capture_output=True,
         text=True, env={"DJANGO_SETTINGS_MODULE": "settings"}, check=True,

@@ -38,7 +38,7 @@ def found(tmp_path: Path) -> Any:
         (tmp_path / "settings.py").write_text(SETTINGS + settings)
         (tmp_path / "served.py").write_text("application, urlpatterns = 1, []\n")
         done = subprocess.run(
-            [sys.executable, "-c", text_of("probe"), MARK, "served:application", "{}", origin], cwd=tmp_path,
+            [sys.executable, "-c", text_of("probe.py"), MARK, "served:application", "{}", origin], cwd=tmp_path,
             capture_output=True, text=True, env={**os.environ, "DJANGO_SETTINGS_MODULE": "settings"}, check=True,
         )  # fmt: skip
         return [code for code, _seen, _values in judge(json.loads(done.stdout.rpartition(MARK)[2])["page"])]
