@@ -53,6 +53,9 @@ options:
     description: Seconds after which the host restores everything.
     type: int
     default: 60
+  back: {description: "Required of the action, which brings it: the program that puts everything back.", type: str}
+  boot_unit: {description: "Required of the action: the unit that calls it when the host boots.", type: str}
+  boot_script: {description: "Required of the action: the same without systemd.", type: str}
 attributes:
   check_mode: {description: Tells what would change., support: full}
   diff_mode: {description: Shows the files., support: full}
@@ -107,85 +110,7 @@ UNIT = Path("/etc/systemd/system/channels-trial.service")
 WANTED = Path("/etc/systemd/system/sysinit.target.wants/channels-trial.service")
 SCRIPT = Path("/etc/init.d/channels-trial")
 DONE = "what was on trial is as it was before"
-
-# Puts everything back. The trial's own timer calls it with the trial's id; the host, when it boots, with `boot`.
-# Daemons then read the files by themselves; if this waited for one, that one would be waiting for us.
-BACK = """\
-#!/bin/sh
-# Written by a run of Ansible that has put {name} on trial: puts back what was there, unless it was confirmed.
-exec 9>{home}/lock && flock 9 || exit 1
-[ "$(cat {folder}/id 2>/dev/null)" = {id} ] || exit 0
-case $1 in {id} | boot) ;; *) exit 0 ;; esac
-{restore}
-[ "$1" = boot ] || {load} 9>&- || logger -t channels-trial "{name}: the files are back, and could not be loaded"
-rm -rf {folder}
-logger -t channels-trial "{name}: nobody has confirmed the change, and {done}"
-"""
-ALL = f'for back in {HOME}/*/back; do if [ -e "$back" ]; then sh "$back" boot; fi; done'
-BOOT_UNIT = f"""\
-# Changes that nobody has confirmed do not outlive a start of the host.
-[Unit]
-Description=Put back what was on trial when the host stopped
-DefaultDependencies=no
-RequiresMountsFor={HOME}
-After=local-fs.target
-Before=sysinit.target network-pre.target channels-firewall.service ssh.service
-ConditionDirectoryNotEmpty={HOME}
-
-[Service]
-Type=oneshot
-ExecStart=/bin/sh -c '{ALL}'
-
-# It puts files of /etc back where they were, and says so to the log.
-ProtectSystem=strict
-ReadWritePaths=/etc -{HOME}
-ProtectHome=yes
-InaccessiblePaths=-/etc/shadow -/etc/gshadow -/srv -/etc/letsencrypt
-UMask=0077
-PrivateTmp=yes
-PrivateDevices=yes
-PrivateIPC=yes
-PrivateMounts=yes
-DevicePolicy=closed
-KeyringMode=private
-LimitCORE=0
-ProtectClock=yes
-ProtectControlGroups=yes
-ProtectHostname=yes
-ProtectKernelLogs=yes
-ProtectKernelModules=yes
-ProtectKernelTunables=yes
-ProtectProc=invisible
-ProcSubset=pid
-NoNewPrivileges=yes
-CapabilityBoundingSet=
-LockPersonality=yes
-MemoryDenyWriteExecute=yes
-RestrictAddressFamilies=AF_UNIX
-IPAddressDeny=any
-RestrictNamespaces=yes
-RestrictRealtime=yes
-RestrictSUIDSGID=yes
-SystemCallArchitectures=native
-SystemCallFilter=@system-service
-SystemCallFilter=~@privileged @resources
-SystemCallFilter=@chown
-SystemCallErrorNumber=EPERM
-"""
-BOOT_SCRIPT = f"""\
-#!/bin/sh
-### BEGIN INIT INFO
-# Provides:          channels-trial
-# Required-Start:    $local_fs
-# Required-Stop:
-# X-Start-Before:    channels-firewall networking
-# Default-Start:     S
-# Default-Stop:
-# Short-Description: Put back what was on trial when the host stopped
-### END INIT INFO
-case $1 in start) {ALL} ;; esac
-exit 0
-"""
+PROGRAMS = ("back", "boot_unit", "boot_script")  # module_utils/host/trial/
 
 
 def text_of(path: str | Path) -> str | None:
@@ -296,35 +221,32 @@ class Trial:
         return f"`{argv}` {verdict} the new {self.name}, and {DONE}:\n{said}" if said else ""
 
     def write_back(self, ident: str, changes: list[dict[str, Any]]) -> None:
-        """Write the script that puts everything back, complete or not at all."""
+        """Write the script that puts everything back, and what it reads, complete or not at all."""
         part = HOME / f".{self.name}.part"
         shutil.rmtree(part, ignore_errors=True)
         shutil.rmtree(self.folder, ignore_errors=True)  # without an id, its script puts nothing back
         part.mkdir(mode=0o700)
-        restore = [":"]
-        for number, file in enumerate(changes):
-            path, kept = shlex.quote(file["path"]), shlex.quote(f"{self.folder}/{number}")
-            if os.path.lexists(file["path"]):
-                shutil.copy2(file["path"], part / str(number))
-                # In one step, since daemons may read it meanwhile.
-                restore.append(f"cp -p {kept} {path}.trial && mv -f {path}.trial {path}")
+        replaced: list[str] = []
+        added: list[str] = []
+        for path in (file["path"] for file in changes):
+            if os.path.lexists(path):
+                shutil.copy2(path, part / str(len(replaced)))
+                replaced.append(path)
             else:
-                restore.append(f"rm -f {path}")
-        load = self.module.params["load"]
-        text = BACK.format(
-            name=self.name, home=HOME, folder=self.folder, id=ident, done=DONE, restore="\n".join(restore),
-            load=shlex.join(load) if load else "true",
-        )  # fmt: skip
-        put(part / "back", text, 0o700)
+                added.append(path)
+        for name, paths in (("replaced", replaced), ("added", added)):
+            put(part / name, "".join(f"{path}\n" for path in paths), 0o600)
+        put(part / "load", shlex.join(self.module.params["load"]) + "\n", 0o600)
+        put(part / "back", self.module.params["back"], 0o700)
         put(part / "id", ident, 0o600)
         part.rename(self.folder)
         if SYSTEMD.is_dir():
-            put(UNIT, BOOT_UNIT, 0o644)
+            put(UNIT, self.module.params["boot_unit"], 0o644)
             WANTED.parent.mkdir(mode=0o755, exist_ok=True)
             if not WANTED.is_symlink():
                 WANTED.symlink_to(UNIT)
-        elif text_of(SCRIPT) != BOOT_SCRIPT:
-            put(SCRIPT, BOOT_SCRIPT, 0o755)
+        elif text_of(SCRIPT) != (script := self.module.params["boot_script"]):
+            put(SCRIPT, script, 0o755)
             self.module.run_command(["update-rc.d", SCRIPT.name, "defaults"], check_rc=True)
 
     def arm(self, ident: str) -> None:
@@ -380,6 +302,7 @@ def main() -> None:
             "load": {"type": "list", "elements": "str", "default": []},
             "loaded": {"type": "list", "elements": "str", "default": []},
             "seconds": {"type": "int", "default": 60},
+            **{name: {"type": "str", "required": True, "no_log": True} for name in PROGRAMS},
         },
         required_if=[("state", "kept", ["id"])],
         supports_check_mode=True,

@@ -13,8 +13,14 @@ from ansible.plugins.loader import action_loader
 HOST = Path(__file__).resolve().parents[2] / "plugins" / "module_utils" / "host"
 
 
+BACK = {
+    "back": "trial/back.sh", "boot_unit": "trial/boot_unit.service", "boot_script": "trial/boot_script.init",
+}  # fmt: skip
+
+
 @pytest.mark.parametrize(
-    ("name", "programs"), [("handshake", {"probe": "probe.py"}), ("websocket_doctor", {"probe": "probe.py"})]
+    ("name", "programs"),
+    [("handshake", {"probe": "probe.py"}), ("websocket_doctor", {"probe": "probe.py"}), ("trial", BACK)],
 )
 def test_action_gives_programs_to_its_module(
     name: str, programs: dict[str, str], monkeypatch: pytest.MonkeyPatch

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib
 import json
+import shlex
+import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -13,7 +15,8 @@ from typing import Any
 import pytest
 from ansible.module_utils.testing import patch_module_args
 
-ROOT = Path(__file__).resolve().parents[2]
+PROGRAMS = Path(__file__).resolve().parents[2] / "plugins" / "module_utils" / "host" / "trial"
+RULES = "it's a \\n of rules"  # nothing that reads this name may take a part of it for something else
 trial = importlib.import_module("ansible_collections.channels.stack.plugins.modules.trial")
 Run = Callable[..., dict[str, Any]]
 
@@ -24,7 +27,8 @@ def run(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.
 
     What is loaded is written into `loaded`, by which tests see what the host works by.
     """
-    home, rules = tmp_path / "trials", tmp_path / "etc" / "rules"
+    home, rules = tmp_path / "trials", tmp_path / "etc" / RULES
+    quoted, brought = shlex.quote(str(rules)), {path.stem: path.read_text() for path in PROGRAMS.iterdir()}
     for name, path in (("HOME", home), ("SYSTEMD", tmp_path / "no"), ("SCRIPT", tmp_path / "channels-trial")):
         monkeypatch.setattr(trial, name, path)
     tools = tmp_path / "bin"
@@ -33,14 +37,14 @@ def run(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.
         (tools / name).write_text(f'#!/bin/sh\necho "{name} $*" >>{tmp_path}/said\n')
         (tools / name).chmod(0o755)
     monkeypatch.setenv("PATH", f"{tools}:/usr/bin:/bin")
-    load = ["sh", "-c", f"cat {rules} >{tmp_path}/loaded 2>/dev/null || : >{tmp_path}/loaded"]
-    valid, same = f"! grep -q wrong {rules}", f"cmp -s {rules} {tmp_path}/loaded"
+    load = ["sh", "-c", f"cat {quoted} >{tmp_path}/loaded 2>/dev/null || : >{tmp_path}/loaded"]
+    valid, same = f"! grep -q wrong {quoted}", f"cmp -s {quoted} {tmp_path}/loaded"
 
     def ran(content: str | None = None, check: bool = False, **options: Any) -> dict[str, Any]:
         given = {
             "name": "firewall", "files": [{"path": str(rules), "content": content}], "load": load, "seconds": 600,
             "validate": ["sh", "-c", valid], "loaded": ["sh", "-c", same], "_ansible_check_mode": check,
-            "_ansible_diff": True, **options,
+            "_ansible_diff": True, **brought, **options,
         }  # fmt: skip
         if content is None and "files" not in options:
             given["files"] = [] if options.get("state") == "kept" else [{"path": str(rules)}]
@@ -54,7 +58,7 @@ def run(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.
 
 def texts(home: Path) -> tuple[str | None, str | None]:
     """Return the file's text, and what was loaded."""
-    return trial.text_of(home / "etc" / "rules"), trial.text_of(home / "loaded")
+    return trial.text_of(home / "etc" / RULES), trial.text_of(home / "loaded")
 
 
 def back(home: Path, argument: str) -> None:
@@ -70,14 +74,18 @@ def confirmed(run: Run, content: str) -> None:
 def test_what_is_confirmed_stays(run: Run, tmp_path: Path) -> None:
     first = run("one\n")
     assert first["changed"] and texts(tmp_path) == ("one\n", "one\n")
-    script = (tmp_path / "trials" / "firewall" / "back").read_text()
+    folder, late = tmp_path / "trials" / "firewall", tmp_path / "late"
+    shutil.copytree(folder, late)
     assert run(state="kept", id=first["id"])["changed"]
-    (tmp_path / "late").write_text(script)
-    subprocess.run(["sh", tmp_path / "late", first["id"]], check=True)
-    assert texts(tmp_path) == ("one\n", "one\n"), "a timer that came too late has taken it back"
     again = run("one\n")
     assert not again["changed"] and again["id"] == ""
     assert sorted(path.name for path in (tmp_path / "trials").iterdir()) == ["lock"]
+    # A run that was killed while it confirmed has removed the id, and no more than that.
+    (late / "id").unlink()
+    late.rename(folder)
+    for argument in (first["id"], "boot"):
+        back(tmp_path, argument)
+        assert texts(tmp_path) == ("one\n", "one\n"), "what was confirmed has been taken back"
 
 
 @pytest.mark.parametrize("before", ["", "old\n"])
@@ -85,7 +93,7 @@ def test_what_is_not_confirmed_goes(run: Run, tmp_path: Path, before: str) -> No
     """A file that was there is as it was, one that was not is gone, and the host works by that."""
     if before:
         confirmed(run, before)
-        (tmp_path / "etc" / "rules").chmod(0o644)
+        (tmp_path / "etc" / RULES).chmod(0o644)
     ident = run("new\n")["id"]
     back(tmp_path, ident)
     assert texts(tmp_path) == (before or None, before)
@@ -140,7 +148,7 @@ def test_run_killed_before_a_file_was_written(run: Run, tmp_path: Path, monkeypa
     whole = trial.put
 
     def killed(path: Path, *rest: Any) -> None:
-        if path == tmp_path / "etc" / "rules":
+        if path == tmp_path / "etc" / RULES:
             raise SystemExit
         whole(path, *rest)
 
@@ -187,6 +195,16 @@ def test_file_that_is_not_wanted_goes(run: Run, tmp_path: Path) -> None:
 
 def test_mode_is_part_of_it(run: Run, tmp_path: Path) -> None:
     confirmed(run, "one\n")
-    (tmp_path / "etc" / "rules").chmod(0o666)
-    assert run("one\n")["paths"] == [str(tmp_path / "etc" / "rules")]
-    assert (tmp_path / "etc" / "rules").stat().st_mode & 0o777 == 0o644
+    (tmp_path / "etc" / RULES).chmod(0o666)
+    assert run("one\n")["paths"] == [str(tmp_path / "etc" / RULES)]
+    assert (tmp_path / "etc" / RULES).stat().st_mode & 0o777 == 0o644
+
+
+def test_unit_for_the_start_of_the_host_is_judged_well(tmp_path: Path) -> None:
+    """systemd's own judgement, as docs/sandbox.md promises it."""
+    units = tmp_path / "etc" / "systemd" / "system"
+    units.mkdir(parents=True)
+    shutil.copy(PROGRAMS / "boot_unit.service", units / "channels-trial.service")
+    command = ["systemd-analyze", "security", "--offline=true", "--threshold=15", f"--root={tmp_path}"]
+    done = subprocess.run([*command, "channels-trial.service"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr

@@ -15,7 +15,7 @@ from ansible.plugins.action import ActionBase
 
 def text_of(file: str) -> str:
     """Return the text of a program, by its path in this folder, such as "probe.py"."""
-    return Path(__file__).with_name(file).read_text(encoding="utf-8")
+    return Path(__file__).parent.joinpath(file).read_text(encoding="utf-8")
 
 
 class ActionWithPrograms(ActionBase):
