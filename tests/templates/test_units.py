@@ -314,7 +314,7 @@ def test_host_without_namespaces_is_told(tmp_path: Path, script: Script) -> None
     (tmp_path / "bin" / "unshare").write_text("#!/bin/sh\nexit 1\n")
     done = script("launch", "unlimited", "/bin/command")
     assert "--no-new-privs" in told(done)[-1]["given"] and not (tmp_path / "mounted").exists()
-    assert "this host lets no namespaces be made (unshare --mount --propagation slave --ipc --uts)" in done.stderr
+    assert "this host does not allow new namespaces (unshare --mount --propagation slave --ipc --uts)" in done.stderr
 
 
 def test_starts_are_counted_beside_supervisor(tmp_path: Path, render: Render) -> None:

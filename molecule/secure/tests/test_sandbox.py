@@ -150,7 +150,7 @@ def test_host_without_namespaces_is_no_secret(lab: LabHost) -> None:
     """What a host refuses is reported, and the process still runs, with just the permissions of its user."""
     done = lab.host.run("setpriv --bounding-set=-sys_admin /srv/dashboard/live/launch unlimited /usr/bin/id -un")
     assert (done.rc, done.stdout.strip()) == (0, "dashboard")
-    assert "this host lets no namespaces be made" in done.stderr
+    assert "this host does not allow new namespaces" in done.stderr
 
 
 def test_nginx_is_confined_and_serves(lab: LabHost) -> None:
