@@ -819,7 +819,7 @@ def test_redact_knows_mixtures_and_cuts() -> None:
 
 @pytest.mark.parametrize(
     ("code", "likely"),
-    [(1006, "idle timeout"), (1011, "exception"), (4401, "token"), (4999, "code of its own"), (1012, "deploy")],
+    [(1006, "idle timeout"), (1011, "exception"), (4401, "token"), (4999, "its own code"), (1012, "deploy")],
 )
 def test_close_codes_are_explained(code: int, likely: str) -> None:
     assert likely in explain(Closed(code, "", "server", 1.0))["likely"]

@@ -837,7 +837,7 @@ def test_the_playbook_writes_an_inventory_once(tmp_path: Path) -> None:
     assert "site_.asgi:application (site_/asgi.py:10)" in done.stdout and "places say !!!SET" in done.stdout
     before = {path: path.read_bytes() for path in inventory.rglob("*.yml")}
     again = run("inspect.yml", "-e", f"inspect_folder={folder}", "-e", f"inspect_inventory={inventory}")
-    assert again.returncode and "is there already, and is not overwritten" in again.stdout
+    assert again.returncode and "already exists, and is not overwritten" in again.stdout
     assert before == {path: path.read_bytes() for path in inventory.rglob("*.yml")}
     assert [path.name for path in inventory.parent.iterdir()] == ["mine"]
     nowhere = run("inspect.yml", "-e", f"inspect_folder={tmp_path}/nowhere")

@@ -1,4 +1,4 @@
-"""Whether what a generation has started stays alive, its workers too: what the host's own tool says, at two moments."""
+"""Whether a generation's processes stay alive, including its workers. Asks the host's own tool twice."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ from typing import Any
 
 from . import raw
 
-#: A process that was started again this often, the last time within this many seconds, keeps dying.
+#: A process keeps dying if it was restarted this often, the last time within this many seconds.
 OFTEN, LATELY = 3, 60.0
-#: Seconds for which a process that was started again, and has run since, is worth mentioning.
+#: For this many seconds, a restart is worth mentioning even if the process has run since.
 REMEMBERED = 3600.0
 #: The kind of a process that is neither `server` (Daphne or uvicorn) nor `wsgi` (gunicorn beside them).
 WORKER = "worker"
 
 
 class Watch:
-    """A look at a generation's processes when it is made, and another one at the end."""
+    """Looks at a generation's processes when it is created, and again at the end."""
 
     def __init__(self, bundle: dict[str, Any]) -> None:
         self.bundle, self.begun = bundle, time.monotonic()
         self.before = self._look()
 
     def _ask(self, *command: str) -> Any:
-        """What the tool prints as JSON; None if it does not, such as one from an earlier bundle."""
+        """Return the JSON that the tool prints; None if it prints none, such as a tool of an earlier version."""
         if not self.bundle:
             return None
         try:
@@ -33,7 +33,7 @@ class Watch:
             return None
 
     def _look(self) -> dict[str, dict[str, Any]] | None:
-        """The processes of the generation by their names; None if the tool does not say."""
+        """Return the generation's processes by their names; None if the tool does not list them."""
         listed = self._ask("list", "--json") or {}
         for row in listed.get("generations", []):
             if row.get("generation") == self.bundle["generation"] and "processes" in row:
@@ -41,10 +41,11 @@ class Watch:
         return None
 
     def end(self) -> dict[str, Any]:
-        """What became of the processes: all of them, with what is wrong in `what` and the last lines of those in `log`.
+        """Return what became of the processes; empty if the tool did not answer.
 
-        `unsteady` says whether one does not run or keeps dying; others with `what` were only started again. Empty if
-        nobody can tell.
+        `seconds` is the time in between, and `processes` has all of them. Each has `what`, which says what is wrong,
+        and `unsteady`, which is true if it does not run or keeps dying. With `what` alone, it was only restarted. If
+        any process is unsteady, each also has `log`, which has the last lines of those that are.
         """
         after = self._look()
         if self.before is None or after is None:
@@ -59,7 +60,7 @@ class Watch:
 
 
 def _judged(name: str, before: dict[str, Any] | None, after: dict[str, Any]) -> dict[str, Any]:
-    """What is wrong with a process, as `what`, and whether that is `unsteady`."""
+    """Return what is wrong with a process as `what`, and whether it is `unsteady`."""
     restarts, age = after["restarts"], after["age"] or 0.0
     times = f"{restarts} time{'' if restarts == 1 else 's'}"
     if not after["pid"]:
@@ -74,6 +75,6 @@ def _judged(name: str, before: dict[str, Any] | None, after: dict[str, Any]) -> 
 
 
 def of_kind(evidence: dict[str, Any], worker: bool) -> list[dict[str, Any]]:
-    """The processes in what `end` returns that are workers, or those that are not; the worst first."""
+    """Return the workers, or the other processes, of a result of `end`; the worst first."""
     ours = [each for each in evidence.get("processes", []) if (each["kind"] == WORKER) is worker]
     return sorted(ours, key=lambda each: (not each["unsteady"], not each["what"]))

@@ -1,4 +1,4 @@
-"""A project's first inventory: what `project_inspection` found, and comments on what it could not know."""
+"""A project's first inventory: what `project_inspection` found, and comments on what it could not find out."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ class Writer(Given):
     """Makes an inventory from an inspection."""
 
     def main(self) -> str:
-        """group_vars/all/main.yml."""
+        """Return the text of group_vars/all/main.yml."""
         found = self.found
         out = Document(
-            f"What is deployed of {found.folder}, and how: a first version, by {playbook_name('inspect')}. Fill in "
-            "what says !!!SET. docs/variables.md names everything that can be set, docs/projects.md shows what to "
-            "write for which shape of project."
+            f"How to deploy {found.folder}: a first version, written by {playbook_name('inspect')}. Fill in every "
+            "!!!SET. docs/variables.md lists all variables, and docs/projects.md shows what to write for each kind of "
+            "project."
         )
         self._release(out)
         self._environment(out)
@@ -49,38 +49,38 @@ class Writer(Given):
 
     def _release(self, out: Document) -> None:
         found, needs = self.found, self.found.dependencies
-        out.comment("The project's name on the host: its user, folders (/srv/NAME), units and site are called so.")
+        out.comment("The project's name on the host, for its user, folders (/srv/NAME), units and site.")
         out.set("release_app", scalar(found.app))
         out.gap()
         out.comment(
-            "Where it comes from: this folder. A git repository takes its place by release_repository, such as "
+            "The code comes from this folder. To use a git repository instead, set release_repository, such as "
             f"{found.repository or 'https://git.example.org/team/project.git'}, and release_version."
         )
         out.set("release_folder", foreign(found.folder))
         manager = f"{found.backend}/manage.py".removeprefix("./")
         out.comment(
-            f"The folder in it that holds manage.py ({manager}), and what lists its packages, relative to that."
+            f"The folder in it that contains manage.py ({manager}), and the files below that folder that list packages."
         )
         out.set("release_backend", foreign(found.backend))
         out.set("release_requirements", flow(needs.files))
         if needs.packages:
-            out.comment("By its Pipfile, which is not resolved." if needs.kind == "Pipfile" else
-                        "Guessed from what it imports: add versions, and what is missing.")  # fmt: skip
+            out.comment("From its Pipfile, which is not resolved." if needs.kind == "Pipfile" else
+                        "Guessed from its imports: add versions, and packages that are missing.")  # fmt: skip
         if needs.missing:
-            out.comment("Used by the project, and in none of its lists.")
+            out.comment("The project uses these, but none of its lists has them.")
         if packages := [*needs.packages, *needs.missing.values()]:
             out.set("release_packages", flow(packages))
         if needs.unknown and not needs.files:
-            out.comment(f"Imported too, from packages that are not known here: {', '.join(needs.unknown)}")
+            out.comment(f"It also imports these, from unknown packages: {', '.join(needs.unknown)}")
         if lets_redis_8_in(found):
             out.comment("redis-py 8 closes idle consumers of the core channel layer after 5 s.")
             out.set("release_constraints", '["redis<8"]')
         if needs.system:
-            out.comment("Packages of Debian for those that have to be built, or that load libraries of it.")
+            out.comment("Debian packages that the project's packages need, to be built or to run.")
             out.set("release_system_packages", flow(needs.system))
         self._python(out)
         if self.deployed.settings:
-            out.comment(f"Settings: {found.settings} ({found.settings_place}), changed by release_files below.")
+            out.comment(f"Settings: {found.settings} ({found.settings_place}), which release_files below changes.")
             out.set("release_settings_module", self.deployed.settings)
         elif found.settings_needed and found.settings:
             out.comment(f"Settings: {found.settings_place}.")
@@ -92,10 +92,10 @@ class Writer(Given):
             out.comment(f"Nothing to migrate: the database is {what} ({found.database.place or found.settings_place}).")
             out.set("release_migrate", "false")
         if found.static_root and found.apps and not found.collects:
-            out.comment("Nothing collects static files: that takes django.contrib.staticfiles, and STATIC_URL.")
+            out.comment("Static files are not collected: that needs django.contrib.staticfiles and STATIC_URL.")
             out.set("release_collectstatic", "false")
         if paths := self.shared_paths():
-            out.comment("Files that the project writes beside its code, and that outlive a release.")
+            out.comment("Files that the project writes next to its code, and that must outlive a release.")
             out.set("release_shared_paths", flow(paths))
 
     def _python(self, out: Document) -> None:
@@ -104,21 +104,21 @@ class Writer(Given):
         if len(good) == len(DEBIAN):
             return
         asked = ", ".join(f"{one.text} ({one.place})" for one in self.found.python)
-        out.comment(f"It asks for Python {asked}; Debian 12 has 3.11, Debian 13 has 3.13.")
+        out.comment(f"It needs Python {asked}; Debian 12 has 3.11, Debian 13 has 3.13.")
         best = next((minor for minor in (12, 13, 11, 14, 10, 9, 8) if fits[minor]), 0)
         if good:
             out.comment(
-                f"Debian {good[0]} will do. For another, put release_python and release_python_download in place of "
-                "this line (docs/projects.md)."
+                f"Debian {good[0]} has one that fits. For another Debian, replace this line with release_python and "
+                "release_python_download (docs/projects.md)."
             )
             out.set("preflight_debian_versions", f'["{good[0]}"]')
         elif best:
             out.set("release_python", f'"3.{best}"')
-            out.comment("It is fetched from its makers' releases.")
+            out.comment("uv downloads that Python.")
             out.set("release_python_download", "true")
 
     def shared_paths(self) -> list[str]:
-        """Whatever lies beside the code and must survive deploys."""
+        """Return the paths next to the code that must survive deploys."""
         found, paths = self.found, []
         for database in (found.database, *found.further.values()):
             given = {"name", "url", "folder"} & set(database.names)
@@ -133,19 +133,19 @@ class Writer(Given):
     def _environment(self, out: Document) -> None:
         found = self.found
         out.gap()
-        out.comment("The environment, under the names that the project reads.")
+        out.comment("The environment variables that the project reads.")
         if self.environment:
             out.raw("release_environment:")
             for read, value in self.environment:
                 if found.purposes.get(read.name) == "debug":
                     out.comment(f"Turns DEBUG off ({found.debug_place or read.places[0]}).", indent=2)
                 elif read.name in found.choices:
-                    out.comment(f"As the code compares it for hosts ({read.places[0]}).", indent=2)
+                    out.comment(f"The value that the code compares with on hosts ({read.places[0]}).", indent=2)
                 out.set(scalar(read.name), quoted(value), indent=2)
         else:
             out.set("release_environment", "{}")
         if self.left:
-            out.comment("Read too, and left at what the project does without them:", indent=2)
+            out.comment("The project also reads these. Without them, it uses its own defaults:", indent=2)
             for left in self.left[:60]:
                 out.comment(told(left, line=bool(self.environment)), indent=2)
         if self.secrets:
@@ -165,14 +165,12 @@ class Writer(Given):
             self.vault.setdefault("vault_redis_password", HINTS["redis"])
             out.set("redis_password", '"{{ vault_redis_password }}"')
         if self.anonymous:
-            out.comment("The project gives Redis no name of a user, so the channel layer is open to the host itself.")
+            out.comment("The project sends Redis no user name, so the channel layer is open to the host itself.")
             out.set("redis_anonymous", "true")
         if self.tasks_user:
             self.vault.setdefault("vault_tasks_password", HINTS["redis"])
-            out.comment(
-                "The channel layer's user may use nothing but the channel layer; this one is for tasks and caches."
-            )
-            out.comment("Without FLUSHDB, which empties what is others' too.")
+            out.comment("The channel layer's user may use only the channel layer. This user is for tasks and caches.")
+            out.comment("It may not use FLUSHDB, which would also delete other users' data.")
             out.raw("redis_extra_users:", "  - >-")
             shared = any(found.purposes.get(one, "").startswith("redis_") for one in found.brokers)
             hashed = "{{ vault_tasks_password | hash('sha256') }}"
@@ -180,20 +178,20 @@ class Writer(Given):
             lines = textwrap.wrap(words, 110, break_long_words=False, break_on_hyphens=False)
             out.raw(*(f"    {line}" for line in lines))
         elif found.brokers and not any(purpose == "amqp" for purpose in found.purposes.values()):
-            out.comment("A task queue or cache on the same Redis needs a user of its own: redis_extra_users.")
+            out.comment("A task queue or cache on the same Redis needs its own user: redis_extra_users.")
         aliases = self.aliases()
         if aliases:
-            out.comment("Names of hosts that are in the code, as compose files have them.")
+            out.comment("Host names that are written in the code, as compose files define them.")
             out.set("base_host_aliases", "{" + ", ".join(f"{scalar(name)}: 127.0.0.1" for name in aliases) + "}")
         if self.uses_postgresql:
             self.vault.setdefault("vault_postgresql_password", HINTS["redis"])
             out.comment(
-                "PostgreSQL, on the host of group database; take the host out of that group where you have your own."
+                "PostgreSQL, on the host in group database. If you have your own server, take the host out of it."
             )
             out.set("postgresql_password", '"{{ vault_postgresql_password }}"')
             if found.postgis:
                 out.comment(
-                    f"PostGIS is its administrator's to make: run {playbook_name('provision')}, then on the host "
+                    f"Only an administrator can create PostGIS: run {playbook_name('provision')}, then on the host "
                     f"runuser -u postgres -- psql -d {found.app.replace('-', '_')} -c 'CREATE EXTENSION postgis'"
                 )
             fixed = {role: text for role, text in found.database.literals.items() if role in ("name", "user")}
@@ -204,7 +202,7 @@ class Writer(Given):
                 )
 
     def aliases(self) -> list[str]:
-        """Host names that are in the code and that only a compose file defines."""
+        """Return host names that are written in the code and that only a compose file defines."""
         hosts = [one.host for one in self.found.layer.addresses if one.hard_coded]
         if self.uses_postgresql and "host" not in self.found.database.names:
             hosts.append(self.found.database.literals.get("host", ""))
@@ -215,13 +213,13 @@ class Writer(Given):
         out.gap()
         out.comment(f"module.path:attribute, as you would give it to daphne ({found.asgi_place or 'not found'}).")
         if self.deployed.asgi:
-            out.comment("Reached by a module of release_files below, which says why.")
+            out.comment("A module in release_files below loads the application, and says why.")
             out.set("asgi_application", "deployed_asgi:application")
         else:
             missing = '"!!!SET such as core.asgi:application!!!"'
             out.set("asgi_application", foreign(found.asgi) if found.asgi else missing)
         if not found.http and found.wsgi:
-            out.comment("It answers no plain HTTP, which gunicorn does beside it.")
+            out.comment("It does not answer plain HTTP, so gunicorn does.")
             out.set("asgi_http", "wsgi")
             out.set("asgi_wsgi_application", foreign(found.wsgi))
         if found.workers:
@@ -233,17 +231,18 @@ class Writer(Given):
                 if worker.singleton:
                     out.raw("    singleton: true")
         out.gap()
-        out.comment("The name under which browsers find the site.")
+        out.comment("The site's name in browsers.")
         out.set("site_name", '"!!!SET such as www.example.org!!!"')
         out.set("nginx_server_names", '["{{ site_name }}"]')
         out.comment(
-            "TLS: a certificate of Let's Encrypt, which renews itself; port 80 must be reachable. docs/tls.md has "
-            "other ways, and what Django behind it should know."
+            "TLS: a certificate from Let's Encrypt, which is renewed automatically; port 80 must be reachable. "
+            "docs/tls.md describes other ways, and what to set in Django."
         )
         out.set("certificate_source", "acme")
         out.set("certificate_acme_email", '""')
         out.comment(
-            "Until the first run has worked: certificates that no browser trusts, and limits that are hard to reach."
+            "Until the first run has worked, you can use certificates that no browser trusts. Their limits are hard to "
+            "reach."
         )
         out.raw("# certificate_acme_staging: true")
         for socket in found.sockets[:20]:
@@ -255,12 +254,12 @@ class Writer(Given):
             out.set("nginx_media_url", foreign(slash(found.media_url)))
             out.set("nginx_media_folder", scalar(media))
         out.gap()
-        out.comment("docs/firewall.md. A host that has a firewall of its own keeps it with firewall_enabled: false.")
+        out.comment("See docs/firewall.md. To keep a firewall that the host already has, set firewall_enabled: false.")
         for name in ("firewall_enabled", "hardening_ssh_keys_only", "hardening_upgrades"):
             out.set(name, "true")
 
     def media_folder(self) -> str:
-        """The folder on the host that holds uploads; empty if nginx serves none."""
+        """Return the folder on the host that contains uploads; empty if nginx serves none."""
         found = self.found
         if not found.media_url or found.media_url == "/":
             return ""
@@ -269,7 +268,7 @@ class Writer(Given):
         return f"{SHARED}/{inert(found.media)}" if f"{found.media}/" in self.shared_paths() else ""
 
     def prefixes(self) -> list[str]:
-        """The smallest set of prefixes that covers all routes, each a whole folder of the path."""
+        """Return the fewest prefixes that cover all routes. Each is a whole folder of the path."""
         if not self.found.sockets:
             return ["/ws/"]
         found = []
@@ -285,7 +284,7 @@ class Writer(Given):
         return sorted(one for one in set(found) if not any(other != one and one.startswith(other) for other in found))
 
     def hosts(self, inventory: str) -> str:
-        """hosts.yml."""
+        """Return the text of hosts.yml."""
         values = {
             "secrets_command": secrets_command(inventory), "site_command": playbook_command("site", inventory),
             "app": self.found.app,
@@ -294,9 +293,9 @@ class Writer(Given):
         return render(HOSTS, values, finalize=clean)
 
     def secrets_file(self, inventory: str) -> str:
-        """group_vars/all/vault.yml."""
+        """Return the text of group_vars/all/vault.yml."""
         out = Document(
-            f"Secrets. `{clean(secrets_command(inventory))}` makes those that any random string will do for, and "
+            f"Secrets. `{clean(secrets_command(inventory))}` fills in those that can be any random string, and "
             "encrypts this file: docs/secrets.md."
         )
         for name, hint in sorted(self.vault.items()):
@@ -307,7 +306,7 @@ class Writer(Given):
 
 
 def told(name: Name, *, line: bool) -> str:
-    """A name and its default, as a line to uncomment if the default fits on one line."""
+    """Return a name and its default, as a line to uncomment if the default fits on one line."""
     default = known(name.value.default)
     if isinstance(default, bool):
         default = str(default)
@@ -323,7 +322,7 @@ def write(found: Inspection, inventory: Path) -> list[Path]:
     """Write the inventory; raise InventoryExists, and touch nothing, if there is one already."""
     if os.path.lexists(inventory) and not (inventory.is_dir() and not any(inventory.iterdir())):
         raise InventoryExists(
-            f"{inventory} is there already, and is not overwritten: name another by -e inspect_inventory=, or move it"
+            f"{inventory} already exists, and is not overwritten: choose another with -e inspect_inventory=, or move it"
         )
     files = documents(found, inventory)
     inventory.parent.mkdir(parents=True, exist_ok=True)
@@ -344,11 +343,11 @@ def write(found: Inspection, inventory: Path) -> list[Path]:
 
 
 def documents(found: Inspection, inventory: Path) -> dict[str, str]:
-    """The inventory's files, by their paths in it."""
+    """Return the texts of the inventory's files by their paths."""
     writer = Writer(found)
     name = os.path.relpath(inventory)
     name = str(inventory) if name.startswith("..") else name
-    main = writer.main()  # this also finds out what the others need
+    main = writer.main()  # this also collects what the others need
     return {
         "hosts.yml": writer.hosts(name),
         "group_vars/all/main.yml": main,

@@ -1,4 +1,4 @@
-"""A row of the tables of symptoms, and whether it is about a problem."""
+"""A row of the tables of symptoms, and whether it matches a problem."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-LOOK_AT_LOG = "Read the application's log at this second: the traceback is there."
+LOOK_AT_LOG = "Read the application's log at that moment: it has the traceback."
 
 
 @dataclass(frozen=True)
 class Symptom:
-    """One row of the table: what it looks like, what it likely is, what to do.
+    """One row of the table: what it looks like, the likely cause, and what to do.
 
-    `kind` is `refused`, `failed`, `closed` or `ended` (a process's last lines). `codes` are HTTP statuses
-    or close codes, none for any; `stage` is a HandshakeFailed's, empty for any; `text` is a pattern to be found in the
-    reason, the headers, the body or the log.
+    `kind` is `refused`, `failed`, `closed` or `ended` (a process's last lines). `codes` are HTTP statuses or close
+    codes; without any, all match. `stage` is the stage of a HandshakeFailed; if it is empty, all match. `text` is a
+    pattern to look for in the reason, the headers, the body or the log.
     """
 
     kind: str
@@ -26,7 +26,7 @@ class Symptom:
     text: str = ""
 
     def matches(self, kind: str, code: int | None, stage: str, text: str) -> bool:
-        """Whether this row is about such a problem."""
+        """Tell whether this row matches a problem."""
         return (
             self.kind == kind
             and (not self.codes or code in self.codes)
