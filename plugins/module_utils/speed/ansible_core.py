@@ -56,23 +56,30 @@ def kept(folder: Path, digest: str, make: Callable[[], bytes], read: Callable[[b
 
 
 def compiled(compile_template: Callable[..., Any], folder: Path) -> Callable[..., Any]:
-    """Return a method that does what Jinja's `Environment.compile` does, and keeps the results for the bundle's texts.
+    """Return a method that does what Jinja's `Environment.compile` does, once for each text.
 
-    A text that cannot be compiled raises as usual, and nothing is kept.
+    Results for the bundle's own texts are kept in a folder. Those for others are kept in the process's memory alone,
+    since a text of an inventory may hold a secret. A text that cannot be compiled raises as usual, and nothing is kept.
     """
     # Private to ansible-core: they say where a text comes from and how to read its backslashes.
     from ansible._internal._datatag._tags import Origin
     from ansible._internal._templating._jinja_bits import _TemplateCompileContext
 
+    memory: dict[str, Any] = {}
+
     def compile_kept(self: Any, source: Any, *arguments: Any, **options: Any) -> Any:
-        origin = Origin.get_tag(source) if isinstance(source, str) and not arguments and not options else None
-        if origin is None or not str(origin.path).startswith(OWN):
+        if not isinstance(source, str) or arguments or options:
             return compile_template(self, source, *arguments, **options)
         context = _TemplateCompileContext.current(optional=True)
         syntax = [getattr(self, name) for name in SYNTAX] + sorted(self.extensions)
         syntax.append(context is not None and context.escape_backslashes)
         digest = hashlib.sha256(f"{syntax}\0{source}".encode(errors="surrogatepass")).hexdigest()
-        return kept(folder, digest, lambda: marshal.dumps(compile_template(self, source)), marshal.loads)
+        origin = Origin.get_tag(source)
+        if origin is not None and str(origin.path).startswith(OWN):
+            return kept(folder, digest, lambda: marshal.dumps(compile_template(self, source)), marshal.loads)
+        if digest not in memory:
+            memory[digest] = compile_template(self, source)
+        return memory[digest]
 
     return compile_kept
 
