@@ -23,6 +23,7 @@ from __future__ import annotations
 import argparse
 import fcntl
 import hashlib
+import ipaddress
 import json
 import os
 import platform
@@ -42,6 +43,7 @@ SUITES = {"12": "bookworm", "13": "trixie"}
 INITS = ("systemd", "sysvinit")  # folders beside this file, each with the recipe for an image
 LABEL = "ansible-channels-stack.lab"
 IMAGE = "ansible-channels-stack-lab"
+NETWORK = f"{IMAGE}-hosts"
 PACKAGES = "systemd-sysv,dbus,python3,openssh-server,ca-certificates,iproute2"
 BROWSER = {"chromium": "chromium", "libnss3-tools": "certutil"}  # packages, each with a program from it
 SSHD_WAIT = 60  # seconds; a host boots in two to five
@@ -257,10 +259,10 @@ def up(name: str, debian: str, init: str, published: list[str]) -> dict:
         published = [f"{free_port()}:{pair[2:]}" if pair.startswith("0:") else pair for pair in published]
         check_ports(published)
         image = ensure_image(debian, init)
-        network()
         ports = [f"127.0.0.1:{pair}" for pair in (f"{free_port()}:22", *published)]
         docker(
-            "run", "--detach", "--name", name, "--hostname", name, "--label", f"{LABEL}={ROOT}", "--network", IMAGE,
+            "run", "--detach", "--name", name, "--hostname", name, "--label", f"{LABEL}={ROOT}",
+            "--network", NETWORK, "--ip", free_address(name),
             *(item for port in ports for item in ("--publish", port)), *container_options(init), image,
         )  # fmt: skip
         docker("exec", name, "install", "-d", "-m", "700", "/root/.ssh")
@@ -283,10 +285,33 @@ def inspect(name: str) -> dict | None:
     return state
 
 
-def network() -> None:
-    """Create the network on which lab hosts reach each other by name, if it is missing."""
-    if run("docker", "network", "inspect", IMAGE, check=False).returncode:
-        docker("network", "create", "--label", LABEL, IMAGE)
+def network() -> dict:
+    """Return the network on which lab hosts reach each other by name; create it if it is missing."""
+    inspect_it = ("docker", "network", "inspect", NETWORK)
+    if run(*inspect_it, check=False).returncode:
+        # Only hosts of a network with a given subnet can have given addresses. The engine knows a free one.
+        draft = f"{NETWORK}-{os.getpid()}"
+        docker("network", "create", draft)
+        subnet = json.loads(docker("network", "inspect", draft))[0]["IPAM"]["Config"][0]["Subnet"]
+        docker("network", "rm", draft)
+        run("docker", "network", "create", "--label", LABEL, "--subnet", subnet, NETWORK, check=False)
+    return json.loads(docker(*inspect_it[1:]))[0]
+
+
+def free_address(name: str) -> str:
+    """Return an address for a host that no other has, also none that is stopped.
+
+    Daemons bind to their host's address. The engine would give it to another host while this one restarts.
+    """
+    subnet = ipaddress.ip_network(network()["IPAM"]["Config"][0]["Subnet"])
+    others = docker("ps", "--all", "--quiet", "--filter", f"network={NETWORK}").split()
+    given = "{{range .NetworkSettings.Networks}}{{.IPAMConfig.IPv4Address}} {{end}}"
+    taken = docker("inspect", "--format", given, *others).split() if others else []
+    # Hosts may be created at the same time, so each begins to look at a place of its own. The first is the gateway's.
+    size = subnet.num_addresses - 3
+    first = int.from_bytes(hashlib.sha256(name.encode()).digest()[:4], "big")
+    free = (str(subnet[2 + (first + step) % size]) for step in range(size))
+    return next(address for address in free if address not in taken)
 
 
 def ensure_keys() -> None:
