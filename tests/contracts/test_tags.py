@@ -100,8 +100,7 @@ def test_install_brings_what_a_host_must_have_and_nothing_else() -> None:
         ("certificate", "Install the pinned certbot"),
         ("asgi", "Look for the generation that serves"),
         ("", "Create the home of the project"),
-        ("asgi", "Install the tools and the boot-time folder for sockets"),
-        ("asgi", "Create the folder for sockets"),
+        ("asgi", "Install the tools, the boot-time folder for sockets and the folder itself"),
     ]
 
 
