@@ -91,8 +91,8 @@ test: lint unit molecule ## Prove everything: style, tests without hosts, all sc
 
 .PHONY: bench
 bench: tools ## Measure, and write docs/benchmarks.md and docs/capacity.md
-	@$(PYTHON) scripts/bench.py
-	@$(PYTHON) scripts/capacity.py
+	@$(PYTHON) scripts/bench/times.py
+	@$(PYTHON) scripts/bench/capacity.py
 
 .PHONY: docs
 docs: tools ## Write the references of variables and of the doctor's codes anew

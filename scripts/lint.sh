@@ -7,5 +7,5 @@ echo "lint: ruff";          ruff check --quiet .; ruff format --check --quiet .
 echo "lint: mypy";          mypy
 echo "lint: yamllint";      yamllint --strict .
 echo "lint: variables";     python scripts/variables.py --check
-echo "lint: changelog";     "$(scripts/docs/tools.sh)/antsibull-changelog" lint
+echo "lint: changelog";     "$(scripts/more_tools.sh docs)/antsibull-changelog" lint
 [ "${1:-}" = quick ] || { echo "lint: ansible-lint"; ansible-lint --offline -q; }

@@ -7,6 +7,9 @@ cd "$(dirname "$0")/.."
 # What the changelog and the documentation's site are made with.
 .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header "$@" \
     --group docs --output-file scripts/docs/requirements.lock
+# What the benchmarks compare the bundle with.
+.venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header "$@" \
+    --group bench --output-file scripts/bench/requirements.lock
 # What hosts have beside the project's own.
 .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header "$@" \
     roles/certificate/files/certbot.in --output-file roles/certificate/files/certbot.txt

@@ -15,7 +15,7 @@ present=$(sed -n 's/^version: //p' galaxy.yml)
 [ "$version" != "$present" ] && [ "$(printf '%s\n' "$present" "$version" | sort -V | tail -n 1)" = "$version" ] ||
     fail "$version is not newer than $present"
 ls changelogs/fragments/*.y*ml >/dev/null 2>&1 || fail "There is nothing in changelogs/fragments (CONTRIBUTING.md)"
-tools=$(scripts/docs/tools.sh)
+tools=$(scripts/more_tools.sh docs)
 # By the link: antsibull-changelog looks for plugins in a folder that is named as a collection's is.
 changelog() { (cd collections/ansible_collections/channels/stack && PATH="$PATH:$tools" antsibull-changelog "$@"); }
 changelog lint

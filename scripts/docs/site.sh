@@ -5,7 +5,7 @@ set -eu
 cd "$(dirname "$0")/../.."
 source=${1:-.}
 output=${2:-.cache/docs-site}
-tools=$(scripts/docs/tools.sh)
+tools=$(scripts/more_tools.sh docs)
 "$tools/sphinx-build" --quiet --fail-on-warning --keep-going --builder html --conf-dir scripts/docs \
     --doctree-dir "$output/.doctrees" "$source" "$output"
 cp "$output/README.html" "$output/index.html" # what a web server shows for the folder

@@ -35,7 +35,7 @@ def test_version_is_the_newest_release() -> None:
 
 
 def test_changelog_is_what_the_tool_makes(tmp_path: Path) -> None:
-    tools = subprocess.check_output(["scripts/docs/tools.sh"], cwd=ROOT, text=True).strip()
+    tools = subprocess.check_output(["scripts/more_tools.sh", "docs"], cwd=ROOT, text=True).strip()
     command = [f"{tools}/antsibull-changelog", "generate", "--output", str(tmp_path / "made.md")]
     subprocess.run(command, cwd=ROOT, check=True)
     assert (tmp_path / "made.md").read_text() == (ROOT / "CHANGELOG.md").read_text()
@@ -60,7 +60,7 @@ def tree(tmp_path: Path) -> Path:
             (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, tmp_path / name, follow_symlinks=False)
     (tmp_path / ".venv").symlink_to((ROOT / ".venv").resolve())
-    subprocess.run(["scripts/docs/tools.sh"], cwd=ROOT, check=True)
+    subprocess.run(["scripts/more_tools.sh", "docs"], cwd=ROOT, check=True)
     (tmp_path / ".cache").symlink_to(ROOT / ".cache")
     for fragment in (tmp_path / "changelogs" / "fragments").glob("*.yml"):
         fragment.unlink()

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Measure what one process carries, bare and behind the whole stack, with each server; write docs/capacity.md.
 
-scripts/capacity.py [--rounds N] [--seconds S] [--idle N] [--keep]
+scripts/bench/capacity.py [--rounds N] [--seconds S] [--idle N] [--keep]
 
 Makes a lab host of its own, and removes it at the end. Clients and server are on the host and share its cores, so only
 the ratios within one run travel. Stops at the first measurement that fails. Standard library only.
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import shlex
 import shutil
 import statistics
@@ -22,9 +23,9 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
-from bench import INVENTORY, LAB, ROOT, BenchError, machine, os, row, run, say, ssh
+from rig import HERE, ROOT, SSH_CONFIG, BenchError, Site, down, machine, row, say, ssh, up
 
-HOST = "bench-stack"  # bench.machine() looks at it
+HOST = "bench-capacity"
 SERVERS = ("daphne", "uvicorn")
 TARGET_RATIO = 0.9
 IDLE_SECONDS = 90  # more than a ping's time and its timeout
@@ -38,7 +39,7 @@ LABELS = {
     "socket": "of the stack, on its socket",
     "nginx": "of the stack, through nginx",
 }
-MEMORY = ROOT / "scripts" / "bench" / "memory.py"
+MEMORY = HERE / "memory.py"
 
 
 class Capacity:
@@ -48,16 +49,12 @@ class Capacity:
         self.work, self.seconds = work, seconds
         self.figures: dict[tuple[str, str], list[dict[str, float]]] = defaultdict(list)
         self.idle: dict[str, dict[str, float]] = {}
-        self.inventory = work / "inventory"
-        self.inventory.mkdir()
-        (self.inventory / "group_vars").symlink_to(ROOT / "inventories" / "lab" / "group_vars")
-        values = {"ssh_config": ROOT / ".lab" / "ssh_config", "work": work, "host": HOST}
-        (self.inventory / "hosts.yml").write_text(INVENTORY.format(**values))
+        self.site = Site(work, [HOST])
 
     def serve(self, playbook: str, server: str, **options: Any) -> dict[str, Any]:
         """Deploy the stack with a server; return what the host says about the generation."""
         given = {"asgi_server": server, "release_drain_seconds": 3, "handshake_idle_seconds": 0, **options}
-        run("ansible-playbook", "--inventory", self.inventory, playbook, "-e", json.dumps(given))
+        self.site.play(playbook, "-e", json.dumps(given))
         time.sleep(8)  # the previous generation has drained by then
         return json.loads(ssh(HOST, "dashboard-generations list --json")[1])["generations"][0]
 
@@ -86,7 +83,7 @@ class Capacity:
         command = self.command("idle", WAYS["nginx"], number)
         begun = time.monotonic()
         client = subprocess.Popen(
-            ["ssh", "-F", ROOT / ".lab" / "ssh_config", HOST, command], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            ["ssh", "-F", SSH_CONFIG, HOST, command], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
             text=True,
         )  # fmt: skip
         try:
@@ -109,7 +106,7 @@ class Capacity:
     def command(self, what: str, target: str, number: int) -> str:
         """Return the command that runs clients on the host; the client's code is an argument, so nothing is copied."""
         token = ssh(HOST, "dashboard-manage mint_token --user bench --ttl 7200")[1].strip()
-        text = (ROOT / "scripts" / "bench" / "client.py").read_text()
+        text = (HERE / "client.py").read_text()
         return shlex.join(["python3", "-c", text, what, target, token, str(number)])
 
     def client(self, what: str, target: str, number: int) -> dict[str, float]:
@@ -148,10 +145,10 @@ class Capacity:
                 told = self.idle[server]
                 idles.append(row(server, f"{told['opened']:,}", f"{told['open']:,}", f"{told['seconds']:.0f}",
                                  f"{told['server']:.1f}", f"{told['nginx']:.1f}"))  # fmt: skip
-        template = (ROOT / "scripts" / "bench" / "capacity.md").read_text(encoding="utf-8")
+        template = (HERE / "capacity.md").read_text(encoding="utf-8")
         return template.format(
             date=time.strftime("%Y-%m-%d", time.gmtime()), rates="\n".join(rates), ratios="\n".join(ratios),
-            idles="\n".join(idles), machine=machine(load), rounds=rounds, seconds=self.seconds, idle=IDLE_SECONDS,
+            idles="\n".join(idles), machine=machine(HOST, load), rounds=rounds, seconds=self.seconds, idle=IDLE_SECONDS,
         )  # fmt: skip
 
 
@@ -167,7 +164,7 @@ def main() -> int:
     work = Path(tempfile.mkdtemp(prefix="capacity-"))
     capacity = Capacity(work, options.seconds)
     try:
-        run(sys.executable, LAB, "up", HOST, "--publish", "0:80")
+        up(HOST)
         for server in SERVERS:
             capacity.rates(server, options.rounds)
             capacity.many(server, options.idle)
@@ -178,7 +175,7 @@ def main() -> int:
         return 1
     finally:
         if not options.keep:
-            subprocess.run([sys.executable, LAB, "down", HOST], check=False)
+            down(HOST)
             shutil.rmtree(work, ignore_errors=True)
     return 0
 

@@ -1,15 +1,16 @@
 #!/bin/sh
-# Prints the folder of the tools that make the changelog and the documentation's site, and installs them if they are
-# missing: `make up` needs none of them, so they are not in .venv/. Every package is checked against its hash.
+# Prints the folder of the tools that a part of the project is made with, by the lock file in scripts/PART/, and installs
+# them if they are missing: more_tools.sh PART, such as docs or bench. `make up` needs none of them, so they are not in
+# .venv/. Every package is checked against its hash.
 set -eu
-cd "$(dirname "$0")/../.."
-tools=.cache/docs-tools
-lock=scripts/docs/requirements.lock
+cd "$(dirname "$0")/.."
+tools=.cache/$1-tools
+lock=scripts/$1/requirements.lock
 mkdir -p .cache
-exec 9>.cache/docs-tools.lock
+exec 9>"$tools.lock"
 ! command -v flock >/dev/null || flock 9 # tests that run at the same time install them once
 if ! [ "$tools/.complete" -nt "$lock" ]; then
-    echo "docs: installing the pinned tools into $tools/ (some seconds, once)" >&2
+    echo "$1: installing the pinned tools into $tools/ (some seconds, once)" >&2
     # As in scripts/tools.sh: the machine's own certificate authorities are trusted.
     if [ -z "${SSL_CERT_FILE:-}" ] && [ -f /etc/ssl/certs/ca-certificates.crt ]; then
         export SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt
