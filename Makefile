@@ -95,7 +95,7 @@ bench: tools ## Measure, and write docs/benchmarks.md and docs/capacity.md
 	@$(PYTHON) scripts/bench/capacity.py
 
 .PHONY: docs
-docs: tools ## Write the references of variables and of the doctor's codes anew
+docs: tools ## Write the references of variables and of the doctor's codes
 	@python scripts/variables.py
 	@python scripts/doctor_codes.py
 
@@ -108,5 +108,5 @@ release: tools ## Release VERSION=… with what is in changelogs/fragments (CONT
 	@scripts/docs/release.sh '$(VERSION)'
 
 .PHONY: lock
-lock: tools ## Resolve the pinned tools anew
+lock: tools ## Resolve the pinned tools again
 	@scripts/lock.sh

@@ -18,6 +18,7 @@ from ..module_utils.preflight.facts import facts_of
 from ..module_utils.preflight.report import laid_out, no_problems, secrets_of
 from ..module_utils.preflight.specs import load_roles
 from ..module_utils.preflight.view import counted
+from ..module_utils.speed.ansible_core import hasten_core
 
 
 class ActionModule(ActionBase):
@@ -45,6 +46,7 @@ class ActionModule(ActionBase):
                 "installs": {"type": "bool", "default": True},
             }
         )
+        hasten_core()  # this play has Ansible's own strategy, and nothing renders as many templates as this
         roles = load_roles(self._loader, Path(args["roles_path"]), args["roles"])
         hosts = host_views(variables, roles, self._templar, args["installs"])
         report = collect(hosts, roles, args, variables)

@@ -24,9 +24,9 @@ short_description: Mitogen's linear strategy if it is installed, otherwise Ansib
 description:
   - Behaves as C(mitogen_linear), several times faster than C(linear) over SSH.
   - Without the C(mitogen) package it behaves as C(linear) and says so once.
-  - What Mitogen sends to hosts it shortens first, at each run anew, and Ansible compiles each template in each task
-    that has it. Here both are kept from run to run, below Ansible's own folder, by the digest of what they were made
-    from. Of templates only the bundle's own are, since those of an inventory may hold secrets.
+  - At each run, Mitogen shortens what it sends to hosts, and Ansible compiles each template in each task that has it.
+    Here both are kept from run to run, below Ansible's own folder, by the digest of what they were made from. Of
+    templates, only the bundle's own are kept, since those of an inventory may hold secrets.
 """
 
 

@@ -89,9 +89,8 @@ def said(done: subprocess.CompletedProcess[str]) -> str:
 
 
 def state(folder: Path) -> dict[str, tuple[bytes, int]]:
-    """Return contents and times of all files, but for compiled templates of the bundle, which fill up run by run."""
-    files = (path for path in folder.rglob("*") if path.is_file() and "compiled" not in path.parts)
-    return {str(path): (path.read_bytes(), path.stat().st_mtime_ns) for path in files}
+    """Return contents and times of all files."""
+    return {str(path): (path.read_bytes(), path.stat().st_mtime_ns) for path in folder.rglob("*") if path.is_file()}
 
 
 def test_secrets_are_made_shown_nowhere_and_kept(play: Play, inventory: Path, tmp_path: Path) -> None:

@@ -136,12 +136,6 @@ def test_mitogen_runs_the_tasks(tmp_path: Path) -> None:
     assert "(mitogen:" in output
 
 
-def test_plays_for_hosts_without_python_run_without_mitogen(tmp_path: Path) -> None:
-    output = run(tmp_path, ANSIBLE_STRATEGY="channels.stack.without_mitogen")
-    assert "PARENT" in output
-    assert "(mitogen:" not in output and "slower strategy" not in output
-
-
 @pytest.mark.parametrize("strategy", ["channels.stack.fastest", "ansible.builtin.linear"])
 def test_program_of_a_module_gets_to_the_host(tmp_path: Path, strategy: str) -> None:
     """Neither way brings files that a module could read; without the program, the module fails."""

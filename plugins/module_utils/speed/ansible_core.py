@@ -129,7 +129,7 @@ def hasten(*changes: Callable[[], None]) -> None:
             Display().warning(f"This Ansible is one that cannot be made faster here ({change.__name__}: {error!r})")
 
 
-@functools.cache  # a run may use both strategies
+@functools.cache
 def hasten_core() -> None:
     """Make all changes of this module, once."""
     hasten(keep_templates, load_plugins, copy_less, collect_less)

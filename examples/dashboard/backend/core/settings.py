@@ -83,7 +83,7 @@ use_database_url(DATABASES)
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 REDIS_URL = os.environ.get("REDIS_URL") or "redis://127.0.0.1:6379/0"
-# A connection that broke while nobody used it, as when Redis was restarted, is made anew within the same command:
+# A connection that broke while nobody used it, as when Redis was restarted, is opened again within the same command:
 # without this the next handshake would pay for it with a 500.
 RETRY = {"retry": Retry(ExponentialBackoff(cap=0.5, base=0.05), 3), "retry_on_error": [ConnectionError]}
 REDIS_HOSTS = [{"address": REDIS_URL, **RETRY}]
