@@ -115,7 +115,8 @@ def test_what_is_a_fault(text: str, fault: str) -> None:
     assert [each.partition(": ")[2] for each in found] == ([fault] if fault else [])
 
 
-@pytest.mark.parametrize("page", PAGES)
+# The changelog names files as they were called in its releases.
+@pytest.mark.parametrize("page", [page for page in PAGES if page != "CHANGELOG.md"])
 def test_files_that_are_named_as_code_are_there(page: str) -> None:
     text = (ROOT / page).read_text()
     code = [token.content for token in flat(text) if token.type == "code_inline"]
