@@ -288,7 +288,7 @@ def test_failing_logins_are_shut_out(walled: Walled) -> None:
         "import json, subprocess\n"
         "way = ['ssh', '-o', 'BatchMode=yes', '-o', 'StrictHostKeyChecking=no', '-o', 'ConnectTimeout=5']\n"
         "try:\n"
-        f"    for _ in range(8): subprocess.run([*way, 'nobody@{target}'], stderr=subprocess.DEVNULL, timeout=15)\n"
+        f"    for _ in range(8): subprocess.run([*way, 'no-one@{target}'], stderr=subprocess.DEVNULL, timeout=15)\n"
         # Shut out in the middle of a login, ssh would wait for longer than the ban lasts.
         "except subprocess.TimeoutExpired: pass\n"
         "print(json.dumps(None))"
