@@ -137,7 +137,10 @@ class Bench:
     def with_pyinfra(self) -> float:
         """Return the seconds of pyinfra with twelve operations, on the host of the plain script."""
         options = ("--yes", "--data", f"ssh_config_file={SSH_CONFIG}", "--data", "ssh_strict_host_key_checking=off")
-        return run(self.pyinfra, *options, PLAIN, HERE / "pyinfra_stack.py")[0]
+        taken, output = run(self.pyinfra, *options, f"@ssh/{PLAIN}", HERE / "pyinfra_stack.py")
+        if not re.search(r"^ *Grand total +12 ", output, re.MULTILINE):
+            raise BenchError(f"pyinfra did not run its twelve operations:\n{output[-2000:]}")
+        return taken
 
     def ours(self, name: str, playbook: str, *options: str, changes: bool) -> float:
         """Return the seconds of a playbook, and note what it did."""
