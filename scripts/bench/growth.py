@@ -60,6 +60,7 @@ class Growth:
         if kind == "deploy":
             folder = changed_copy(self.work, f"fleet-{name}")
             return site.play("playbooks/deploy.yml", "-e", f"release_folder={folder}", changes=True)[0]
+        site.play(*SITE)  # a deploy may have brought other code
         return site.play(*SITE, changes=False)[0]
 
     # --- projects
