@@ -12,9 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from curves import Panel
-from rig import EXAMPLE, ROOT, BenchError, Site, changed_copy, row, say, spread, up
+from rig import EXAMPLE, ROOT, SITE, BenchError, Site, changed_copy, row, say, spread, up
 
-SITE = ("site.yml", "--extra-vars", "handshake_idle_seconds=0")
 #: Megabytes and files of projects, each added to the example's own.
 SIZES = ((1, 10), (10, 1_000), (100, 10_000))
 #: Numbers of packages; the names come from the lock files of the bundle's own tools, whose versions fit together.
@@ -44,7 +43,7 @@ class Growth:
         for number in range(self.rounds):
             for kind in ("unchanged", "deploy"):
                 times = {1: self.once(kind, single, f"one-{number}")}
-                # Those that come last have been deployed before, so each gets code of its own.
+                # The first hosts are in each part, so each deploy gets code of its own.
                 for count in counts:
                     folder = self.work / f"{kind}-{number}-{count}"
                     folder.mkdir()

@@ -35,6 +35,7 @@ from rig import (
     EXAMPLE,
     HERE,
     ROOT,
+    SITE,
     SSH_CONFIG,
     BenchError,
     Site,
@@ -53,7 +54,6 @@ from rig import (
 # The source of the lab's base_ca_certificates.
 AUTHORITIES = Path("/usr/local/share/ca-certificates")
 PLAIN, STACK = "bench-plain", "bench-stack"  # the two hosts
-SITE = ("site.yml", "--extra-vars", "handshake_idle_seconds=0")
 # Clients of the deploy in the picture: open sockets, handshakes per second, and when and how fast the old sockets end.
 SOCKETS, RATE, DRAIN, SPREAD = 200, 10, 25, 8
 PHASES = ("prepared", "passed its gate", "switched")  # as a deploy reports them
