@@ -230,17 +230,26 @@ async def broadcast(load: Load) -> None:
     while await load.pause(1):
         number = len(load.sent)
         host = hosts[number % len(hosts)]
+        step = "no handshake"
         try:
             async with asyncio.timeout(TIMEOUT), load.connect(host) as websocket:
-                load.sent.append(time.time())
-                await websocket.send(json.dumps({"type": "message", "text": f"{PREFIX}{number}"}))
+                step = "no answer after the handshake"
+                await websocket.send('{"type": "status"}')
                 async for frame in websocket:
-                    if json.loads(frame).get("text") == f"{PREFIX}{number}":
+                    answer = json.loads(frame)
+                    if answer.get("text") == f"{PREFIX}{number}":
                         break
+                    if answer["type"] == "status":
+                        load.sent.append(time.time())
+                        step = f"message {number} did not come back from {answer['process']}"
+                        await websocket.send(json.dumps({"type": "message", "text": f"{PREFIX}{number}"}))
                 else:
                     raise ConnectionError("closed before its message came back")
+                step = "no end"
             load.figures["messages"] += 1
             load.figures["handshakes"] += 1
+        except TimeoutError:
+            load.fail(host, "broadcast", f"{step} within {TIMEOUT:.0f} s")
         except Exception as error:
             load.fail(host, "broadcast", error)
 
