@@ -104,6 +104,7 @@ def test_site_settings(tmp_path: Path, render: Render) -> None:
         "client_max_body_size": ["3m"],
         "large_client_header_buffers": ["4 64k"],
         "client_header_buffer_size": ["3k"],
+        "request_pool_size": ["1k"],
         "error_page": [
             f"494 =431 @{APP}_headers",
             f"429 @{APP}_too_fast",
