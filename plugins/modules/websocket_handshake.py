@@ -34,6 +34,12 @@ options:
       - Command on the host whose last printed line is used as O(token), so that no token passes through the play.
     type: list
     elements: str
+  token_file:
+    description:
+      - File in which the token of O(token_command) waits for the next call, in a folder that only root can change. Only
+        its owner can read it. The next call with the same command takes the token, if it is some seconds old at most,
+        and removes the file.
+    type: path
   unix_sockets:
     description:
       - Paths of unix sockets to connect to, each of which is checked. There is no TLS on them, so that the public
@@ -295,6 +301,7 @@ from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 
 from ..module_utils.handshake.gate.plan import url_secrets
 from ..module_utils.handshake.gate.run import failure_text, run
+from ..module_utils.handshake.gate.token import keep, take
 from ..module_utils.text.secrets import header_secrets, redact
 from ..module_utils.websocket.dependency import HAS_WSPROTO, WSPROTO_IMPORT_ERROR
 
@@ -302,6 +309,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "url": {"type": "str", "required": True},
     "token": {"type": "str", "no_log": True},
     "token_command": {"type": "list", "elements": "str", "no_log": False},
+    "token_file": {"type": "path", "no_log": False},
     "unix_sockets": {"type": "list", "elements": "path", "default": []},
     "connect_to": {"type": "str"},
     "listeners": {
@@ -337,8 +345,10 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
 }
 
 
-def minted(module: AnsibleModule, command: list[str]) -> str:
-    """Return the last line that a command prints; if it fails, end the module with its complaint."""
+def minted(module: AnsibleModule, command: list[str], path: str | None) -> str:
+    """Return the token that the last call kept, or the last line of the command; if it fails, end with its complaint."""
+    if path and (kept := take(path, command)):
+        return kept
     code, out, err = module.run_command(command)
     lines = out.strip().splitlines()
     if code or not lines:
@@ -346,6 +356,8 @@ def minted(module: AnsibleModule, command: list[str]) -> str:
         module.fail_json(
             msg=f"token_command failed with {code}, so no handshake was tried: {' '.join(command)}\n{said}"
         )
+    if path:
+        keep(path, command, lines[-1])
     return str(lines[-1])
 
 
@@ -356,7 +368,7 @@ def main() -> None:
     )
     options = module.params
     if options["token_command"]:
-        options["token"] = minted(module, options["token_command"])
+        options["token"] = minted(module, options["token_command"], options["token_file"])
     from_headers, from_url = header_secrets(options["headers"]), url_secrets(options["url"])
     token = options["token"] or ""
     secrets = {token, *from_headers, *from_url} - {""}
