@@ -346,7 +346,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
 
 
 def minted(module: AnsibleModule, command: list[str], path: str | None) -> str:
-    """Return the token that the last call kept, or the last line of the command; if it fails, end with its complaint."""
+    """Return the token that the last call kept, or the command's last line; if it fails, end with its complaint."""
     if path and (kept := take(path, command)):
         return kept
     code, out, err = module.run_command(command)

@@ -1,4 +1,4 @@
-"""The token that the gate leaves for the watch: used once, soon, by the same command and user, and read by nobody else."""
+"""The token that the gate leaves for the watch: it is used once, soon, and by the same command and user."""
 
 from __future__ import annotations
 

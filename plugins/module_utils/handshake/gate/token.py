@@ -14,7 +14,7 @@ KEPT_SECONDS = 15
 
 
 def take(path: str, command: list[str]) -> str | None:
-    """Remove the file and return its token; None without a file, or if it is old, another command's or another user's."""
+    """Remove the file and return its token; None without one, or if it is old, another command's or another user's."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
         with open(descriptor, encoding="utf-8") as file:
