@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from curves import Panel
-from rig import EXAMPLE, ROOT, SITE, BenchError, Site, changed_copy, row, say, spread, up
+from rig import EXAMPLE, ROOT, SITE, BenchError, Site, Work, changed_copy, row, say, spread, up, weighed
 
 #: Megabytes and files of projects, each added to the example's own.
 SIZES = ((1, 10), (10, 1_000), (100, 10_000))
@@ -30,6 +30,7 @@ class Growth:
         self.names = [f"bench-{number:02}" for number in range(1, hosts + 1)]
         self.seconds: dict[tuple[str, str], list[float]] = defaultdict(list)  # of a kind, by what was varied
         self.ratios: dict[str, list[float]] = defaultdict(list)
+        self.work_of: dict[tuple[str, int], list[Work]] = defaultdict(list)  # of a kind, by the number of hosts
 
     # --- hosts
 
@@ -42,25 +43,27 @@ class Growth:
         counts = sorted({2, 5, len(self.names)} & set(range(2, len(self.names) + 1)))
         for number in range(self.rounds):
             for kind in ("unchanged", "deploy"):
-                times = {1: self.once(kind, single, f"one-{number}")}
+                work = {1: self.once(kind, single, f"one-{number}")}
                 # The first hosts are in each part, so each deploy gets code of its own.
                 for count in counts:
                     folder = self.work / f"{kind}-{number}-{count}"
                     folder.mkdir()
                     part = Site(folder, self.names[:count])
-                    times[count] = self.once(kind, part, f"{count}-{number}")
-                for count, taken in times.items():
-                    self.seconds[kind, str(count)].append(taken)
-                self.ratios[kind].append(times[len(self.names)] / times[1])
-                say(f"{kind}: " + ", ".join(f"{count} hosts {taken:.1f} s" for count, taken in times.items()))
+                    work[count] = self.once(kind, part, f"{count}-{number}")
+                for count, done in work.items():
+                    self.seconds[kind, str(count)].append(done.wall)
+                    self.work_of[kind, count].append(done)
+                self.ratios[kind].append(work[len(self.names)].wall / work[1].wall)
+                say(f"{kind}: " + ", ".join(f"{count} hosts {done.wall:.1f} s" for count, done in work.items()))
 
-    def once(self, kind: str, site: Site, name: str) -> float:
-        """Return the seconds of one run on all hosts of a site."""
+    def once(self, kind: str, site: Site, name: str) -> Work:
+        """Return the cost of one run on all hosts of a site."""
         if kind == "deploy":
             folder = changed_copy(self.work, f"fleet-{name}")
-            return site.play("playbooks/deploy.yml", "-e", f"release_folder={folder}", changes=True)[0]
+            given = ("playbooks/deploy.yml", "-e", f"release_folder={folder}")
+            return weighed(lambda: site.play(*given, changes=True)[0])
         site.play(*SITE)  # a deploy may have brought other code
-        return site.play(*SITE, changes=False)[0]
+        return weighed(lambda: site.play(*SITE, changes=False)[0])
 
     # --- projects
 
@@ -101,6 +104,14 @@ class Growth:
             yield row(f"{labels[kind]}, {len(self.names)} hosts", "the same on one host", spread(one), spread(many),
                       len(many), spread(self.ratios[kind], 2), f"≤ {goal:g}",
                       "met" if ratio <= goal else "**not met**")  # fmt: skip
+
+    def costs(self) -> Iterator[str]:
+        """Yield the lines of the table of CPU time."""
+        words = {"unchanged": "nothing changed", "deploy": "code changed"}
+        for (kind, count), runs in self.work_of.items():
+            median = Work(*(statistics.median(figures) for figures in zip(*runs, strict=True)))
+            yield row(words[kind], count, f"{median.wall:.1f}", f"{median.controller:.1f}", f"{median.rest:.1f}",
+                      f"{100 * median.busy:.0f} %")  # fmt: skip
 
     def lines(self) -> Iterator[str]:
         """Yield the lines of the table of sizes."""

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
+import resource
 import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -43,6 +45,19 @@ class BenchError(Exception):
     """A measurement that failed; its text is the last lines of the output."""
 
 
+class Work(NamedTuple):
+    """What a run cost this machine, in seconds."""
+
+    wall: float
+    controller: float  # CPU time of Ansible and what it started
+    rest: float  # CPU time of all else, which is the hosts, unless somebody uses the machine
+
+    @property
+    def busy(self) -> float:
+        """The part of the cores' time that was used, from 0 to 1."""
+        return (self.controller + self.rest) / self.wall / (os.cpu_count() or 1)
+
+
 class Counts(NamedTuple):
     """What a run of Ansible did on one host, by its recap."""
 
@@ -70,6 +85,21 @@ def run(*command: str | Path, stdin: bytes | None = None, env: dict[str, str] | 
     return seconds, output
 
 
+def used() -> float:
+    """Return this machine's CPU time since its start, in seconds (proc(5): the 4th and 5th are idle and waiting)."""
+    ticks = [int(word) for word in Path("/proc/stat").read_text().splitlines()[0].split()[1:9]]
+    return (sum(ticks) - ticks[3] - ticks[4]) / os.sysconf("SC_CLK_TCK")
+
+
+def weighed(job: Callable[[], float]) -> Work:
+    """Do what returns its wall time in seconds, and return that with its CPU time."""
+    before, begun = resource.getrusage(resource.RUSAGE_CHILDREN), used()
+    wall = job()
+    after, whole = resource.getrusage(resource.RUSAGE_CHILDREN), used() - begun
+    own = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return Work(wall, own, max(0.0, whole - own))
+
+
 def ssh(host: str, command: str, stdin: bytes | None = None) -> tuple[float, str]:
     """Run a command on a lab host over a new connection; return its wall time in seconds and its output."""
     return run("ssh", "-F", SSH_CONFIG, host, command, stdin=stdin)
@@ -92,6 +122,7 @@ class Site:
 
     def __init__(self, work: Path, hosts: Sequence[str]) -> None:
         self.hosts, self.work = list(hosts), work
+        self.tasks: list[tuple[str, float]] = []  # of the last run, with their seconds
         self.inventory = work / f"inventory-{hosts[0]}-{len(hosts)}"
         self.inventory.mkdir()
         (self.inventory / "group_vars").symlink_to(ROOT / "inventories" / "lab" / "group_vars")
@@ -104,7 +135,10 @@ class Site:
         With `changes`, raise BenchError if it changed something on any host and should not have, or the reverse.
         """
         variables["ANSIBLE_SSH_CONTROL_PATH_DIR"] = tempfile.mkdtemp(dir=self.work)
+        times = self.work / "tasks.json"
+        variables |= {"ANSIBLE_CALLBACK_PLUGINS": str(HERE / "callbacks"), "BENCH_TASKS": str(times)}
         taken, output = run("ansible-playbook", "--inventory", self.inventory, playbook, *options, env=variables)
+        self.tasks = [(name, seconds) for name, seconds in json.loads(times.read_text())]
         if changes is not None:
             wrong = [host for host, counts in recap(output).items() if (counts.changed > 0) != changes]
             if wrong:

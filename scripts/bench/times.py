@@ -73,6 +73,7 @@ PAIRS = {
     "unchanged": Pair("`site.yml`, nothing changed", "[pyinfra](../scripts/bench/pyinfra_stack.py)", 3, 0.5),
     "deploy": Pair("`playbooks/deploy.yml`, code changed", "[script](../scripts/bench/redeploy.sh)", 2, 1.6),
 }
+NOTABLE = 0.4  # seconds of a task that is named
 DOCTOR_GOAL = 10.0  # seconds, without the idle socket
 
 
@@ -87,6 +88,7 @@ class Bench:
         self.doctor: list[float] = []
         self.phases: dict[str, list[float]] = defaultdict(list)
         self.counts: dict[str, tuple[int, int]] = {}  # tasks and changes of the last run
+        self.tasks: dict[str, list[tuple[str, float]]] = {}  # of the last run of each kind, with their seconds
         self.clients: dict[str, str] = {}  # figures from the clients of the deploy in the picture
         self.number = 0
 
@@ -145,14 +147,14 @@ class Bench:
     def ours(self, name: str, playbook: str, *options: str, changes: bool) -> float:
         """Return the seconds of a playbook, and note what it did."""
         taken, output = self.site.play(playbook, *options, changes=changes)
-        self.counts[name] = recap(output)[STACK]
+        self.counts[name], self.tasks[name] = recap(output)[STACK], self.site.tasks
         return taken
 
     def deploy(self) -> float:
         """Return the seconds of a deploy of a change to the code, and note its phases."""
         folder = changed_copy(self.work, f"deploy-{self.number}")
         taken, output = self.site.play("playbooks/deploy.yml", "-e", f"release_folder={folder}", changes=True)
-        self.counts["deploy"] = recap(output)[STACK]
+        self.counts["deploy"], self.tasks["deploy"] = recap(output)[STACK], self.site.tasks
         for phase in PHASES:
             self.phases[phase].append(float(re.findall(rf"{phase} in ([0-9.]+) s", output)[0]))
         told = sum(self.phases[phase][-1] for phase in PHASES)
@@ -215,6 +217,21 @@ class Bench:
         lines.append(row(label, "", "", spread(self.doctor), len(self.doctor), "", *met))
         return lines
 
+    def longest(self) -> list[str]:
+        """Return the lines of the table of the tasks that take longest in any of the runs."""
+        sums: dict[str, dict[str, float]] = {}
+        for name, tasks in self.tasks.items():
+            sums[name] = defaultdict(float)
+            for task, seconds in tasks:
+                sums[name][task] += seconds
+        shown = [task for task in dict.fromkeys(task for tasks in sums.values() for task in tasks)
+                 if any(tasks.get(task, 0) >= NOTABLE for tasks in sums.values())]  # fmt: skip
+        rest = {name: sum(seconds for task, seconds in tasks.items() if task not in shown)
+                for name, tasks in sums.items()}  # fmt: skip
+        lines = [row(task, *(f"{sums[name][task]:.1f}" if task in sums[name] else "" for name in PAIRS))
+                 for task in shown]  # fmt: skip
+        return [*lines, row(f"all others, each below {NOTABLE} s", *(f"{rest[name]:.1f}" for name in PAIRS))]
+
     def page(self, rounds: int, load: float, growth: Growth) -> str:
         """Return the page with all figures; `load` is the machine's load average before the bench."""
         counts = {name: f"{tasks} tasks, {changed} changes" for name, (tasks, changed) in self.counts.items()}
@@ -222,6 +239,8 @@ class Bench:
             date=time.strftime("%Y-%m-%d", time.gmtime()),
             table="\n".join(self.table(growth)),
             growth="\n".join(growth.lines()),
+            tasks="\n".join(self.longest()),
+            costs="\n".join(growth.costs()),
             counts=counts,
             linear=spread(self.linear),
             phases="\n".join(row(name, f"{statistics.median(figures):.1f}") for name, figures in self.phases.items()),
