@@ -268,6 +268,18 @@ def test_processes_for_plain_http_begin_and_end_with_the_others(home: Path) -> N
     assert left(home, "instances") == set() and not Path(wsgi["sockets"][0]).exists()
 
 
+def test_drain_that_ends_while_its_release_is_taken_back_takes_nothing_away(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A rollback right after a deploy: the drain stops the old processes just before it is told to end."""
+    make(home, "release0", "aaaaaa")
+    described = generation.describe("release0-aaaaaa")
+    monkeypatch.setattr(Recorder, "end", lambda self, name: stop.stop(described), raising=False)
+    start.start("release0-aaaaaa")
+    assert [what for what, _ in Recorder.told if what in ("start", "stop")] == ["stop", "start"]
+    assert left(home, "instances") == {"release0-aaaaaa-1"}
+
+
 def test_removal_leaves_shared_files_and_what_is_of_others(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("ETC", "BIN", "SBIN", "UNITS"):
         (home / "host" / name).mkdir(parents=True)

@@ -14,18 +14,25 @@ from .locks import Refused
 def start(generation: str) -> None:
     """Start a generation's processes, for this boot and the next. If it is draining, that ends."""
     described = describe(generation)
+    groups = [*processes(described), *workers(described)]
     if any(worker["schedule"] for worker in workers(described)) and not Path("/usr/sbin/cron").exists():
         raise Refused("asgi_workers have a schedule, and cron is not installed: run site.yml, which does that")
-    for group in (*processes(described), *workers(described)):
-        for instance in group["instances"]:
-            link(paths.HOME / "instances" / instance, f"../generations/{generation}")
-    if fault := managers.of(described).verify([*processes(described), *workers(described)]):
+    place(groups, generation)
+    if fault := managers.of(described).verify(groups):
         raise Refused(f"the service manager would not take what asgi_unit_template makes:\n{fault}")
     managers.of(described).end(drain_name(generation))
+    place(groups, generation)  # the drain may have been at its own end, and have removed the links
     (paths.HOME / "generations" / generation / "deadline").unlink(missing_ok=True)
     managers.of(described).start(processes(described))
     if generation == live():  # its workers, too; those of a new generation wait until it serves
         work(described)
+
+
+def place(groups: list[dict[str, Any]], generation: str) -> None:
+    """Link the working folders of some processes to their generation."""
+    for group in groups:
+        for instance in group["instances"]:
+            link(paths.HOME / "instances" / instance, f"../generations/{generation}")
 
 
 def work(described: dict[str, Any]) -> None:
@@ -34,9 +41,7 @@ def work(described: dict[str, Any]) -> None:
     for name, other in generations().items():
         if name != described["generation"]:
             managers.of(other).stop([worker for worker in steady(other) if worker["singleton"]])
-    for worker in workers(described):
-        for instance in worker["instances"]:
-            link(paths.HOME / "instances" / instance, f"../generations/{described['generation']}")
+    place(workers(described), described["generation"])
     managers.of(described).install(workers(described))
     managers.of(described).start(steady(described))
     schedule = paths.HOME / "generations" / described["generation"] / "cron"
