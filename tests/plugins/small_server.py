@@ -61,6 +61,7 @@ def answer(connection: ServerConnection, request: Request) -> Response | None:
 async def serve(connection: ServerConnection) -> None:
     """Echo, pass on to the sockets of all processes, and do wrong."""
     wrong, begun = faults(), asyncio.get_running_loop().time()
+    early = list(wrong.get("loses_first", []))
     if refused(connection.request):
         await connection.send('{"error": "who are you?"}')
         await connection.close(wrong["turns_away"])
@@ -72,7 +73,9 @@ async def serve(connection: ServerConnection) -> None:
             deaf = asyncio.get_running_loop().time() - begun > wrong.get("deaf_after", 1e9)
             if deaf or json.loads(message)["type"] in wrong.get("loses", []):
                 continue
-            if json.loads(message)["type"] == "echo":
+            if json.loads(message)["type"] in early:
+                early.remove(json.loads(message)["type"])
+            elif json.loads(message)["type"] == "echo":
                 await connection.send(message)
             else:
                 pass_on(str(message), own="all_but_others" in wrong)

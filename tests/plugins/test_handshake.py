@@ -421,6 +421,15 @@ def test_a_broadcast_that_is_lost(prove: Proved, site: Site) -> None:
     assert failed(results) == {"broadcast"} and f"by {site.instances[0]}: nothing" in results["broadcast"]["seen"]
 
 
+def test_a_message_that_was_sent_too_early_is_sent_again(prove: Proved, site: Site) -> None:
+    """A layer may still be joining the groups of a new socket; that is no fault of the site."""
+    site.wrong(loses_first=["all"])
+    results = prove()
+    assert failed(results) == set() and "1 sent before, so soon" in results["broadcast"]["seen"]
+    site.wrong()
+    assert "sent before" not in prove()["broadcast"]["seen"]
+
+
 # --- 8: logs
 
 

@@ -12,6 +12,11 @@ from ..host import Host
 from ..results import Proof
 from ..sockets import await_nonce, echo
 
+#: How often a message is sent, and the seconds until it is sent again: channels_redis's pub/sub layer does not wait
+#: until Redis knows of a new socket (docs/projects.md).
+TRIES = 3
+SOON = 1.0
+
 
 def check_silence(host: Host, proof: Proof, opened: list[tuple[str, WebSocket]]) -> list[tuple[str, WebSocket]]:
     """6: silent sockets stay open, and still receive, which a message to all shows if there is one; return them."""
@@ -65,12 +70,12 @@ def check_broadcast(host: Host, proof: Proof, opened: list[tuple[str, WebSocket]
     elif len(opened) < 2:
         proof.skipped("broadcast", title, "fewer than two sockets are open")
     else:
-        nonce, (sender, first) = uuid.uuid4().hex, opened[0]
-        begun = time.monotonic()
-        wrong = {sender: echo(first, host.params["broadcast"], nonce, host.params["timeout"])}
-        for name, websocket in opened[1:]:
-            wrong[name] = await_nonce(websocket, nonce, host.params["timeout"])
-        lost = {name: why for name, why in wrong.items() if why}
+        sender, lost = opened[0][0], {}
+        for tries in range(1, TRIES + 1):
+            begun = time.monotonic()
+            lost = missed(host, opened, host.params["timeout"] if tries == TRIES else SOON)
+            if not lost:
+                break
         if lost:
             seen = f"sent by {sender}, not received by " + "; ".join(f"{name}: {why}" for name, why in lost.items())
             deaf = deaf_among(host, [each for each in opened if each[0] in lost])
@@ -78,4 +83,14 @@ def check_broadcast(host: Host, proof: Proof, opened: list[tuple[str, WebSocket]
             proof.failed("broadcast", title, seen, guess="E609_DEAF" if deaf else "E512_NOT_SHARED", values=values)
         else:
             spent = (time.monotonic() - begun) * 1000
-            proof.passed("broadcast", title, f"sent by {sender}, received by {len(wrong)} sockets in {spent:.0f} ms")
+            seen = f"sent by {sender}, received by {len(opened)} sockets in {spent:.0f} ms"
+            early = f"; {tries - 1} sent before, so soon after the handshakes, did not reach all" if tries > 1 else ""
+            proof.passed("broadcast", title, seen + early)
+
+
+def missed(host: Host, opened: list[tuple[str, WebSocket]], seconds: float) -> dict[str, str]:
+    """The sockets that a message over the first of them does not reach within some seconds, and what came instead."""
+    nonce, (sender, first) = uuid.uuid4().hex, opened[0]
+    wrong = {sender: echo(first, host.params["broadcast"], nonce, seconds)}
+    wrong |= {name: await_nonce(websocket, nonce, seconds) for name, websocket in opened[1:]}
+    return {name: why for name, why in wrong.items() if why}
