@@ -84,6 +84,26 @@ def await_kind(websocket: ClientConnection, kind: str, seconds: float = 10) -> d
             return came
 
 
+def deliver(text: str, sender: ClientConnection, *receivers: ClientConnection) -> dict[str, Any]:
+    """Send a message until it has come to its sender and all receivers, ten times at most; return what came.
+
+    Again each second, because a channel layer may lose what is sent right after a handshake (docs/projects.md).
+    """
+    for _ in range(10):
+        sender.send(json.dumps({"type": "message", "text": text}))
+        with contextlib.suppress(TimeoutError):
+            return [await_message(websocket, text) for websocket in (sender, *receivers)][-1]
+    pytest.fail(f"message {text!r} has not reached {len(receivers) + 1} sockets")
+
+
+def await_message(websocket: ClientConnection, text: str, seconds: float = 1) -> dict[str, Any]:
+    """Return a message once it comes; raise TimeoutError if it does not within some seconds."""
+    deadline = time.monotonic() + seconds
+    while (came := await_kind(websocket, "message", max(0.0, deadline - time.monotonic())))["text"] != text:
+        pass
+    return came
+
+
 def echoes(websocket: ClientConnection, text: str = "still here") -> bool:
     """Tell whether a socket carries a message there and back."""
     return ask(websocket, {"type": "echo", "text": text})["text"] == text

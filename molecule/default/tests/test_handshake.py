@@ -9,7 +9,7 @@ import time
 from collections import Counter
 
 import pytest
-from lab_host import LabHost, ask, await_kind, echoes
+from lab_host import LabHost, ask, deliver, echoes
 from websockets.asyncio.client import ClientConnection
 from websockets.asyncio.client import connect as connect_async
 
@@ -81,9 +81,7 @@ def test_message_reaches_another_process(lab: LabHost) -> None:
     with lab.socket_on_each_process() as sockets:
         sender, receiver = list(sockets.values())[:2]
         text = f"from {lab.name} at {time.time()}"
-        sender.send(json.dumps({"type": "message", "text": text}))
-        came = await_kind(receiver, "message")
-    assert came["text"] == text and came["from"] == "tester", f"another message came: {came}"
+        assert deliver(text, sender, receiver)["from"] == "tester"
 
 
 def test_many_sockets_at_once(lab: LabHost) -> None:

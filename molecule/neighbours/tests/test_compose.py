@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from lab_host import ROOT, ask, await_kind, echoes
+from lab_host import ROOT, ask, await_kind, deliver, echoes
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
@@ -197,8 +197,7 @@ def test_messages_between_processes(stack: Stack) -> None:
             found.setdefault(ask(websocket, {"type": "status"})["process"], websocket)
         assert len(found) == 2, found
         first, second = found.values()
-        first.send(json.dumps({"type": "message", "text": "from the first"}))
-        assert await_kind(second, "message")["text"] == "from the first"
+        deliver("from the first", first, second)
 
 
 def test_process(stack: Stack) -> None:

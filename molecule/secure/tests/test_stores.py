@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from lab_host import LabHost, Run, ask, await_kind, echoes
+from lab_host import LabHost, Run, deliver, echoes
 from secure_site import Authority, Pair, names_of, opened, read_chain
 from store_clients import SECRET, STRANGER, Store, background, fellows
 
@@ -108,9 +108,8 @@ def test_messages_reach_the_other_host(store: Store, other: LabHost) -> None:
     )
     with opened(lab) as one, opened(other) as two, background(lab, f"{watch} monitor"):
         lab.run("for _ in $(seq 100); do grep -q OK /tmp/background.log && exit; sleep 0.1; done; exit 1")
-        for sender, receiver in ((one, two), (two, one)):
-            assert ask(sender, {"type": "message", "text": SECRET})["text"] == SECRET
-            assert await_kind(receiver, "message")["text"] == SECRET
+        deliver(f"{SECRET} from one", one, two)
+        deliver(f"{SECRET} from two", two, one)
         seen = lab.run("cat /tmp/background.log")
         store.used(other)  # sends it without the layer, so not encrypted with its keys
         plain = lab.run("cat /tmp/background.log")
@@ -133,7 +132,7 @@ def test_run_renews_a_certificate_in_its_last_third(store: Store, other: LabHost
         assert set(names_of(read_chain(served)[0])) == set(names)
         assert store.main_pid() == pid, "it was started again"
         assert echoes(one) and echoes(two)
-        assert ask(one, {"type": "message", "text": "across"}) and await_kind(two, "message")["text"] == "across"
+        deliver("across", one, two)
     assert "PRIVATE KEY" not in run.output
     assert Run(*PARTS, lab.name).changed(lab.name) == 0
     assert store.used(other) == IN
@@ -192,9 +191,8 @@ def test_site_without_tls_is_changed_over(store: Store, other: LabHost) -> None:
             assert stopped.code and "reach Redis without TLS" in " ".join(stopped.output.split())
             succeeded(*parts, *both)
             with opened(store.lab) as three:
-                for sender, receiver in ((one, two), (two, one)):
-                    assert ask(sender, {"type": "message", "text": "old"})["text"] == "old"
-                    assert await_kind(receiver, "message")["text"] == "old"
+                deliver("from one", one, two)
+                deliver("from two", two, one)
                 assert echoes(three)
         assert store.lab.python(STRANGER, store.address, "6380", "tls").startswith("-NOAUTH")
     finally:
