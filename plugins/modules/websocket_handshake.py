@@ -179,7 +179,7 @@ options:
     type: str
   http_sockets:
     description:
-      - Paths of unix sockets that are asked for O(http_path) and for no handshake, in place of the other targets. For
+      - Paths of unix sockets that are asked for O(http_path) and for no handshake, in place of O(unix_sockets). For
         where plain HTTP is answered by other processes.
     type: list
     elements: path

@@ -365,6 +365,11 @@ def test_plain_http_of_other_sockets(check: Check, serve: Serve) -> None:
     assert second["ok"] and second["target"] == plain and second["http"]["status"] == 200
     first, second = check(**common, http_path="/sick/", http_sockets=[plain])
     assert first["ok"] and not second["ok"] and "answered with 500" in second["problem"]["what"]
+    # A proxy in front passes on both, so it is asked for both.
+    proxy = serve(stay, process_request=no_http)
+    listeners = [{"address": f"127.0.0.1:{proxy.port}"}]
+    first, second, third = check(**common, http_path="/", http_sockets=[plain], listeners=listeners)
+    assert first["ok"] and third["ok"] and second["status"] == 101 and "with 500" in second["problem"]["what"]
 
 
 def test_a_page_that_redirects_to_itself(check: Check, serve: Serve) -> None:

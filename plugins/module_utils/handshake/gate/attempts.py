@@ -21,7 +21,8 @@ MAX_TEXT_LENGTH = 500
 def attempt(plan: Plan, unix_socket: str | None) -> dict[str, Any]:
     """One try on one target: the GET first, which a process can answer before its sockets work, then the handshake."""
     result = empty_result(unix_socket or tcp_target(plan))
-    http_problem = None if plan.options["http_sockets"] else attempt_http(plan, unix_socket, result)
+    elsewhere = plan.options["http_sockets"] and unix_socket  # other processes answer plain HTTP
+    http_problem = None if elsewhere else attempt_http(plan, unix_socket, result)
     # A try that has already failed need not watch the socket as well.
     hurried = replace(plan, options={**plan.options, "idle_seconds": 0}) if http_problem else plan
     problem = attempt_handshake(hurried, unix_socket, result) or http_problem
