@@ -36,10 +36,15 @@ options:
     elements: str
   token_file:
     description:
-      - File in which the token of O(token_command) waits for the next call, in a folder that only root can change. Only
-        its owner can read it. The next call with the same command takes the token, if it is some seconds old at most,
-        and removes the file.
+      - File in a folder that only root can change, from which the token is taken if a call with the same
+        O(token_command) and with O(keep_token) left it there some seconds ago. The file is removed.
     type: path
+  keep_token:
+    description:
+      - Whether to mint a new token, and to leave it in O(token_file) for the next call. Only its owner can read it. It
+        is removed if this call fails.
+    type: bool
+    default: false
   unix_sockets:
     description:
       - Paths of unix sockets to connect to, each of which is checked. There is no TLS on them, so that the public
@@ -294,7 +299,9 @@ handshakes:
         fix: Look at the process's state and log.
 """
 
+import contextlib
 import urllib.parse
+from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
@@ -310,6 +317,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "token": {"type": "str", "no_log": True},
     "token_command": {"type": "list", "elements": "str", "no_log": False},
     "token_file": {"type": "path", "no_log": False},
+    "keep_token": {"type": "bool", "default": False, "no_log": False},
     "unix_sockets": {"type": "list", "elements": "path", "default": []},
     "connect_to": {"type": "str"},
     "listeners": {
@@ -345,9 +353,9 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
 }
 
 
-def minted(module: AnsibleModule, command: list[str], path: str | None) -> str:
+def minted(module: AnsibleModule, command: list[str], path: str | None = None, keeps: bool = False) -> str:
     """Return the token that the last call kept, or the command's last line; if it fails, end with its complaint."""
-    if path and (kept := take(path, command)):
+    if path and not keeps and (kept := take(path, command)):
         return kept
     code, out, err = module.run_command(command)
     lines = out.strip().splitlines()
@@ -356,8 +364,9 @@ def minted(module: AnsibleModule, command: list[str], path: str | None) -> str:
         module.fail_json(
             msg=f"token_command failed with {code}, so no handshake was tried: {' '.join(command)}\n{said}"
         )
-    if path:
-        keep(path, command, lines[-1])
+    if path and keeps:
+        with contextlib.suppress(OSError):  # then the next call mints its own
+            keep(path, command, lines[-1])
     return str(lines[-1])
 
 
@@ -368,7 +377,7 @@ def main() -> None:
     )
     options = module.params
     if options["token_command"]:
-        options["token"] = minted(module, options["token_command"], options["token_file"])
+        options["token"] = minted(module, options["token_command"], options["token_file"], options["keep_token"])
     from_headers, from_url = header_secrets(options["headers"]), url_secrets(options["url"])
     token = options["token"] or ""
     secrets = {token, *from_headers, *from_url} - {""}
@@ -389,6 +398,8 @@ def main() -> None:
     safe_options = redact(options, secrets)
     if all(entry["ok"] for entry in handshakes):
         module.exit_json(changed=False, handshakes=handshakes)
+    if options["token_file"] and options["keep_token"]:
+        Path(options["token_file"]).unlink(missing_ok=True)  # nobody comes for it
     module.fail_json(msg=failure_text(safe_options, handshakes), changed=False, handshakes=handshakes)
 
 

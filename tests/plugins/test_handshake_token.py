@@ -73,5 +73,9 @@ def test_module_mints_once_for_two_calls(handshake_module: ModuleType, tmp_path:
         return 0, f"a line before\ntoken {len(commands)}\n", ""
 
     module, path = SimpleNamespace(run_command=run_command), str(tmp_path / "app.token")
-    assert [handshake_module.minted(module, COMMAND, path) for _ in range(3)] == ["token 1", "token 1", "token 2"]
-    assert [handshake_module.minted(module, COMMAND, None) for _ in range(2)] == ["token 3", "token 4"]
+    assert [handshake_module.minted(module, COMMAND, path, True) for _ in range(2)] == ["token 1", "token 2"]
+    assert handshake_module.minted(module, COMMAND, path) == "token 2"
+    assert handshake_module.minted(module, COMMAND, path) == "token 3"
+    assert not os.path.exists(path), "a token was left that nobody takes"
+    nowhere = "/proc/none/app.token"  # no reason to fail: the next call mints its own
+    assert handshake_module.minted(module, COMMAND, nowhere, True) == "token 4"

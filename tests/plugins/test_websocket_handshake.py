@@ -633,7 +633,7 @@ def test_a_command_that_makes_no_token_ends_the_run(
 
     module = SimpleNamespace(run_command=lambda _command: answer, fail_json=fail_json)
     with pytest.raises(SystemExit):
-        handshake_module.minted(module, ["make", "token"], None)
+        handshake_module.minted(module, ["make", "token"])
     assert "make token" in told[0] and said in told[0]
 
 

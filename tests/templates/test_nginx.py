@@ -380,6 +380,7 @@ def test_site_with_a_certificate(tmp_path: Path, render: Render) -> None:
     assert told["listen"] == ["443 ssl http2", "[::]:443 ssl http2", "127.0.0.1:8000"]
     assert told["ssl_certificate"] == ["/etc/dash-board/certificate/fullchain.pem"]
     assert told["ssl_certificate_key"] == ["/etc/dash-board/certificate/privkey.pem"]
+    assert told["ssl_buffer_size"] == ["4k"], "a silent socket keeps 16 kB"
 
 
 def test_http2_where_listen_does_not_take_it(tmp_path: Path, render: Render) -> None:
