@@ -20,6 +20,8 @@ SIZES = ((1, 10), (10, 1_000), (100, 10_000))
 PACKAGES = (10, 40, 90)
 LOCKS = ("requirements.lock", "scripts/docs/requirements.lock", "scripts/bench/requirements.lock")
 GOALS = {"unchanged": 2.5, "deploy": 3.0}  # times the time of one host
+LEAST = "least"  # one task on each host, below which no run can come
+WORDS = {"unchanged": "nothing changed", "deploy": "code changed", LEAST: "one task, `ping`"}
 
 
 class Growth:
@@ -42,7 +44,7 @@ class Growth:
         whole.play(*SITE)
         counts = sorted({2, 5, len(self.names)} & set(range(2, len(self.names) + 1)))
         for number in range(self.rounds):
-            for kind in ("unchanged", "deploy"):
+            for kind in WORDS:
                 work = {1: self.once(kind, single, f"one-{number}")}
                 # The first hosts are in each part, so each deploy gets code of its own.
                 for count in counts:
@@ -53,7 +55,8 @@ class Growth:
                 for count, done in work.items():
                     self.seconds[kind, str(count)].append(done.wall)
                     self.work_of[kind, count].append(done)
-                self.ratios[kind].append(work[len(self.names)].wall / work[1].wall)
+                if kind in GOALS:
+                    self.ratios[kind].append(work[len(self.names)].wall / work[1].wall)
                 say(f"{kind}: " + ", ".join(f"{count} hosts {done.wall:.1f} s" for count, done in work.items()))
 
     def once(self, kind: str, site: Site, name: str) -> Work:
@@ -62,6 +65,8 @@ class Growth:
             folder = changed_copy(self.work, f"fleet-{name}")
             given = ("playbooks/deploy.yml", "-e", f"release_folder={folder}")
             return weighed(lambda: site.play(*given, changes=True)[0])
+        if kind == LEAST:
+            return weighed(lambda: site.play("scripts/bench/one_task.yml", changes=False)[0])
         site.play(*SITE)  # a deploy may have brought other code
         return weighed(lambda: site.play(*SITE, changes=False)[0])
 
@@ -107,33 +112,28 @@ class Growth:
 
     def costs(self) -> Iterator[str]:
         """Yield the lines of the table of CPU time."""
-        words = {"unchanged": "nothing changed", "deploy": "code changed"}
         for (kind, count), runs in self.work_of.items():
             median = Work(*(statistics.median(figures) for figures in zip(*runs, strict=True)))
-            yield row(words[kind], count, f"{median.wall:.1f}", f"{median.controller:.1f}", f"{median.rest:.1f}",
+            yield row(WORDS[kind], count, f"{median.wall:.1f}", f"{median.controller:.1f}", f"{median.rest:.1f}",
                       f"{100 * median.busy:.0f} %")  # fmt: skip
 
     def lines(self) -> Iterator[str]:
         """Yield the lines of the table of sizes."""
-        words = {
-            "unchanged": "nothing changed, {} hosts",
-            "deploy": "code changed, {} hosts",
-            "size": "code changed, {}",
-            "packages": "{} packages, first deploy",
-        }
+        words = {kind: f"{text}, {{}} hosts" for kind, text in WORDS.items()}
+        words |= {"size": "code changed, {}", "packages": "{} packages, first deploy"}
         for (kind, what), figures in self.seconds.items():
             yield row(words[kind].format(what).replace(" 1 hosts", " 1 host"), spread(figures), len(figures))
 
     def panels(self) -> list[Panel]:
         """Return what the picture shows."""
         hosts = {kind: [(float(count), statistics.median(figures)) for (other, count), figures in self.seconds.items()
-                        if other == kind] for kind in GOALS}  # fmt: skip
+                        if other == kind] for kind in WORDS}  # fmt: skip
         sizes = [(float(re.sub(r" .*", "", what)), statistics.median(figures))
                  for (kind, what), figures in self.seconds.items() if kind == "size" and what[0].isdigit()]  # fmt: skip
         counts = [(float(what), statistics.median(figures))
                   for (kind, what), figures in self.seconds.items() if kind == "packages"]  # fmt: skip
         return [
-            Panel("Hosts", {"nothing changed": hosts["unchanged"], "code changed": hosts["deploy"]}),
+            Panel("Hosts", {WORDS[kind]: figures for kind, figures in hosts.items()}),
             Panel("Size of the project, in MB", {"code changed": sizes}),
             Panel("Packages of a first deploy", {"with its environment": counts}),
         ]

@@ -29,7 +29,7 @@ from typing import NamedTuple
 
 from curves import curves
 from deploy_plot import draw
-from growth import Growth
+from growth import LEAST, Growth
 from rig import (
     ENVIRONMENT,
     EXAMPLE,
@@ -74,6 +74,19 @@ PAIRS = {
     "deploy": Pair("`playbooks/deploy.yml`, code changed", "[script](../scripts/bench/redeploy.sh)", 2, 1.6),
 }
 NOTABLE = 0.4  # seconds of a task that is named
+# Tasks that wait for what no tool can leave out: packages, the project's own start, and the proof of its sockets.
+WAITS = (
+    "Probe each host",
+    "Fetch the list of packages",
+    "Install the packages of the host's groups on a bare host",
+    "Install the pinned uv",
+    "Install the requirements",
+    "Check the project, collect its static files and migrate its database",
+    "Start the new processes",
+    "Wait until each process answers HTTP and completes a handshake",
+    "Hold sockets to the new processes, directly and through nginx",
+    "Try the WebSockets on the host",
+)
 DOCTOR_GOAL = 10.0  # seconds, without the idle socket
 
 
@@ -217,13 +230,31 @@ class Bench:
         lines.append(row(label, "", "", spread(self.doctor), len(self.doctor), "", *met))
         return lines
 
-    def longest(self) -> list[str]:
-        """Return the lines of the table of the tasks that take longest in any of the runs."""
+    def sums(self) -> dict[str, dict[str, float]]:
+        """Return the seconds of each task in the last run of each kind; raise BenchError if a task of WAITS is gone."""
         sums: dict[str, dict[str, float]] = {}
         for name, tasks in self.tasks.items():
             sums[name] = defaultdict(float)
             for task, seconds in tasks:
                 sums[name][task] += seconds
+        if gone := set(WAITS).difference(*sums.values()):
+            raise BenchError(f"no run has these tasks, which WAITS names: {', '.join(sorted(gone))}")
+        return sums
+
+    def floors(self, growth: Growth) -> list[str]:
+        """Return the lines of the table of floors: a run of one task, and the tasks that wait."""
+        least = statistics.median(growth.seconds[LEAST, "1"])
+        lines = []
+        for name, tasks in self.sums().items():
+            waits = sum(seconds for task, seconds in tasks.items() if task in WAITS)
+            allowed = PAIRS[name].goal * statistics.median(other for other, _ in self.pairs[name])
+            lines.append(row(PAIRS[name].label, *(f"{figure:.1f}" for figure in (allowed, least, waits, least + waits)),
+                             "" if least + waits <= allowed else "out of reach"))  # fmt: skip
+        return lines
+
+    def longest(self) -> list[str]:
+        """Return the lines of the table of the tasks that take longest in any of the runs."""
+        sums = self.sums()
         shown = [task for task in dict.fromkeys(task for tasks in sums.values() for task in tasks)
                  if any(tasks.get(task, 0) >= NOTABLE for tasks in sums.values())]  # fmt: skip
         rest = {name: sum(seconds for task, seconds in tasks.items() if task not in shown)
@@ -240,6 +271,7 @@ class Bench:
             table="\n".join(self.table(growth)),
             growth="\n".join(growth.lines()),
             tasks="\n".join(self.longest()),
+            floors="\n".join(self.floors(growth)),
             costs="\n".join(growth.costs()),
             counts=counts,
             linear=spread(self.linear),
