@@ -38,7 +38,7 @@ class ActionModule(ActionBase):
     _requires_connection = False
     _VALID_ARGS = frozenset(
         ("name", "collected", "url", "query", "token", "origin", "foreign_origin", "send", "validate_certs", "timeout",
-         "report", "headers", "subprotocols", "ca_path", "connect_to")
+         "report", "headers", "subprotocols", "ca_path", "connect_to", "edges")
     )  # fmt: skip
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -49,8 +49,11 @@ class ActionModule(ActionBase):
         args, collected = self._task.args, self._task.args["collected"]
         # A token that was given is masked in the module's result.
         token = args.get("token") or collected["token"]
-        with ThreadPoolExecutor(2) as pool:
-            trying = [pool.submit(attempt, args, token) for attempt in (try_outside, try_foreign)]
+        ways = [{**args, "edge": name, "connect_to": place} for name, place in (args.get("edges") or {}).items()]
+        with ThreadPoolExecutor() as pool:
+            trying = [
+                pool.submit(attempt, way, token) for way in ways or [args] for attempt in (try_outside, try_foreign)
+            ]
         results = [*collected["results"], *(each.result() for each in trying)]
         failed = [each for each in results if each["state"] == "failed"]
         evidence: dict[str, Any] = {"name": args["name"], "url": args["url"], "now": time.time()}
@@ -85,9 +88,14 @@ def opened(args: dict[str, Any], token: str, origin: str) -> WebSocket:
     )  # fmt: skip
 
 
+def through(args: dict[str, Any]) -> str:
+    """Which edge an attempt goes through, for its title; empty without edges."""
+    return f", through {args['edge']}" if args.get("edge") else ""
+
+
 def try_outside(args: dict[str, Any], token: str) -> dict[str, Any]:
     """5: a good token opens a socket from here, with the site's own Origin, and its echo comes back."""
-    title = f"Handshake from the controller, as a browser would ({args['url']})"
+    title = f"Handshake from the controller, as a browser would ({args['url']}{through(args)})"
     try:
         with opened(args, token, args.get("origin", "")) as websocket:
             seen = f"101 in {websocket.timings['handshake']:.0f} ms"
@@ -113,7 +121,7 @@ def try_foreign(args: dict[str, Any], token: str) -> dict[str, Any]:
     if not args.get("foreign_origin"):
         seen = "handshake_foreign_origin is empty, as where every Origin may connect"
         return result("foreign_origin", "Handshake with a foreign Origin is refused", "skipped", seen)
-    title = f"Handshake with a foreign Origin ({args['foreign_origin']}) is refused"
+    title = f"Handshake with a foreign Origin ({args['foreign_origin']}{through(args)}) is refused"
     try:
         attempt: WebSocket | HandshakeRefused | HandshakeFailed = opened(args, token, args["foreign_origin"])
     except (HandshakeRefused, HandshakeFailed) as error:

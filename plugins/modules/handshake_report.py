@@ -29,6 +29,12 @@ options:
   validate_certs: {description: Whether clients must trust the certificate., type: bool, default: true}
   ca_path: {description: 'File on the controller with an additional authority.', type: path}
   connect_to: {description: 'Address and port to connect to, as C(host:port), in place of those of O(url).', type: str}
+  edges:
+    description:
+      - Edges of the site, each with the address and port to connect to, as C(host:port). Each of them is tried, in place
+        of O(connect_to), and the result names it.
+    type: dict
+    default: {}
   timeout: {description: Seconds for each handshake and each answer., type: float, required: true}
   report:
     description: File on the controller for the report, ending in C(.json). Without it, none is written.

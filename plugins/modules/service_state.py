@@ -43,6 +43,12 @@ options:
     type: list
     elements: path
     default: []
+  old_workers_stay:
+    description:
+      - Whether the workers from before a reload look like the new ones while their connections end, as HAProxy's do. A
+        reload has then worked once there is a new worker.
+    type: bool
+    default: false
   validate:
     description: Command that must succeed before the service is started, reloaded or restarted.
     type: list
@@ -99,6 +105,7 @@ def main() -> None:
             "restart_files": {"type": "list", "elements": "path", "default": []},
             "unit_files": {"type": "list", "elements": "path", "default": []},
             "next_start_files": {"type": "list", "elements": "path", "default": []},
+            "old_workers_stay": {"type": "bool", "default": False},
             "validate": {"type": "list", "elements": "str", "default": []},
             "pid_file": {"type": "path"},
             "log_file": {"type": "path"},

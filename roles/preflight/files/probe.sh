@@ -34,7 +34,8 @@ for name in net/core/somaxconn fs/nr_open fs/file-max net/netfilter/nf_conntrack
   printf 'sysctl:%s=%s\n' "$(echo "$name" | tr / .)" "$(cat "/proc/sys/$name")"
 done
 printf 'sysctl_file=%s\n' "$(sed -n 's/^\([a-z].*\) = /\1=/p' /etc/sysctl.d/60-channels.conf 2>&- | tr '\n' ';')"
-printf 'homes=%s\n' "$(ls -d /etc/nginx /etc/redis /etc/postgresql/*/main /etc/supervisor 2>&- | tr '\n' ' ')"
+printf 'homes=%s\n' "$(ls -d /etc/nginx /etc/redis /etc/postgresql/*/main /etc/supervisor /etc/haproxy \
+  2>&- | tr '\n' ' ')"
 printf 'addresses=%s\n' "$(hostname -I 2>&-)"
 for order in /etc/*/certificate/order.json; do
   [ -f "$order" ] || continue
@@ -117,6 +118,9 @@ else
     }
     END { for (inode in address) if (!(inode in named)) print "kernel:" ++count "=" address[inode] }'
 fi
+# Whose edge this is: the second line of the bundle's own configuration says so.
+printf 'haproxy_project=%s\n' "$(sed -n '2s/^# The edge of \([^:]*\):.*/\1/p' /etc/haproxy/haproxy.cfg 2>&-)"
+printf 'pid:haproxy=%s\n' "$(pidof haproxy 2>&-)"
 printf 'pid:nginx=%s\npid:redis=%s\npid:postgresql=%s\n' "$(cat /run/nginx.pid 2>&-)" \
   "$(cat /run/redis/redis-server.pid 2>&-)" "$(head -qn1 /run/postgresql/*.pid 2>&- | tr '\n' ' ')"
 for site in /etc/nginx/sites-enabled/*; do

@@ -26,6 +26,7 @@ class InitScript:
 
     stale = False  # a script is read each time that it runs
     found = "not running"
+    old_workers_stay = False
 
     def __init__(self, name: str, log_file: str | None, pid_file: str | None, run: Run) -> None:
         """Take its name, its log, where it writes its process's id, and what runs commands. May raise ServiceError."""

@@ -50,5 +50,9 @@ class Service(Protocol):
     def log(self) -> Path:
         """The file that it writes its log to."""
 
+    @property
+    def old_workers_stay(self) -> bool:
+        """Whether workers from before a reload look like new ones until their connections have ended."""
+
     def apply(self, action: str) -> None:
         """Enable it if it is not enabled, and start, reload or restart it. May raise ServiceError."""

@@ -13,9 +13,11 @@ from .workers import reload
 class Systemd:
     """A service of systemd, as found when this object is made."""
 
-    def __init__(self, name: str, log_file: str | None, unit_files: Iterable[str], run: Run) -> None:
+    def __init__(
+        self, name: str, log_file: str | None, unit_files: Iterable[str], run: Run, old_workers_stay: bool = False
+    ) -> None:
         """Take its name, its log, the files of its unit that systemd must have read, and what runs commands."""
-        self.name, self.run = name, run
+        self.name, self.run, self.old_workers_stay = name, run, old_workers_stay
         asked = "LoadState,ActiveState,MainPID,UnitFileState,NeedDaemonReload,FragmentPath,DropInPaths"
         shown = self.systemctl("show", f"--property={asked}")
         state = dict(line.split("=", 1) for line in shown.splitlines() if "=" in line)

@@ -72,7 +72,7 @@ def reload(service: Service, ask: Callable[[], object]) -> None:
             lines, quiet = read, time.monotonic()
             # Only lines of nginx's main process count: a worker that was started again is as new as one after a reload.
             refused = any(f"[emerg] {main}#" in line for line in lines)
-        if now and not now & had and not refused:
+        if now - had and (service.old_workers_stay or not now & had) and not refused:
             return
         if time.monotonic() - (quiet if refused else began) > (QUIET_SECONDS if refused else RELOAD_SECONDS):
             break
