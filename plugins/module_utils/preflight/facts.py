@@ -27,5 +27,5 @@ def facts_of(host: HostView) -> dict[str, t.Any]:
 
 def facts_for_roles(facts: dict[str, t.Any]) -> dict[str, t.Any]:
     """The probe's facts without those that only checks use: they would clutter every line that shows a host."""
-    left = r"(ss|kernel|pid|nginx_aside):|(pythons|sshd|clock)$"
+    left = r"(ss|kernel|pid|nginx_aside):|(pythons|sshd|clock|haproxy_\w+)$"
     return {key: value for key, value in facts.items() if not re.match(left, key)}

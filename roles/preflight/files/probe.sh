@@ -120,6 +120,11 @@ else
 fi
 # Whose edge this is: the second line of the bundle's own configuration says so.
 printf 'haproxy_project=%s\n' "$(sed -n '2s/^# The edge of \([^:]*\):.*/\1/p' /etc/haproxy/haproxy.cfg 2>&-)"
+if [ -f /etc/haproxy/haproxy.cfg ]; then
+  printf 'haproxy_conf=%s\n' "$(md5sum </etc/haproxy/haproxy.cfg | cut -c-32)"
+  printf 'haproxy_packaged=%s\n' "$(dpkg-query -W -f '${Conffiles}\n' haproxy 2>&- |
+    awk '$1 ~ "/haproxy.cfg$" { printf "%s ", $2 }')"
+fi
 printf 'pid:haproxy=%s\n' "$(pidof haproxy 2>&-)"
 printf 'pid:nginx=%s\npid:redis=%s\npid:postgresql=%s\n' "$(cat /run/nginx.pid 2>&-)" \
   "$(cat /run/redis/redis-server.pid 2>&-)" "$(head -qn1 /run/postgresql/*.pid 2>&- | tr '\n' ' ')"

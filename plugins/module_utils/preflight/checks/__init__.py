@@ -17,6 +17,7 @@ TOPICS = (
     "workers",
     "limits",
     "proxies",
+    "haproxy",
     "pythons",
     "sandbox",
     "ports",

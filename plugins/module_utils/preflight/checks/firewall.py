@@ -136,8 +136,8 @@ def firewall_of_others(host: HostView) -> Iterator[Problem]:
 
 def covered(host: HostView, port: int) -> bool:
     """Whether this run's rules let TCP in at a port."""
-    tls = host.get("certificate_source") != "none"
-    site = {str(host.get("nginx_http_port")), str(host.get("nginx_https_port")) if tls else ""}
+    tls, daemon = host.get("certificate_source") != "none", "haproxy" if "proxy" in host.groups else "nginx"
+    site = {str(host.get(f"{daemon}_http_port")), str(host.get(f"{daemon}_https_port")) if tls else ""}
     ranges = [
         str(rule.get("port")).partition("-")
         for rule in host.items("firewall_allow")

@@ -33,7 +33,7 @@ class Use:
 
 
 # Each role that sets a daemon up, in the order in which they run, and the name of the daemon's processes.
-DAEMONS = {"redis": "redis-server", "postgresql": "postgres", "nginx": "nginx"}
+DAEMONS = {"redis": "redis-server", "postgresql": "postgres", "nginx": "nginx", "haproxy": "haproxy"}
 
 
 def uses_of(host: HostView) -> list[Use]:
@@ -47,6 +47,12 @@ def uses_of(host: HostView) -> list[Use]:
         ("nginx_http_port", "nginx", ANY, 8080),
         *([("nginx_https_port", "nginx", ANY, 8443)] if host.get("certificate_source") not in (None, "none") else []),
         ("nginx_local_port", "nginx", ("127.0.0.1",), 8001),
+        ("haproxy_http_port", "haproxy", ANY, 8080),
+        *(
+            [("haproxy_https_port", "haproxy", ANY, 8443)]
+            if host.get("certificate_source") not in (None, "none")
+            else []
+        ),
     ]
     return [
         Use(variable, daemon, port, addresses, spare)
@@ -114,6 +120,7 @@ def free_port(use: Use, taken: Iterable[int]) -> int:
 @check("redis")
 @check("postgresql")
 @check("nginx")
+@check("haproxy")
 def ports_of_our_own(host: HostView) -> Iterator[Problem]:
     """No two of our daemons share a port."""
     uses = uses_of(host)
@@ -129,6 +136,7 @@ def ports_of_our_own(host: HostView) -> Iterator[Problem]:
 @check("redis")
 @check("postgresql")
 @check("nginx")
+@check("haproxy")
 def ports_of_others(host: HostView) -> Iterator[Problem]:
     """Nothing else listens on a port that we need."""
     if not host.installs:

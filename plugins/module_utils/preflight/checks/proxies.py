@@ -62,7 +62,7 @@ def nginx_proxy_protocol(host: HostView) -> Iterator[Problem]:
     if host.get(where) and where in host.inventory:
         fix = f'Have the proof go through the balancer:\n  {where}: ""'
         yield Problem(where, "bypasses the balancer, but the port accepts only the PROXY protocol", fix)
-    if not has_certificate(host) and "handshake_url" not in host.inventory:
+    if not has_certificate(host) and not groups.get("proxy") and "handshake_url" not in host.inventory:
         fix = "Write the site as browsers use it:\n  handshake_url: wss://www.example.org"
         yield Problem("handshake_url", "would be the host's own port, which accepts only the PROXY protocol", fix)
 

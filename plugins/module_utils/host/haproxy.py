@@ -1,0 +1,86 @@
+"""What HAProxy on this host says about the servers behind it, by its admin socket. Only reads."""
+
+from __future__ import annotations
+
+import csv
+import socket
+import time
+from collections.abc import Collection
+
+ADMIN = "/run/haproxy/admin.sock"
+PATIENCE = 5.0  # seconds for an answer
+PAUSE = 0.25  # seconds between two questions
+# HAProxy's words for a server (show stat, column status), and ours. With disable-on-404, NOLB is a host that drains.
+STATES = {"UP": "up", "NOLB": "drain", "DRAIN": "drain", "DOWN": "down", "MAINT": "maintenance"}
+
+
+class HaproxyError(Exception):
+    """HAProxy does not answer, or does not know what it was asked about; the text says what, for a person."""
+
+
+def asked(command: str, path: str = ADMIN) -> str:
+    """HAProxy's answer to a command of its admin socket. May raise HaproxyError."""
+    answer = b""
+    try:
+        with socket.socket(socket.AF_UNIX) as way:
+            way.settimeout(PATIENCE)
+            way.connect(path)
+            way.sendall(f"{command}\n".encode())
+            while part := way.recv(65536):
+                answer += part
+    except OSError as error:
+        raise HaproxyError(f"HAProxy does not answer at {path}: {error}") from error
+    return answer.decode(errors="replace")
+
+
+def servers_in(answer: str, backend: str) -> list[dict[str, str | int]]:
+    """The servers of a backend in the answer to `show stat`: `name`, `state`, `check` and `connections` of each."""
+    rows = csv.DictReader(answer.removeprefix("# ").splitlines())
+    return [
+        {
+            "name": row["svname"],
+            # "UP 1/3" is one that is about to go down: it is still up.
+            "state": STATES.get(row["status"].split(" ")[0], row["status"]),
+            # "* L7OK" is one whose next check is under way.
+            "check": f"{row['check_status'].removeprefix('* ')} {row['check_code']}".strip(),
+            "connections": int(row["scur"] or 0),
+        }
+        for row in rows
+        if row["pxname"] == backend and row["svname"] not in ("FRONTEND", "BACKEND")
+    ]
+
+
+def servers(backend: str, path: str = ADMIN) -> list[dict[str, str | int]]:
+    """The servers of a backend. May raise HaproxyError."""
+    if found := servers_in(asked("show stat", path), backend):
+        return found
+    raise HaproxyError(f"HAProxy at {path} has no server in a backend {backend}")
+
+
+def awaited(
+    backend: str, name: str, states: Collection[str], seconds: float, path: str = ADMIN
+) -> list[dict[str, str | int]]:
+    """The servers of a backend, once a server is in one of some states. Raise HaproxyError if it is not in time."""
+    deadline = time.monotonic() + seconds
+    while True:
+        found = servers(backend, path)
+        mine = next((one for one in found if one["name"] == name), None)
+        if mine is None:
+            raise HaproxyError(f"HAProxy at {path} has no server {name} in backend {backend}")
+        if mine["state"] in states:
+            return found
+        if time.monotonic() > deadline:
+            wanted = " or ".join(states)
+            raise HaproxyError(
+                f"{name} is {mine['state']} and not {wanted} after {seconds:.0f} s (last check: {mine['check']})"
+            )
+        time.sleep(PAUSE)
+
+
+def told(found: list[dict[str, str | int]]) -> list[str]:
+    """A line for each server, for people."""
+    width = max((len(str(one["name"])) for one in found), default=0)
+    return [
+        f"{one['name']:<{width}}  {one['state']:<11}  {one['connections']:>6} connections  {one['check']}".rstrip()
+        for one in found
+    ]

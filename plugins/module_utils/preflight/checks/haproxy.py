@@ -1,0 +1,130 @@
+"""Whether the edges of a fleet and its app hosts fit together, and what an edge can hold. Controller only."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterator
+
+from ..view import HostView, Problem, check, listed, probe_facts
+from .limits import files_of, number
+
+OTHER_FILES = 1024  # of HAProxy, besides two for each connection: listeners, checks, logs (roles/haproxy/vars/main.yml)
+SOCKET_KB = 40  # memory of a silent socket with TLS in HAProxy and the kernel: docs/fleet.md
+PORTS = 28000  # from which a host can connect to one address: net.ipv4.ip_local_port_range
+ADDRESS = "private_address"
+
+
+def connections_of(sockets: int) -> int:
+    """The connections that HAProxy accepts for a number of sockets, as roles/haproxy/vars/main.yml has it."""
+    return sockets + max(256, sockets // 4)
+
+
+def edges_of(host: HostView) -> list[str]:
+    """The names of the fleet's edges; none if browsers connect to the app hosts themselves."""
+    return list((host.raw("groups") or {}).get("proxy") or ())
+
+
+def addresses_of(host: HostView, names: list[str]) -> dict[str, str]:
+    """The private addresses of those hosts that have one."""
+    variables = host.raw("hostvars") or {}
+    found = {name: (variables.get(name) or {}).get(ADDRESS) for name in names}
+    return {name: str(address) for name, address in found.items() if address}
+
+
+@check("haproxy")
+def haproxy_host(host: HostView) -> Iterator[Problem]:
+    """An edge is a host of its own, with systemd, for one project."""
+    facts = probe_facts(host.probe)
+    if "app" in host.groups:
+        fix = "An edge is a host of its own. Take it out of group app, or out of group proxy."
+        yield Problem("", "is in groups app and proxy, whose nginx and HAProxy would take the same ports", fix)
+    if facts.get("init", "systemd") != "systemd":
+        yield Problem("", f"runs {facts['init']}, and edges need systemd", "Give the edge a host that runs systemd.")
+    if not host.get("release_app"):
+        fix = "Write it where all hosts read it, into group_vars/all:\n  release_app: myproject"
+        yield Problem("release_app", "is not set for edges", fix)
+        return
+    other, digest = facts.get("haproxy_project", ""), facts.get("haproxy_conf", "")
+    if other and other != host.get("release_app"):
+        fix = f"Give this project an edge of its own, or remove {other} from this one first."
+        yield Problem("", f"is the edge of {other}, and an edge serves one project", fix)
+    elif host.installs and digest and not other and digest not in facts.get("haproxy_packaged", "").split():
+        fix = "Give the edge a host of its own, or move the file away:\n  mv /etc/haproxy/haproxy.cfg /root/"
+        yield Problem("", "/etc/haproxy/haproxy.cfg is neither Debian's nor this bundle's, and would be replaced", fix)
+
+
+@check("haproxy")
+def haproxy_addresses(host: HostView) -> Iterator[Problem]:
+    """Edges and app hosts know each other's addresses."""
+    names = [host.name, *((host.raw("groups") or {}).get("app") or ())]
+    known = addresses_of(host, names)
+    if lacking := [name for name in names if name not in known]:
+        fault = f"is not set for {listed(lacking)}: edges and app hosts reach each other there"
+        fix = f"Write for each of them its address on the private network:\n  {ADDRESS}: 10.0.0.1"
+        yield Problem(ADDRESS, fault, fix)
+
+
+@check("haproxy")
+def haproxy_certificate(host: HostView) -> Iterator[Problem]:
+    """An edge has a certificate that can get there."""
+    if host.get("certificate_source") == "acme":
+        fix = (
+            "Give edges a certificate that you bring, in group_vars/proxy.yml:\n  certificate_source: provided\n"
+            "or put a balancer with TLS in front of them."
+        )
+        yield Problem("certificate_source", "is acme, and edges cannot order certificates yet", fix)
+
+
+@check("haproxy")
+def haproxy_sockets_fit(host: HostView) -> Iterator[Problem]:
+    """The sockets of an edge fit into its open files, its memory and its ports."""
+    facts, wanted = probe_facts(host.probe), number(host, "haproxy_sockets", 0)
+    if wanted < 1:
+        if "haproxy_sockets" not in host.faulty:
+            yield Problem("haproxy_sockets", f"is {wanted}", "Write how many an edge may hold: 10000")
+        return
+    allowed, memory = files_of(facts), facts.get("memory_mb", "")
+    needed = 2 * connections_of(wanted) + OTHER_FILES
+    if allowed is not None and needed > allowed:
+        most = (allowed - OTHER_FILES) * 2 // 5 // 100 * 100
+        fault = f"is {wanted}, which needs {needed} open files, but the host allows {allowed}: HAProxy would not start"
+        fix = f"Have it allow more, as by docker run --ulimit nofile=65536, or write less:\n  haproxy_sockets: {most}"
+        yield Problem("haproxy_sockets", fault, fix)
+    if memory.isdigit() and wanted * SOCKET_KB > int(memory) * 1024:
+        fault = f"is {wanted}, but {SOCKET_KB} kB for each are more than the host's {memory} MB"
+        most = int(memory) * 1024 // SOCKET_KB // 2 // 100 * 100
+        yield Problem("haproxy_sockets", fault, f"Write for example:\n  haproxy_sockets: {most}")
+    hosts = len((host.raw("groups") or {}).get("app") or ())
+    if wanted > PORTS * max(1, hosts):
+        fault = f"is {wanted}, but an edge can open {PORTS} connections to each of {hosts} app hosts"
+        yield Problem("haproxy_sockets", fault, f"Add app hosts, or write {PORTS * max(1, hosts)} or less.")
+
+
+@check("nginx")
+def nginx_serves_edges(host: HostView) -> Iterator[Problem]:
+    """If the fleet has edges, each app host's nginx believes them, speaks their protocol and answers their checks."""
+    edges = edges_of(host)
+    if not edges:
+        return
+    if not host.get("nginx_health_path"):
+        fix = "Delete the line, or write a path:\n  nginx_health_path: /.well-known/health"
+        yield Problem("nginx_health_path", "is empty, and the edges ask there which hosts serve", fix)
+    if host.get("nginx_proxy_protocol") is False:
+        yield Problem("nginx_proxy_protocol", "is false, and the edges speak it", "Delete the line.")
+    for variable in ("nginx_trusted_proxies", "nginx_health_allow"):
+        known, named = addresses_of(host, edges), [str(one) for one in host.items(variable)]
+        lacking = [name for name, address in known.items() if address not in named and not covers(named, address)]
+        if lacking and variable in host.inventory:
+            fault = f"lacks the address of {listed(lacking)}, an edge of this fleet"
+            yield Problem(variable, fault, f"Add it, or delete the line: {', '.join(known[name] for name in lacking)}")
+
+
+def covers(networks: list[str], address: str) -> bool:
+    """Whether one of some networks has an address; names of sets have none of a private network."""
+    for text in networks:
+        try:
+            if ipaddress.ip_address(address) in ipaddress.ip_network(text, strict=False):
+                return True
+        except ValueError:
+            continue
+    return False
