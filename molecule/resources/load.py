@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Clients of several hosts at once, who notice everything that goes wrong; run beside a deploy, it says what that cost.
 
-    load.py --token TOKEN --report FILE [--sockets 100] [--rate 5] [--seconds 600] NAME=PORT…
+    load.py --token TOKEN --report FILE [--sockets 100] [--rate 5] [--seconds 600] [--ca FILE] NAME=PORT…
 
 For each host: sockets that stay open and send a numbered echo every other second, handshakes and requests at a rate.
 The report holds figures, failures, closings, what was open at the end, and over time the handshakes' latencies and the
@@ -19,6 +19,7 @@ import contextlib
 import json
 import math
 import signal
+import ssl
 import time
 import uuid
 from collections import Counter
@@ -40,8 +41,9 @@ PREFIX = "load "
 class Load:
     """What all clients share: the hosts, the numbered messages, and what they noticed."""
 
-    def __init__(self, ports: dict[str, int], token: str) -> None:
+    def __init__(self, ports: dict[str, int], token: str, ca: str = "") -> None:
         self.ports, self.token = ports, token
+        self.tls = ssl.create_default_context(cafile=ca) if ca else None
         self.stopping = asyncio.Event()
         self.figures = dict.fromkeys(("handshakes", "requests", "echoes", "messages", "deliveries", "reopened"), 0)
         self.latencies: list[tuple[float, float]] = []  # when a handshake began, and how many milliseconds it took
@@ -59,8 +61,8 @@ class Load:
     def connect(self, host: str) -> connect:
         """Return a handshake with a host, to be awaited."""
         return connect(
-            f"ws://localhost:{self.ports[host]}/ws/dashboard/?token={self.token}",
-            open_timeout=TIMEOUT, close_timeout=5, ping_interval=None, compression=None, proxy=None,
+            f"{'wss' if self.tls else 'ws'}://localhost:{self.ports[host]}/ws/dashboard/?token={self.token}",
+            ssl=self.tls, open_timeout=TIMEOUT, close_timeout=5, ping_interval=None, compression=None, proxy=None,
         )  # fmt: skip
 
     async def pause(self, seconds: float) -> bool:
@@ -217,7 +219,7 @@ async def request(load: Load, host: str) -> None:
     """Request the project's page, not its health, which fails if the machine is so busy that Redis is late."""
     try:
         async with asyncio.timeout(TIMEOUT):
-            reader, writer = await asyncio.open_connection("localhost", load.ports[host])
+            reader, writer = await asyncio.open_connection("localhost", load.ports[host], ssl=load.tls)
             try:
                 writer.write(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
                 answer = await reader.read()
@@ -337,11 +339,12 @@ def main() -> None:
     parser.add_argument("--sockets", type=int, default=100)
     parser.add_argument("--rate", type=float, default=5)
     parser.add_argument("--seconds", type=float, default=600)
+    parser.add_argument("--ca", default="", help="connect with TLS, and trust this authority")
     given = parser.parse_args()
     ports = {name: int(port) for name, _, port in (pair.partition("=") for pair in given.hosts)}
 
     async def whole() -> dict[str, Any]:
-        return await run(Load(ports, given.token), given.sockets, given.rate, given.seconds)
+        return await run(Load(ports, given.token, given.ca), given.sockets, given.rate, given.seconds)
 
     given.report.write_text(json.dumps(asyncio.run(whole())))
 
