@@ -37,7 +37,7 @@ INVENTORY = {
 }
 ROLES = (
     "base", "firewall", "hardening", "stores", "redis", "postgresql", "release", "asgi", "certificate", "nginx",
-    "handshake", "remove",
+    "haproxy", "handshake", "remove",
 )  # fmt: skip
 
 
