@@ -138,4 +138,5 @@ class ActionModule(ActionBase):
             notes.append(waited["waited"] or "it has ended meanwhile")
         return {
             "changed": True, "taken": True, "held": False, "run": record["run"], "broken": bool(dead), "notes": notes,
+            "fleet": answer["fleet"],
         }  # fmt: skip

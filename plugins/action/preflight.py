@@ -15,6 +15,7 @@ from ansible.plugins.action import ActionBase
 
 from ..module_utils.preflight.collect import collect, host_views
 from ..module_utils.preflight.facts import facts_of
+from ..module_utils.preflight.probe import skippable
 from ..module_utils.preflight.report import laid_out, no_problems, secrets_of
 from ..module_utils.preflight.specs import load_roles
 from ..module_utils.preflight.view import counted
@@ -22,13 +23,16 @@ from ..module_utils.speed.ansible_core import hasten_core
 
 
 class ActionModule(ActionBase):
-    """With `roles`, find all problems and fail with them, or return the hosts' facts; with `report`, show a result."""
+    """With `roles`, find all problems, or return the hosts' facts; with `report`, show a result; `leave` hosts out."""
 
     TRANSFERS_FILES = False
     _requires_connection = False
     _VALID_ARGS = frozenset(
-        ("report", "roles", "roles_path", "debian_versions", "minimum_python", "allow_placeholders", "installs")
-    )
+        (
+            "report", "leave", "roles", "roles_path", "debian_versions", "minimum_python", "allow_placeholders",
+            "installs", "skip_unreachable",
+        )
+    )  # fmt: skip
 
     def run(self, tmp: str | None = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
         """Return `problems` and fail, or return `hosts`: each host's facts from the probe."""
@@ -36,6 +40,8 @@ class ActionModule(ActionBase):
         variables = task_vars or {}
         if "report" in self._task.args:
             return {**result, **self._told(self._task.args["report"])}
+        if "leave" in self._task.args:
+            return {**result, **self._left(variables["inventory_hostname"], self._task.args["leave"])}
         _, args = self.validate_argument_spec(
             argument_spec={
                 "roles": {"type": "dict", "required": True},
@@ -44,19 +50,22 @@ class ActionModule(ActionBase):
                 "minimum_python": {"type": "str", "required": True},
                 "allow_placeholders": {"type": "bool", "default": False},
                 "installs": {"type": "bool", "default": True},
+                "skip_unreachable": {"type": "bool", "default": False},
             }
         )
         hasten_core()  # this play has Ansible's own strategy, and nothing renders as many templates as this
         roles = load_roles(self._loader, Path(args["roles_path"]), args["roles"])
         hosts = host_views(variables, roles, self._templar, args["installs"])
+        skipped = skippable(hosts) if args["skip_unreachable"] else []
+        hosts = [host for host in hosts if host.name not in skipped]
         report = collect(hosts, roles, args, variables)
         if report.notices:
             result["warnings"] = list(report.notices)
         if report:
             problems = report.data(secrets_of(hosts, roles))
-            return {**result, "failed": True, "msg": laid_out(problems), "problems": problems}
-        facts = {host.name: facts_of(host) for host in hosts}
-        return {**result, "changed": False, "msg": no_problems(hosts), "problems": [], "hosts": facts}
+            return {**result, "failed": True, "msg": laid_out(problems), "problems": problems, "skipped": skipped}
+        found = {"problems": [], "hosts": {host.name: facts_of(host) for host in hosts}, "skipped": skipped}
+        return {**result, "changed": False, "msg": no_problems(hosts), **found}
 
     @staticmethod
     def _told(report: Mapping[str, t.Any]) -> dict[str, t.Any]:
@@ -69,6 +78,13 @@ class ActionModule(ActionBase):
             head = f"{counted(len(report['problems']), 'problem')}; nothing was changed. Listed below:"
             raise AnsibleAction(head, result={"changed": False, "msg": report["msg"]})
         return {"changed": False, "msg": report["msg"], "_ansible_verbose_always": True}
+
+    @staticmethod
+    def _left(host: str, skipped: list[str]) -> dict[str, t.Any]:
+        """Take a host out of the rest of the run, as Ansible does with those that it cannot reach."""
+        if host not in skipped:
+            return {"changed": False}
+        return {"unreachable": True, "msg": f"{host} does not answer; this run goes on without it."}
 
     @staticmethod
     def _default_roles_path(variables: Mapping[str, t.Any]) -> str:

@@ -27,6 +27,7 @@ options:
   wait: {description: Seconds to wait for work that goes on., type: float, default: 300}
   dead: {description: Name of a run that is known to be dead; set by the action., type: str}
   record: {description: What is written about the run; set by the action., type: dict, default: {}}
+  fleet: {description: 'With RV(run) given back, what to record of all app hosts.', type: dict, default: {}}
 author:
   - the authors of ansible-channels-stack
 """
@@ -58,6 +59,10 @@ broken:
   description: Whether the lock of a run that has died was broken.
   type: bool
   returned: where it was taken
+fleet:
+  description: What this host has recorded of all app hosts; empty if nothing.
+  type: dict
+  returned: where it was taken
 notes:
   description: What a person should know, such as what was waited for.
   type: list
@@ -70,6 +75,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ..module_utils.host import fleet_record
 from ..module_utils.host.locks import Busy, DeployLock, Refused, at_work, working
 
 
@@ -86,6 +92,7 @@ def main() -> None:
             "wait": {"type": "float", "default": 300.0},
             "dead": {"type": "str"},
             "record": {"type": "dict", "default": {}},
+            "fleet": {"type": "dict", "default": {}},
         }
     )
     given = module.params
@@ -93,13 +100,15 @@ def main() -> None:
     result: dict[str, Any] = {"changed": False}
     try:
         if given["state"] == "given_back":
+            if given["fleet"]:
+                fleet_record.write(home, given["fleet"])
             result["changed"] = DeployLock(home).give_back(given["run"])
         elif given["state"] == "waited":
             result["waited"] = wait(home, given["wait"])
         else:
             result |= DeployLock(home).take(given["record"], given["seen"], given["dead"])
             if result["taken"]:
-                result |= {"changed": True, "at_work": busy(home)}
+                result |= {"changed": True, "at_work": busy(home), "fleet": fleet_record.read(home)}
     except Refused as refusal:
         result |= {"taken": False, "refused": str(refusal)}
     except Busy as other:

@@ -15,6 +15,14 @@ options:
   report:
     description: Result of an earlier task. If it has problems, this fails with its message, without its data.
     type: dict
+  leave:
+    description: Hosts that the rest of the run leaves out. On each of them, the task ends as on an unreachable host.
+    type: list
+    elements: str
+  skip_unreachable:
+    description: Whether to leave out app hosts that do not answer, instead of reporting them.
+    type: bool
+    default: false
   roles: {description: 'Groups that each role is applied to, by its name. Required without O(report).', type: dict}
   roles_path:
     description: Folder of the roles, whose argument specs are checked. By default the one of the role that runs.
@@ -60,6 +68,11 @@ hosts:
   description: What roles need to know of each host.
   type: dict
   returned: where there are no problems
+skipped:
+  description: App hosts that do not answer, and that the run goes on without.
+  type: list
+  elements: str
+  returned: without O(report)
 msg:
   description: The problems for people, or how much was checked.
   type: str

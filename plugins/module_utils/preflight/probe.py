@@ -35,7 +35,7 @@ def host_problems(host: HostView, versions: list[str], minimum_python: str) -> I
     facts = probe_facts(host.probe)
     if host.probe.get("unreachable"):
         line = re.sub(r"^.*Failed to connect to the host via ssh: ", "", last_line(host.probe.get("msg")))
-        yield Problem("", f"unreachable: {line}", by_hand(host))
+        yield Problem("", f"unreachable: {line}", by_hand(host) + way_on(host))
     elif not host.probe or host.probe.get("skipped"):
         yield Problem("", "was not probed", "Run the role preflight as a whole, without skipping its tags.")
     elif "user" not in facts:
@@ -44,6 +44,27 @@ def host_problems(host: HostView, versions: list[str], minimum_python: str) -> I
     else:
         let_in = system_of(facts) in (UNTESTED if allows_untested(host) else ())
         yield from machine_problems(facts, versions, minimum_python, host.name, let_in)
+
+
+def may_be_left_out(host: HostView) -> bool:
+    """Whether the others can go on without a host: none of them needs an app host, but all need the stores."""
+    return "app" in host.groups and not host.groups & {"redis", "database"}
+
+
+def way_on(host: HostView) -> str:
+    """How to go on without a host that stays down, to append to what else to do; empty if nothing works without it."""
+    if not may_be_left_out(host):
+        return ""
+    return (
+        "\nIf it stays down, go on without it, and have it catch up in the next run:\n  -e preflight_skip_unreachable=true"
+    )
+
+
+def skippable(hosts: list[HostView]) -> list[str]:
+    """The names of unreachable hosts that a run can go on without; none if no app host would be left."""
+    down = [host.name for host in hosts if host.probe.get("unreachable") and may_be_left_out(host)]
+    left = [host for host in hosts if "app" in host.groups and not host.probe.get("unreachable")]
+    return down if left else []
 
 
 def allows_untested(host: HostView) -> bool:

@@ -36,7 +36,10 @@ MASK = "********"
 NOT_SECRET = {"ansible_ssh_private_key_file", "certificate_acme_auth_hook"}
 # What roles and playbooks hand to each other besides the options of entry points. roles/README.md lists it, and a
 # contract test compares the two. No inventory sets these.
-HANDED = frozenset(("postgresql_lock_other_user", "preflight_host", "preflight_installs", "release_prepared"))
+HANDED = frozenset(
+    ("asgi_fleet", "postgresql_lock_other_user", "preflight_host", "preflight_installs", "preflight_skipped",
+     "release_prepared")
+)  # fmt: skip
 MAGIC = {"hostvars", "groups", "vars", PROBE}  # what Ansible itself puts among a host's variables
 SHORTEST_MASKED = 6  # characters: masking shorter values would garble the message more than it would hide
 SECRET_LENGTH = 12  # characters

@@ -14,6 +14,7 @@
     generations discard GENERATION              end and remove one, also where its generation.json cannot be read
     generations tidy KEEP DRAINING [JSON]       write a line of history, remove what no kept generation needs, end the
                                                 oldest that drain too many
+    generations fleet [JSON]                    show which release each app host has, as the last deploy recorded it
     generations close SPREAD [SOCKET...]        close the connections on the sockets of all generations, or on these
     generations logs [-f] [-n N] [GENERATION]   show what processes and drains said last
     generations logs --site [--minutes M] [-n N] the same with nginx's errors and the requests that failed, in order
@@ -55,6 +56,7 @@ def parser() -> argparse.ArgumentParser:
     tidying.add_argument("keep", type=int)
     tidying.add_argument("limit", type=int)
     tidying.add_argument("event", nargs="?", help="what was done, as a JSON object")
+    commands.add_parser("fleet").add_argument("record", nargs="?", help="a newer record, as a JSON object")
     removing = commands.add_parser("remove")
     removing.add_argument("spread", type=float, help="seconds over which sockets are closed")
     removing.add_argument("--check", action="store_true", help="say what would go, and do nothing")

@@ -64,16 +64,17 @@ def of_project(given: Namespace, lock: int) -> int:
 
 def list_(given: Namespace) -> None:
     """Show the generations, and the last lines of history."""
+    from .fleet_record import read, told
     from .history import history
     from .overview import overview
 
-    rows, events = overview(), history(5)
+    rows, events, fleet = overview(), history(5), read(paths.HOME)
     if given.json:
-        print(json.dumps({"generations": rows, "history": events}))
+        print(json.dumps({"generations": rows, "history": events, "fleet": fleet}))
     else:
         from .table import table
 
-        print(table(rows, events))
+        print("\n".join([table(rows, events), *told(fleet)]))
 
 
 def unsteady(given: Namespace) -> int:
@@ -144,12 +145,24 @@ def discard(given: Namespace) -> None:
 
 def tidy(given: Namespace) -> None:
     """Write a line of history, and remove what no kept generation needs."""
+    from .fleet_record import write
     from .history import note
     from .tidy import tidy
 
     if given.event:
-        note(given.event)
+        event = json.loads(given.event)
+        write(paths.HOME, event.pop("fleet", {}))
+        note(json.dumps(event))
     print("\n".join(tidy(given.keep, given.limit)))
+
+
+def fleet(given: Namespace) -> None:
+    """Show what is recorded of all app hosts, or renew it."""
+    from .fleet_record import read, write
+
+    if given.record:
+        write(paths.HOME, json.loads(given.record))
+    print(json.dumps(read(paths.HOME), indent=1))
 
 
 def close(given: Namespace) -> None:
@@ -193,5 +206,5 @@ def unlock(given: Namespace) -> None:
 COMMANDS: dict[str, Callable[[Namespace], int | None]] = {
     "list": list_, "unsteady": unsteady, "start": start, "work": work, "serve": serve, "retire": retire,
     "drain": drain, "stop": stop, "protect": protect, "discard": discard, "tidy": tidy, "close": close, "logs": logs,
-    "remove": remove, "unlock": unlock,
+    "remove": remove, "unlock": unlock, "fleet": fleet,
 }  # fmt: skip

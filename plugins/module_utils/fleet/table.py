@@ -1,0 +1,61 @@
+"""All app hosts in one table for a person, with what differs marked. Controller only."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+HEAD = ("HOST", "VERSION", "GENERATION", "PROCESSES", "SOCKETS", "DRAINS", "MANAGER", "")
+
+
+def table_of(members: Sequence[str], found: Mapping[str, Mapping[str, Any]], record: Mapping[str, Any]) -> str:
+    """Return the table of all app hosts: those that answered with what they say, others with what is recorded.
+
+    `found` has, by host, what its tool lists as JSON. A host that differs from most others is marked with `!`.
+    """
+    rows = {name: row_of(found[name]) if name in found else recorded(name, record) for name in members}
+    serving = Counter(rows[name][1] for name in members if name in found)
+    usual = serving.most_common(1)[0][0] if serving else ""
+    lines = []
+    for name, row in rows.items():
+        notes = notes_of(name, row, usual, name in found, record)
+        lines.append((f"{'!' if notes else ' '} {name}", *row, "; ".join(notes)))
+    wide = [max(len(line[column]) for line in [HEAD, *lines]) for column in range(len(HEAD))]
+    wide[0] = max(wide[0], len(HEAD[0]) + 2)
+    head = ("  " + HEAD[0], *HEAD[1:])
+    return "\n".join("  ".join(f"{text:<{size}}" for text, size in zip(line, wide, strict=True)).rstrip()
+                     for line in [head, *lines])  # fmt: skip
+
+
+def row_of(listed: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the columns of a host that answered, but its name and notes."""
+    rows = listed.get("generations") or []
+    live = next((row for row in rows if row["state"] == "live"), None)
+    draining = [row for row in rows if row["state"] == "draining"]
+    drains = f"{len(draining)} with {sum(row['connections'] for row in draining)} sockets" if draining else "-"
+    if not live:
+        return "-", "nothing serves", "-", "-", drains, "-"
+    processes = f"{live['running']}/{len(live['instances'])}"
+    return live["version"], live["generation"], processes, str(live["connections"]), drains, live["manager"]
+
+
+def recorded(name: str, record: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the columns of a host that did not answer: what the last deploy wrote down."""
+    known = (record.get("hosts") or {}).get(name) or {}
+    return known.get("version", "?"), known.get("generation", "?"), "?", "?", "?", "?"
+
+
+def notes_of(
+    name: str, row: tuple[str, ...], usual: str, answered: bool, record: Mapping[str, Any]
+) -> list[str]:  # fmt: skip
+    """Return what is unusual about a host."""
+    notes = [] if answered else ["not asked or no answer; this is what was recorded"]
+    if usual and row[1] != usual:
+        notes.append("serves something else than most")
+    running, _, wanted = row[2].partition("/")
+    if running != wanted and wanted:
+        notes.append("lacks processes")
+    if missed := (record.get("missed") or {}).get(name):
+        notes.append(f"missed deploys since {missed['since']}")
+    return notes
