@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from ...fleet.batches import batches
 from ..project import assigned_names, backend_folder, find_files
 from ..view import HostView, Problem, check, is_mapping, listed, probe_facts
 
@@ -125,3 +126,16 @@ def asgi_pings(host: HostView) -> Iterator[Problem]:
     if isinstance(interval, int) and isinstance(cut, int) and interval >= cut:
         fix = f"Write a number below nginx_websocket_timeout ({cut}), such as 20"
         yield Problem("asgi_ping_interval", f"is {interval}, so nginx cuts idle sockets before they are pinged", fix)
+
+
+@check("asgi")
+def asgi_serial(host: HostView) -> Iterator[Problem]:
+    """The sizes of batches are numbers or percentages."""
+    value = host.get("asgi_serial")
+    if value is None:
+        return
+    try:
+        batches([host.name], value)
+    except ValueError as error:
+        fix = 'Write how many hosts switch at a time: 2, "25%", or a list such as [1, "50%"]. 0 means all at once.'
+        yield Problem("asgi_serial", str(error), fix)
