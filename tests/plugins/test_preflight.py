@@ -408,6 +408,36 @@ def test_real_connection_is_probed(bench: Bench) -> None:
         assert user_and_id == {"user": "root", "id": "debian", "version": release["VERSION_ID"], "python": python}
 
 
+def test_host_that_is_down_stops_the_run_and_the_way_on_is_told(bench: Bench) -> None:
+    run = bench.run({"app": {"app1": machine(), "app2": unreachable()}}, GOOD)
+    assert run.status == 2 and "THE DEPLOY BEGAN" not in run.output
+    assert "-e preflight_skip_unreachable=true" in run.find("host app2", "", "unreachable")["fix"]
+
+
+def test_run_goes_on_without_hosts_that_are_down_if_it_is_told_so(bench: Bench) -> None:
+    """The first of them too. They are in no later play, and roles learn which they are."""
+    groups = {"app": {"app1": unreachable(), "app2": machine(), "app3": unreachable(), "app4": machine()}}
+    run = bench.run(groups, GOOD, "-e", "preflight_skip_unreachable=true", play="imports.yml")
+    assert run.status == 4, "Ansible's own code for hosts that were not reached"
+    begun = run.output.split("PLAY [Change]")[1].split("PLAY RECAP")[0]
+    assert sorted(re.findall(r"^ok: \[(\w+)\]", begun, re.MULTILINE)) == ["app2", "app4"]
+
+
+@pytest.mark.parametrize(
+    "groups",
+    [
+        {"app": {"app1": machine()}, "redis": {"redis1": unreachable()}},
+        {"app": {"app1": machine(), "both": unreachable()}, "redis": {"both": {}}},
+        {"app": {"app1": unreachable()}, "redis": {"redis1": machine()}},
+    ],
+    ids=["redis", "redis and app", "the only one"],
+)
+def test_nothing_goes_on_without_hosts_that_all_need(bench: Bench, groups: dict[str, Any]) -> None:
+    run = bench.run(groups, GOOD, "-e", "preflight_skip_unreachable=true")
+    assert run.status == 2 and "THE DEPLOY BEGAN" not in run.output
+    assert [fault for _, _, fault in run.faults() if fault.startswith("unreachable")]
+
+
 def test_limit_looks_only_there(bench: Bench) -> None:
     """What is wrong on a host outside the limit is not told, and group app is still known."""
     run = bench.run({"app": {"app1": machine()}, "redis": {"redis1": machine(redis_port="x")}}, GOOD, "--limit", "app1")

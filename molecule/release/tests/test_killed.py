@@ -80,13 +80,6 @@ def test_second_deploy_at_once_is_told_who_holds_the_lock(lab: Pair, copy: Calla
     lab.assert_settled()
 
 
-def test_host_that_keeps_the_lock_is_told_when_it_is_gone(lab: Pair, copy: Callable) -> None:
-    before = lab.snapshot()
-    gone = ("-e", "asgi_lock_host=gone.invalid", "--limit", lab.hosts[-1].name)
-    deploy(copy("gone").folder, *gone).failed("is on gone.invalid", f"-e asgi_lock_host={lab.hosts[-1].name}")
-    assert lab.snapshot() == before
-
-
 MIGRATION = """
 import os, time
 from django.db import migrations
