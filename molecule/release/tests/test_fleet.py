@@ -90,7 +90,8 @@ def test_batch_that_fails_takes_the_earlier_ones_back_or_leaves_them(lab: Pair, 
     try:
         deploy(folder, *serial).failed(f"rejected on {last.name}", "What served before serves here again")
         assert lab.live() == before
-        deploy(folder, *serial, "-e", "asgi_failed_switch=stop").failed(f"These hosts keep it, because asgi_failed_switch is stop: {first.name}")
+        reason = f"These hosts keep it, because asgi_failed_switch is stop: {first.name}"
+        deploy(folder, *serial, "-e", "asgi_failed_switch=stop").failed(reason)
         assert last.live["generation"] == before != first.live["generation"]
         assert not any(locks(lab))
     finally:

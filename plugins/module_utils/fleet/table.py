@@ -46,9 +46,7 @@ def recorded(name: str, record: Mapping[str, Any]) -> tuple[str, ...]:
     return known.get("version", "?"), known.get("generation", "?"), "?", "?", "?", "?"
 
 
-def notes_of(
-    name: str, row: tuple[str, ...], usual: str, answered: bool, record: Mapping[str, Any]
-) -> list[str]:  # fmt: skip
+def notes_of(name: str, row: tuple[str, ...], usual: str, answered: bool, record: Mapping[str, Any]) -> list[str]:
     """Return what is unusual about a host."""
     notes = [] if answered else ["not asked or no answer; this is what was recorded"]
     if usual and row[1] != usual:

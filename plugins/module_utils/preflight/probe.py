@@ -55,9 +55,7 @@ def way_on(host: HostView) -> str:
     """How to go on without a host that stays down, to append to what else to do; empty if nothing works without it."""
     if not may_be_left_out(host):
         return ""
-    return (
-        "\nIf it stays down, go on without it, and have it catch up in the next run:\n  -e preflight_skip_unreachable=true"
-    )
+    return "\nIf it stays down, go on without it; the next run catches up:\n  -e preflight_skip_unreachable=true"
 
 
 def skippable(hosts: list[HostView]) -> list[str]:
