@@ -13,6 +13,7 @@ TOPICS = (
     "certificate",
     "firewall",
     "handshake",
+    "load",
     "hardening",
     "workers",
     "limits",
