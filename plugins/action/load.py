@@ -61,7 +61,7 @@ class ActionModule(ActionBase):
         """Have the module look at the host, and create a token if there is a command."""
         given = {"app": self._task.args["app"], "token_command": command, "origin": self._task.args.get("origin") or "",
                  "probe": text_of("probe.py") if command else ""}  # fmt: skip
-        found: dict[str, Any] = self._execute_module("channels.stack.load", module_args=given, task_vars=task_vars)
+        found: dict[str, Any] = self._execute_module("channels.stack.load_host", module_args=given, task_vars=task_vars)
         return found
 
     def _report(self, args: dict[str, Any], token: str, crowd: Crowd, samples: list[dict[str, Any]]) -> dict[str, Any]:

@@ -1,5 +1,5 @@
 #!/usr/bin/python
-"""Documentation of the action `load`, and the module that it runs on the host to look at it."""
+"""Documentation of the action `load`."""
 
 from __future__ import annotations
 
@@ -10,16 +10,15 @@ description:
   - Opens sockets from the controller, holds them for a while and closes them. Looks at the host before, right after the
     last handshake, and at the end.
   - Changes nothing on the host, but it takes what its clients take. In check mode it only looks.
-  - The module by itself, without the action, takes one look at the host.
 requirements: [wsproto on the controller]
 options:
   app: {description: Name of the project on the host., type: str, required: true}
-  name: {description: 'What the report calls the host.', type: str, default: ''}
-  sockets: {description: How many sockets to open., type: int, default: 0}
-  at_once: {description: How many handshakes are under way at a time., type: int, default: 20}
-  hold_seconds: {description: How long all sockets stay open., type: float, default: 10}
+  name: {description: What the report calls the host., type: str, required: true}
+  sockets: {description: How many sockets to open., type: int, required: true}
+  at_once: {description: How many handshakes are under way at a time., type: int, required: true}
+  hold_seconds: {description: How long all sockets stay open., type: float, required: true}
   plan_sockets: {description: How many sockets the sizing is for; 0 for as many as were opened., type: int, default: 0}
-  url: {description: 'Address of the WebSocket, without its query.', type: str, default: ''}
+  url: {description: 'Address of the WebSocket, without its query.', type: str, required: true}
   query: {description: 'The query; C({token}) stands for the token.', type: str, default: ''}
   headers: {description: 'More headers of handshakes; C({token}) stands for the token.', type: dict, default: {}}
   subprotocols:
@@ -31,9 +30,8 @@ options:
   validate_certs: {description: Whether clients must trust the certificate., type: bool, default: true}
   ca_path: {description: 'File on the controller with an additional authority.', type: path}
   connect_to: {description: 'Address and port to connect to, as C(host:port), in place of those of O(url).', type: str}
-  timeout: {description: Seconds for each handshake., type: float, default: 10}
+  timeout: {description: Seconds for each handshake., type: float, required: true}
   report: {description: 'File on the controller for the report, ending in C(.json).', type: path}
-  probe: {description: 'Required of the action, which brings it: the program that asks the project.', type: str}
 attributes:
   check_mode: {description: Opens no socket., support: full}
 author: ansible-channels-stack
@@ -45,6 +43,9 @@ EXAMPLES = r"""
     app: dashboard
     name: app-1
     sockets: 500
+    at_once: 20
+    hold_seconds: 10
+    timeout: 10
     url: wss://dashboard.example.org/ws/dashboard/
     query: token={token}
     token_command: [python, manage.py, mint_token]
@@ -68,36 +69,4 @@ sizing:
   returned: success
 """
 
-from ansible.module_utils.basic import AnsibleModule
-
-from ..module_utils.host import deployed
-from ..module_utils.host.project import Project
-from ..module_utils.load.host import sample
-
-
-def main() -> None:
-    """Take a look at the host; create a token first if there is a command for it."""
-    module = AnsibleModule(
-        argument_spec={
-            "app": {"type": "str", "required": True},
-            "token_command": {"type": "list", "elements": "str", "default": [], "no_log": False},
-            "origin": {"type": "str", "default": ""},
-            "probe": {"type": "str", "default": "", "no_log": True},
-        },
-        supports_check_mode=True,
-    )
-    app, command = module.params["app"], module.params["token_command"]
-    token, complaint = "", ""
-    if command:
-        bundle = deployed.bundle(app)
-        if not bundle:
-            module.fail_json(msg=f"{app} is not deployed here: ansible-playbook site.yml")
-        answer = Project(bundle, None, {}, module.params["probe"]).ask(
-            bundle["application"], {"good": command}, module.params["origin"]
-        )
-        token, complaint = answer["minted"].get("good", ""), str(answer["not_minted"].get("good", ""))
-    module.exit_json(changed=False, sample=sample(app), token=token, complaint=complaint)
-
-
-if __name__ == "__main__":
-    main()
+# The action does all of it, on the controller: plugins/action/load.py. ansible-doc reads this file.

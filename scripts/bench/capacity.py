@@ -40,6 +40,8 @@ LABELS = {
     "nginx": "of the stack, through nginx",
 }
 MEMORY = HERE / "memory.py"
+# What comes after this line is written by hand and by scripts/sizing.py, whose figures a test compares with these.
+KEPT = "<!-- From here on, scripts/bench/capacity.py changes nothing. -->"
 
 
 class Capacity:
@@ -168,7 +170,9 @@ def main() -> int:
         for server in SERVERS:
             capacity.rates(server, options.rounds)
             capacity.many(server, options.idle)
-        (ROOT / "docs" / "capacity.md").write_text(capacity.page(options.rounds, load), encoding="utf-8")
+        page = ROOT / "docs" / "capacity.md"
+        rest = page.read_text(encoding="utf-8").partition(KEPT)[2]
+        page.write_text(f"{capacity.page(options.rounds, load)}\n{KEPT}{rest}", encoding="utf-8")
         say("docs/capacity.md is written")
     except BenchError as error:
         print(f"capacity: {error}", file=sys.stderr)

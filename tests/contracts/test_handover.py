@@ -20,6 +20,8 @@ OF_ROLES = {"generation": "asgi"}
 CALLS = ("ansible.builtin.import_role", "ansible.builtin.include_role")
 # Python on the controller can read variables of a run; modules get arguments and nothing else.
 PYTHON = ("action", "filter", "lookup", "module_utils", "strategy")
+# An attribute that Ansible gives to plugins.
+ANSIBLES = {"_load_name"}
 # Not behind a brace or a dollar sign: there it is a part of a name of nginx's.
 PRIVATE = re.compile(rf"(?<![\w}}$])__?({'|'.join(ROLES)})_\w+")
 
@@ -49,7 +51,7 @@ def owner(path: Path) -> str:
 
 def foreign(path: Path, text: str) -> list[str]:
     """Private names of other roles in a text."""
-    return sorted({match[0] for match in PRIVATE.finditer(text) if match[1] != owner(path)})
+    return sorted({match[0] for match in PRIVATE.finditer(text) if match[1] != owner(path)} - ANSIBLES)
 
 
 @pytest.mark.parametrize("path", texts(), ids=str)

@@ -12,6 +12,9 @@ ROOT = Path(__file__).resolve().parents[2]
 CONTRARY = yaml.safe_load((ROOT / "molecule/neighbours/inventory/contrary.yml").read_text())["all"]["vars"]
 # Files in which the other defaults have another value: tests, or what an inventory of theirs gives.
 ELSEWHERE = {
+    "molecule/default/tests/test_load.py": [
+        "load_at_once", "load_confirm", "load_hold_seconds", "load_most", "load_plan_sockets", "load_sockets",
+    ],
     "molecule/doctor/tests/test_repairs.py": ["asgi_websocket_timeout", "doctor_timeout", "handshake_token"],
     "molecule/neighbours/inventory/scrap.yml": ["handshake_subprotocols"],
     "molecule/neighbours/tests/test_neighbours.py": ["remove_data"],

@@ -24,8 +24,8 @@ FOR_INVENTORIES = {"postgresql_url", "redis_url"}
 WITHOUT_PREFIX = {"rollback_to": "asgi"}
 # Read by the judge alone, and meant for it: how it is to look, or what it computes for roles.
 FOR_THE_JUDGE = {
-    "certificate_acme_check_names", "hardening_clock_seconds", "nginx_worker_connections", "preflight_allow_sqlite",
-    "preflight_allow_untested",
+    "certificate_acme_check_names", "hardening_clock_seconds", "load_most", "nginx_worker_connections",
+    "preflight_allow_sqlite", "preflight_allow_untested",
 }  # fmt: skip
 
 

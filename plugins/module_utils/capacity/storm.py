@@ -164,9 +164,13 @@ class Run:
         else:
             process.take(now, client, retry)
 
-    def whole(self) -> Outcome:
+    def fails(self) -> bool:
+        """Whether an attempt has failed that another back-off might have spared."""
+        return bool(set(self.failures) - {"away"})
+
+    def whole(self, until_it_fails: bool = False) -> Outcome:
         """Run until all are back, or for LONGEST."""
-        while len(self.back) < self.storm.clients:
+        while len(self.back) < self.storm.clients and not (until_it_fails and self.fails()):
             first = min(self.processes, key=lambda each: each.next)
             coming = self.waiting[0][0] if self.waiting else math.inf
             if min(first.next, coming) > LONGEST:
@@ -214,7 +218,8 @@ def window_needed(storm: Storm) -> float:
     Failures while nobody is there (`away`) do not count: no back-off avoids them.
     """
     for first in WINDOWS:
-        tried = replace(storm, backoff=replace(storm.backoff, first=first))
-        if not set(simulate(tried).failures) - {"away"}:
+        run = Run(replace(storm, backoff=replace(storm.backoff, first=first)))
+        run.whole(until_it_fails=True)
+        if not run.fails():
             return first
     return math.inf
