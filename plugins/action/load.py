@@ -1,4 +1,4 @@
-"""Action that opens many sockets from the controller, and looks at the host meanwhile; see `plugins/modules/load.py`."""
+"""Action that opens many sockets from here and looks at the host meanwhile; see `plugins/modules/load.py`."""
 
 from __future__ import annotations
 

@@ -50,7 +50,6 @@ from ..module_utils.host import deployed
 from ..module_utils.host.project import Project
 from ..module_utils.load.host import sample
 
-
 ARGUMENTS: dict[str, dict[str, Any]] = {
     "app": {"type": "str", "required": True},
     "token_command": {"type": "list", "elements": "str", "default": [], "no_log": False},

@@ -87,7 +87,8 @@ def test_what_decides_is_named() -> None:
 
 @pytest.mark.parametrize(
     ("changes", "told"),
-    [({"sockets": 0}, "sockets is 0"), ({"messages": -1.0}, "messages is -1"), ({"handshakes": math.nan}, "handshakes is nan"),
+    [({"sockets": 0}, "sockets is 0"), ({"messages": -1.0}, "messages is -1"),
+     ({"handshakes": math.nan}, "handshakes is nan"),
      ({"server": "gunicorn"}, "one of daphne, uvicorn"), ({"edge": "ip"}, "one of none, nginx, haproxy"),
      ({"receivers": 200.0}, "there are 100 sockets"), ({"memory_gb": 0.5, "cores": 64}, "too little for 64 processes")],
 )  # fmt: skip
@@ -188,7 +189,8 @@ def test_every_figure_says_where_it_comes_from() -> None:
 
 @pytest.mark.parametrize(
     ("words", "told"),
-    [("hosts --sockets 0", "sockets is 0"), ("storm --clients 0 --processes 0", "--clients is 0; write at least 1; --processes"),
+    [("hosts --sockets 0", "sockets is 0"),
+     ("storm --clients 0 --processes 0", "--clients is 0; write at least 1; --processes"),
      ("storm --clients 5 --processes 1 --rate 0", "--rate is 0")],
 )  # fmt: skip
 def test_script_names_wrong_numbers(words: str, told: str) -> None:
@@ -203,7 +205,9 @@ def test_script_names_wrong_numbers(words: str, told: str) -> None:
 )
 def test_script_prints_for_people_and_for_programs(words: str, key: str) -> None:
     plain, data = (
-        subprocess.run([sys.executable, "-I", SCRIPT, *words.split(), *more], capture_output=True, text=True, check=True)
+        subprocess.run(
+            [sys.executable, "-I", SCRIPT, *words.split(), *more], capture_output=True, text=True, check=True
+        )
         for more in ([], ["--json"])
     )
     assert len(plain.stdout.splitlines()) > 3

@@ -173,8 +173,10 @@ def look(**changes: Any) -> dict[str, Any]:
     """A sample of a host with 2 cores."""
     plain = {"kb": 10_000, "cpu": 1.0, "files": 10, "limit": 1000}
     found: dict[str, Any] = {
-        "processes": dict(plain), "nginx": dict(plain), "redis": dict(plain), "sockets": 3, "count": 2, "server": "daphne",
-        "host": {"cores": 2, "busy": 10.0, "idle": 10.0, "memory_kb": 4_000_000, "available_kb": 3_000_000, "overflows": 0},
+        "processes": dict(plain), "nginx": dict(plain), "redis": dict(plain),
+        "sockets": 3, "count": 2, "server": "daphne",
+        "host": {"cores": 2, "busy": 10.0, "idle": 10.0, "memory_kb": 4_000_000, "available_kb": 3_000_000,
+                 "overflows": 0},
     }  # fmt: skip
     for name, values in changes.items():
         found[name] = {**found[name], **values} if isinstance(values, dict) else values
@@ -282,7 +284,8 @@ def action_for(monkeypatch: pytest.MonkeyPatch, answers: list[dict[str, Any]], c
 def given(server: Server, tmp_path: Path, **changes: Any) -> dict[str, Any]:
     return {
         "app": "dashboard", "name": "app-1", "sockets": 30, "at_once": 5, "hold_seconds": 0, "url": server.url,
-        "query": "token={token}", "token_command": ["mint"], "timeout": 20, "report": str(tmp_path / "app-1.json"), **changes,
+        "query": "token={token}", "token_command": ["mint"], "timeout": 20,
+        "report": str(tmp_path / "app-1.json"), **changes,
     }  # fmt: skip
 
 

@@ -40,7 +40,9 @@ NGINX_KB = Figure(21, "kB for a silent socket in nginx, without TLS", DECISIONS)
 NGINX_TLS_KB = Figure(39, "kB for a silent socket in nginx, with TLS", DECISIONS)
 HAPROXY_KB = Figure(5, "kB for a silent socket in HAProxy 2.6, without TLS", "two daphne behind HAProxy on a lab host")
 EDGE_SOCKETS = Figure(50000, "sockets on one edge", CHOSEN)
-RSA_SIGNS = Figure(4009, "TLS handshakes/s of one core at most: RSA 2048 signatures", "`openssl speed rsa2048`, load average 8")
+RSA_SIGNS = Figure(
+    4009, "TLS handshakes/s of one core at most: RSA 2048 signatures", "`openssl speed rsa2048`, load average 8"
+)
 PORTS = Figure(28232, "connections from one edge to one app host's port (ip_local_port_range)", KERNEL)
 
 BUSY = Figure(0.6, "of a core that may be in use at the peak", CHOSEN)
@@ -53,4 +55,6 @@ OTHER_FILES = Figure(1024, "nginx's other files", "docs/limits.md")
 PROCESS_MB = Figure(58, "MB of a daphne with the example and no socket", LOAD)
 NGINX_CPU_MS = Figure(0.18, "ms of nginx's CPU for a handshake, without TLS", LOAD)
 REDIS_KB = Figure(0.3, "kB of Redis's memory for a socket with its groups", LOAD)
-REDIS_COMMANDS = Figure(31407, "messages/s that Redis publishes on one core", "`redis-benchmark publish` on a lab host, load average 8")
+REDIS_COMMANDS = Figure(
+    31407, "messages/s that Redis publishes on one core", "`redis-benchmark publish` on a lab host, load average 8"
+)

@@ -31,8 +31,8 @@ def tables() -> str:
 
 def sizing_table() -> str:
     """What each number of sockets needs."""
-    head = ["sockets", "app hosts", "processes", "MB each", "edges", "MB each", "files of an edge", "ports to each app host",
-            "Redis", "commands/s", "decided by"]  # fmt: skip
+    head = ["sockets", "app hosts", "processes", "MB each", "edges", "MB each", "files of an edge",
+            "ports to each app host", "Redis", "commands/s", "decided by"]  # fmt: skip
     rows = []
     for sockets in SOCKETS:
         found = size(demand_for(sockets))

@@ -15,7 +15,7 @@ _UTIME, _STIME = 11, 12
 
 
 def sample(app: str) -> dict[str, Any]:
-    """One look at the host: `processes`, `nginx` and `redis` as groups, `host` as a whole, and `sockets` of the project.
+    """One look at the host: groups `processes`, `nginx` and `redis`, `host` as a whole, and the project's `sockets`.
 
     A group has `kb` of memory (its own and its share of the rest), `cpu` seconds since it began, `files` of the
     process that has the most open, and `limit`, how many that one may have. All zero for a group that is not here.

@@ -87,7 +87,11 @@ def gave_way(result: dict[str, Any]) -> dict[str, str]:
         behind = start in ("timeout", "tcp:", "502") and part[nearest] >= NEAR
         return {"what": f"{nearest}, which shows as {what}" if behind else what, "fix": fix, "near": near}
     if failures:
-        return {"what": f"handshakes: {', '.join(failures)}", "fix": "ansible-playbook playbooks/doctor.yml", "near": near}
+        return {
+            "what": f"handshakes: {', '.join(failures)}",
+            "fix": "ansible-playbook playbooks/doctor.yml",
+            "near": near,
+        }
     if result["lost"]:
         return {"what": "open sockets were lost", "fix": "ansible-playbook playbooks/logs.yml", "near": near}
     return {"what": "", "fix": "", "near": near}
