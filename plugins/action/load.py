@@ -11,7 +11,6 @@ from typing import Any
 from ansible.plugins.action import ActionBase
 
 from ..module_utils.doctor import controller
-from ..module_utils.host.programs import text_of
 from ..module_utils.load import judge, report
 from ..module_utils.load.clients import Crowd, room_for
 from ..module_utils.websocket import exchange
@@ -24,7 +23,7 @@ class ActionModule(ActionBase):
 
     _VALID_ARGS = frozenset(
         ("app", "name", "sockets", "at_once", "hold_seconds", "plan_sockets", "url", "query", "headers", "subprotocols",
-         "token", "token_command", "origin", "validate_certs", "ca_path", "connect_to", "timeout", "report")
+         "token", "complaint", "origin", "validate_certs", "ca_path", "connect_to", "timeout", "report")
     )  # fmt: skip
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -35,32 +34,31 @@ class ActionModule(ActionBase):
         args = self._task.args
         number = int(args["sockets"])
         look = partial(self._look, task_vars)
-        command = [] if args.get("token") else args.get("token_command") or []
-        first = look(command)
-        if first.get("failed") or first.get("complaint"):
-            said = first.get("complaint") or first.get("msg") or "the host could not be asked"
-            return {"failed": True, "msg": f"No token for the sockets: {said}" if first.get("complaint") else said}
+        if args.get("complaint"):
+            return {"failed": True, "msg": f"No token for the sockets: {args['complaint']}"}
+        first = look()
+        if first.get("failed"):
+            return {"failed": True, "msg": first.get("msg") or "the host could not be asked"}
         if self._task.check_mode:
             return {"changed": False, "lines": [f"Would open {number} sockets"], "result": {}, "sizing": {}}
         if (fits := room_for(number)) < number:
             return {"failed": True, "msg": f"This machine may open only {fits} sockets, not {number}: ulimit -Hn"}
-        token = args.get("token") or first.get("token") or ""
+        token = args.get("token") or ""
         crowd = Crowd(partial(opened, args, token), int(args["at_once"]))
         try:
             crowd.open(number)
-            second = look([])
+            second = look()
             time.sleep(float(args["hold_seconds"]))
-            third = look([])
+            third = look()
         finally:
             crowd.close()
         if second.get("failed") or third.get("failed"):
             return {"failed": True, "msg": "The host could not be asked while the sockets were open"}
         return self._report(args, token, crowd, [each["sample"] for each in (first, second, third)])
 
-    def _look(self, task_vars: dict[str, Any] | None, command: list[str]) -> dict[str, Any]:
-        """Have the module look at the host, and create a token if there is a command."""
-        given = {"app": self._task.args["app"], "token_command": command, "origin": self._task.args.get("origin") or "",
-                 "probe": text_of("probe.py") if command else ""}  # fmt: skip
+    def _look(self, task_vars: dict[str, Any] | None) -> dict[str, Any]:
+        """Have a module look at the host."""
+        given = {"app": self._task.args["app"]}
         found: dict[str, Any] = self._execute_module("channels.stack.load_host", module_args=given, task_vars=task_vars)
         return found
 

@@ -23,9 +23,8 @@ options:
   headers: {description: 'More headers of handshakes; C({token}) stands for the token.', type: dict, default: {}}
   subprotocols:
     {description: 'Subprotocols to offer; C({token}) as above.', type: list, elements: str, default: []}
-  token: {description: 'A valid token. By default, the command creates one.', type: str, default: ''}
-  token_command:
-    {description: Command of the project that prints a valid token., type: list, elements: str, default: []}
+  token: {description: A valid token., type: str, default: ''}
+  complaint: {description: Why there is no token; nothing is opened then., type: str, default: ''}
   origin: {description: The Origin that a browser would send., type: str, default: ''}
   validate_certs: {description: Whether clients must trust the certificate., type: bool, default: true}
   ca_path: {description: 'File on the controller with an additional authority.', type: path}
@@ -48,9 +47,8 @@ EXAMPLES = r"""
     timeout: 10
     url: wss://dashboard.example.org/ws/dashboard/
     query: token={token}
-    token_command: [python, manage.py, mint_token]
+    token: "{{ __load_token.token }}"
     report: artifacts/load/app-1.json
-  no_log: true
 """
 
 RETURN = r"""

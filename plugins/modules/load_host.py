@@ -15,7 +15,7 @@ options:
   token_command:
     {description: Command of the project that prints a valid token., type: list, elements: str, default: []}
   origin: {description: The Origin that a browser would send., type: str, default: ''}
-  probe: {description: 'The program that asks the project, for a token.', type: str, default: ''}
+  probe: {description: 'The program that asks the project, for a token; the action brings it.', type: str, default: ''}
 attributes:
   check_mode: {description: Changes nothing anyway., support: full}
 author: ansible-channels-stack
@@ -58,19 +58,23 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
 }
 
 
+def minted(app: str, command: list[str], probe: str, origin: str) -> tuple[str, str]:
+    """A token from the project, or why there is none."""
+    bundle = deployed.bundle(app)
+    if not bundle:
+        return "", f"{app} is not deployed here: ansible-playbook site.yml"
+    answer = Project(bundle, None, {}, probe).ask(bundle["application"], {"good": command}, origin)
+    complaint = answer["not_minted"].get("good") or answer.get("import_error") or ""
+    return answer["minted"].get("good", ""), str(complaint)
+
+
 def main() -> None:
     """Take a look at the host; create a token first if there is a command for it."""
     module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
     app, command = module.params["app"], module.params["token_command"]
     token, complaint = "", ""
     if command:
-        bundle = deployed.bundle(app)
-        if not bundle:
-            module.fail_json(msg=f"{app} is not deployed here: ansible-playbook site.yml")
-        answer = Project(bundle, None, {}, module.params["probe"]).ask(
-            bundle["application"], {"good": command}, module.params["origin"]
-        )
-        token, complaint = answer["minted"].get("good", ""), str(answer["not_minted"].get("good", ""))
+        token, complaint = minted(app, command, module.params["probe"], module.params["origin"])
     module.exit_json(changed=False, sample=sample(app), token=token, complaint=complaint)
 
 

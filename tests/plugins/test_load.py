@@ -23,6 +23,8 @@ from ansible_collections.channels.stack.plugins.module_utils.websocket.client im
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.http11 import Request, Response
 
+SECRET = "a-token-of-the-project"
+
 
 class Server:
     """A server that lets `most` sockets in, and refuses more as nginx does at a limit."""
@@ -284,27 +286,25 @@ def action_for(monkeypatch: pytest.MonkeyPatch, answers: list[dict[str, Any]], c
 def given(server: Server, tmp_path: Path, **changes: Any) -> dict[str, Any]:
     return {
         "app": "dashboard", "name": "app-1", "sockets": 30, "at_once": 5, "hold_seconds": 0, "url": server.url,
-        "query": "token={token}", "token_command": ["mint"], "timeout": 20,
+        "query": "token={token}", "token": SECRET, "timeout": 20,
         "report": str(tmp_path / "app-1.json"), **changes,
     }  # fmt: skip
 
 
 def test_action_opens_reports_and_closes(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    secret = "a-token-of-the-project"
-    answers = [{"sample": look(), "token": secret}, {"sample": look()}, {"sample": look(sockets=33)}]
+    answers = [{"sample": look()}, {"sample": look()}, {"sample": look(sockets=33)}]
     action = action_for(monkeypatch, answers, **given(server, tmp_path))
     result = action.run(task_vars={})
     assert result["result"]["opened"] == result["result"]["sockets_on_host"] == 30
-    assert server.tokens == {f"/ws/?token={secret}"}
-    assert [each["token_command"] for each in action.asked] == [["mint"], [], []]
-    assert action.asked[0]["probe"]
+    assert server.tokens == {f"/ws/?token={SECRET}"}
+    assert action.asked == [{"app": "dashboard"}] * 3
     for path in tmp_path.iterdir():
-        assert secret not in path.read_text()
+        assert SECRET not in path.read_text()
 
 
 def test_action_stops_without_a_token(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    answers = [{"sample": look(), "token": "", "complaint": "no such command"}]
-    result = action_for(monkeypatch, answers, **given(server, tmp_path)).run(task_vars={})
+    wrong = given(server, tmp_path, complaint="no such command")
+    result = action_for(monkeypatch, [{"sample": look()}], **wrong).run(task_vars={})
     assert result == {"failed": True, "msg": "No token for the sockets: no such command"}
     assert not server.tokens
 

@@ -20,7 +20,12 @@ BACK = {
 
 @pytest.mark.parametrize(
     ("name", "programs"),
-    [("handshake", {"probe": "probe.py"}), ("websocket_doctor", {"probe": "probe.py"}), ("trial", BACK)],
+    [
+        ("handshake", {"probe": "probe.py"}),
+        ("load_host", {"probe": "probe.py"}),
+        ("websocket_doctor", {"probe": "probe.py"}),
+        ("trial", BACK),
+    ],
 )
 def test_action_gives_programs_to_its_module(
     name: str, programs: dict[str, str], monkeypatch: pytest.MonkeyPatch
