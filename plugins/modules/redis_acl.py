@@ -34,6 +34,11 @@ options:
         rereads them.
     type: path
     default: ""
+  daemon:
+    description: Whose users they are. A Sentinel cannot be made to show another certificate; it is restarted.
+    type: str
+    choices: [redis, sentinel]
+    default: redis
   owner: {description: Owner and group of the files., type: str, default: redis}
   forget: {description: Keeps none of the project's earlier users., type: bool, default: false}
   used:
@@ -317,7 +322,8 @@ class Users:
                 self.folder.mkdir(parents=True)
                 self.own(self.folder, self.module.params["owner"], "0750")
         password = self.password()
-        rules = OPERATOR_RULES + (TLS_RULES if self.module.params["certificate"] else "")
+        shows = self.module.params["certificate"] and self.module.params["daemon"] == "redis"
+        rules = OPERATOR_RULES + (TLS_RULES if shows else "")
         operator = f"on #{hashlib.sha256(password.encode()).hexdigest()} {rules}"
         texts = self.texts()
         users = assembled(texts, operator)
@@ -341,7 +347,7 @@ class Users:
             return False, []
         try:
             told = tell(connection, password, users)
-            if certificate and serve(connection, Path(certificate)):
+            if certificate and self.module.params["daemon"] == "redis" and serve(connection, Path(certificate)):
                 self.changed.append(certificate)
             return True, told
         except (OSError, RedisError):  # it does not know the password yet, or has no free connection
@@ -362,6 +368,7 @@ def main() -> None:
             "address": {"type": "str", "default": "127.0.0.1"},
             "port": {"type": "int", "default": 6379},
             "certificate": {"type": "path", "default": ""},
+            "daemon": {"type": "str", "choices": ["redis", "sentinel"], "default": "redis"},
             "owner": {"type": "str", "default": "redis"},
             "forget": {"type": "bool", "default": False},
             "used": {"type": "list", "elements": "str", "no_log": True},

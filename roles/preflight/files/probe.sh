@@ -48,6 +48,7 @@ done
 printf 'users=%s\n' "$(awk -F: '$6 != "/srv/" $1 { printf "%s ", $1 }' /etc/passwd 2>/dev/null)"
 printf 'run=%s\n' "$(cd /run 2>/dev/null && ls -d -- */ 2>/dev/null | tr -d '/' | tr '\n' ' ')"
 printf 'redis_projects=%s\n' "$(sed -n 's/^# //;/^project=/p' /etc/redis/users.d/*.acl 2>&- | tr '\n' ';')"
+[ ! -f /etc/redis/primary.json ] || echo redis_group=yes
 for env in /srv/*/generations/*/env; do
   [ -f "$env" ] || continue
   plain=$(sed -nE "s#^[A-Za-z0-9_]+=.*redis://(.*@)?([^@/?']*).*#\\2#p" "$env" | tr '\n' ' ')

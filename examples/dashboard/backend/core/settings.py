@@ -9,6 +9,7 @@ from redis.backoff import ExponentialBackoff
 from redis.exceptions import ConnectionError
 
 from core.database_url import use_database_url
+from core.redis_host import redis_host
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -86,7 +87,10 @@ REDIS_URL = os.environ.get("REDIS_URL") or "redis://127.0.0.1:6379/0"
 # A connection that broke while nobody used it, as when Redis was restarted, is opened again within the same command:
 # without this the next handshake would pay for it with a 500.
 RETRY = {"retry": Retry(ExponentialBackoff(cap=0.5, base=0.05), 3), "retry_on_error": [ConnectionError]}
-REDIS_HOSTS = [{"address": REDIS_URL, **RETRY}]
+# Where Sentinels say which Redis is the primary, such as 10.0.0.1:26379,10.0.0.2:26379; empty if there is one Redis.
+REDIS_SENTINELS = listed("REDIS_SENTINELS")
+REDIS_MASTER_NAME = os.environ.get("REDIS_MASTER_NAME") or "channels"
+REDIS_HOSTS = [redis_host(REDIS_URL, REDIS_SENTINELS, REDIS_MASTER_NAME, RETRY)]
 # Messages are encrypted with the first of these keys, where there are any, and read with each of them.
 LAYER = {"hosts": REDIS_HOSTS, "symmetric_encryption_keys": listed("CHANNELS_ENCRYPTION_KEYS")}
 CHANNEL_LAYER = os.environ.get("CHANNEL_LAYER") or "pubsub"
