@@ -7,7 +7,9 @@ from typing import Any
 
 from redis.asyncio.connection import SSLConnection, parse_url
 from redis.asyncio.retry import Retry
+from redis.asyncio.sentinel import SentinelManagedConnection, SentinelManagedSSLConnection
 from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError
 
 # A machine that is lost says nothing any more, and its connections do not break by themselves. The kernel gives them up
 # after five seconds: those that send, and with probes those that only wait for messages.
@@ -21,6 +23,30 @@ NOTICE = {
         socket.TCP_USER_TIMEOUT: 5000,  # milliseconds
     },
 }
+
+
+class NoticesLoss:
+    """A connection that the kernel has given up is broken, and is opened again.
+
+    redis-py 7 takes the kernel's ETIMEDOUT for the end of its own waiting (both are TimeoutError since Python 3.11).
+    The pub/sub layer then asks again at once and for ever, and the process does nothing else.
+    """
+
+    async def read_response(self, *args: Any, **options: Any) -> Any:
+        """Read an answer; raise ConnectionError if none can come any more."""
+        lost = self._reader.exception() if self._reader else None
+        if lost:
+            await self.disconnect(nowait=True)
+            raise ConnectionError(f"The connection was lost: {lost}")
+        return await super().read_response(*args, **options)
+
+
+class Connection(NoticesLoss, SentinelManagedConnection):
+    """Without TLS."""
+
+
+class TlsConnection(NoticesLoss, SentinelManagedSSLConnection):
+    """With TLS."""
 
 
 def redis_host(url: str, sentinels: list[str], master_name: str, retry: dict[str, Any]) -> dict[str, Any]:
@@ -41,7 +67,7 @@ def redis_host(url: str, sentinels: list[str], master_name: str, retry: dict[str
         "sentinels": [(name.strip("[]"), int(port)) for name, _, port in pairs],
         "master_name": master_name,
         "sentinel_kwargs": {**account, "ssl": tls, **at_sentinel},
-        "ssl": tls,
+        "connection_class": TlsConnection if tls else Connection,
         **parts,
         **NOTICE,
         **retry,
