@@ -54,6 +54,12 @@ options:
     type: list
     elements: str
     default: []
+  single_process:
+    description:
+      - Whether the daemon has no workers. Then a reload has worked when the daemon was asked for it; what it rejects is
+        in its log.
+    type: bool
+    default: false
   pid_file:
     description:
       - File that holds the id of the daemon's main process. Needed where systemd is not running, and read only there.
@@ -107,6 +113,7 @@ def main() -> None:
             "next_start_files": {"type": "list", "elements": "path", "default": []},
             "old_workers_stay": {"type": "bool", "default": False},
             "validate": {"type": "list", "elements": "str", "default": []},
+            "single_process": {"type": "bool", "default": False},
             "pid_file": {"type": "path"},
             "log_file": {"type": "path"},
         },

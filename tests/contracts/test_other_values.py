@@ -42,6 +42,9 @@ ELSEWHERE = {
         "certificate_sandbox",
     ],
     "tests/templates/test_daemons.py": ["redis_anonymous", "redis_sandbox"],
+    "tests/templates/test_pgbouncer.py": [
+        "pgbouncer_mode", "pgbouncer_port", "pgbouncer_max_clients", "pgbouncer_sandbox", "pgbouncer_remove",
+    ],
     "tests/templates/test_nginx.py": ["nginx_conf_template", "nginx_site_template"],
     "tests/templates/test_release.py": ["release_index"],
     "tests/templates/test_units.py": ["asgi_websocket_connect_timeout"],

@@ -96,6 +96,7 @@ def test_install_brings_what_a_host_must_have_and_nothing_else() -> None:
         ("base", "Fetch the pinned uv"),
         ("firewall", "Install the loader of the rules"),
         ("firewall", "Link the loader of the rules for sysvinit"),
+        ("pgbouncer", "Create the user of PgBouncer"),
         ("certificate", "Look for the pinned certbot"),
         ("certificate", "Install the pinned certbot"),
         ("asgi", "Look for the generation that serves"),
@@ -107,6 +108,7 @@ def test_install_brings_what_a_host_must_have_and_nothing_else() -> None:
 def test_configure_sets_up_each_daemon_and_deploys_nothing() -> None:
     found = listed("configure")
     daemons = {"base", "firewall", "hardening", "stores", "redis", "postgresql", "supervisor", "certificate", "nginx"}
+    daemons |= {"pgbouncer"}
     assert {role for role, _ in found} == daemons
     assert {("nginx", "Run nginx with its configuration"), ("redis", "Run Redis with its configuration")} <= set(found)
     both = {role for role, _ in set(found) & set(listed("install"))}

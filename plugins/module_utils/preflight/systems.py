@@ -10,9 +10,9 @@ from collections.abc import Mapping
 
 # By ID and VERSION_ID of os-release. nginx's version decides which directives it has, PostgreSQL's names its folder.
 PACKAGES = {
-    "debian 12": {"nginx": "1.22", "postgresql": "15"},
-    "debian 13": {"nginx": "1.26", "postgresql": "17"},
-    "ubuntu 24.04": {"nginx": "1.24", "postgresql": "16"},
+    "debian 12": {"nginx": "1.22", "postgresql": "15", "pgbouncer": "1.18"},
+    "debian 13": {"nginx": "1.26", "postgresql": "17", "pgbouncer": "1.24"},
+    "ubuntu 24.04": {"nginx": "1.24", "postgresql": "16", "pgbouncer": "1.22"},
 }
 # It has the same packages under the same names, but none of this bundle's tests run on it. Not 22.04: its Python is
 # 3.10.

@@ -34,7 +34,7 @@ for name in net/core/somaxconn fs/nr_open fs/file-max net/netfilter/nf_conntrack
   printf 'sysctl:%s=%s\n' "$(echo "$name" | tr / .)" "$(cat "/proc/sys/$name")"
 done
 printf 'sysctl_file=%s\n' "$(sed -n 's/^\([a-z].*\) = /\1=/p' /etc/sysctl.d/60-channels.conf 2>&- | tr '\n' ';')"
-printf 'homes=%s\n' "$(ls -d /etc/nginx /etc/redis /etc/postgresql/*/main /etc/supervisor /etc/haproxy \
+printf 'homes=%s\n' "$(ls -d /etc/nginx /etc/redis /etc/postgresql/*/main /etc/pgbouncer /etc/supervisor /etc/haproxy \
   2>&- | tr '\n' ' ')"
 printf 'addresses=%s\n' "$(hostname -I 2>&-)"
 for order in /etc/*/certificate/order.json; do
@@ -60,6 +60,7 @@ printf 'postgresql_projects=%s\n' "$(sed -n '/^# BEGIN project /,/^# END project
   /etc/postgresql/*/main/pg_hba.conf 2>&- | tr '\n' ';')"
 printf 'postgresql_connections=%s\n' "$(sed -n 's/^max_connections = //p' \
   /etc/postgresql/*/main/conf.d/channels-start.conf 2>&-)"
+printf 'pgbouncer_projects=%s\n' "$(ls /etc/pgbouncer/projects 2>&- | sed -n 's/\.json$//p' | tr '\n' ' ')"
 # Whose connection this is, which sudo takes out of the environment: of the nearest process above that still has it.
 pid=$$ connection=
 while [ "${pid:-0}" -gt 1 ] && [ -z "$connection" ]; do
@@ -127,8 +128,10 @@ if [ -f /etc/haproxy/haproxy.cfg ]; then
     awk '$1 ~ "/haproxy.cfg$" { printf "%s ", $2 }')"
 fi
 printf 'pid:haproxy=%s\n' "$(pidof haproxy 2>&-)"
-printf 'pid:nginx=%s\npid:redis=%s\npid:postgresql=%s\n' "$(cat /run/nginx.pid 2>&-)" \
-  "$(cat /run/redis/redis-server.pid 2>&-)" "$(head -qn1 /run/postgresql/*.pid 2>&- | tr '\n' ' ')"
+printf 'pid:nginx=%s\npid:redis=%s\npid:postgresql=%s\npid:pgbouncer=%s\n' \
+  "$(cat /run/nginx.pid 2>&-)" "$(cat /run/redis/redis-server.pid 2>&-)" \
+  "$(head -qn1 /run/postgresql/*.pid 2>&- | tr '\n' ' ')" \
+  "$(cat /run/pgbouncer/pgbouncer.pid /run/postgresql/pgbouncer.pid 2>&- | tr '\n' ' ')"
 for site in /etc/nginx/sites-enabled/*; do
   case $site in *.conf) continue ;; esac
   [ -f "$site" ] && printf 'nginx_aside:%s=%s\n' "$(basename "$site")" "$(md5sum <"$site" | cut -c-32)"

@@ -17,5 +17,7 @@ def use_database_url(databases: dict[str, Any]) -> None:
         "NAME": url.path.lstrip("/"),
         "USER": unquote(url.username or ""),
         "PASSWORD": unquote(url.password or ""),
+        # Such a cursor lives longer than a transaction, and so it must not be used through a pooler such as PgBouncer.
+        "DISABLE_SERVER_SIDE_CURSORS": True,
         "OPTIONS": dict(parse_qsl(url.query)),  # such as the authority that the server's certificate is held against
     }

@@ -28,9 +28,12 @@ class InitScript:
     found = "not running"
     old_workers_stay = False
 
-    def __init__(self, name: str, log_file: str | None, pid_file: str | None, run: Run) -> None:
-        """Take its name, its log, where it writes its process's id, and what runs commands. May raise ServiceError."""
-        self.name, self.run = name, run
+    def __init__(self, name: str, log_file: str | None, pid_file: str | None, run: Run, single: bool = False) -> None:
+        """Take its name, its log, where it writes its process's id, and what runs commands. May raise ServiceError.
+
+        `single` says that its main process has no workers.
+        """
+        self.name, self.run, self.single = name, run, single
         if not pid_file:
             raise ServiceError(f"systemd is not running on this host: say which pid_file {self.name} writes")
         self.pid_file = Path(pid_file)

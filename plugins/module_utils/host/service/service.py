@@ -23,6 +23,10 @@ class Service(Protocol):
         """Its name for whatever starts it."""
 
     @property
+    def single(self) -> bool:
+        """Whether its main process has no workers."""
+
+    @property
     def installed(self) -> bool:
         """Whether there is such a service."""
 

@@ -14,10 +14,21 @@ class Systemd:
     """A service of systemd, as found when this object is made."""
 
     def __init__(
-        self, name: str, log_file: str | None, unit_files: Iterable[str], run: Run, old_workers_stay: bool = False
+        self,
+        name: str,
+        log_file: str | None,
+        unit_files: Iterable[str],
+        run: Run,
+        *,
+        old_workers_stay: bool = False,
+        single: bool = False,
     ) -> None:
-        """Take its name, its log, the files of its unit that systemd must have read, and what runs commands."""
-        self.name, self.run, self.old_workers_stay = name, run, old_workers_stay
+        """Take its name, its log, the files of its unit that systemd must have read, and what runs commands.
+
+        `old_workers_stay` says that workers from before a reload keep their connections, and `single` that its main
+        process has no workers.
+        """
+        self.name, self.run, self.old_workers_stay, self.single = name, run, old_workers_stay, single
         asked = "LoadState,ActiveState,MainPID,UnitFileState,NeedDaemonReload,FragmentPath,DropInPaths"
         shown = self.systemctl("show", f"--property={asked}")
         state = dict(line.split("=", 1) for line in shown.splitlines() if "=" in line)

@@ -57,7 +57,11 @@ def reload(service: Service, ask: Callable[[], object]) -> None:
 
     nginx tests no address beforehand. If another process has one, only the main process finds out: it goes on with what
     it had, but whoever asked for the reload was told that all is well. Raise ServiceError if it keeps its workers.
+    A daemon without workers is only asked.
     """
+    if service.single:
+        ask()
+        return
     main = service.main_pid
     stderr = Path(proc.link(main, "fd/2") or "/dev/null")
     log = Log(stderr if stderr.is_file() else service.log)

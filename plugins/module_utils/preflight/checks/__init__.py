@@ -33,6 +33,7 @@ TOPICS = (
     "remove",
     "hosts",
     "postgresql",
+    "pgbouncer",
     "numbers",
     "groups",
     "redis",

@@ -59,6 +59,9 @@ LIMITS = {
     "postgresql_port": (1, 65535),
     "postgresql_memory_mb": (64, 2**24),
     "postgresql_max_connections": (10, 10000),
+    "pgbouncer_port": (1, 65535),
+    "pgbouncer_pool_size": (1, 10000),
+    "pgbouncer_max_clients": (10, 2**20),
 }
 
 

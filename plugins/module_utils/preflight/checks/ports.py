@@ -33,7 +33,9 @@ class Use:
 
 
 # Each role that sets a daemon up, in the order in which they run, and the name of the daemon's processes.
-DAEMONS = {"redis": "redis-server", "postgresql": "postgres", "nginx": "nginx", "haproxy": "haproxy"}
+DAEMONS = {
+    "redis": "redis-server", "postgresql": "postgres", "pgbouncer": "pgbouncer", "nginx": "nginx", "haproxy": "haproxy",
+}  # fmt: skip
 
 
 def uses_of(host: HostView) -> list[Use]:
@@ -44,6 +46,11 @@ def uses_of(host: HostView) -> list[Use]:
         ("redis_port", "redis", redis, 6380),
         *([("redis_plain_port", "redis", redis, 6379)] if host.get("redis_plain_port") else []),
         ("postgresql_port", "postgresql", tuple(str(one) for one in host.items("postgresql_bind")), 5433),
+        *(
+            [("pgbouncer_port", "pgbouncer", tuple(str(one) for one in host.items("postgresql_bind")), 6433)]
+            if host.get("pgbouncer_mode") in ("transaction", "session")
+            else []
+        ),
         ("nginx_http_port", "nginx", ANY, 8080),
         *([("nginx_https_port", "nginx", ANY, 8443)] if host.get("certificate_source") not in (None, "none") else []),
         ("nginx_local_port", "nginx", ("127.0.0.1",), 8001),
@@ -119,6 +126,7 @@ def free_port(use: Use, taken: Iterable[int]) -> int:
 
 @check("redis")
 @check("postgresql")
+@check("pgbouncer")
 @check("nginx")
 @check("haproxy")
 def ports_of_our_own(host: HostView) -> Iterator[Problem]:
@@ -135,6 +143,7 @@ def ports_of_our_own(host: HostView) -> Iterator[Problem]:
 
 @check("redis")
 @check("postgresql")
+@check("pgbouncer")
 @check("nginx")
 @check("haproxy")
 def ports_of_others(host: HostView) -> Iterator[Problem]:
