@@ -31,8 +31,8 @@ options:
   connect_to: {description: 'Address and port to connect to, as C(host:port), in place of those of O(url).', type: str}
   edges:
     description:
-      - Edges of the site, each with the address and port to connect to, as C(host:port). Each of them is tried, in place
-        of O(connect_to), and the result names it.
+      - Edges of the site, each with the address and port to connect to, as C(host:port). Each of them is tried, in
+        place of O(connect_to), and the result names it.
     type: dict
     default: {}
   timeout: {description: Seconds for each handshake and each answer., type: float, required: true}
