@@ -84,7 +84,6 @@ class Fleet:
         way.request("GET", path, headers=headers)
         return way.getresponse()
 
-
     @property
     def processes(self) -> dict[str, str]:
         """The app host of each process of the live generations, by the process's name."""

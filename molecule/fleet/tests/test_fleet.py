@@ -207,4 +207,3 @@ def test_token_is_in_no_log(lab: Fleet) -> None:
         assert " site~ app/" in logged, "HAProxy logs nothing"
         for part in (token, token.split(".")[1], "/nowhere", "/ws/"):
             assert part not in logged, f"{edge.name} logs {part[:12]}"
-

@@ -86,9 +86,11 @@ def haproxy_sockets_fit(host: HostView) -> Iterator[Problem]:
     allowed, memory = files_of(facts), facts.get("memory_mb", "")
     needed = 2 * connections_of(wanted) + OTHER_FILES
     if allowed is not None and needed > allowed:
-        most = (allowed - OTHER_FILES) * 2 // 5 // 100 * 100
+        connections = (allowed - OTHER_FILES) // 2
+        most = max(0, min(connections - 256, connections * 4 // 5)) // 100 * 100
         fault = f"is {wanted}, which needs {needed} open files, but the host allows {allowed}: HAProxy would not start"
-        fix = f"Have it allow more, as by docker run --ulimit nofile=65536, or write less:\n  haproxy_sockets: {most}"
+        fix = "Have it allow more, as by docker run --ulimit nofile=65536"
+        fix += f", or write less:\n  haproxy_sockets: {most}" if most else ", since not even a hundred sockets fit."
         yield Problem("haproxy_sockets", fault, fix)
     if memory.isdigit() and wanted * SOCKET_KB > int(memory) * 1024:
         fault = f"is {wanted}, but {SOCKET_KB} kB for each are more than the host's {memory} MB"
