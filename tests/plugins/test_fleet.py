@@ -95,7 +95,8 @@ def test_run_says_what_it_leaves_different() -> None:
     lines = record.left_behind(before, HOSTS, {"a": "r2-1"}, ["d"])
     assert lines == [
         "c serves v1 (r1-1) since 1970-01-01 00:00 UTC; it was not in this run",
-        "d did not answer; served v1 (r1-1) since 1970-01-01 00:00 UTC. It must get no traffic until a run has reached it",
+        "d did not answer; served v1 (r1-1) since 1970-01-01 00:00 UTC. It must get no traffic until a run has reached "
+        "it",
         "e is not recorded; it was not in this run",
     ]  # b has the same already
 

@@ -51,7 +51,7 @@ def left_behind(record: Record, members: Sequence[str], served: Mapping[str, str
         if name in served:
             continue
         known = (record.get("hosts") or {}).get(name)
-        has = f"serves {known['version']} ({known['generation']}) since {known['since']}" if known else "is not recorded"
+        has = "serves {version} ({generation}) since {since}".format(**known) if known else "is not recorded"
         if name in skipped:
             had = has.replace("serves", "served", 1) if known else "what it serves is not recorded"
             lines.append(f"{name} did not answer; {had}. It must get no traffic until a run has reached it")
