@@ -30,6 +30,8 @@ from ..module_utils.websocket.explain import NO_SUBPROTOCOL, explain
 
 #: Statuses that reject a foreign Origin; some frameworks call it a bad request.
 REFUSING = (400, 401, 403)
+#: Under which an attempt has the name of the edge that it goes through.
+EDGE = "edge"
 
 
 class ActionModule(ActionBase):
@@ -49,7 +51,7 @@ class ActionModule(ActionBase):
         args, collected = self._task.args, self._task.args["collected"]
         # A token that was given is masked in the module's result.
         token = args.get("token") or collected["token"]
-        ways = [{**args, "edge": name, "connect_to": place} for name, place in (args.get("edges") or {}).items()]
+        ways = [{**args, EDGE: name, "connect_to": place} for name, place in (args.get("edges") or {}).items()]
         with ThreadPoolExecutor() as pool:
             trying = [
                 pool.submit(attempt, way, token) for way in ways or [args] for attempt in (try_outside, try_foreign)
@@ -90,7 +92,7 @@ def opened(args: dict[str, Any], token: str, origin: str) -> WebSocket:
 
 def through(args: dict[str, Any]) -> str:
     """Which edge an attempt goes through, for its title; empty without edges."""
-    return f", through {args['edge']}" if args.get("edge") else ""
+    return f", through {args[EDGE]}" if args.get(EDGE) else ""
 
 
 def try_outside(args: dict[str, Any], token: str) -> dict[str, Any]:

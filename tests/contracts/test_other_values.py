@@ -31,6 +31,7 @@ ELSEWHERE = {
     "molecule/secure/tests/test_sandbox.py": ["asgi_sandbox", "nginx_sandbox"],
     "molecule/secure/tests/test_tls.py": ["certificate_chain", "certificate_key"],
     "inventories/lab/group_vars/all/main.yml": ["handshake_broadcast"],
+    "molecule/fleet/inventory/hosts.yml": ["haproxy_sockets"],
     "tests/plugins/test_postgresql_app.py": ["postgresql_replace_password"],
     "tests/plugins/test_preflight.py": ["nginx_static_hashed", "preflight_debian_versions"],
     "tests/plugins/test_preflight_pythons.py": ["release_python", "release_python_download"],
@@ -44,6 +45,9 @@ ELSEWHERE = {
     "tests/templates/test_daemons.py": ["redis_anonymous", "redis_sandbox"],
     "tests/templates/test_pgbouncer.py": [
         "pgbouncer_mode", "pgbouncer_port", "pgbouncer_max_clients", "pgbouncer_sandbox", "pgbouncer_remove",
+    ],
+    "tests/templates/test_haproxy.py": [
+        "haproxy_check_seconds", "haproxy_http_port", "haproxy_https_port", "haproxy_slow_start_seconds",
     ],
     "tests/templates/test_nginx.py": ["nginx_conf_template", "nginx_site_template"],
     "tests/templates/test_release.py": ["release_index"],
@@ -61,6 +65,10 @@ NOWHERE = {
     "handshake_validate_certs": "the doctor's does the same",
     "asgi_program_template": "found as asgi_unit_template is",
     "nginx_maintenance_template": "found as nginx_site_template is",
+    "drain_settle_seconds": "how long a test would have to wait",
+    "drain_wait_seconds": "it only ends a wait for edges that never agree",
+    "haproxy_sandbox": "changed as nginx_sandbox is",
+    "haproxy_template": "found as nginx_conf_template is",
     "supervisor_conf_template": "found as nginx_conf_template is",
 }
 

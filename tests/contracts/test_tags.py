@@ -109,6 +109,7 @@ def test_configure_sets_up_each_daemon_and_deploys_nothing() -> None:
     found = listed("configure")
     daemons = {"base", "firewall", "hardening", "stores", "redis", "postgresql", "supervisor", "certificate", "nginx"}
     daemons |= {"pgbouncer"}
+    daemons |= {"haproxy"}
     assert {role for role, _ in found} == daemons
     assert {("nginx", "Run nginx with its configuration"), ("redis", "Run Redis with its configuration")} <= set(found)
     both = {role for role, _ in set(found) & set(listed("install"))}
