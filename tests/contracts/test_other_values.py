@@ -21,6 +21,7 @@ ELSEWHERE = {
     "molecule/projects/inventory/bare.yml": ["release_extra_indexes"],
     "molecule/projects/inventory/tagged.yml": ["release_repository", "release_version", "release_deploy_key"],
     "molecule/projects/tests/sites.py": ["doctor_idle_seconds"],
+    "molecule/release/tests/test_fleet.py": ["asgi_serial", "asgi_failed_switch", "preflight_skip_unreachable"],
     "molecule/release/tests/test_rotation.py": ["redis_forget_passwords", "rotate_secrets"],
     "molecule/release/tests/test_taken_back.py": ["asgi_unit_template"],
     "molecule/secure/tests/test_acme.py": [

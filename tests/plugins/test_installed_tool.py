@@ -84,7 +84,7 @@ def test_tool_works_by_its_command(install: Callable[[], list[str]], tmp_path: P
     assert f"/usr/local/sbin/{APP}-generations" in install()
     assert install() == []
     said = run(tmp_path / "usr" / "local" / "sbin" / f"{APP}-generations", "list", "--json")
-    assert json.loads(said) == {"generations": [], "history": []}
+    assert json.loads(said) == {"generations": [], "history": [], "fleet": {}}
 
 
 def test_older_tool_is_replaced_under_its_drains(install: Callable[[], list[str]], tmp_path: Path) -> None:
