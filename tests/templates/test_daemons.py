@@ -66,6 +66,63 @@ def test_redis_settings_with_tls(render: Render) -> None:
     assert (both["tls-port"], both["port"]) == ("6380", "6379")
 
 
+GROUP = {
+    "groups": {"app": ["host"], "redis": ["host", "second", "third"]},
+    "hostvars": {
+        name: {"private_address": f"10.0.0.{place}"} for place, name in enumerate(("host", "second", "third"), 1)
+    },
+    "private_address": "10.0.0.1",
+    "redis_replication_password": "replicas-only",
+    "sentinel_password": "sentinels-only",
+}
+
+
+def test_redis_settings_of_a_group(render: Render) -> None:
+    """The same on each host: who is the primary is not in them. TLS is for replicas, too."""
+    alone = settings(render("redis/redis.conf.j2", redis_tls=True), " ")
+    group = settings(render("redis/redis.conf.j2", **GROUP), " ")
+    assert {name: value for name, value in group.items() if alone.get(name) != value} == {
+        "bind": "127.0.0.1 10.0.0.1",
+        "include": "/run/redis/primary*.conf",
+        "masteruser": "replica",
+        "masterauth": "replicas-only",
+        "replica-announce-ip": "10.0.0.1",
+        "tls-replication": "yes",
+        "min-replicas-to-write": "1",
+        "min-replicas-max-lag": "4",  # less than Sentinel takes to notice
+        "repl-diskless-sync-delay": "0",
+        "rdb-del-sync-files": "yes",
+    }
+
+
+@pytest.mark.parametrize("hosts", [1, 2, 3])
+def test_three_hosts_are_a_group(render: Render, hosts: int) -> None:
+    """Fewer are what they were, and so are hosts that have no address for each other."""
+    names = GROUP["groups"]["redis"][:hosts]
+    given = {**GROUP, "groups": {"app": ["host"], "redis": names}}
+    assert ("min-replicas-to-write" in render("redis/redis.conf.j2", **given)) == (hosts == 3)
+    given["hostvars"] = {name: {} for name in names}
+    assert render("redis/redis.conf.j2", **given, redis_tls=False, redis_bind=["127.0.0.1"]) == render(
+        "redis/redis.conf.j2", redis_tls=False, redis_bind=["127.0.0.1"]
+    )
+
+
+def test_sentinel_settings(render: Render) -> None:
+    lines = [line for line in render("sentinel/sentinel-base.conf.j2", **GROUP).splitlines() if "sentinel " in line]
+    assert [line for line in lines if not line.startswith("#")] == [
+        "sentinel announce-ip 10.0.0.1",
+        "sentinel announce-port 26379",
+        "sentinel auth-user channels sentinel",
+        "sentinel auth-pass channels sentinels-only",
+        "sentinel sentinel-user sentinel",
+        "sentinel sentinel-pass sentinels-only",
+        "sentinel down-after-milliseconds channels 5000",
+        "sentinel failover-timeout channels 10000",
+        "sentinel parallel-syncs channels 3",
+        "sentinel client-reconfig-script channels /usr/local/sbin/redis-primary",
+    ]
+
+
 @pytest.mark.parametrize(
     ("given", "first"),
     [

@@ -107,6 +107,10 @@ def note_hosts(layer: Any, found: dict[str, Any]) -> None:
         hosts = [getattr(shard, "host", None) or getattr(shard, "_host", None) for shard in layer._shards]
     found["patient"] = any(isinstance(host, dict) and {"socket_timeout", "retry"} & set(host) for host in hosts)
     for host in hosts:
+        if isinstance(host, dict) and host.get("sentinels"):
+            found["hosts"] += ["{}:{}".format(*pair[:2]) for pair in host["sentinels"]]
+            found["secrets"] += [str(host["password"])] if host.get("password") else []
+            continue
         text = address_of(host)
         match = re.match(r"\w+://([^@/]*:([^@/]*)@)?(.*)$", text)
         if match and match[2]:

@@ -37,6 +37,7 @@ TOPICS = (
     "numbers",
     "groups",
     "redis",
+    "sentinel",
 )
 
 for topic in TOPICS:

@@ -54,6 +54,8 @@ LIMITS = {
     "load_timeout": (0.1, 3600),
     "redis_port": (1, 65535),
     "redis_plain_port": (0, 65535),
+    "sentinel_port": (1, 65535),
+    "sentinel_down_after_seconds": (2, 3600),
     "redis_maxclients": (1, 2**31 - 1),
     "base_apt_cache_seconds": (0, 2**31 - 1),
     "postgresql_port": (1, 65535),

@@ -34,7 +34,8 @@ class Use:
 
 # Each role that sets a daemon up, in the order in which they run, and the name of the daemon's processes.
 DAEMONS = {
-    "redis": "redis-server", "postgresql": "postgres", "pgbouncer": "pgbouncer", "nginx": "nginx", "haproxy": "haproxy",
+    "redis": "redis-server", "sentinel": "redis-sentinel", "postgresql": "postgres", "pgbouncer": "pgbouncer",
+    "nginx": "nginx", "haproxy": "haproxy",
 }  # fmt: skip
 
 
@@ -45,6 +46,7 @@ def uses_of(host: HostView) -> list[Use]:
     given = [
         ("redis_port", "redis", redis, 6380),
         *([("redis_plain_port", "redis", redis, 6379)] if host.get("redis_plain_port") else []),
+        *([("sentinel_port", "sentinel", redis, 26380)] if host.get("redis_failover") is True else []),
         ("postgresql_port", "postgresql", tuple(str(one) for one in host.items("postgresql_bind")), 5433),
         *(
             [("pgbouncer_port", "pgbouncer", tuple(str(one) for one in host.items("postgresql_bind")), 6433)]

@@ -44,6 +44,12 @@ def redis_sandbox(host: HostView) -> Iterator[Problem]:
     yield from problems("redis_sandbox", "", host.get("redis_sandbox"))
 
 
+@check("sentinel")
+def sentinel_sandbox(host: HostView) -> Iterator[Problem]:
+    """Lines for Sentinel."""
+    yield from problems("sentinel_sandbox", "", host.get("sentinel_sandbox"))
+
+
 @check("certificate")
 def certificate_sandbox(host: HostView) -> Iterator[Problem]:
     """Lines for what renews certificates."""
