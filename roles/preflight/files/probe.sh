@@ -128,8 +128,8 @@ if [ -f /etc/haproxy/haproxy.cfg ]; then
     awk '$1 ~ "/haproxy.cfg$" { printf "%s ", $2 }')"
 fi
 printf 'pid:haproxy=%s\n' "$(pidof haproxy 2>&-)"
-printf 'pid:nginx=%s\npid:redis=%s\npid:postgresql=%s\npid:pgbouncer=%s\n' \
-  "$(cat /run/nginx.pid 2>&-)" "$(cat /run/redis/redis-server.pid 2>&-)" \
+printf 'pid:nginx=%s\npid:redis=%s\npid:sentinel=%s\npid:postgresql=%s\npid:pgbouncer=%s\n' \
+  "$(cat /run/nginx.pid 2>&-)" "$(cat /run/redis/redis-server.pid 2>&-)" "$(cat /run/sentinel/redis-sentinel.pid 2>&-)" \
   "$(head -qn1 /run/postgresql/*.pid 2>&- | tr '\n' ' ')" \
   "$(cat /run/pgbouncer/pgbouncer.pid /run/postgresql/pgbouncer.pid 2>&- | tr '\n' ' ')"
 for site in /etc/nginx/sites-enabled/*; do
