@@ -33,6 +33,7 @@ DEMANDS = st.builds(
     Demand, sockets=st.integers(100, 10**6), messages=st.floats(0, 10**4), receivers=st.floats(0, 100),
     handshakes=st.floats(0, 10**4), server=st.sampled_from(sorted(figures.SERVERS)), edge=st.sampled_from(EDGES),
     cores=st.integers(1, 64), memory_gb=st.floats(8, 512),
+    edge_memory_gb=st.floats(0.5, 8),
 )  # fmt: skip
 STORMS = st.builds(
     Storm, clients=st.integers(1, 60), processes=st.integers(1, 4), rate=st.floats(1, 500), limit=st.floats(0.5, 200),
@@ -72,10 +73,12 @@ def test_more_never_needs_less(demand: Demand, times: int) -> None:
         assert size(more)[name] >= size(demand)[name], name
 
 
-def test_ports_to_one_app_host_decide_the_edges() -> None:
-    big = Demand(sockets=10_000, edge="haproxy", cores=64)
+def test_edges_are_as_many_as_sockets_and_memory_ask_for() -> None:
+    """And one to spare."""
+    big = Demand(sockets=50_000, edge="nginx")
     assert size(big)["edges"] == 2
     assert size(replace(big, sockets=60_000))["edges"] == 3
+    assert size(replace(big, edge_memory_gb=1))["edges"] == 4
 
 
 def test_what_decides_is_named() -> None:
@@ -146,6 +149,13 @@ def test_address_gets_its_burst_and_then_its_rate(rate: float, burst: int, pause
         taken += bucket.takes(now)
     assert taken <= burst + 1 + now * rate + 1e-6
     assert taken >= min(len(pauses), burst + 1)
+
+
+@pytest.mark.parametrize("burst", [0, 1, 20])
+def test_address_that_hurries_gets_its_burst_and_one(burst: int) -> None:
+    bucket = Bucket(10.0, burst)
+    assert sum(bucket.takes(5.0) for _ in range(100)) == burst + 1
+    assert [bucket.takes(5.1001), bucket.takes(5.1001)] == [True, False]
 
 
 def test_back_off_is_the_examples() -> None:
