@@ -28,7 +28,6 @@ ELSEWHERE = {
         "certificate_acme_email", "certificate_acme_server", "certificate_acme_check_names", "certificate_acme_keep",
         "doctor_validate_certs", "doctor_fail",
     ],
-    "molecule/secure/tests/test_proxies.py": ["nginx_proxy_protocol"],
     "molecule/secure/tests/test_sandbox.py": ["asgi_sandbox", "nginx_sandbox"],
     "molecule/secure/tests/test_tls.py": ["certificate_chain", "certificate_key"],
     "inventories/lab/group_vars/all/main.yml": ["handshake_broadcast"],
