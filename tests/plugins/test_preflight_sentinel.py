@@ -63,7 +63,7 @@ def test_addresses_are_asked_for() -> None:
     [
         ({"private_address": "redis-1.internal"}, "Sentinel takes no names"),
         ({"private_address": "127.0.0.1"}, "leads to the host itself"),
-        ({"hostvars": dict.fromkeys(NAMES, {"private_address": "10.0.0.10"})}, "lost together"),
+        ({"hostvars": {key: {"private_address": "10.0.0.10"} for key in NAMES}}, "lost together"),
         ({PROBE: {"stdout": "init=init\n"}}, "not systemd"),
         ({"redis_anonymous": True}, "reached by other hosts"),
     ],

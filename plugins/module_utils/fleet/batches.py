@@ -29,7 +29,8 @@ def batches(hosts: Sequence[str], serial: object) -> list[list[str]]:
     sizes = [size_of(str(one), len(hosts)) for one in given]
     if not sizes:
         raise ValueError("the list is empty")
-    found, rest = [], list(hosts)
+    found: list[list[str]] = []
+    rest = list(hosts)
     while rest:
         size = sizes[min(len(found), len(sizes) - 1)]
         found.append(rest[:size])

@@ -36,7 +36,8 @@ def redis_count(host: HostView) -> Iterator[Problem]:
         if "redis_failover" in host.inventory or not lacking or len(members) < LEAST:
             fix = "Redis runs on one host, or on three or more, of which Sentinel makes one the primary: docs/redis.md."
         else:
-            fix = f"Write the address at which the others reach it, for {listed(lacking)}:\n  private_address: 10.0.0.10"
+            lack = listed(lacking)
+            fix = f"Write the address at which the others reach it, for {lack}:\n  private_address: 10.0.0.10"
         yield Problem("redis_failover", fault, fix)
 
 
@@ -71,7 +72,8 @@ def sentinel_secrets(host: HostView) -> Iterator[Problem]:
     for name in ("redis_replication_password", "sentinel_password") if host.get("redis_failover") is True else ():
         value = host.get(name)
         if value is not None and len(str(value)) < SECRET_LENGTH:
-            what = f"has fewer than {SECRET_LENGTH} characters" if value else "is required with redis_failover, and not set"
+            short = f"has fewer than {SECRET_LENGTH} characters"
+            what = short if value else "is required with redis_failover, and not set"
             yield Problem(name, what, NEW_SECRET)
 
 
