@@ -99,7 +99,16 @@ def test_stores_are_for_hosts_of_the_groups_that_use_them(render: Render) -> Non
     tables = parsed(render("firewall/project.nft.j2", **host | {"redis_plain_port": 6379}))
     assert f"{peers[0]} tcp dport 6379 accept" in tables["chain project_dash-board"]
     tables = parsed(render("firewall/project.nft.j2", **host | {"group_names": ["app"]}))
-    assert not [rule for rule in tables["chain project_dash-board"] if "saddr" in rule]
+    assert not [rule for rule in tables["chain project_dash-board"] if re.search(r"dport (6380|5433)", rule)]
+
+
+def test_site_of_a_fleet_is_for_its_edges(render: Render) -> None:
+    """They alone reach the app hosts, and everybody reaches them."""
+    tables = parsed(render("firewall/project.nft.j2", **SITE | FLEET, group_names=["app"]))
+    site = [rule for rule in tables["chain project_dash-board"] if "dport 80 " in rule]
+    assert site == ["ip saddr 10.0.0.8 tcp dport 80 accept"]
+    tables = parsed(render("firewall/project.nft.j2", **SITE | FLEET, group_names=["proxy"]))
+    assert "tcp dport 80 accept" in tables["chain project_dash-board"]
 
 
 def test_networks_of_the_users_own(render: Render) -> None:
