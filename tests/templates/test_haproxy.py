@@ -73,7 +73,7 @@ def test_each_app_host_is_a_server(render: Render) -> None:
     """At its private address and its own port, asked in nginx's way and told who the client is."""
     lines = section(rendered(render), "backend app")
     assert [line for line in lines if line.startswith("server ")] == [
-        "server app-1 10.0.0.1:80", "server app-2 [fd00::2]:8080",
+        "server app-1 10.0.0.1:80 tcp-ut 30s", "server app-2 [fd00::2]:8080 tcp-ut 30s",
     ]  # fmt: skip
     assert "balance leastconn" in lines and "http-check disable-on-404" in lines
     assert "http-check send meth GET uri /.well-known/health ver HTTP/1.1 hdr Host www.example.org" in lines

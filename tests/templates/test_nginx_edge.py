@@ -291,7 +291,8 @@ def test_health_is_a_handshake_and_a_page(tmp_path: Path, render: Render) -> Non
     }
     conditions = {" ".join(entry["args"]): settings(entry["block"])["return"] for entry in found(asked, "if")}
     assert conditions == {
-        "$dash_board_may_ask = 0": ["404"], "-f /srv/dash-board/drained": ["404"], "$http_upgrade": ["400"], "$dash_board_maintenance": ["503"],
+        "$dash_board_may_ask = 0": ["404"], "-f /srv/dash-board/drained": ["404"],
+        "$http_upgrade": ["400"], "$dash_board_maintenance": ["503"],
     }  # fmt: skip
     sent = ["Host a.example.org", "Content-Length ", "X-Forwarded-For $remote_addr", "X-Forwarded-Proto https",
             "X-Forwarded-Host a.example.org", "X-Real-IP $remote_addr"]  # fmt: skip
