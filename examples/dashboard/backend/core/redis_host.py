@@ -25,27 +25,34 @@ NOTICE = {
 }
 
 
-class NoticesLoss:
-    """A connection that the kernel has given up is broken, and is opened again.
-
-    redis-py 7 takes the kernel's ETIMEDOUT for the end of its own waiting (both are TimeoutError since Python 3.11).
-    The pub/sub layer then asks again at once and for ever, and the process does nothing else.
-    """
+class FindsPrimary:
+    """A connection that was lost is noticed, and opened again to the Redis that is the primary by then."""
 
     async def read_response(self, *args: Any, **options: Any) -> Any:
-        """Read an answer; raise ConnectionError if none can come any more."""
+        """Read an answer; raise ConnectionError if none can come any more.
+
+        redis-py 7 takes the kernel's ETIMEDOUT for the end of its own waiting: both are TimeoutError since Python 3.11.
+        The pub/sub layer then asks again at once and for ever, and the process does nothing else.
+        """
         lost = self._reader.exception() if self._reader else None
         if lost:
             await self.disconnect(nowait=True)
             raise ConnectionError(f"The connection was lost: {lost}")
         return await super().read_response(*args, **options)
 
+    async def connect_check_health(self, check_health: bool = True, retry_socket_connect: bool = True) -> None:
+        """Ask Sentinels first. To send a command, redis-py 7 goes back to the address of before, which may be lost."""
+        if retry_socket_connect:
+            await self.connect()
+        else:
+            await super().connect_check_health(check_health, retry_socket_connect)
 
-class Connection(NoticesLoss, SentinelManagedConnection):
+
+class Connection(FindsPrimary, SentinelManagedConnection):
     """Without TLS."""
 
 
-class TlsConnection(NoticesLoss, SentinelManagedSSLConnection):
+class TlsConnection(FindsPrimary, SentinelManagedSSLConnection):
     """With TLS."""
 
 
