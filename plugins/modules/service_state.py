@@ -54,10 +54,11 @@ options:
     type: list
     elements: str
     default: []
-  single_process:
+  same_workers:
     description:
-      - Whether the daemon has no workers. Then a reload has worked when the daemon was asked for it; what it rejects is
-        in its log.
+      - Whether a reload gives the daemon no other workers, because it has none, as PgBouncer, or because they read the
+        files again themselves, as keepalived's. Then a reload has worked when the daemon was asked for it. What it
+        rejects is in its log, and shows in O(validate), which comes before it.
     type: bool
     default: false
   pid_file:
@@ -113,7 +114,7 @@ def main() -> None:
             "next_start_files": {"type": "list", "elements": "path", "default": []},
             "old_workers_stay": {"type": "bool", "default": False},
             "validate": {"type": "list", "elements": "str", "default": []},
-            "single_process": {"type": "bool", "default": False},
+            "same_workers": {"type": "bool", "default": False},
             "pid_file": {"type": "path"},
             "log_file": {"type": "path"},
         },

@@ -35,7 +35,7 @@ for name in net/core/somaxconn fs/nr_open fs/file-max net/netfilter/nf_conntrack
 done
 printf 'sysctl_file=%s\n' "$(sed -n 's/^\([a-z].*\) = /\1=/p' /etc/sysctl.d/60-channels.conf 2>&- | tr '\n' ';')"
 printf 'homes=%s\n' "$(ls -d /etc/nginx /etc/redis /etc/postgresql/*/main /etc/pgbouncer /etc/supervisor /etc/haproxy \
-  2>&- | tr '\n' ' ')"
+  /etc/keepalived 2>&- | tr '\n' ' ')"
 printf 'addresses=%s\n' "$(hostname -I 2>&-)"
 for order in /etc/*/certificate/order.json; do
   [ -f "$order" ] || continue

@@ -28,12 +28,12 @@ class InitScript:
     found = "not running"
     old_workers_stay = False
 
-    def __init__(self, name: str, log_file: str | None, pid_file: str | None, run: Run, single: bool = False) -> None:
+    def __init__(self, name: str, log_file: str | None, pid_file: str | None, run: Run, same_workers: bool = False) -> None:
         """Take its name, its log, where it writes its process's id, and what runs commands. May raise ServiceError.
 
-        `single` says that its main process has no workers.
+        `same_workers` says that no reload gives it other workers.
         """
-        self.name, self.run, self.single = name, run, single
+        self.name, self.run, self.same_workers = name, run, same_workers
         if not pid_file:
             raise ServiceError(f"systemd is not running on this host: say which pid_file {self.name} writes")
         self.pid_file = Path(pid_file)

@@ -62,9 +62,9 @@ def find(given: Mapping[str, Any], run: Run) -> Service:
     """Return the service that the options name, for whatever starts services on this host. May raise ServiceError."""
     if SYSTEMD.is_dir():
         unit_files = [*given["unit_files"], *given["next_start_files"]]
-        stay, single = given.get("old_workers_stay", False), given["single_process"]
-        return Systemd(given["name"], given["log_file"], unit_files, run, old_workers_stay=stay, single=single)
-    return InitScript(given["name"], given["log_file"], given["pid_file"], run, single=given["single_process"])
+        stay, same = given.get("old_workers_stay", False), given["same_workers"]
+        return Systemd(given["name"], given["log_file"], unit_files, run, old_workers_stay=stay, same_workers=same)
+    return InitScript(given["name"], given["log_file"], given["pid_file"], run, same_workers=given["same_workers"])
 
 
 def needed_action(

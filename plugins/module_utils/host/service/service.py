@@ -23,8 +23,8 @@ class Service(Protocol):
         """Its name for whatever starts it."""
 
     @property
-    def single(self) -> bool:
-        """Whether its main process has no workers."""
+    def same_workers(self) -> bool:
+        """Whether no reload gives it other workers: it has none, or they read the files again themselves."""
 
     @property
     def installed(self) -> bool:

@@ -21,14 +21,14 @@ class Systemd:
         run: Run,
         *,
         old_workers_stay: bool = False,
-        single: bool = False,
+        same_workers: bool = False,
     ) -> None:
         """Take its name, its log, the files of its unit that systemd must have read, and what runs commands.
 
-        `old_workers_stay` says that workers from before a reload keep their connections, and `single` that its main
-        process has no workers.
+        `old_workers_stay` says that workers from before a reload keep their connections, and `same_workers` that
+        there are no other ones after it.
         """
-        self.name, self.run, self.old_workers_stay, self.single = name, run, old_workers_stay, single
+        self.name, self.run, self.old_workers_stay, self.same_workers = name, run, old_workers_stay, same_workers
         asked = "LoadState,ActiveState,MainPID,UnitFileState,NeedDaemonReload,FragmentPath,DropInPaths"
         shown = self.systemctl("show", f"--property={asked}")
         state = dict(line.split("=", 1) for line in shown.splitlines() if "=" in line)

@@ -57,9 +57,9 @@ def reload(service: Service, ask: Callable[[], object]) -> None:
 
     nginx tests no address beforehand. If another process has one, only the main process finds out: it goes on with what
     it had, but whoever asked for the reload was told that all is well. Raise ServiceError if it keeps its workers.
-    A daemon without workers is only asked.
+    A daemon that has none, or keeps them, is only asked.
     """
-    if service.single:
+    if service.same_workers:
         ask()
         return
     main = service.main_pid

@@ -19,6 +19,7 @@ TOPICS = (
     "limits",
     "proxies",
     "haproxy",
+    "keepalived",
     "pythons",
     "sandbox",
     "ports",
