@@ -77,7 +77,8 @@ def test_firewall_lets_vrrp_in_from_other_edges_alone(render: Render) -> None:
 
 @pytest.mark.skipif(not shutil.which("keepalived"), reason="keepalived is not installed")
 def test_keepalived_accepts_it(tmp_path: Path, render: Render) -> None:
-    text = rendered(render, keepalived_interface="lo").replace("/usr/local/lib/channels-edge/haproxy-answers", "/bin/true")
+    text = rendered(render, keepalived_interface="lo")
+    text = text.replace("/usr/local/lib/channels-edge/haproxy-answers", "/bin/true")
     (tmp_path / "keepalived.conf").write_text(text)
     command = ["keepalived", "--config-test", "--use-file", str(tmp_path / "keepalived.conf")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
