@@ -151,7 +151,15 @@ def test_people_are_told() -> None:
         "taken out of the fleet by somebody: it stays out",
         "its sockets move to other hosts first",
     ]
-    nothing = {**state, "packages": [], "removed": [], "unfinished": False, "reboot_reasons": [], "drained": "", "costs": []}
+    nothing = {
+        **state,
+        "packages": [],
+        "removed": [],
+        "unfinished": False,
+        "reboot_reasons": [],
+        "drained": "",
+        "costs": [],
+    }
     assert upgrades.told(nothing) == ["0 packages to upgrade", "no reboot is due"]
 
 
