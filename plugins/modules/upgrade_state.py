@@ -88,6 +88,7 @@ def main() -> None:
     soon = bool(reasons) or any(upgrades.NEW_BOOT.search(package["name"]) for package in packages)
     reboots = given["reboot"] == "always" or (given["reboot"] == "if_required" and soon)
     others = {group: int(count) for group, count in given["others"].items()}
+    costs = upgrades.costs(given["groups"], packages, reboots, others)
     state = {
         "packages": packages,
         "removed": upgrades.removed_in(simulated),
@@ -95,10 +96,10 @@ def main() -> None:
         "reboot_reasons": reasons,
         "reboots": reboots,
         "drained": upgrades.drained_by(Path(given["drained"])),
-        "costs": upgrades.costs(given["groups"], packages, reboots, others),
+        "costs": costs,
         "hours": upgrades.lists_age(),
     }
-    closes = any(cost["closes"] for cost in state["costs"])
+    closes = any(cost["closes"] for cost in costs)
     module.exit_json(changed=False, closes=closes, lines=upgrades.told(state), **state)
 
 

@@ -42,7 +42,10 @@ ELSEWHERE = {
         "certificate_acme_staging", "certificate_acme_auth_hook", "certificate_acme_cleanup_hook",
         "certificate_sandbox",
     ],
-    "tests/templates/test_daemons.py": ["redis_anonymous", "redis_sandbox"],
+    "tests/templates/test_daemons.py": [
+        "redis_anonymous", "redis_sandbox", "redis_master_name", "redis_replication_password", "sentinel_port",
+        "sentinel_password", "sentinel_down_after_seconds", "sentinel_sandbox",
+    ],
     "tests/templates/test_pgbouncer.py": [
         "pgbouncer_mode", "pgbouncer_port", "pgbouncer_max_clients", "pgbouncer_sandbox", "pgbouncer_remove",
     ],

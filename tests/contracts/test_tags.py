@@ -107,9 +107,10 @@ def test_install_brings_what_a_host_must_have_and_nothing_else() -> None:
 
 def test_configure_sets_up_each_daemon_and_deploys_nothing() -> None:
     found = listed("configure")
-    daemons = {"base", "firewall", "hardening", "stores", "redis", "postgresql", "supervisor", "certificate", "nginx"}
-    daemons |= {"pgbouncer"}
-    daemons |= {"haproxy"}
+    daemons = {
+        "base", "firewall", "hardening", "stores", "redis", "sentinel", "postgresql", "pgbouncer", "supervisor",
+        "certificate", "nginx", "haproxy", "keepalived",
+    }  # fmt: skip
     assert {role for role, _ in found} == daemons
     assert {("nginx", "Run nginx with its configuration"), ("redis", "Run Redis with its configuration")} <= set(found)
     both = {role for role, _ in set(found) & set(listed("install"))}

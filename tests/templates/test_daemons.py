@@ -123,6 +123,30 @@ def test_sentinel_settings(render: Render) -> None:
     ]
 
 
+def test_other_values_of_a_group(render: Render) -> None:
+    """They reach both daemons."""
+    given = {**GROUP, "redis_master_name": "shop", "sentinel_port": 26390, "sentinel_down_after_seconds": 9}
+    assert settings(render("redis/redis.conf.j2", **given), " ")["min-replicas-max-lag"] == "8"
+    text = render("sentinel/sentinel-base.conf.j2", **given)
+    assert "\ntls-port 26390\nport 0\n" in text and "\nport 26390\n" in render(
+        "sentinel/sentinel-base.conf.j2", **given, redis_tls=False
+    )
+    assert "sentinel down-after-milliseconds shop 9000" in text and " channels " not in text
+    assert "PrivateIPC=no" in render("sentinel/sandbox.conf.j2", sentinel_sandbox={"PrivateIPC": False})
+
+
+def test_sentinel_knows_the_users_of_redis(render: Render) -> None:
+    """With all passwords that Redis takes from them; not its own daemons', and nobody who has none."""
+    users = [
+        ("channels", f"on #{'a' * 64} #{'b' * 64} ~asgi* -@all +get"),
+        ("acl-operator", f"on #{'c' * 64} +acl"),
+        ("replica", f"on #{'d' * 64} +psync"),
+    ]
+    lines = render("sentinel/sentinel.acl.j2", **GROUP, _sentinel_redis_users=users).splitlines()[1:]
+    assert [line.split(" resetchannels ")[0].split()[1:3] for line in lines] == [["sentinel", "on"], ["channels", "on"]]
+    assert f"#{'a' * 64} #{'b' * 64} resetchannels &+switch-master -@all +ping" in lines[1] and "+get" not in lines[1]
+
+
 @pytest.mark.parametrize(
     ("given", "first"),
     [

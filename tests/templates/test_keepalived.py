@@ -70,7 +70,8 @@ def test_haproxy_answers_keepalived_only_if_there_is_an_address(render: Render) 
 
 def test_firewall_lets_vrrp_in_from_other_edges_alone(render: Render) -> None:
     rules = render("firewall/project.nft.j2", **FLEET, firewall_enabled=True)
-    assert re.findall(r"^\s*(.*l4proto 112 accept)$", rules, re.MULTILINE) == ["ip saddr 10.0.0.31 meta l4proto 112 accept"]
+    found = re.findall(r"^\s*(.*l4proto 112 accept)$", rules, re.MULTILINE)
+    assert found == ["ip saddr 10.0.0.31 meta l4proto 112 accept"]
     for other in ({"keepalived_address": ""}, {"group_names": ["app"], "inventory_hostname": "app-1"}):
         assert "l4proto" not in render("firewall/project.nft.j2", **{**FLEET, **other}, firewall_enabled=True)
 

@@ -18,7 +18,8 @@ def layer(case: Case) -> Iterator[Finding]:
     if error:
         code = signature(error)
         if not code.startswith("E5"):
-            code = "E501_REDIS_DOWN" if re.search(r"[Cc]onnect|refused|Timeout", error) else "E510_LAYER"
+            gone = re.search(r"[Cc]onnect|refused|Timeout|No master found", error)
+            code = "E501_REDIS_DOWN" if gone else "E510_LAYER"
         yield of_text(case, code, error, [])
     if error := case.project.get("database_error", ""):
         yield case.find("W513_DATABASE" if opened(case.direct) else "E513_DATABASE", error, error=error[:200])

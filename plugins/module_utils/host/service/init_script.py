@@ -28,7 +28,9 @@ class InitScript:
     found = "not running"
     old_workers_stay = False
 
-    def __init__(self, name: str, log_file: str | None, pid_file: str | None, run: Run, same_workers: bool = False) -> None:
+    def __init__(
+        self, name: str, log_file: str | None, pid_file: str | None, run: Run, same_workers: bool = False
+    ) -> None:
         """Take its name, its log, where it writes its process's id, and what runs commands. May raise ServiceError.
 
         `same_workers` says that no reload gives it other workers.

@@ -1,0 +1,129 @@
+"""The group of Redises as a test sees it: who is the primary, what breaks, and what processes notice."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import testinfra
+from lab_fixtures import HOSTS
+from lab_host import LabHost, ask, await_message
+from websockets.sync.client import ClientConnection
+
+#: Seconds that a test waits for what must come; what it asserts about time it measures.
+PATIENCE = 60
+# Runs on a host: which addresses write to this host's own Redis, and who else is connected to it, as lines.
+CLIENTS = """
+import json, sys
+sys.dont_write_bytecode = True
+import importlib.machinery, importlib.util
+loader = importlib.machinery.SourceFileLoader("tool", "/usr/local/sbin/redis-primary")
+tool = importlib.util.module_from_spec(importlib.util.spec_from_loader("tool", loader))
+loader.exec_module(tool)
+settings = json.loads(tool.SETTINGS.read_text())
+settings["user"], settings["password"] = sys.argv[1:3]
+with tool.connected(settings, *tool.mine(settings)) as redis:
+    try:
+        print(redis.ask(*sys.argv[3:]))
+    except tool.AnswerError as error:
+        print(error)
+"""
+
+
+class Group:
+    """All hosts of group redis."""
+
+    def __init__(self, hosts: list[LabHost]) -> None:
+        self.hosts = hosts
+        self.places = {json.loads(lab.run("cat /etc/redis/primary.json"))["address"]: lab for lab in hosts}
+        self.apps = [lab for lab in hosts if lab.host.file("/srv/dashboard/live").exists]
+
+    def status(self, lab: LabHost) -> dict[str, Any]:
+        """Return what all say, as one host hears it."""
+        return json.loads(lab.run("redis-primary status"))
+
+    def healthy(self) -> LabHost:
+        """Wait until all agree; return the primary's host."""
+        deadline = time.monotonic() + PATIENCE
+        while not all((said := self.status(lab))["healthy"] for lab in self.hosts):
+            assert time.monotonic() < deadline, f"the group does not agree: {said}"
+        return self.places[said["primary"]]
+
+    def others(self, lab: LabHost) -> list[LabHost]:
+        """Return all hosts but one."""
+        return [one for one in self.hosts if one is not lab]
+
+    def address(self, lab: LabHost) -> str:
+        """Return a host's address in the group."""
+        return next(address for address, one in self.places.items() if one is lab)
+
+    def as_project(self, lab: LabHost, *words: str) -> str:
+        """Send a command to one host's own Redis as the project's user; return its answer."""
+        password = self.apps[0].secrets()["Redis password"]
+        return lab.python(CLIENTS, "channels", password, *words).strip()
+
+    def foreign_clients(self, lab: LabHost) -> str:
+        """Return processes that are connected to a host's Redis, with their addresses."""
+        return lab.run("ss -Htnp state established '( dport = :6379 )' | grep -e daphne || true") if lab else ""
+
+    @contextlib.contextmanager
+    def cut_off(self, lab: LabHost) -> Iterator[None]:
+        """Drop everything between one host and the others for a while, without a word to either side."""
+        rules = [
+            f"nft add rule inet cut {chain} ip {end} {address} drop"
+            for address, one in self.places.items()
+            for chain, end in (("input", "saddr"), ("output", "daddr"))
+            if one is not lab
+        ]
+        hooks = [
+            f"nft add chain inet cut {chain} '{{ type filter hook {chain} priority -200; }}'"
+            for chain in ("input", "output")
+        ]
+        lab.run(" && ".join(["nft add table inet cut", *hooks, *rules]))
+        try:
+            yield
+        finally:
+            lab.run("nft delete table inet cut")
+
+
+@pytest.fixture(scope="session")
+def group() -> Group:
+    """All hosts of the scenario that run a Redis."""
+    inventory = str(Path(os.environ["MOLECULE_EPHEMERAL_DIRECTORY"]) / "inventory")
+    found = testinfra.get_hosts(["ansible://redis"], ansible_inventory=inventory)
+    return Group([HOSTS.setdefault(host.backend.host, LabHost(host)) for host in found])
+
+
+def shaken(lab: LabHost) -> float:
+    """Make handshakes until one works; return the seconds that took."""
+    begun = time.monotonic()
+    while time.monotonic() < begun + PATIENCE:
+        with contextlib.suppress(OSError, TimeoutError):
+            if lab.refusal(open_timeout=30) == 101:
+                return time.monotonic() - begun
+    pytest.fail(f"{lab.name} takes no handshake {PATIENCE} s after Redis was lost")
+
+
+def reaches(sender: ClientConnection, receivers: list[ClientConnection], text: str) -> None:
+    """Send a message again each second until it has reached all; fail the test if it does not."""
+    waiting = list(receivers)
+    for _ in range(PATIENCE):
+        sender.send(json.dumps({"type": "message", "text": text}))
+        for receiver in list(waiting):
+            with contextlib.suppress(TimeoutError):
+                await_message(receiver, text, 1 / len(receivers))
+                waiting.remove(receiver)
+        if not waiting:
+            return
+    pytest.fail(f"{text!r} has not reached {len(waiting)} of {len(receivers)} sockets")
+
+
+def speaks(websocket: ClientConnection) -> bool:
+    """Tell whether a socket is still open to its consumer."""
+    return ask(websocket, {"type": "echo", "text": "here"})["text"] == "here"
