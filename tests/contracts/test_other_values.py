@@ -12,6 +12,7 @@ ROOT = Path(__file__).resolve().parents[2]
 CONTRARY = yaml.safe_load((ROOT / "molecule/neighbours/inventory/contrary.yml").read_text())["all"]["vars"]
 # Files in which the other defaults have another value: tests, or what an inventory of theirs gives.
 ELSEWHERE = {
+    "molecule/fleet/tests/test_upgrade.py": ["upgrade_sockets"],
     "molecule/default/tests/test_load.py": [
         "load_at_once", "load_confirm", "load_hold_seconds", "load_most", "load_plan_sockets", "load_sockets",
     ],
@@ -52,6 +53,7 @@ ELSEWHERE = {
     "tests/templates/test_haproxy.py": [
         "haproxy_check_seconds", "haproxy_http_port", "haproxy_https_port", "haproxy_slow_start_seconds",
     ],
+    "tests/templates/test_keepalived.py": ["keepalived_address", "keepalived_interface"],
     "tests/templates/test_nginx.py": ["nginx_conf_template", "nginx_site_template"],
     "tests/templates/test_release.py": ["release_index"],
     "tests/templates/test_units.py": ["asgi_websocket_connect_timeout"],
@@ -70,7 +72,14 @@ NOWHERE = {
     "nginx_maintenance_template": "found as nginx_site_template is",
     "drain_settle_seconds": "how long a test would have to wait",
     "drain_wait_seconds": "it only ends a wait for edges that never agree",
+    "drain_by": "role upgrade gives its own name",
     "haproxy_sandbox": "changed as nginx_sandbox is",
+    "keepalived_sandbox": "changed as nginx_sandbox is",
+    "keepalived_template": "found as nginx_conf_template is",
+    "upgrade_boot_seconds": "it only ends a wait for a host that never comes back",
+    "upgrade_packages": "what apt does with it is apt's",
+    "upgrade_ready_seconds": "it only ends a wait for a project that never answers",
+    "upgrade_reboot": "tests/plugins/test_upgrades.py has all of them, as an option of the module",
     "haproxy_template": "found as nginx_conf_template is",
     "supervisor_conf_template": "found as nginx_conf_template is",
 }

@@ -64,7 +64,7 @@ def removed(tmp_path: Path) -> Callable[..., tuple[str, list[str]]]:
     (tmp_path / "hosts.yml").write_text(yaml.safe_dump(HOSTS))
     given: dict[str, Any] = {
         "release_app": "shop-1", "ansible_connection": "local", "_postgresql_home": str(tmp_path),
-        "ansible_python_interpreter": sys.executable,
+        "ansible_python_interpreter": sys.executable, "preflight_host": {},
     }  # fmt: skip
 
     def ran(*arguments: str, answer: str = "") -> tuple[str, list[str]]:

@@ -19,6 +19,12 @@ from . import raw
 PROC = Path("/proc")
 TABLE = 64_000_000  # bytes; a host with many connections has a line of 150 bytes for each
 
+
+def machine(name: str) -> str:
+    """Return the text of a file about the whole machine, such as `meminfo` or `net/netstat` (proc(5))."""
+    return raw.read(PROC / name)
+
+
 # --- a process
 
 

@@ -62,17 +62,17 @@ def whole() -> dict[str, Any]:
     """The host: `cores`, `busy` and `idle` CPU seconds since it booted, memory in kB, and connections that found a full
     backlog (`overflows`).
     """
-    ticks = [int(word) for word in raw.read("/proc/stat").partition("\n")[0].split()[1:9]] or [0] * 8
+    ticks = [int(word) for word in proc.machine("stat").partition("\n")[0].split()[1:9]] or [0] * 8
     second = os.sysconf("SC_CLK_TCK")
     idle = ticks[3] + ticks[4]
-    memory = dict(re.findall(r"^(\w+):\s+(\d+) kB", raw.read("/proc/meminfo"), re.MULTILINE))
+    memory = dict(re.findall(r"^(\w+):\s+(\d+) kB", proc.machine("meminfo"), re.MULTILINE))
     return {
         "cores": os.cpu_count() or 1,
         "busy": (sum(ticks) - idle) / second,
         "idle": idle / second,
         "memory_kb": int(memory.get("MemTotal", 0)),
         "available_kb": int(memory.get("MemAvailable", 0)),
-        "overflows": overflows(raw.read("/proc/net/netstat")),
+        "overflows": overflows(proc.machine("net/netstat")),
     }
 
 
