@@ -55,11 +55,11 @@ def test_upgrade_and_reboot_under_load(lab: Fleet, host: LabHost, clients: Calla
     """No handshake fails, and only the host's own sockets move. A host that is not proven stays out until it is."""
     shown = playbook(*upgrade(host, "--check")).output
     assert "a reboot is due" in shown and "its sockets move to other hosts first" in shown
-    running, booted = clients(), host.run("stat --format=%%Y /proc/1")
+    running, booted = clients(), host.run("stat --format=%Y /proc/1")
     failed = Run(*upgrade(host, "-e", '{"handshake_send": "nobody answers this"}', "-e", "handshake_timeout=3"))
     assert failed.code and "is out of the fleet" in " ".join(failed.output.split()), failed.output
     lab.await_states(app_1="UP", app_2="NOLB")
-    assert host.run("stat --format=%%Y /proc/1") != booted, "the host was not rebooted"
+    assert host.run("stat --format=%Y /proc/1") != booted, "the host was not rebooted"
     playbook(*upgrade(host))
     lab.await_states(app_1="UP", app_2="UP")
     noticed = running.stop()
