@@ -11,6 +11,7 @@ from ansible_collections.channels.stack.plugins.module_utils.preflight.checks.se
     redis_is_looked_for,
     sentinel_hosts,
     sentinel_secrets,
+    sentinel_versions,
 )
 from ansible_collections.channels.stack.plugins.module_utils.preflight.view import PROBE, HostView, Role
 
@@ -48,6 +49,18 @@ def test_two_are_refused() -> None:
     assert list(redis_count(host_of(2, **apart, preflight_allow_sqlite=True))) == []
     (found,) = redis_count(host_of(2, redis_failover=True))
     assert "2 of the 3 hosts" in found.fault
+
+
+def test_older_redis_cannot_follow_a_newer_one() -> None:
+    """Redis 7.0 cannot load what Redis 8.0 sends: seen with a host of Debian 13 as the primary of two of Debian 12."""
+    debians = {
+        name: {"private_address": f"10.0.0.{place}", PROBE: {"stdout": f"version={debian}\n"}}
+        for name, place, debian in zip(NAMES, (10, 11, 12), ("12", "12", "13"), strict=True)
+    }
+    (found,) = sentinel_versions(host_of(3, hostvars=debians))
+    assert "Debian 12 and 13" in found.fault and "redis-1 and redis-2" in found.fix
+    debians["redis-3"][PROBE] = {"stdout": "version=12\n"}
+    assert list(sentinel_versions(host_of(3, hostvars=debians))) == []
 
 
 def test_addresses_are_asked_for() -> None:

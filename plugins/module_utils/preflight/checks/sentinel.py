@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterator
 
-from ..view import NEW_SECRET, SECRET_LENGTH, HostView, Problem, check, listed, probe_facts
+from ..view import NEW_SECRET, PROBE, SECRET_LENGTH, HostView, Problem, check, listed, probe_facts
 
 LEAST = 3
 
@@ -64,6 +64,20 @@ def sentinel_hosts(host: HostView) -> Iterator[Problem]:
     if host.get("redis_anonymous"):
         fault = "is true, but a group of Redises is reached by other hosts"
         yield Problem("redis_anonymous", fault, "Delete it, and give the project a password.")
+
+
+@check("sentinel")
+def sentinel_versions(host: HostView) -> Iterator[Problem]:
+    """All Redises of the group are of one Debian: an older one cannot load what a newer primary sends it."""
+    others = host.raw("hostvars") or {}
+    probes = {name: (others.get(name) or {}).get(PROBE) or {} for name in members_of(host)}
+    found = {name: probe_facts(probe).get("version", "") for name, probe in probes.items()}
+    versions = sorted({version for version in found.values() if version})
+    if host.get("redis_failover") is True and len(versions) > 1 and host.name == members_of(host)[0]:
+        oldest = listed([name for name, version in found.items() if version == versions[0]])
+        fault = f"is true, and the Redises are of Debian {listed(versions)}: none can follow a primary that is newer"
+        fix = f"Bring all of them to one Debian, replicas first and the primary last. Left to upgrade: {oldest}."
+        yield Problem("redis_failover", fault, fix)
 
 
 @check("sentinel")
