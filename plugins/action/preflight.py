@@ -63,8 +63,8 @@ class ActionModule(ActionBase):
             result["warnings"] = list(report.notices)
         if report:
             problems = report.data(secrets_of(hosts, roles))
-            return {**result, "failed": True, "msg": laid_out(problems), "problems": problems, "skipped": skipped}
-        found = {"problems": [], "hosts": {host.name: facts_of(host) for host in hosts}, "skipped": skipped}
+            return {**result, "failed": True, "msg": laid_out(problems), "problems": problems, "left_out": skipped}
+        found = {"problems": [], "hosts": {host.name: facts_of(host) for host in hosts}, "left_out": skipped}
         return {**result, "changed": False, "msg": no_problems(hosts), **found}
 
     @staticmethod

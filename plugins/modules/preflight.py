@@ -68,7 +68,7 @@ hosts:
   description: What roles need to know of each host.
   type: dict
   returned: where there are no problems
-skipped:
+left_out:
   description: App hosts that do not answer, and that the run goes on without.
   type: list
   elements: str
