@@ -20,7 +20,7 @@ def redis_py_8(lab: LabHost, repair: ExitStack) -> None:
     kept = lab.run("mktemp --directory").strip()
     repair.callback(lab.restart_processes)
     repair.enter_context(lab.edited(f"{HOME}/env", "$aCHANNEL_LAYER=core"))
-    repair.enter_context(lab.edited(f"{HOME}/code/core/settings.py", "s/, \\*\\*RETRY//"))
+    repair.enter_context(lab.edited(f"{HOME}/code/core/settings.py", "s/_NAME, RETRY)/_NAME, {})/"))
     repair.callback(
         lab.run, f"rm -rf {packages}/redis {packages}/redis-*.dist-info && mv {kept}/* {packages} && rmdir {kept}"
     )
