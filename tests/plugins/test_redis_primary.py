@@ -86,3 +86,19 @@ def test_replica_does_not_follow_itself(monkeypatch: pytest.MonkeyPatch) -> None
     """The new primary is called by its Sentinel, too."""
     monkeypatch.setattr(tool, "connected", lambda *arguments: pytest.fail("it was touched"))
     tool.follow(SETTINGS, "10.0.0.1")
+
+
+def test_clients_are_sent_away_until_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Although one of its connections is closed, as the end of another switch closes it."""
+    monkeypatch.setattr(tool, "agreed", lambda *arguments: ("10.0.0.2", 6379))
+    monkeypatch.setattr(tool.time, "sleep", lambda seconds: None)
+    tried: list[Any] = []
+
+    def send_away(settings: dict[str, Any], chosen: Any) -> None:
+        tried.append(chosen)
+        if len(tried) == 1:
+            raise ConnectionResetError
+
+    monkeypatch.setattr(tool, "send_away", send_away)
+    tool.follow(SETTINGS, "10.0.0.2")
+    assert tried == [("10.0.0.2", 6379)] * len(tool.SWEEPS)

@@ -18,9 +18,9 @@ from websockets.sync.client import ClientConnection
 
 #: Seconds that a test waits for what must come; what it asserts about time it measures.
 PATIENCE = 60
-# Runs on a host: which addresses write to this host's own Redis, and who else is connected to it, as lines.
+# Runs on a host: sends a command to this host's own Redis as some user, and prints its answer.
 CLIENTS = """
-import json, sys
+import json, sys, time
 sys.dont_write_bytecode = True
 import importlib.machinery, importlib.util
 loader = importlib.machinery.SourceFileLoader("tool", "/usr/local/sbin/redis-primary")
@@ -28,11 +28,18 @@ tool = importlib.util.module_from_spec(importlib.util.spec_from_loader("tool", l
 loader.exec_module(tool)
 settings = json.loads(tool.SETTINGS.read_text())
 settings["user"], settings["password"] = sys.argv[1:3]
-with tool.connected(settings, *tool.mine(settings)) as redis:
+for pause in (0.1, 0.2, 0.4, 0.8, 1.6, None):  # after a switch, clients of a replica are sent away for some seconds
     try:
-        print(redis.ask(*sys.argv[3:]))
+        with tool.connected(settings, *tool.mine(settings)) as redis:
+            print(redis.ask(*sys.argv[3:]))
+        break
     except tool.AnswerError as error:
         print(error)
+        break
+    except OSError:
+        if pause is None:
+            raise
+        time.sleep(pause)
 """
 
 

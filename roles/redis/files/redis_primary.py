@@ -201,14 +201,20 @@ def follow(settings: dict[str, Any], new: str) -> None:
     chosen = agreed(settings, mine(settings), SWITCH_SECONDS) if new != settings["address"] else None
     for pause in SWEEPS if chosen else ():
         time.sleep(pause)
-        with connected(settings, *mine(settings)) as redis:
-            leads = redis.ask("ROLE")[0] == "master"
-            redis.ask("MULTI")
-            if leads:
-                redis.ask("REPLICAOF", *chosen)
-            redis.ask("CLIENT", "KILL", "TYPE", "normal")
-            redis.ask("CLIENT", "KILL", "TYPE", "pubsub")
-            redis.ask("EXEC")
+        with contextlib.suppress(OSError):  # the run of a switch right before this one sends this one away, too
+            send_away(settings, chosen)
+
+
+def send_away(settings: dict[str, Any], chosen: Address) -> None:
+    """Have this host's Redis follow the primary if it does not, and close the connections of its clients."""
+    with connected(settings, *mine(settings)) as redis:
+        leads = redis.ask("ROLE")[0] == "master"
+        redis.ask("MULTI")
+        if leads:
+            redis.ask("REPLICAOF", *chosen)
+        redis.ask("CLIENT", "KILL", "TYPE", "normal")
+        redis.ask("CLIENT", "KILL", "TYPE", "pubsub")
+        redis.ask("EXEC")
 
 
 def status(settings: dict[str, Any]) -> dict[str, Any]:
