@@ -21,7 +21,8 @@ PACKAGES = (10, 40, 90)
 LOCKS = ("requirements.lock", "scripts/docs/requirements.lock", "scripts/bench/requirements.lock")
 GOALS = {"unchanged": 2.5, "deploy": 3.0}  # times the time of one host
 LEAST = "least"  # one task on each host, below which no run can come
-WORDS = {"unchanged": "nothing changed", "deploy": "code changed", LEAST: "one task, `ping`"}
+# In this order: what a deploy leaves to end on the hosts would slow down the others.
+WORDS = {"unchanged": "nothing changed", LEAST: "one task, `ping`", "deploy": "code changed"}
 
 
 class Growth:
@@ -66,7 +67,8 @@ class Growth:
             given = ("playbooks/deploy.yml", "-e", f"release_folder={folder}")
             return weighed(lambda: site.play(*given, changes=True)[0])
         if kind == LEAST:
-            return weighed(lambda: site.play("scripts/bench/one_task.yml", changes=False)[0])
+            works = [weighed(lambda: site.play("scripts/bench/one_task.yml", changes=False)[0]) for _ in range(3)]
+            return sorted(works)[1]
         site.play(*SITE)  # a deploy may have brought other code
         return weighed(lambda: site.play(*SITE, changes=False)[0])
 
