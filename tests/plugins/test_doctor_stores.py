@@ -48,6 +48,8 @@ def test_certificate_of_a_store_is_read(store: str, tmp_path: Path) -> None:
     began, ended = (ssl.cert_time_to_seconds(found[name]) for name in ("since", "expires"))
     assert ended - began == 730 * 86400 and found["name"] == "A" and found["place"].startswith("127.0.0.1:")
     assert "hunter2" not in str(found)
+    both = store + f"{tmp_path}/own/authority.crt"
+    assert len(list(stores.certificates({"A": f"{both},{both}"}))) == 2, "one of several addresses is left out"
 
 
 def test_certificate_that_is_not_taken_is_none(store: str, tmp_path: Path) -> None:

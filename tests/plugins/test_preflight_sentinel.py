@@ -26,6 +26,7 @@ def host_of(count: int = 3, **given: Any) -> HostView:
         "redis_failover": count > 2, "private_address": "10.0.0.10", "preflight_allow_sqlite": False,
         "redis_replication_password": "x" * 32, "sentinel_password": "x" * 32, "redis_anonymous": False,
         "redis_url": "rediss://…", "redis_sentinels": "10.0.0.10:26379",
+        "redis_sharded": False, "redis_urls": "rediss://…,rediss://…",
     }  # fmt: skip
     roles = {"redis": Role("redis", {}, {key: defaults[key] for key in defaults}, {}, ["app", "redis"])}
     variables = {
@@ -98,3 +99,21 @@ def test_project_looks_for_the_primary() -> None:
     both = {**url, "release_environment": {"REDIS_SENTINELS": "{{ redis_sentinels }}"}}
     assert list(redis_is_looked_for(host_of(**both))) == []
     assert list(redis_is_looked_for(host_of(1, **url))) == []
+
+
+def test_shards_need_no_majority() -> None:
+    """Two are fine, each with an address; one has nothing to share, and replicas are something else."""
+    assert list(redis_count(host_of(2, redis_sharded=True))) == []
+    (found,) = redis_count(host_of(1, redis_sharded=True))
+    assert "has all of the channel layer" in found.fault
+    (found,) = redis_count(host_of(3, redis_sharded=True))
+    assert found.variable == "redis_failover" and "replicas of one" in found.fault
+    (found,) = redis_count(host_of(2, redis_sharded=True, hostvars={"redis-1": {"private_address": "10.0.0.10"}}))
+    assert "for redis-2:" in found.fix
+
+
+def test_project_spreads_over_all_shards() -> None:
+    one = {"redis_sharded": True, "release_secrets": {"REDIS_URL": "{{ redis_url }}"}}
+    (found,) = redis_is_looked_for(host_of(2, **one))
+    assert "another one on each host" in found.fault and "REDIS_URLS" in found.fix
+    assert list(redis_is_looked_for(host_of(2, **one | {"release_secrets": {"R": "{{ redis_urls }}"}}))) == []

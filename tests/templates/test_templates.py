@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import asyncio
 import configparser
 import json
@@ -468,6 +469,27 @@ def test_url_of_redis(evaluate: Render, given: dict[str, Any], scheme: str, plac
     trust = {"ssl_cert_reqs": "required", "ssl_check_hostname": "true", "ssl_ca_certs": "/etc/dash-board/stores.pem"}
     assert dict(parse_qsl(url.query)) == (trust if scheme == "rediss" else {})
     assert urlsplit(evaluate("redis_url", redis_password="", **given)).username is None
+
+
+def test_urls_of_several_redises(evaluate: Render) -> None:
+    """In the same order on each host, whose own Redis is one of them; with commas, which none of them has."""
+    places = {"host": {"private_address": "10.0.0.1"}, "r": {"private_address": "fd00::7"}}
+    given = {"groups": {"app": ["host"], "redis": ["host", "r"]}, "hostvars": places, "private_address": "10.0.0.1"}
+    found = evaluate("redis_urls", redis_password="p,ss", redis_sharded=True, **given).split(",")
+    assert [urlsplit(url).netloc.rpartition("@")[2] for url in found] == ["10.0.0.1:6379", "[fd00::7]:6379"]
+    assert {urlsplit(url).scheme for url in found} == {"rediss"}
+    assert {unquote(urlsplit(url).password or "") for url in found} == {"p,ss"}
+    assert evaluate("redis_bind", redis_sharded=True, **given) == "['127.0.0.1', '10.0.0.1']"
+    assert evaluate("redis_urls", **given) == evaluate("redis_url", **given)
+
+
+def test_edges_are_proven_one_by_one(evaluate: Render) -> None:
+    """At their own addresses, and at the one that they share; an IPv6 address is in brackets."""
+    places = {"e1": {"ansible_host": "203.0.113.1"}, "e2": {"ansible_host": "fd00::2"}, "e3": {}}
+    given = {"groups": {"app": ["host"], "proxy": [*places]}, "hostvars": {"host": {}, **places}}
+    found = evaluate("handshake_edges", keepalived_address="fd00::100/64", nginx_http_port=80, **given)
+    wanted = {"e1": "203.0.113.1:80", "e2": "[fd00::2]:80", "e3": "e3:80", "keepalived_address": "[fd00::100]:80"}
+    assert ast.literal_eval(found) == wanted
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import socket
 import ssl
 import struct
@@ -22,9 +23,10 @@ def certificates(environment: Mapping[str, str]) -> Iterator[dict[str, str]]:
 
     A store that cannot be reached, or whose certificate is not accepted, is left to the checks of the layer.
     """
-    for name, value in sorted(environment.items()):
+    addresses = ((name, one) for name, value in sorted(environment.items()) for one in re.split(r",(?=\w+://)", value))
+    for name, address in addresses:
         with contextlib.suppress(OSError, ValueError):
-            url = urlsplit(value)
+            url = urlsplit(address)
             query = parse_qs(url.query)
             trust = next((query[key][0] for key in AUTHORITIES if key in query), "")
             if url.scheme not in PORTS or not url.hostname or not trust:

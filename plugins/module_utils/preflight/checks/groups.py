@@ -6,7 +6,10 @@ from collections.abc import Iterator
 
 from ..view import HostView, Problem, check, listed
 
-ADDRESSES = {"redis": {"redis_url", "redis_host"}, "database": {"postgresql_url", "postgresql_host"}}
+ADDRESSES = {
+    "redis": {"redis_url", "redis_urls", "redis_sentinels", "redis_host"},
+    "database": {"postgresql_url", "postgresql_host"},
+}
 
 
 def reads_of_nobody(host: HostView, group: str, what: str) -> Iterator[Problem]:

@@ -1,4 +1,4 @@
-"""Whether several Redises can be a group: how many, where, and whether the project looks for the primary."""
+"""Whether several Redises can be a group: how many, where, and whether the project finds its way among them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,9 @@ def is_site_by_itself(host: HostView) -> bool:
 def redis_count(host: HostView) -> Iterator[Problem]:
     """One Redis, or so many that most of them can agree when one is lost."""
     members, failover = members_of(host), host.get("redis_failover")
-    if failover is True and len(members) < LEAST:
+    if host.get("redis_sharded") is True:
+        yield from shards(host, members)
+    elif failover is True and len(members) < LEAST:
         fault = f"is true, but group redis has {len(members)} of the {LEAST} hosts that it takes at least"
         yield Problem("redis_failover", fault, "Add hosts to group redis, or delete the line.")
     elif failover is False and len(members) > 1 and not is_site_by_itself(host):
@@ -34,11 +36,30 @@ def redis_count(host: HostView) -> Iterator[Problem]:
         lacking = [name for name in members if not (others.get(name) or {}).get("private_address")]
         fault = f"is false, and group redis has {len(members)} hosts: {listed(members)}"
         if "redis_failover" in host.inventory or not lacking or len(members) < LEAST:
-            fix = "Redis runs on one host, or on three or more, of which Sentinel makes one the primary: docs/redis.md."
+            fix = (
+                "Redis runs on one host, or on three or more, of which Sentinel makes one the primary. Or have each of "
+                "them carry a part of the channel layer (docs/redis.md):\n  redis_sharded: true"
+            )
         else:
             lack = listed(lacking)
             fix = f"Write the address at which the others reach it, for {lack}:\n  private_address: 10.0.0.10"
         yield Problem("redis_failover", fault, fix)
+
+
+def shards(host: HostView, members: list[str]) -> Iterator[Problem]:
+    """Redises that share the channel layer stay apart from each other, and other hosts know where they are."""
+    others = host.raw("hostvars") or {}
+    if host.get("redis_failover") is True:
+        fault = "is true, and so is redis_sharded: the Redises cannot be replicas of one, and each have a part"
+        yield Problem("redis_failover", fault, "Delete one of the two lines.")
+    if len(members) < 2:
+        fault = f"is true, but group redis has {len(members)} host, which has all of the channel layer"
+        yield Problem("redis_sharded", fault, "Add hosts to group redis, or delete the line.")
+    if host.name == next(iter(members), ""):
+        lacking = [name for name in members if not (others.get(name) or {}).get("private_address")]
+        if lacking:
+            fix = f"Write where the others reach it, for {listed(lacking)}:\n  private_address: 10.0.0.10"
+            yield Problem("redis_sharded", "is true, and some Redises have no private_address", fix)
 
 
 @check("sentinel")
@@ -93,10 +114,14 @@ def sentinel_secrets(host: HostView) -> Iterator[Problem]:
 
 @check("release")
 def redis_is_looked_for(host: HostView) -> Iterator[Problem]:
-    """A project that reads the URL of a group also reads where the Sentinels are: the URL leads to any of them."""
+    """A project that reads the URL of a group also reads where the others are: the URL leads to any of them."""
+    read = {name for variable in ("release_environment", "release_secrets") for name in host.sources(variable)}
+    if host.get("redis_sharded") is True and "redis_urls" not in read:
+        fix = 'Have it spread over all of them (docs/redis.md):\n  release_secrets:\n    REDIS_URLS: "{{ redis_urls }}"'
+        fault = "does not read redis_urls, and redis_url leads to one Redis of several, another one on each host"
+        yield Problem("release_secrets", fault, fix)
     if host.get("redis_failover") is not True:
         return
-    read = {name for variable in ("release_environment", "release_secrets") for name in host.sources(variable)}
     if "redis_url" in read and "redis_sentinels" not in read:
         fix = (
             "Have it look for the primary (docs/redis.md):\n  release_environment:\n"

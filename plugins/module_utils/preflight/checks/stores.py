@@ -24,15 +24,19 @@ def environment_of(host: HostView) -> Iterator[tuple[str, str, str]]:
 
 
 def addresses_of(host: HostView, schemes: tuple[str, ...]) -> Iterator[tuple[str, str, SplitResult]]:
-    """The variable, name and address of each address with one of the schemes; its host and port are readable."""
+    """The variable, name and address of each address with one of the schemes; its host and port are readable.
+
+    A value may have several addresses with commas between them.
+    """
     for variable, name, value in environment_of(host):
-        try:
-            url = urlsplit(value)
-            _ = url.port  # raises if it is not a number
-        except ValueError:
-            continue
-        if url.scheme in schemes:
-            yield variable, name, url
+        for address in re.split(r",(?=\w+://)", value):
+            try:
+                url = urlsplit(address)
+                _ = url.port  # raises if it is not a number
+            except ValueError:
+                continue
+            if url.scheme in schemes:
+                yield variable, name, url
 
 
 def is_loopback(host: HostView, name: str) -> bool:
