@@ -56,6 +56,7 @@ ELSEWHERE = {
     "tests/templates/test_keepalived.py": ["keepalived_address", "keepalived_interface"],
     "tests/templates/test_nginx.py": ["nginx_conf_template", "nginx_site_template"],
     "tests/templates/test_release.py": ["release_index"],
+    "tests/templates/test_templates.py": ["redis_sharded"],
     "tests/templates/test_units.py": ["asgi_websocket_connect_timeout"],
 }  # fmt: skip
 # What nothing tries with another value, and why.

@@ -19,7 +19,7 @@ ROLES = sorted(path.name for path in (ROOT / "roles").iterdir() if path.is_dir()
 # Checks the variables of all roles, which does not make it their reader.
 JUDGE = ROOT / "plugins" / "module_utils" / "preflight"
 # Said by a role for inventories to read, and for nobody else.
-FOR_INVENTORIES = {"postgresql_direct_url", "postgresql_url", "redis_sentinels", "redis_url"}
+FOR_INVENTORIES = {"postgresql_direct_url", "postgresql_url", "redis_sentinels", "redis_url", "redis_urls"}
 # Public names without their role's prefix, with their role: what people type in a hurry. No further ones.
 WITHOUT_PREFIX = {"rollback_to": "asgi"}
 # Read by the judge alone, and meant for it: how it is to look, or what it computes for roles.
