@@ -57,8 +57,11 @@ def reload():
             return
     elif os.path.exists(home + "/deaf"):
         return
-    child.kill()
-    child.wait()
+    if os.path.exists(home + "/keeps"):
+        return log.write("asked\\n")
+    if not os.path.exists(home + "/old-stay"):
+        child.kill()
+        child.wait()
     child = subprocess.Popen(["sleep", "60"])
 while True:
     if asked:
@@ -234,6 +237,68 @@ def test_its_standard_error_is_the_log_that_is_read(toy: Toy, monkeypatch: pytes
     toy.edit()
     (toy.home / "taken").touch()
     assert "bind() to 0.0.0.0:80 failed" in toy.run(reload_files=[str(toy.conf)])["msg"]
+
+
+def test_old_workers_stay_beside_a_new_one(toy: Toy, systemd: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """HAProxy's old worker looks like the new one until its sockets have ended; nginx's would be a failed reload."""
+    (toy.home / "old-stay").touch()
+    toy.start()
+    old = toy.child
+    options = {"reload_files": [str(toy.conf)], "old_workers_stay": True}
+    toy.edit()
+    result, asked = systemd({"MainPID": toy.pid}, **options)
+    assert (result["action"], asked) == ("reload", ["reload toyd"])
+    assert len(workers.workers(toy.pid)) == 2 and old in workers.workers(toy.pid)
+    assert systemd({"MainPID": toy.pid}, **options)[0]["action"] == "none"
+    toy.edit()
+    monkeypatch.setattr(workers, "RELOAD_SECONDS", 0.5)
+    failed, _ = systemd({"MainPID": toy.pid}, reload_files=[str(toy.conf)])
+    assert "goes on with the configuration that it had" in failed["msg"]
+
+
+def test_a_reload_without_a_new_worker_fails_although_old_ones_may_stay(
+    toy: Toy, systemd: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workers, "RELOAD_SECONDS", 0.5)
+    (toy.home / "deaf").touch()
+    toy.start()
+    toy.edit()
+    options = {"reload_files": [str(toy.conf)], "old_workers_stay": True}
+    for _ in range(2):
+        assert "goes on with the configuration that it had" in systemd({"MainPID": toy.pid}, **options)[0]["msg"]
+
+
+@pytest.mark.parametrize("by", ["systemd", "script"])
+def test_a_daemon_that_keeps_its_workers_is_only_asked(
+    toy: Toy, systemd: Any, monkeypatch: pytest.MonkeyPatch, by: str
+) -> None:
+    """PgBouncer has no workers; others tell them to read the files again."""
+    monkeypatch.setattr(workers, "RELOAD_SECONDS", 0.5)
+    (toy.home / "keeps").touch()
+    files = {"reload_files": [str(toy.conf)]}
+    if by == "systemd":
+        toy.start()
+    else:
+        (toy.home / "run/systemd/system").rmdir()
+        toy.run(**files)
+
+    def ran(**options: Any) -> dict[str, Any]:
+        given = {**files, **options}
+        return systemd({"MainPID": toy.pid}, **given)[0] if by == "systemd" else toy.run(**given)
+
+    child = toy.child
+    toy.edit()
+    assert "goes on with the configuration that it had" in ran()["msg"], "others have to have new workers"
+    assert ran(same_workers=True)["action"] == "reload"
+    deadline = time.monotonic() + 30
+    while toy.log.read_text().count("asked") < 2:
+        assert time.monotonic() < deadline, "it was not asked"
+        time.sleep(0.02)
+    assert toy.child == child
+    assert ran(same_workers=True)["action"] == "none"
+    toy.edit()
+    refused = ran(same_workers=True, validate=["sh", "-c", "echo line 3 is wrong; exit 1"])
+    assert "line 3 is wrong" in refused["msg"] and toy.log.read_text().count("asked") == 2
 
 
 def test_a_child_that_was_started_again_has_read_nothing(toy: Toy) -> None:
