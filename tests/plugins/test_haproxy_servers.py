@@ -78,3 +78,35 @@ def test_what_is_not_there_is_told(admin: tuple[str, list[str]], tmp_path: Path)
         haproxy.servers("elsewhere", admin[0])
     with pytest.raises(haproxy.HaproxyError, match="no server app-9"):
         haproxy.awaited("app", "app-9", ["up"], 0, admin[0])
+
+
+CONFIG = """# The edge of dash: of hosts
+frontend site
+    default_backend app
+
+backend app
+    balance leastconn
+    # a comment about server app-1 and others
+
+# another one
+    server app-1 10.0.0.1:80 tcp-ut 30s
+    server app-2 10.0.0.2:80 tcp-ut 30s
+    server app-20 10.0.0.20:80 tcp-ut 30s disabled
+
+backend other
+    server app-1 10.0.0.1:81 check
+"""
+
+
+def test_servers_are_left_out_by_the_configuration() -> None:
+    """Others of their backend are not, and nothing else changes."""
+    assert haproxy.left_out(CONFIG, "app") == ["app-20"] and haproxy.left_out(CONFIG, "other") == []
+    changed = haproxy.leaving_out(CONFIG, "app", ["app-1", "app-2", "gone"])
+    assert haproxy.left_out(changed, "app") == ["app-1", "app-2"]
+    differing = [one for one, other in zip(changed.splitlines(), CONFIG.splitlines(), strict=True) if one != other]
+    assert differing == [
+        "    server app-1 10.0.0.1:80 tcp-ut 30s disabled", "    server app-2 10.0.0.2:80 tcp-ut 30s disabled",
+        "    server app-20 10.0.0.20:80 tcp-ut 30s",
+    ]  # fmt: skip
+    assert haproxy.leaving_out(changed, "app", ["app-20"]) == CONFIG
+    assert haproxy.left_out("", "app") == [] and haproxy.leaving_out("", "app", ["app-1"]) == ""

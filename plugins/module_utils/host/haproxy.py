@@ -1,13 +1,16 @@
-"""What HAProxy on this host says about the servers behind it, by its admin socket. Only reads."""
+"""The servers behind HAProxy on this host: what it says about them, and which ones its configuration leaves out."""
 
 from __future__ import annotations
 
 import csv
+import re
 import socket
 import time
 from collections.abc import Collection
 
 ADMIN = "/run/haproxy/admin.sock"
+CONFIG = "/etc/haproxy/haproxy.cfg"
+OUT = " disabled"  # at the end of a server's line: HAProxy sends it nothing, also after a restart
 PATIENCE = 5.0  # seconds for an answer
 PAUSE = 0.25  # seconds between two questions
 # HAProxy's words for a server (show stat, column status), and ours. With disable-on-404, NOLB is a host that drains.
@@ -84,3 +87,29 @@ def told(found: list[dict[str, str | int]]) -> list[str]:
         f"{one['name']:<{width}}  {one['state']:<11}  {one['connections']:>6} connections  {one['check']}".rstrip()
         for one in found
     ]
+
+
+def left_out(config: str, backend: str) -> list[str]:
+    """The servers of a backend that a configuration leaves out."""
+    return [name for name, out in _lines(config, backend) if out]
+
+
+def leaving_out(config: str, backend: str, names: Collection[str]) -> str:
+    """A configuration that leaves out these servers of a backend, and no others. Names that it lacks do not matter."""
+    section = ""
+
+    def line_of(line: str) -> str:
+        nonlocal section
+        if re.match(r"\S", line) and not line.startswith("#"):
+            section = line.strip()
+        found = re.match(r"\s+server (\S+) ", line) if section == f"backend {backend}" else None
+        return line.removesuffix(OUT) + (OUT if found[1] in names else "") if found else line
+
+    return "\n".join(line_of(line) for line in config.split("\n"))
+
+
+def _lines(config: str, backend: str) -> list[tuple[str, bool]]:
+    """The names of a backend's servers, each with whether it is left out."""
+    found = re.search(rf"^backend {re.escape(backend)}\n((?:[ \t#].*\n|\n)*)", f"{config}\n", re.MULTILINE)
+    lines = found[1].splitlines() if found else []
+    return [(one[1], line.endswith(OUT)) for line in lines if (one := re.match(r"\s+server (\S+) ", line))]
