@@ -7,7 +7,7 @@ DOCUMENTATION = r"""
 module: certificate_state
 short_description: The state of a site's certificate
 description:
-  - When it expires, whether nginx serves it, and how its renewals went. Changes nothing.
+  - When it expires, whether nginx or an edge's HAProxy serves it, and how its renewals went. Changes nothing.
 options:
   app: {description: Project of this bundle., type: str, required: true}
 attributes:

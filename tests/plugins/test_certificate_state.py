@@ -102,6 +102,19 @@ def test_certificate_that_is_well(host: Any) -> None:
     assert host.server.names[-1] is None, "an address is no name for TLS"
 
 
+def test_certificate_of_an_edge(host: Any) -> None:
+    """HAProxy's configuration names it, and no site of nginx does."""
+    (host.sites / "shop.conf").unlink()
+    assert host.site() == {}
+    config = host.sites.parents[1] / "haproxy" / "haproxy.cfg"
+    config.parent.mkdir()
+    config.write_text(f"    bind 0.0.0.0:443 ssl crt {host.home}/fullchain.pem alpn h2,http/1.1\n")
+    state = host.site("provided")
+    assert state["served"] is True
+    told = "\n".join(lines(state, NOW))
+    assert "  HAProxy serves it" in told and "--tags certificate,haproxy" in told
+
+
 def test_failed_renewal_is_told_until_one_goes_well(host: Any) -> None:
     (host.notes / "shop.last").write_text("1800000000 1\nno route\nto the authority\n")
     (host.notes / "shop.failed").write_text("1800000000 1\nno route\nto the authority\n")

@@ -36,13 +36,22 @@ CONFINED = {
 }  # fmt: skip
 
 
-RELOAD = {"systemd": ["systemctl reload nginx.service"], "init": ["nginx -t -q", "service nginx reload"]}
+RELOAD = {
+    "systemd": ["systemctl reload nginx.service"], "init": ["nginx -t -q", "service nginx reload"],
+    "edge": ["systemctl reload haproxy.service"],
+}  # fmt: skip
 
 
-@pytest.fixture(params=["systemd", "init"])
+@pytest.fixture(params=["systemd", "init", "edge"])
 def init(request: pytest.FixtureRequest) -> str:
-    """What has booted the host."""
+    """What has booted the host; an edge has systemd, and HAProxy."""
     return str(request.param)
+
+
+def booted(init: str) -> dict[str, Any]:
+    """What a run knows of such a host."""
+    host = {"cores": "4", "memory_mb": "2000", "init": "systemd" if init == "edge" else init}
+    return {"preflight_host": host, "group_names": ["proxy" if init == "edge" else "app"]}
 
 
 @pytest.fixture
@@ -57,11 +66,13 @@ def deploy(tmp_path: Path, render: Render, init: str) -> Callable[[], list[str]]
     (tmp_path / "home").mkdir()
     (tmp_path / "lineage").mkdir()
     script = tmp_path / "deploy"
-    host = {"cores": "4", "memory_mb": "2000", "init": init}
-    text = render("certificate/deploy_hook.sh.j2", preflight_host=host)
-    (tmp_path / "nginx").mkdir()
+    text = render("certificate/deploy_hook.sh.j2", **booted(init))
+    # The lock is the one that module service_state takes.
+    folder = "/etc/haproxy" if init == "edge" else "/etc/nginx"
+    assert f"exec 9<{folder}\n" in text
+    (tmp_path / "server").mkdir()
     text = text.replace("/etc/dash-board/certificate", f"{tmp_path}/home")
-    script.write_text(text.replace("/etc/nginx", f"{tmp_path}/nginx"))
+    script.write_text(text.replace(folder, f"{tmp_path}/server"))
 
     def run() -> list[str]:
         told = tmp_path / "told"
@@ -118,7 +129,7 @@ def test_certificate_waits_for_who_reloads_nginx(tmp_path: Path, deploy: Callabl
     """It is in no place before, neither of the two files. The lock is the one that module service_state takes."""
     for name in ("fullchain.pem", "privkey.pem"):
         (tmp_path / "lineage" / name).write_text(name)
-    lock = os.open(tmp_path / "nginx", os.O_RDONLY)
+    lock = os.open(tmp_path / "server", os.O_RDONLY)
     with ThreadPoolExecutor(1) as pool:
         fcntl.flock(lock, fcntl.LOCK_EX)
         done = pool.submit(deploy)
@@ -223,10 +234,9 @@ def test_renewal_is_judged_well(tmp_path: Path, render: Render) -> None:
 
 def test_orders_are_made_as_renewals_are(evaluate: Callable[..., Any], init: str) -> None:
     """A hook that cannot bear the sandbox fails at once, and not when the certificate is about to expire."""
-    host = {"cores": "4", "memory_mb": "2000", "init": init}
     given = {"certificate_sandbox": {"ReadWritePaths": ["/var/lib/dns"]}}
-    words = ast.literal_eval(evaluate("_certificate_confined", preflight_host=host, **given))
-    if init != "systemd":
+    words = ast.literal_eval(evaluate("_certificate_confined", **booted(init), **given))
+    if init == "init":
         assert words == []
         return
     assert words[:5] == ["systemd-run", "--quiet", "--wait", "--pipe", "--collect"]
@@ -282,6 +292,18 @@ def test_renewal_where_cron_does_it(render: Render) -> None:
              "--register-unsafely-without-email", "--server=https://ca.test/dir", "--preferred-profile=tlsserver",
              "--domain=*.example.org"],
         ),
+        # HAProxy passes the challenge on to certbot itself; it reads no files that come later.
+        (
+            {"group_names": ["proxy"], "haproxy_acme_port": 8405},
+            ["--standalone", "--http-01-address=127.0.0.1", "--http-01-port=8405", "--register-unsafely-without-email",
+             "--domain=www.example.org", "--domain=example.org"],
+        ),
+        (
+            {"group_names": ["proxy"], "certificate_acme_auth_hook": "/bin/put",
+             "certificate_names": ["*.example.org"]},
+            ["--manual", "--preferred-challenges=dns", "--manual-auth-hook=/bin/put",
+             "--register-unsafely-without-email", "--domain=*.example.org"],
+        ),
     ],
 )  # fmt: skip
 def test_order(evaluate: Callable[..., Any], given: dict[str, Any], order: list[str]) -> None:
@@ -297,3 +319,21 @@ def test_order(evaluate: Callable[..., Any], given: dict[str, Any], order: list[
 def test_cron_is_there_where_it_renews(evaluate: Callable[..., Any], init: str, source: str, needs: list[str]) -> None:
     host = {"cores": "4", "memory_mb": "2000", "init": init}
     assert ast.literal_eval(evaluate("_base_needs", preflight_host=host, certificate_source=source)) == needs
+
+
+@pytest.mark.parametrize(
+    ("group", "source", "needed"),
+    [("proxy", "acme", True), ("proxy", "provided", False), ("app", "acme", False)],
+)
+def test_edge_that_orders_has_what_installs_certbot(
+    evaluate: Callable[..., Any], group: str, source: str, needed: bool
+) -> None:
+    """App hosts have it anyway."""
+    wanted = ast.literal_eval(evaluate("_base_wanted", group_names=[group], certificate_source=source))
+    assert ("ordering" in wanted) is needed
+
+
+def test_port_that_status_asks_is_that_of_the_server(evaluate: Callable[..., Any]) -> None:
+    given = {"nginx_https_port": 8443, "haproxy_https_port": 9443}
+    assert ast.literal_eval(evaluate("_certificate_site", group_names=["proxy"], **given))["port"] == 9443
+    assert ast.literal_eval(evaluate("_certificate_site", group_names=["app"], **given))["port"] == 8443

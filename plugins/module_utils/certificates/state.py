@@ -1,4 +1,4 @@
-"""The state of a site's certificate on its host: when it ends, whether nginx serves it, how its renewals went.
+"""The state of a site's certificate on its host: when it ends, whether it is served, how its renewals went.
 
 `look` asks the host, and changes nothing; the rest judges what it saw. Times are seconds since 1970.
 """
@@ -55,17 +55,25 @@ def ends_soon(since: float, ends: float, now: float) -> bool:
 
 
 def look(app: str) -> State:
-    """Return what there is for a project's site; nothing if nginx has no certificate of this bundle for it."""
+    """Return what there is for a project's site; nothing if nothing serves a certificate of this bundle for it."""
     home = ETC / app / "certificate"
     with contextlib.suppress(ValueError):
         site = json.loads(read(home / "site.json") or "{}")
         path = home / "fullchain.pem"
         block = BLOCK.search(read(path))
-        if not site or not block or f" {path};" not in read(ETC / "nginx" / "sites-enabled" / f"{app}.conf"):
+        server = server_of(app, path)
+        if not site or not block or not server:
             return {}
-        found = {"app": app, **site, **dates(block[0]), **served(site, block[0])}
+        found = {"app": app, "server": server, **site, **dates(block[0]), **served(site, block[0])}
         return {**found, **renewals(app)} if site["source"] == "acme" else found
     return {}
+
+
+def server_of(app: str, path: Path) -> str:
+    """Return what serves a project's certificate, according to its configuration: nginx, or HAProxy on an edge."""
+    if f" {path};" in read(ETC / "nginx" / "sites-enabled" / f"{app}.conf"):
+        return "nginx"
+    return "HAProxy" if f" crt {path} " in read(ETC / "haproxy" / "haproxy.cfg") else ""
 
 
 def dates(certificate: str) -> State:
@@ -79,7 +87,7 @@ def dates(certificate: str) -> State:
 
 
 def served(site: State, certificate: str) -> State:
-    """Return whether nginx serves a certificate (`served`, None if it could not be asked), and what it `serves`."""
+    """Return whether a certificate is `served` (None if the server could not be asked), and what it `serves`."""
     wanted, deadline = ssl.PEM_cert_to_DER_cert(certificate), time.monotonic() + SETTLES
     while True:
         try:
@@ -95,7 +103,7 @@ def served(site: State, certificate: str) -> State:
 
 
 def greet(name: str, port: int) -> bytes:
-    """Return the certificate that nginx serves on this host for a name, whoever issued it."""
+    """Return the certificate that this host serves for a name, whoever issued it."""
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     address = re.fullmatch(r"[0-9.]+|.*:.*", name)
@@ -164,7 +172,7 @@ def faults(state: State, now: float) -> Iterator[tuple[str, list[str]]]:
 
 def renewed_by(state: State) -> str:
     """The command that brings a new certificate."""
-    given = "ansible-playbook site.yml --tags certificate,nginx"
+    given = f"ansible-playbook site.yml --tags certificate,{state.get('server', 'nginx').lower()}"
     if state["source"] == "acme":
         return "on the host: /usr/local/sbin/channels-renew"
     return given if state["source"] == "self_signed" else f"certificate_chain and certificate_key, then {given}"
@@ -178,7 +186,7 @@ def lines(state: State, now: float) -> list[str]:
         f"certificate: {state['source']}, for {', '.join(state['names'])}",
         f"  of {state['issuer']}, serial {state['serial']}",
         f"  until {minute(state['ends'])}: " + (f"{days} days left" if now < state["ends"] else "it has expired"),
-        "  nginx " + {True: "serves it", False: f"serves another one: {state['serves']}",
+        f"  {state.get('server', 'nginx')} " + {True: "serves it", False: f"serves another one: {state['serves']}",
                       None: f"could not be asked: {state['serves']}"}[state["served"]],
     ]  # fmt: skip
     if state["source"] == "acme":

@@ -93,7 +93,7 @@ _ENTRIES = (
     Entry("E032_CERT_NOT_SERVED", "tls", "nginx does not serve the present certificate",
           "A new certificate was installed, but nginx did not reload, for example because it refused its "
           "configuration.",
-          "nginx -t && systemctl reload nginx"),
+          "nginx -t && systemctl reload nginx; on an edge: systemctl reload haproxy"),
     Entry("E033_RENEWAL_OFF", "tls", "Nothing renews the certificate",
           "The renewal timer (or cron job, if systemd does not run) is off.",
           "{on}"),

@@ -6,6 +6,7 @@ import re
 import typing as t
 
 from .checks.asgi import manager_of
+from .checks.haproxy import edge_limits_of
 from .checks.limits import limits_of
 from .checks.workers import processes_of
 from .systems import packages_of
@@ -22,6 +23,7 @@ def facts_of(host: HostView) -> dict[str, t.Any]:
         "manager": manager_of(host),
         **(processes_of(host) if "asgi" in applied else {}),
         **({"limits": limits_of(host)} if "nginx" in applied else {}),
+        **({"limits": edge_limits_of(host)} if "haproxy" in applied else {}),
     }
 
 

@@ -28,7 +28,7 @@ printf 'worker_died=%s\n' "$(sed -n 's/^\([0-9/]* [0-9:]*\) .* worker process [0
 # How many files a process may have open, and whether root may raise that.
 printf 'open_files=%s\n' "$(awk '/^Max open files/ { print $5 }' /proc/1/limits 2>/dev/null)"
 printf 'capabilities=%s\n' "$(awk '/^CapBnd/ { print $2 }' /proc/self/status 2>/dev/null)"
-for name in net/core/somaxconn fs/nr_open fs/file-max net/netfilter/nf_conntrack_max; do
+for name in net/core/somaxconn fs/nr_open fs/file-max net/netfilter/nf_conntrack_max net/ipv4/ip_local_port_range; do
   [ -r "/proc/sys/$name" ] || continue
   [ -w "/proc/sys/$name" ] || printf 'fixed:%s=yes\n' "$(echo "$name" | tr / .)"
   printf 'sysctl:%s=%s\n' "$(echo "$name" | tr / .)" "$(cat "/proc/sys/$name")"

@@ -60,9 +60,21 @@ def certificate_acme(host: HostView) -> Iterator[Problem]:
         elif name.startswith("*.") and not host.get("certificate_acme_auth_hook"):
             fix = f"Name a command that answers the DNS challenge, or leave the name out:\n  {hook}"
             yield Problem("certificate_names", f'"{name}" can only be certified with a DNS challenge', fix)
-    if host.get("nginx_http_port") != 80 and not host.get("certificate_acme_auth_hook"):
+    port = "haproxy_http_port" if "proxy" in host.groups else "nginx_http_port"
+    if host.get(port) != 80 and not host.get("certificate_acme_auth_hook"):
         fix = f"Write 80, or name a command that answers the DNS challenge:\n  {hook}"
-        yield Problem("nginx_http_port", f"is {host.get('nginx_http_port')}, but the authority connects to 80", fix)
+        yield Problem(port, f"is {host.get(port)}, but the authority connects to 80", fix)
+
+
+@check("certificate")
+def certificate_of_edges(host: HostView) -> Iterator[Problem]:
+    """In a fleet, only edges can order the certificate: the site's names lead to them."""
+    edges = (host.raw("groups") or {}).get("proxy") or ()
+    behind = edges and "proxy" not in host.groups
+    if source_of(host) == "acme" and behind and not host.get("certificate_acme_auth_hook"):
+        fix = "Write it for the edges alone, into group_vars/proxy.yml:\n  certificate_source: acme"
+        fault = f"is acme, but the authority reaches {listed(edges)}, which cannot answer for this host"
+        yield Problem("certificate_source", fault, fix)
 
 
 @check("certificate")
@@ -103,10 +115,12 @@ def names_ordered(host: HostView) -> set[str]:
 
 
 def site_addresses(host: HostView) -> list[str]:
-    """The addresses of all hosts that may answer for the site: its app hosts and proxies."""
+    """The addresses of all hosts that may answer for the site: its edges if it has any, or else its app hosts."""
     hostvars, groups = host.raw("hostvars") or {}, host.raw("groups") or {}
     found: dict[str, None] = {}
-    for name in dict.fromkeys([host.name, *groups.get("app", ()), *groups.get("proxy", ())]):
+    if shared := as_address(str(host.get("keepalived_address") or "").partition("/")[0]):
+        found[str(shared)] = None
+    for name in dict.fromkeys([host.name, *(groups.get("proxy") or groups.get("app", ()))]):
         variables = hostvars.get(name, host.inventory)
         own = probe_facts(variables.get(PROBE) or {}).get("addresses", "").split()
         for way in (variables.get("ansible_host") or name, variables.get("private_address"), *own):

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Iterator
+from typing import Any
 
+from ...certificates.pairs import as_address
 from ..view import HostView, Problem, check, listed, probe_facts
 from .limits import files_of, number
 
 OTHER_FILES = 1024  # of HAProxy, besides two for each connection: listeners, checks, logs (roles/haproxy/vars/main.yml)
 SOCKET_KB = 40  # memory of a silent socket with TLS in HAProxy and the kernel: docs/fleet.md
-PORTS = 28000  # from which a host can connect to one address: net.ipv4.ip_local_port_range
+APP_TLS_KB = 35  # more of it with haproxy_app_tls
+PORTS = 28000  # from which a host can connect to one address, as Debian has it
+PORT_RANGE = "net.ipv4.ip_local_port_range"
+MORE_PORTS = (10240, 65535)  # if that is too few; below are ports that daemons are given
+MOST_PORTS = 55000
 ADDRESS = "private_address"
 
 
@@ -29,6 +36,18 @@ def addresses_of(host: HostView, names: list[str]) -> dict[str, str]:
     variables = host.raw("hostvars") or {}
     found = {name: (variables.get(name) or {}).get(ADDRESS) for name in names}
     return {name: str(address) for name, address in found.items() if address}
+
+
+def edge_limits_of(host: HostView) -> dict[str, Any]:
+    """Kernel settings that `haproxy_sockets` needs: `kernel` by name, and whether the running kernel has others.
+
+    One app host may have to take all sockets of an edge, while the others are down. A range that is wider stays.
+    """
+    running = [int(text) for text in probe_facts(host.probe).get(f"sysctl:{PORT_RANGE}", "").split() if text.isdigit()]
+    if number(host, "haproxy_sockets", 0) <= PORTS or len(running) != 2:
+        return {"kernel": {}, "kernel_is_behind": False}
+    wanted = [min(running[0], MORE_PORTS[0]), max(running[1], MORE_PORTS[1])]
+    return {"kernel": {PORT_RANGE: " ".join(map(str, wanted))}, "kernel_is_behind": wanted != running}
 
 
 @check("haproxy")
@@ -65,14 +84,22 @@ def haproxy_addresses(host: HostView) -> Iterator[Problem]:
 
 
 @check("haproxy")
-def haproxy_certificate(host: HostView) -> Iterator[Problem]:
-    """An edge has a certificate that can get there."""
-    if host.get("certificate_source") == "acme":
-        fix = (
-            "Give edges a certificate that you bring, in group_vars/proxy.yml:\n  certificate_source: provided\n"
-            "or put a balancer with TLS in front of them."
-        )
-        yield Problem("certificate_source", "is acme, and edges cannot order certificates yet", fix)
+def haproxy_app_tls(host: HostView) -> Iterator[Problem]:
+    """App hosts that edges reach over TLS have certificates, which an edge can verify."""
+    if host.get("haproxy_app_tls") is not True:
+        return
+    variables, names = host.raw("hostvars") or {}, list((host.raw("groups") or {}).get("app") or ())
+    sources = {name: str((variables.get(name) or {}).get("certificate_source") or "none") for name in names}
+    if lacking := [name for name, source in sources.items() if source == "none"]:
+        fix = "Give them one of your own authority, in group_vars/app.yml:\n  certificate_source: self_signed"
+        yield Problem("haproxy_app_tls", f"is true, but {listed(lacking)} have no certificate", fix)
+    elif "provided" in sources.values() and (path := host.path("haproxy_app_ca_path")) and not path.exists():
+        fix = "Name the file on this machine with the authority of the app hosts' certificates."
+        yield Problem("haproxy_app_ca_path", f"is {path}, which does not exist", fix)
+    site = [str(name) for name in host.items("nginx_server_names")]
+    if not any(re.match("[A-Za-z0-9]", name) and not as_address(name) for name in site):
+        fix = "Give the site a name, or leave haproxy_app_tls out:\n  nginx_server_names: [www.example.org]"
+        yield Problem("nginx_server_names", "has no name for which edges could verify the app hosts", fix)
 
 
 @check("haproxy")
@@ -92,14 +119,21 @@ def haproxy_sockets_fit(host: HostView) -> Iterator[Problem]:
         fix = "Have it allow more, as by docker run --ulimit nofile=65536"
         fix += f", or write less:\n  haproxy_sockets: {most}" if most else ", since not even a hundred sockets fit."
         yield Problem("haproxy_sockets", fault, fix)
-    if memory.isdigit() and wanted * SOCKET_KB > int(memory) * 1024:
-        fault = f"is {wanted}, but {SOCKET_KB} kB for each are more than the host's {memory} MB"
-        most = int(memory) * 1024 // SOCKET_KB // 2 // 100 * 100
+    each = SOCKET_KB + (APP_TLS_KB if host.get("haproxy_app_tls") is True else 0)
+    if memory.isdigit() and wanted * each > int(memory) * 1024:
+        fault = f"is {wanted}, but {each} kB for each are more than the host's {memory} MB"
+        most = int(memory) * 1024 // each // 2 // 100 * 100
         yield Problem("haproxy_sockets", fault, f"Write for example:\n  haproxy_sockets: {most}")
     hosts = len((host.raw("groups") or {}).get("app") or ())
-    if wanted > PORTS * max(1, hosts):
-        fault = f"is {wanted}, but an edge can open {PORTS} connections to each of {hosts} app hosts"
-        yield Problem("haproxy_sockets", fault, f"Add app hosts, or write {PORTS * max(1, hosts)} or less.")
+    if wanted > MOST_PORTS * max(1, hosts):
+        fault = f"is {wanted}, but an edge can open {MOST_PORTS} connections to each of {hosts} app hosts"
+        yield Problem("haproxy_sockets", fault, f"Add app hosts, or write {MOST_PORTS * max(1, hosts)} or less.")
+    limits = edge_limits_of(host)
+    if limits["kernel_is_behind"] and f"fixed:{PORT_RANGE}" in facts and host.installs:
+        value = limits["kernel"][PORT_RANGE]
+        fault = f"needs {PORT_RANGE} {value}, which cannot be changed from within this host"
+        fix = f'Have the machine\'s administrator set it, as with docker run --sysctl "{PORT_RANGE}={value}", or write '
+        yield Problem("haproxy_sockets", fault, f"{fix}{PORTS} or less.")
 
 
 @check("nginx")

@@ -62,6 +62,7 @@ def uses_of(host: HostView) -> list[Use]:
             if host.get("certificate_source") not in (None, "none")
             else []
         ),
+        *([("haproxy_acme_port", "haproxy", ("127.0.0.1",), 8403)] if host.get("certificate_source") == "acme" else []),
     ]
     return [
         Use(variable, daemon, port, addresses, spare)

@@ -52,7 +52,11 @@ def nginx_proxy_protocol(host: HostView) -> Iterator[Problem]:
         yield Problem("nginx_proxy_protocol", "is true, but nginx_trusted_proxies names nobody who speaks it", fix)
     groups = host.raw("groups") or {}
     several = len(groups.get("app") or ()) > 1
-    if host.get("certificate_source") == "acme" and several and not host.get("certificate_acme_auth_hook"):
+    if (
+        host.get("certificate_source") == "acme"
+        and several
+        and not (groups.get("proxy") or host.get("certificate_acme_auth_hook"))
+    ):
         fault = (
             "is true, and the app hosts cannot pass the authority's challenges on to each other at a port that takes it"
         )
