@@ -51,7 +51,8 @@ ELSEWHERE = {
         "pgbouncer_mode", "pgbouncer_port", "pgbouncer_max_clients", "pgbouncer_sandbox", "pgbouncer_remove",
     ],
     "tests/templates/test_haproxy.py": [
-        "haproxy_check_seconds", "haproxy_http_port", "haproxy_https_port", "haproxy_slow_start_seconds",
+        "haproxy_acme_port", "haproxy_app_tls", "haproxy_check_seconds", "haproxy_http_port", "haproxy_https_port",
+        "haproxy_slow_start_seconds",
     ],
     "tests/templates/test_keepalived.py": ["keepalived_address", "keepalived_interface"],
     "tests/templates/test_nginx.py": ["nginx_conf_template", "nginx_site_template"],

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
+import http.client
 import re
 import shutil
+import socket
+import ssl
 import subprocess
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.channels.stack.plugins.module_utils.certificates.pairs import Authority
+from ansible_collections.channels.stack.plugins.module_utils.certificates.pairs import Authority, Pair
 
 Render = Callable[..., str]
 FLEET: dict[str, Any] = {
@@ -53,6 +59,10 @@ def section(text: str, name: str) -> list[str]:
         {"haproxy_address_sockets": 0, "haproxy_address_handshakes": 0},
         {"haproxy_hsts_seconds": 300, "haproxy_https_port": 8443, "haproxy_http_port": 8080},
         {"haproxy_sockets": 500, "haproxy_check_seconds": 5, "haproxy_slow_start_seconds": 60},
+        {"certificate_source": "acme"},
+        {"certificate_source": "acme", "haproxy_redirect_http": False},
+        {"haproxy_app_tls": True},
+        {"__haproxy_left_out": {"left_out": ["app-2"]}},
     ],
     ids=lambda given: " ".join(f"{name}={value}" for name, value in given.items()) or "defaults",
 )
@@ -62,6 +72,7 @@ def test_haproxy_accepts_it(tmp_path: Path, render: Render, variables: dict[str,
     (tmp_path / "fullchain.pem").write_text(pair.chain)
     (tmp_path / "fullchain.pem.key").write_text(pair.key)
     text = text.replace("/etc/dash-board/certificate", str(tmp_path))
+    text = text.replace("/etc/haproxy/app-authority.pem", str(tmp_path / "authority" / "authority.crt"))
     (tmp_path / "haproxy.cfg").write_text(text)
     done = subprocess.run(
         ["haproxy", "-c", "-f", str(tmp_path / "haproxy.cfg")], capture_output=True, text=True, check=False
@@ -141,3 +152,128 @@ def test_app_hosts_nginx_serves_edges(render: Render) -> None:
     assert not re.search(r"^\s*tcp dport 80 accept", rules, re.MULTILINE)
     edge = render("firewall/project.nft.j2", **FLEET, firewall_enabled=True)
     assert re.search(r"^\s*tcp dport 443 accept", edge, re.MULTILINE)
+
+
+def test_challenges_reach_the_edge_that_ordered(render: Render) -> None:
+    """Whichever edge the authority asks: its own certbot or another edge may know the answer, and none asks in turn."""
+    acme = {"certificate_source": "acme", "haproxy_acme_port": 8405}
+    fleet = {**FLEET["hostvars"], "edge-2": {"private_address": "fd00::32", "haproxy_http_port": 8080}}
+    text = rendered(render, **acme, hostvars=fleet)
+    plain = section(text, "frontend plain")
+    assert "acl challenge path_beg /.well-known/acme-challenge/" in plain
+    ways = [line for line in plain if line.startswith("use_backend ")]
+    assert ways == [
+        "use_backend acme_here if challenge { req.hdr(X-Channels-Acme) -m found }", "use_backend acme if challenge",
+    ]  # fmt: skip
+    (leads_on,) = (line for line in plain if line.startswith("http-request redirect "))
+    assert leads_on.endswith(" unless challenge")
+    assert "server certbot 127.0.0.1:8405" in section(text, "backend acme_here")
+    lines = section(text, "backend acme")
+    assert [line.split()[2] for line in lines if line.startswith("server ")] == ["127.0.0.1:8405", "[fd00::32]:8080"]
+    assert "http-request set-header X-Channels-Acme 1" in lines
+    assert any(line.startswith("retry-on ") and "404" in line.split() for line in lines)
+    both = section(rendered(render, **acme, haproxy_redirect_http=False), "frontend site")
+    assert "use_backend acme if challenge" in both
+    for other in ({"certificate_source": "provided"}, {**acme, "certificate_acme_auth_hook": "/bin/put"}):
+        assert "acme" not in rendered(render, **other).lower().replace("acme_", "")
+
+
+def test_app_hosts_are_verified(render: Render) -> None:
+    """By the site's name, at their port with TLS; health checks are, too."""
+    lines = section(rendered(render, haproxy_app_tls=True), "backend app")
+    assert [line.split()[2] for line in lines if line.startswith("server ")] == ["10.0.0.1:443", "[fd00::2]:443"]
+    words = " ".join(line for line in lines if line.startswith("default-server ")).split()
+    for name, value in (
+        ("verify", "required"), ("ca-file", "/etc/haproxy/app-authority.pem"), ("verifyhost", "www.example.org"),
+        ("sni", "str(www.example.org)"), ("check-sni", "www.example.org"), ("alpn", "http/1.1"),
+    ):  # fmt: skip
+        assert words[words.index(name) + 1] == value
+    assert {"ssl", "check-send-proxy", "send-proxy-v2"} < set(words)
+    assert not {"ssl", "verify"} & set(" ".join(section(rendered(render), "backend app")).split())
+
+
+class TlsSite:
+    """An app host's nginx with TLS, as far as one answer goes."""
+
+    def __init__(self, folder: Path, pair: Pair) -> None:
+        (folder / "site.pem").write_text(pair.key + pair.chain)
+        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self.context.load_cert_chain(folder / "site.pem")
+        self.socket = socket.create_server(("127.0.0.1", 0))
+        self.port = self.socket.getsockname()[1]
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                way, _ = self.socket.accept()
+                with contextlib.suppress(OSError), self.context.wrap_socket(way, server_side=True) as tls:
+                    tls.recv(1000)
+                    tls.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+
+
+def free_port() -> int:
+    """A port that nobody has now."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
+
+
+@pytest.mark.skipif(not shutil.which("haproxy"), reason="HAProxy is not installed")
+@pytest.mark.parametrize(
+    ("issuer", "name", "status"),
+    [("ours", "www.example.org", 200), ("ours", "other.example.org", 503), ("others", "www.example.org", 503)],
+)
+def test_haproxy_refuses_other_certificates(
+    tmp_path: Path, render: Render, issuer: str, name: str, status: int
+) -> None:
+    """Of another authority, or for another site: nothing of a request reaches such a host."""
+    authorities = {folder: Authority(tmp_path / folder) for folder in ("ours", "others")}
+    site = TlsSite(tmp_path, authorities[issuer].issue([name]))
+    lines = section(rendered(render, haproxy_app_tls=True), "backend app")
+    (words,) = (line.removeprefix("default-server ") for line in lines if line.startswith("default-server ssl "))
+    words = words.replace("/etc/haproxy/app-authority.pem", str(authorities["ours"].path))
+    port = free_port()
+    (tmp_path / "haproxy.cfg").write_text(
+        "defaults\n    mode http\n    timeout connect 30s\n    timeout client 30s\n    timeout server 30s\n"
+        f"    retries 0\nlisten site\n    bind 127.0.0.1:{port}\n    server app 127.0.0.1:{site.port} {words}\n"
+    )
+    with subprocess.Popen(["haproxy", "-db", "-f", tmp_path / "haproxy.cfg"], stderr=subprocess.DEVNULL) as edge:
+        try:
+            assert answered(port) == status
+        finally:
+            edge.terminate()
+            site.socket.close()
+
+
+def answered(port: int) -> int:
+    """The status of an answer at a port, once something listens there."""
+    deadline = time.monotonic() + 60
+    while True:
+        way = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+        try:
+            way.request("GET", "/")
+            return way.getresponse().status
+        except ConnectionRefusedError:
+            assert time.monotonic() < deadline, "HAProxy does not listen"
+            time.sleep(0.05)
+        finally:
+            way.close()
+
+
+def test_host_that_missed_a_deploy_stays_out(render: Render) -> None:
+    lines = section(rendered(render, __haproxy_left_out={"left_out": ["app-2", "gone"]}), "backend app")
+    assert [line for line in lines if line.startswith("server ")] == [
+        "server app-1 10.0.0.1:80 tcp-ut 30s", "server app-2 [fd00::2]:8080 tcp-ut 30s disabled",
+    ]  # fmt: skip
+
+
+def test_edges_sockets_are_in_no_table_of_connections(render: Render) -> None:
+    """Neither half of them: the client's, and the one to an app host."""
+    rules = render("firewall/project.nft.j2", **FLEET, firewall_enabled=True)
+    assert re.search(r"set untracked \{[^}]*elements = \{ 80, 443 \}", rules)
+    assert "ip daddr 10.0.0.1 tcp dport 80 notrack" in rules and "ip saddr 10.0.0.1 tcp sport 80 notrack" in rules
+    assert "ip6 daddr fd00::2 tcp dport 8080 notrack" in rules
+    over_tls = render("firewall/project.nft.j2", **FLEET, firewall_enabled=True, haproxy_app_tls=True)
+    assert "ip daddr 10.0.0.1 tcp dport 443 notrack" in over_tls and "dport 80 notrack" not in over_tls
+    app = {**FLEET, "group_names": ["app"], "inventory_hostname": "app-1", "certificate_source": "none"}
+    assert " notrack" not in render("firewall/project.nft.j2", **app, firewall_enabled=True)
