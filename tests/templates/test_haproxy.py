@@ -171,7 +171,8 @@ def test_challenges_reach_the_edge_that_ordered(render: Render) -> None:
     lines = section(text, "backend acme")
     assert [line.split()[2] for line in lines if line.startswith("server ")] == ["127.0.0.1:8405", "[fd00::32]:8080"]
     assert "http-request set-header X-Channels-Acme 1" in lines
-    assert any(line.startswith("retry-on ") and "404" in line.split() for line in lines)
+    (again,) = (line.split() for line in lines if line.startswith("retry-on "))
+    assert {"conn-failure", "empty-response", "404", "502", "503"} < set(again), "a certbot that knows nothing hangs up"
     both = section(rendered(render, **acme, haproxy_redirect_http=False), "frontend site")
     assert "use_backend acme if challenge" in both
     for other in ({"certificate_source": "provided"}, {**acme, "certificate_acme_auth_hook": "/bin/put"}):
