@@ -71,6 +71,11 @@ def test_state_that_never_comes_is_told(admin: tuple[str, list[str]]) -> None:
         haproxy.awaited("app", "app-1", ["drain"], 0, admin[0])
 
 
+def test_host_that_missed_a_deploy_is_told(admin: tuple[str, list[str]]) -> None:
+    with pytest.raises(haproxy.HaproxyError, match=r"app-4 is maintenance and not up .* It has missed a deploy"):
+        haproxy.awaited("app", "app-4", ["up"], 0, admin[0])
+
+
 def test_what_is_not_there_is_told(admin: tuple[str, list[str]], tmp_path: Path) -> None:
     with pytest.raises(haproxy.HaproxyError, match="does not answer"):
         haproxy.servers("app", str(tmp_path / "none.sock"))

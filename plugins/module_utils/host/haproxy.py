@@ -74,9 +74,10 @@ def awaited(
             return found
         if time.monotonic() > deadline:
             wanted = " or ".join(states)
-            raise HaproxyError(
-                f"{name} is {mine['state']} and not {wanted} after {seconds:.0f} s (last check: {mine['check']})"
-            )
+            fault = f"{name} is {mine['state']} and not {wanted} after {seconds:.0f} s (last check: {mine['check']})"
+            if mine["state"] == "maintenance":
+                fault += ". It has missed a deploy, so deploy to it; or somebody took it out at HAProxy itself"
+            raise HaproxyError(fault)
         time.sleep(PAUSE)
 
 
