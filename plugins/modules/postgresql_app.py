@@ -67,18 +67,15 @@ pending:
   returned: always
 """
 
-import base64
-import hashlib
-import hmac
 import json
 import os
-import secrets
 import time
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-ROUNDS = 4096
+from ..module_utils.host.scram import is_scram, verifier, verifies
+
 RELOAD_SECONDS = 10
 UNREACHABLE = 2  # psql's exit code if it cannot connect
 # Names are passed as psql variables, and psql quotes them.
@@ -124,36 +121,6 @@ ALTER ROLE :"{role}" NOLOGIN PASSWORD NULL;
 SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = :'{role}';
 """
 RELOAD = "SELECT pg_reload_conf();"
-
-
-def keys(password: str, salt: bytes, rounds: int) -> tuple[bytes, bytes]:
-    """Return StoredKey and ServerKey of a password (RFC 5802)."""
-    salted = hashlib.pbkdf2_hmac("sha256", password.encode(), salt, rounds)
-    client = hmac.digest(salted, b"Client Key", "sha256")
-    return hashlib.sha256(client).digest(), hmac.digest(salted, b"Server Key", "sha256")
-
-
-def verifier(password: str) -> str:
-    """Return what PostgreSQL stores for a password."""
-    salt = secrets.token_bytes(16)
-    stored, server = (base64.b64encode(key).decode() for key in keys(password, salt, ROUNDS))
-    return f"SCRAM-SHA-256${ROUNDS}:{base64.b64encode(salt).decode()}${stored}:{server}"
-
-
-def is_scram(kept: str | None) -> bool:
-    """Tell whether what PostgreSQL stores allows a login with one of our passwords."""
-    return (kept or "").startswith("SCRAM-SHA-256$")
-
-
-def verifies(password: str, kept: str | None) -> bool:
-    """Tell whether what PostgreSQL stores belongs to this password."""
-    if not is_scram(kept):
-        return False
-    rest = (kept or "").partition("$")[2]
-    head, _, tail = rest.partition("$")
-    rounds, _, salt = head.partition(":")
-    stored, _ = keys(password, base64.b64decode(salt), int(rounds))
-    return hmac.compare_digest(base64.b64encode(stored).decode(), tail.partition(":")[0])
 
 
 class Server:

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from ansible.module_utils.testing import patch_module_args
+from ansible_collections.channels.stack.plugins.module_utils.host import scram
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -253,7 +254,7 @@ def test_verifier_is_of_one_password(one: str, other: str) -> None:
 def test_verifier_is_the_standard_s() -> None:
     """The example of RFC 7677, by which any client of PostgreSQL computes."""
     salt = base64.b64decode("W22ZaJ0SNY7soEsUEjb6gQ==")
-    stored, server = postgresql_app.keys("pencil", salt, 4096)
+    stored, server = scram.keys("pencil", salt, 4096)
     nonce = "rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0"
     message = (f"n=user,r=rOprNGfwEbeRWgbNEkqO,r={nonce},s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096,c=biws,r={nonce}").encode()
     signature = base64.b64encode(hmac.digest(server, message, "sha256")).decode()

@@ -12,8 +12,8 @@ def use_database_url(databases: dict[str, Any]) -> None:
     url = urlsplit(database)
     databases["default"] = {
         "ENGINE": "django.db.backends.postgresql",
-        "HOST": url.hostname,
-        "PORT": url.port or 5432,
+        "HOST": url.hostname or "",  # several hosts are in the query
+        "PORT": url.port or "",
         "NAME": url.path.lstrip("/"),
         "USER": unquote(url.username or ""),
         "PASSWORD": unquote(url.password or ""),

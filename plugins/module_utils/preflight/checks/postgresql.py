@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 
 from ..addresses import address_fault
-from ..view import NEW_SECRET, SECRET_LENGTH, HostView, Problem, check, listed, probe_facts
+from ..view import NEW_SECRET, PROBE, SECRET_LENGTH, HostView, Problem, check, listed, probe_facts
 
 
 @check("postgresql")
@@ -59,11 +59,8 @@ def postgresql_addresses(host: HostView) -> Iterator[Problem]:
 
 @check("postgresql")
 def postgresql_hosts(host: HostView) -> Iterator[Problem]:
-    """There is one server, and the project's hosts have addresses in its network."""
+    """The project's hosts have addresses in the network of the database."""
     groups = host.raw("groups") or {}
-    if len(groups.get("database") or ()) > 1:
-        fix = "Keep one host in it: a second one would hold different data, not a copy."
-        yield Problem("", f"group database has {len(groups['database'])} hosts", fix)
     variables = host.raw("hostvars")
     others = [name for name in groups.get("app") or () if name not in (groups.get("database") or ())]
     unknown = [name for name in others if variables and "private_address" not in variables.raw_get(name)]
@@ -73,6 +70,48 @@ def postgresql_hosts(host: HostView) -> Iterator[Problem]:
     if others and not {"private_address", "postgresql_host"} & set(host.inventory):
         fix = "Write private_address for it, its address in the network that the app hosts are in."
         yield Problem("postgresql_host", "the address of this host is not known", fix)
+
+
+@check("postgresql")
+def postgresql_replication(host: HostView) -> Iterator[Problem]:
+    """What several hosts of the database need in order to be a primary and its standbys."""
+    names = list((host.raw("groups") or {}).get("database") or ())
+    if len(names) < 2:
+        return
+    password = str(host.get("postgresql_replication_password") or "")
+    if len(password) < SECRET_LENGTH or not re.fullmatch(r"[ -~]*", password):
+        fault = f"is not {SECRET_LENGTH} or more printable characters, and group database has {len(names)} hosts"
+        yield Problem("postgresql_replication_password", fault, NEW_SECRET)
+    if "private_address" not in host.inventory:
+        yield Problem("private_address", "is not set, and other hosts copy the database", "Write the host's address.")
+    if host.get("postgresql_replication_user") == host.get("postgresql_user"):
+        fix = "Write another one: replicator"
+        yield Problem("postgresql_replication_user", "is postgresql_user too, who must not read other data", fix)
+    facts = probe_facts(host.probe)
+    if facts.get("init", "systemd") != "systemd":
+        fix = "Keep one host in group database, or use hosts that systemd runs."
+        yield Problem("", "has no systemd, which keeps an earlier primary from starting beside its successor", fix)
+    rebuilt = host.get("postgresql_rebuild")
+    if rebuilt and rebuilt not in names:
+        yield Problem("postgresql_rebuild", f'"{rebuilt}" is not in group database', f"Write one of {listed(names)}.")
+    primaries = [name for name in names if name != rebuilt and state_of(host, name) == "primary"]
+    if len(primaries) > 1 and host.name == primaries[0]:
+        fix = (
+            "Find out which one has the newer data, and replace the other one's by a copy; they are put aside on it:\n"
+            + "\n".join(f"  ansible-playbook playbooks/provision.yml -e postgresql_rebuild={one}" for one in primaries)
+        )
+        yield Problem("", f"{listed(primaries)} are both a primary, with different data", fix)
+    if rebuilt in names and not primaries:
+        fix = "Leave it out; the copy would have no original."
+        yield Problem("postgresql_rebuild", f"is {rebuilt}, and no other host is a primary", fix)
+
+
+def state_of(host: HostView, name: str) -> str:
+    """Whether the PostgreSQL of a host is a primary, a standby, fresh or none; empty if it was not asked."""
+    if name == host.name:
+        return probe_facts(host.probe).get("postgresql_state", "")
+    variables = host.raw("hostvars")
+    return probe_facts((variables.raw_get(name).get(PROBE) if variables else None) or {}).get("postgresql_state", "")
 
 
 @check("postgresql")
