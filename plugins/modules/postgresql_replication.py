@@ -5,27 +5,26 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: postgresql_replication
-short_description: Makes PostgreSQL a primary with standbys, or the standby of another one
+short_description: Makes PostgreSQL a primary with a standby, or the standby of another one
 description:
   - A standby is made by a copy of the primary (C(pg_basebackup)) and then follows it by streaming replication. A
     cluster that holds data is not replaced, unless O(rebuild) says so; then they are put aside.
 options:
   state:
     description:
-      - V(primary) lets O(slots) follow. V(standby) is made once, and is left alone after that.
+      - V(primary) lets a standby follow through O(slot), or nobody if that is empty. V(standby) is made once, and is
+        left alone after that.
       - V(stopped) stops a primary cleanly, and returns up to where a standby must have its data. V(promoted) makes a
         standby the primary. V(following) brings a stopped primary back as a standby.
+      - V(asked) only says what the server is.
     type: str
     required: true
-    choices: [primary, standby, stopped, promoted, following]
+    choices: [primary, standby, stopped, promoted, following, asked]
   version: {description: Version of PostgreSQL., type: str, required: true}
   port: {description: 'Port of the server, by which its socket is named.', type: int, default: 5432}
-  user: {description: User that standbys log in with., type: str, required: true}
-  password: {description: 'Its password, for V(primary).', type: str}
-  slots: {description: 'Names of the slots of all standbys, for V(primary).', type: list, elements: str, default: []}
-  prefix: {description: 'Beginning of the names of slots that may be dropped, for V(primary).', type: str}
-  source: {description: 'How to reach the primary, for V(standby).', type: str}
-  slot: {description: 'The slot of this host, for V(standby).', type: str}
+  password: {description: 'Password that the standby logs in with, for V(primary).', type: str}
+  slot: {description: 'Name of the slot through which the standby follows.', type: str, default: ''}
+  source: {description: 'How to reach the primary, as libpq reads it, for V(standby).', type: str}
   rebuild: {description: Whether data are put aside for a copy., type: bool, default: false}
   until: {description: 'Up to where V(promoted) waits for data; empty if nobody can say.', type: str, default: ''}
 attributes:
@@ -39,15 +38,15 @@ EXAMPLES = r"""
   channels.stack.postgresql_replication:
     state: standby
     version: "15"
-    user: replicator
-    source: host=10.0.0.20 port=5432 user=replicator passfile=/etc/postgresql/15/main/replication.pgpass
-    slot: channels_dashboard_database_2
+    source: host=10.0.0.20 port=5432 user=channels_replication passfile=/etc/postgresql/15/main/replication.pgpass
+    slot: channels_10_0_0_21
 """
 
 RETURN = r"""
 done: {description: What was done., type: list, elements: str, returned: always}
 until: {description: Up to where the stopped primary has written., type: str, returned: for V(stopped)}
-had: {description: What the promoted standby had received., type: dict, returned: for V(promoted)}
+age: {description: 'How old the latest change of the promoted standby is, in seconds.', type: int, returned: for V(promoted)}
+said: {description: 'What the server is, for people.', type: str, returned: for V(asked)}
 """
 
 from typing import Any
@@ -57,53 +56,48 @@ from ansible.module_utils.basic import AnsibleModule
 from ..module_utils.host import replication
 
 
+def act(cluster: replication.Cluster, given: dict[str, Any], check: bool) -> tuple[list[str], dict[str, Any]]:
+    """Do what a state takes; return what was done, and what else there is to say. May raise ReplicationError."""
+    state, slot = given["state"], given["slot"]
+    if state == "asked":
+        return [], {"said": replication.described(cluster)}
+    if state == "primary":
+        return replication.serve_standby(cluster, given["password"] or "", slot, check), {}
+    if state == "standby":
+        return replication.become_standby(cluster, given["source"], slot, given["rebuild"], check), {}
+    if check:
+        return [f"{state}, if this were no check"], {}
+    if state == "stopped":
+        return ["the primary was stopped"], {"until": replication.stop_primary(cluster, slot)}
+    if state == "promoted":
+        return ["the standby is the primary"], {"age": replication.promote(cluster, given["until"])}
+    replication.follow(cluster)
+    return ["the former primary is a standby"], {}
+
+
 def main() -> None:
     """Run the module."""
+    states = ["primary", "standby", "stopped", "promoted", "following", "asked"]
     module = AnsibleModule(
         argument_spec={
-            "state": {
-                "type": "str",
-                "required": True,
-                "choices": ["primary", "standby", "stopped", "promoted", "following"],
-            },
+            "state": {"type": "str", "required": True, "choices": states},
             "version": {"type": "str", "required": True},
             "port": {"type": "int", "default": 5432},
-            "user": {"type": "str", "required": True},
             "password": {"type": "str", "no_log": True},
-            "slots": {"type": "list", "elements": "str", "default": []},
-            "prefix": {"type": "str"},
+            "slot": {"type": "str", "default": ""},
             "source": {"type": "str"},
-            "slot": {"type": "str"},
             "rebuild": {"type": "bool", "default": False},
             "until": {"type": "str", "default": ""},
         },
-        required_if=[("state", "primary", ["prefix"]), ("state", "standby", ["source", "slot"])],
+        required_if=[("state", "standby", ["source", "slot"]), ("state", "stopped", ["slot"])],
         supports_check_mode=True,
     )
-    given, check = module.params, module.check_mode
-    cluster = replication.Cluster(given["version"], given["port"], given["user"], module.run_command)
-    answer: dict[str, Any] = {}
-    done: list[str] = []
+    cluster = replication.Cluster(module.params["version"], module.params["port"], module.run_command)
     try:
-        if given["state"] == "primary":
-            password, prefix = given["password"] or "", given["prefix"]
-            done = replication.serve_standbys(cluster, password, given["slots"], prefix, check)
-        elif given["state"] == "standby":
-            done = replication.become_standby(cluster, given["source"], given["slot"], given["rebuild"], check)
-        elif check:
-            done = [given["state"]]
-        elif given["state"] == "stopped":
-            answer["until"] = replication.stop_primary(cluster)
-            done = ["the primary was stopped"]
-        elif given["state"] == "promoted" and cluster.is_standby:
-            answer["had"] = replication.promote(cluster, given["until"])
-            done = ["the standby is the primary"]
-        elif given["state"] == "following" and not cluster.is_standby:
-            replication.follow(cluster)
-            done = ["the earlier primary follows"]
+        done, more = act(cluster, module.params, module.check_mode)
     except replication.ReplicationError as error:
         module.fail_json(msg=str(error))
-    module.exit_json(changed=bool(done), done=done, **answer)
+    module.exit_json(changed=bool(done), done=done, **more)
 
 
 if __name__ == "__main__":

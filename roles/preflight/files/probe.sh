@@ -58,17 +58,16 @@ done
 printf 'host_aliases=%s\n' "$(sed -n '/^# BEGIN names of /,/^# END names/p' /etc/hosts 2>&- | tr '\n' ';')"
 printf 'postgresql_projects=%s\n' "$(sed -n '/^# BEGIN project /,/^# END project/p' \
   /etc/postgresql/*/main/pg_hba.conf 2>&- | tr '\n' ';')"
-state=
+state=none
 for cluster in /var/lib/postgresql/*/main; do
   [ -e "$cluster/PG_VERSION" ] || continue
-  home=/etc${cluster#/var/lib}
   if [ -e "$cluster/standby.signal" ]; then state=standby
-  elif grep -qs '^# BEGIN project ' "$home/pg_hba.conf"; then state=primary
-  else state=${state:-fresh}; fi
+  elif [ -e "$cluster/channels-superseded" ]; then state=former
+  elif grep -qs '^# BEGIN project ' "/etc${cluster#/var/lib}/pg_hba.conf"; then state=primary
+  else state=fresh; fi
 done
-printf 'postgresql_state=%s\n' "${state:-none}"
-printf 'postgresql_replication=%s\n' "$(sed -n 's/^# BEGIN replication of //p' /etc/postgresql/*/main/pg_hba.conf 2>&- |
-  tr '\n' ' ')"
+printf 'postgresql_state=%s\n' "$state"
+[ ! -e /usr/local/sbin/channels-postgresql-guard ] || echo postgresql_standby=yes
 printf 'postgresql_connections=%s\n' "$(sed -n 's/^max_connections = //p' \
   /etc/postgresql/*/main/conf.d/channels-start.conf 2>&-)"
 printf 'pgbouncer_projects=%s\n' "$(ls /etc/pgbouncer/projects 2>&- | sed -n 's/\.json$//p' | tr '\n' ' ')"

@@ -60,7 +60,7 @@ LIMITS = {
     "base_apt_cache_seconds": (0, 2**31 - 1),
     "postgresql_port": (1, 65535),
     "postgresql_memory_mb": (64, 2**24),
-    "postgresql_replication_keep_mb": (64, 2**30),
+    "postgresql_standby_log_mb": (64, 2**30),
     "postgresql_max_connections": (10, 10000),
     "pgbouncer_port": (1, 65535),
     "pgbouncer_pool_size": (1, 10000),

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 
 from ..addresses import address_fault
+from ..systems import packages_of
 from ..view import NEW_SECRET, PROBE, SECRET_LENGTH, HostView, Problem, check, listed, probe_facts
 
 
@@ -74,44 +75,93 @@ def postgresql_hosts(host: HostView) -> Iterator[Problem]:
 
 @check("postgresql")
 def postgresql_replication(host: HostView) -> Iterator[Problem]:
-    """What several hosts of the database need in order to be a primary and its standbys."""
-    names = list((host.raw("groups") or {}).get("database") or ())
+    """Two hosts of the database can be a primary and its standby."""
+    names = members_of(host)
     if len(names) < 2:
         return
+    if len(names) > 2 and host.name == names[0]:
+        yield Problem("", f"group database has {len(names)} hosts: {listed(names)}", "Keep two, or one.")
     password = str(host.get("postgresql_replication_password") or "")
-    if len(password) < SECRET_LENGTH or not re.fullmatch(r"[ -~]*", password):
-        fault = f"is not {SECRET_LENGTH} or more printable characters, and group database has {len(names)} hosts"
+    if len(password) < SECRET_LENGTH or not re.fullmatch(r"[!-~]*", password) or {*":\\"} & {*password}:
+        fault = f"is not {SECRET_LENGTH} or more letters, digits and signs other than : and \\, and group database has two hosts"
         yield Problem("postgresql_replication_password", fault, NEW_SECRET)
     if "private_address" not in host.inventory:
-        yield Problem("private_address", "is not set, and other hosts copy the database", "Write the host's address.")
-    if host.get("postgresql_replication_user") == host.get("postgresql_user"):
-        fix = "Write another one: replicator"
-        yield Problem("postgresql_replication_user", "is postgresql_user too, who must not read other data", fix)
+        fix = "Write its address in the network that the other one is in."
+        yield Problem("private_address", "is not set, and the other host of the database has to reach this one", fix)
     facts = probe_facts(host.probe)
     if facts.get("init", "systemd") != "systemd":
         fix = "Keep one host in group database, or use hosts that systemd runs."
-        yield Problem("", "has no systemd, which keeps an earlier primary from starting beside its successor", fix)
-    rebuilt = host.get("postgresql_rebuild")
+        yield Problem("", "has no systemd, which keeps a former primary from starting beside its successor", fix)
+    if host.get("pgbouncer_mode") not in (None, "none"):
+        fix = "Write none, or keep one host in group database."
+        yield Problem("pgbouncer_mode", f'is "{host.get("pgbouncer_mode")}", and group database has two hosts', fix)
+    versions = {name: packages_of(facts_of(host, name))["postgresql"] for name in names if facts_of(host, name)}
+    if len(set(versions.values())) > 1 and host.name == names[0]:
+        has = listed(f"{name} has PostgreSQL {version}" for name, version in versions.items())
+        fix = "A standby needs the version of its primary: use the same Debian for both."
+        yield Problem("", f"the hosts of group database differ: {has}", fix)
+
+
+@check("postgresql")
+def postgresql_states(host: HostView) -> Iterator[Problem]:
+    """One host of the database is the primary, and nothing is done that could make it two."""
+    names, rebuilt = members_of(host), host.get("postgresql_rebuild")
+    states = {name: facts_of(host, name).get("postgresql_state", "") for name in names}
+    mine = states.get(host.name, "")
     if rebuilt and rebuilt not in names:
         yield Problem("postgresql_rebuild", f'"{rebuilt}" is not in group database', f"Write one of {listed(names)}.")
-    primaries = [name for name in names if name != rebuilt and state_of(host, name) == "primary"]
+    if not host.installs:
+        return
+    if len(names) < 2:
+        if mine in ("standby", "former"):
+            fix = "Put both hosts into group database. To keep this one alone: playbooks/promote_database.yml before."
+            yield Problem("", f"PostgreSQL here is the {mine} of another host, and group database has no other", fix)
+        elif "postgresql_standby" in facts_of(host, host.name) and (others := other_projects(host)):
+            fix = "Put both hosts into group database, as in their inventories."
+            yield Problem("", f"its PostgreSQL has a standby, which {listed(others)} may need", fix)
+        return
+    primaries = [name for name in names if name != rebuilt and states[name] == "primary"]
     if len(primaries) > 1 and host.name == primaries[0]:
-        fix = (
-            "Find out which one has the newer data, and replace the other one's by a copy; they are put aside on it:\n"
-            + "\n".join(f"  ansible-playbook playbooks/provision.yml -e postgresql_rebuild={one}" for one in primaries)
+        fix = "Find out whose data are newer, and make the other one the standby; its data are put aside:\n" + "\n".join(
+            map(rebuilding, primaries)
         )
-        yield Problem("", f"{listed(primaries)} are both a primary, with different data", fix)
-    if rebuilt in names and not primaries:
-        fix = "Leave it out; the copy would have no original."
-        yield Problem("postgresql_rebuild", f"is {rebuilt}, and no other host is a primary", fix)
+        yield Problem("", f"{listed(primaries)} are both the primary of the database", fix)
+    if mine == "former" and rebuilt != host.name:
+        fix = f"Make it the standby; its data are put aside:\n{rebuilding(host.name)}"
+        yield Problem("", "its PostgreSQL was the primary until the other host took over, and is stopped", fix)
+    if rebuilt in names and not primaries and host.name == rebuilt:
+        yield Problem("postgresql_rebuild", f"is {rebuilt}, and no other host of this run is the primary", "Delete it.")
+    if set(states.values()) == {"standby"} and host.name == names[0]:
+        fix = "Find out whose data are newer, and promote it: playbooks/promote_database.yml --limit <its name>"
+        yield Problem("", f"{listed(names)} are both a standby", fix)
+    if mine in ("none", "fresh") and "" in states.values():
+        fix = "Run this without --limit."
+        yield Problem("", "whether this or the other host of the database is the primary is not known", fix)
 
 
-def state_of(host: HostView, name: str) -> str:
-    """Whether the PostgreSQL of a host is a primary, a standby, fresh or none; empty if it was not asked."""
+def members_of(host: HostView) -> list[str]:
+    """The hosts of group database."""
+    return list((host.raw("groups") or {}).get("database") or ())
+
+
+def facts_of(host: HostView, name: str) -> dict[str, str]:
+    """What the probe found on a host; nothing if this run did not ask it."""
     if name == host.name:
-        return probe_facts(host.probe).get("postgresql_state", "")
+        return probe_facts(host.probe)
     variables = host.raw("hostvars")
-    return probe_facts((variables.raw_get(name).get(PROBE) if variables else None) or {}).get("postgresql_state", "")
+    return probe_facts((variables.raw_get(name).get(PROBE) if variables else None) or {})
+
+
+def rebuilding(name: str) -> str:
+    """The command that makes a host the standby."""
+    return f"  ansible-playbook playbooks/provision.yml -e postgresql_rebuild={name}"
+
+
+def other_projects(host: HostView) -> list[str]:
+    """Projects of other inventories in the same PostgreSQL."""
+    mine = str(host.get("release_app") or host.get("postgresql_database"))
+    lines = probe_facts(host.probe).get("postgresql_projects", "").split(";")
+    return [found[1] for line in lines if (found := re.fullmatch(r"# BEGIN project (.*)", line)) and found[1] != mine]
 
 
 @check("postgresql")
