@@ -174,7 +174,6 @@ def refuse_data(cluster: Cluster) -> None:
 def start_following(cluster: Cluster) -> None:
     """Start a standby, and wait until it receives from the primary; raise ReplicationError if it does not."""
     cluster.service("start")
-    ask_again(cluster)
     # A former primary kept these for its standby. Here they would keep all that is written from now on.
     for name in cluster.state()["slots"]:
         cluster.ask(DROP.format(slot=name))
@@ -183,11 +182,6 @@ def start_following(cluster: Cluster) -> None:
             f"The standby runs, but receives nothing from the primary: /var/log/postgresql/postgresql-{cluster.version}"
             "-main.log on this host says why"
         )
-
-
-def ask_again(cluster: Cluster) -> None:
-    """Restart a PgBouncer that runs: it tells clients what PostgreSQL was when it first asked it."""
-    cluster.run(["systemctl", "try-restart", "pgbouncer"])
 
 
 def stop_primary(cluster: Cluster, slot: str) -> str:
@@ -226,7 +220,6 @@ def promote(cluster: Cluster, until: str) -> int:
     age = int(cluster.state()["waits"])
     if cluster.ask(f"SELECT pg_promote(true, {PATIENCE})") != "t":
         raise ReplicationError(f"The standby did not become the primary within {PATIENCE} seconds")
-    ask_again(cluster)
     return age
 
 
