@@ -26,7 +26,7 @@ options:
   slot: {description: 'Name of the slot through which the standby follows.', type: str, default: ''}
   source: {description: 'How to reach the primary, as libpq reads it, for V(standby).', type: str}
   rebuild: {description: Whether data are put aside for a copy., type: bool, default: false}
-  until: {description: 'Up to where V(promoted) waits for data; empty if nobody can say.', type: str, default: ''}
+  lsn: {description: 'Up to where V(promoted) waits for data; empty if nobody can say.', type: str, default: ''}
 attributes:
   check_mode: {description: Tells what would change., support: full}
 author:
@@ -44,7 +44,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 done: {description: What was done., type: list, elements: str, returned: always}
-until: {description: Up to where the stopped primary has written., type: str, returned: for V(stopped)}
+lsn: {description: Up to where the stopped primary has written., type: str, returned: for V(stopped)}
 age: {description: 'How old the latest change of the promoted standby is, in seconds.', type: int, returned: for V(promoted)}
 said: {description: 'What the server is, for people.', type: str, returned: for V(asked)}
 """
@@ -68,9 +68,9 @@ def act(cluster: replication.Cluster, given: dict[str, Any], check: bool) -> tup
     if check:
         return [f"{state}, if this were no check"], {}
     if state == "stopped":
-        return ["the primary was stopped"], {"until": replication.stop_primary(cluster, slot)}
+        return ["the primary was stopped"], {"lsn": replication.stop_primary(cluster, slot)}
     if state == "promoted":
-        return ["the standby is the primary"], {"age": replication.promote(cluster, given["until"])}
+        return ["the standby is the primary"], {"age": replication.promote(cluster, given["lsn"])}
     replication.follow(cluster)
     return ["the former primary is a standby"], {}
 
@@ -87,7 +87,7 @@ def main() -> None:
             "slot": {"type": "str", "default": ""},
             "source": {"type": "str"},
             "rebuild": {"type": "bool", "default": False},
-            "until": {"type": "str", "default": ""},
+            "lsn": {"type": "str", "default": ""},
         },
         required_if=[("state", "standby", ["source", "slot"]), ("state", "stopped", ["slot"])],
         supports_check_mode=True,

@@ -47,9 +47,11 @@ ELSEWHERE = {
         "redis_anonymous", "redis_sandbox", "redis_master_name", "redis_replication_password", "sentinel_port",
         "sentinel_password", "sentinel_down_after_seconds", "sentinel_sandbox",
     ],
-    "tests/templates/test_pgbouncer.py": [
-        "pgbouncer_mode", "pgbouncer_port", "pgbouncer_max_clients", "pgbouncer_sandbox", "pgbouncer_remove",
+    "molecule/release/tests/test_two_databases.py": [
+        "pgbouncer_remove", "postgresql_rebuild", "postgresql_replication_password",
     ],
+    "tests/templates/test_pgbouncer.py": ["pgbouncer_sandbox"],
+    "tests/templates/test_standby.py": ["postgresql_standby_log_mb"],
     "tests/templates/test_haproxy.py": [
         "haproxy_acme_port", "haproxy_app_tls", "haproxy_check_seconds", "haproxy_http_port", "haproxy_https_port",
         "haproxy_slow_start_seconds",

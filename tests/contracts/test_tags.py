@@ -20,8 +20,8 @@ PREFIX = "channels.stack."
 INSTALLS = {"ansible.builtin.apt", "ansible.builtin.user", "ansible.builtin.unarchive"}
 CONFIGURES = {
     "ansible.builtin.blockinfile", "ansible.builtin.template", "channels.stack.certificate",
-    "channels.stack.new_connection", "channels.stack.postgresql_app", "channels.stack.redis_acl",
-    "channels.stack.service_state", "channels.stack.trial",
+    "channels.stack.new_connection", "channels.stack.postgresql_app", "channels.stack.postgresql_replication",
+    "channels.stack.redis_acl", "channels.stack.service_state", "channels.stack.trial",
 }  # fmt: skip
 PROVISION = [task for play in load(ROOT / "playbooks" / "provision.yml") for task in play.get("tasks") or []]
 

@@ -73,6 +73,8 @@ def test_a_standby_follows_over_tls(render: Callable[..., str]) -> None:
     (line,) = [line for line in text.splitlines() if line.startswith("primary_conninfo")]
     assert "host=10.0.0.1 port=5432 user=channels_replication" in line and "sslmode=verify-full" in line
     assert "password=" not in line
+    fewer = render("postgresql/reload.conf.j2", **ON, postgresql_standby_log_mb=512)
+    assert "max_slot_wal_keep_size = 512MB" in fewer
     assert "primary_" not in render("postgresql/reload.conf.j2")
 
 

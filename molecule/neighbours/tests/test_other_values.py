@@ -62,6 +62,9 @@ ASKED = {
     "asgi_memory_max": (
         f"grep 'Max data size' {SERVER}/limits", rf"\b{1900 * 1024 * 1024}\b"
     ),
+    "pgbouncer_port": ("grep -E '^DATABASE_URL=' /srv/contrary/live/env", r":6544/contrary_data"),
+    "pgbouncer_mode": ("cat /etc/pgbouncer/databases.ini", r"pool_mode=session pool_size=7\b"),
+    "pgbouncer_max_clients": ("cat /etc/pgbouncer/pgbouncer.ini", r"(?m)^max_client_conn = 300$"),
     "supervisor_open_files": ("cat /etc/supervisor/supervisord.conf", r"\bminfds\s*=\s*5000\b"),
     "firewall_ssh_from": ("nft list table inet channels", r"ip saddr 172\.16\.0\.0/12 tcp dport 22 accept"),
     "firewall_site_from": ("nft list table inet channels", r"ip saddr 172\.16\.0\.0/12 tcp dport 8444 accept"),

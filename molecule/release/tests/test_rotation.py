@@ -1,6 +1,6 @@
 """All secrets are replaced at once while clients are connected, by a killed run and by the next: nobody notices.
 
-The project queries its database at each handshake, over a new connection. Its secrets are in a vault beside the
+The project queries its database at each handshake, over a new connection to PgBouncer. Its secrets are in a vault beside the
 scenario's inventory. While playbooks run, the tests look at everybody's command lines; afterwards at all files.
 """
 
@@ -49,7 +49,7 @@ VARIABLES = {
         "REDIS_URL": "redis://channels:{{ redis_password }}@{{ release_redis_address }}:6379/0",
         # Not postgresql_url, which differs on the database's own host: this way all hosts give a generation the same
         # name.
-        "DATABASE_URL": "postgresql://{{ postgresql_login }}:{{ postgresql_password }}@{{ release_redis_address }}/"
+        "DATABASE_URL": "postgresql://{{ postgresql_login }}:{{ postgresql_password }}@{{ release_redis_address }}:6432/"
         "{{ postgresql_database }}",
     },
 }
@@ -127,9 +127,9 @@ def redis_takes(host: LabHost, password: str) -> bool:
 
 
 def database_takes(host: LabHost, login: str, password: str) -> bool:
-    """Tell whether PostgreSQL accepts a user's password; fail the test if it gives any other answer."""
+    """Tell whether PgBouncer, and PostgreSQL behind it, accepts a user's password; fail the test if it gives any other answer."""
     place = urlsplit(host.environment()["DATABASE_URL"])
-    address = f"{login}:{password}@{place.hostname}{place.path}"
+    address = f"{login}:{password}@{place.hostname}:{place.port}{place.path}"
     said = host.run("/srv/dashboard/live/venv/bin/python -c %s %s", LOGS_IN, address).strip()
     assert said == "in" or "authentication failed" in said or "not permitted to log in" in said, said
     return said == "in"

@@ -16,6 +16,8 @@ from lab_host import LabHost
 from secure_site import Pair
 
 PORTS = {"redis": 6379, "postgresql": 5432}
+PGBOUNCER = 6432
+SYSTEM = "/etc/ssl/certs/ca-certificates.crt"
 SECRET = "words-that-only-the-clients-may-see"
 # What a stranger gets for a PING: arguments are the address, the port and whether to use TLS.
 STRANGER = """
@@ -58,13 +60,15 @@ for line in (f"AUTH acl-operator {password}", f"CONFIG SET {pair}"):
     answer = way.recv(1000)
     assert answer.startswith(b"+OK"), answer
 """
-# Uses a store at the project's own address, with parts of its query changed; if it gets in, it sends a secret.
+# Uses a store at the project's own address and a port, with parts of its query changed; if it gets in, it sends a
+# secret.
 CLIENT = """
 import json, os, ssl, sys
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
-kind, changed, secret = sys.argv[1], json.loads(sys.argv[2]), sys.argv[3]
+kind, changed, secret, port = sys.argv[1], json.loads(sys.argv[2]), *sys.argv[3:]
 url = urlsplit(os.environ[{"redis": "REDIS_URL", "postgresql": "DATABASE_URL"}[kind]])
-url = urlunsplit(url._replace(query=urlencode({**dict(parse_qsl(url.query)), **changed})))
+place = url.netloc.rpartition(":")[0] + ":" + port
+url = urlunsplit(url._replace(netloc=place, query=urlencode({**dict(parse_qsl(url.query)), **changed})))
 try:
     if kind == "redis":
         import redis
@@ -144,9 +148,10 @@ class Store:
         else:
             self.lab.python(RELOAD, self.address, str(self.port), self.folder)
 
-    def used(self, lab: LabHost, **changed: str) -> str:
+    def used(self, lab: LabHost, port: int = 0, **changed: str) -> str:
         """Use it from a host as the project does, with parts of the address's query changed; return the result."""
-        words = ["/srv/dashboard/live/venv/bin/python", "-c", CLIENT, self.kind, json.dumps(changed), SECRET]
+        given = [self.kind, json.dumps(changed), SECRET, str(port or self.port)]
+        words = ["/srv/dashboard/live/venv/bin/python", "-c", CLIENT, *given]
         return lab.as_project(shlex.join(words)).strip()
 
     @contextlib.contextmanager

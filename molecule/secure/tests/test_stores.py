@@ -13,10 +13,9 @@ from pathlib import Path
 import pytest
 from lab_host import LabHost, Run, deliver, echoes
 from secure_site import Authority, Pair, names_of, opened, read_chain
-from store_clients import SECRET, STRANGER, Store, background, fellows
+from store_clients import SECRET, STRANGER, SYSTEM, Store, background, fellows
 
 TRUST = "/etc/dashboard/stores.pem"
-SYSTEM = "/etc/ssl/certs/ca-certificates.crt"
 IN = "in, with TLS and its own rights"
 PARTS = ("playbooks/provision.yml", "--tags", "stores,redis,postgresql", "--limit")
 

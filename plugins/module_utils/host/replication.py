@@ -203,16 +203,16 @@ def stop_primary(cluster: Cluster, slot: str) -> str:
     return found["Latest checkpoint location"]
 
 
-def promote(cluster: Cluster, until: str) -> int:
+def promote(cluster: Cluster, lsn: str) -> int:
     """Make a standby the primary once it has everything up to a place, or all that it has received, if that is empty.
 
     Return the age of its latest change in seconds.
     """
-    if until:
-        reached = f"SELECT pg_last_wal_replay_lsn() > '{until}'::pg_lsn"
+    if lsn:
+        reached = f"SELECT pg_last_wal_replay_lsn() > '{lsn}'::pg_lsn"
         if not cluster.until(lambda _: cluster.ask(reached) == "t"):
             raise ReplicationError(
-                f"The standby has not all that the primary had written up to {until}, so it was not promoted. Start the "
+                f"The standby has not all that the primary had written up to {lsn}, so it was not promoted. Start the "
                 f"primary again, on its host: systemctl start {cluster.unit}"
             )
     elif not cluster.until(lambda state: bool(state["unplayed"] <= 0)):
