@@ -45,7 +45,7 @@ EXAMPLES = r"""
 RETURN = r"""
 done: {description: What was done., type: list, elements: str, returned: always}
 lsn: {description: Up to where the stopped primary has written., type: str, returned: for V(stopped)}
-age: {description: 'How old the latest change of the promoted standby is, in seconds.', type: int, returned: for V(promoted)}
+age: {description: 'Seconds since the latest change of the promoted standby.', type: int, returned: for V(promoted)}
 said: {description: 'What the server is, for people.', type: str, returned: for V(asked)}
 """
 

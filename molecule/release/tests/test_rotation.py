@@ -1,7 +1,8 @@
 """All secrets are replaced at once while clients are connected, by a killed run and by the next: nobody notices.
 
-The project queries its database at each handshake, over a new connection to PgBouncer. Its secrets are in a vault beside the
-scenario's inventory. While playbooks run, the tests look at everybody's command lines; afterwards at all files.
+The project queries its database at each handshake, over a new connection to PgBouncer. Its secrets are in a vault
+beside the scenario's inventory. While playbooks run, the tests look at everybody's command lines;
+afterwards at all files.
 """
 
 from __future__ import annotations
@@ -49,8 +50,8 @@ VARIABLES = {
         "REDIS_URL": "redis://channels:{{ redis_password }}@{{ release_redis_address }}:6379/0",
         # Not postgresql_url, which differs on the database's own host: this way all hosts give a generation the same
         # name.
-        "DATABASE_URL": "postgresql://{{ postgresql_login }}:{{ postgresql_password }}@{{ release_redis_address }}:6432/"
-        "{{ postgresql_database }}",
+        "DATABASE_URL": "postgresql://{{ postgresql_login }}:{{ postgresql_password }}@{{ release_redis_address }}"
+        ":6432/{{ postgresql_database }}",
     },
 }
 # Runs on the host; of all files that others may read and all logs, prints the ones that contain one of some texts.
@@ -127,7 +128,7 @@ def redis_takes(host: LabHost, password: str) -> bool:
 
 
 def database_takes(host: LabHost, login: str, password: str) -> bool:
-    """Tell whether PgBouncer, and PostgreSQL behind it, accepts a user's password; fail the test if it gives any other answer."""
+    """Tell whether PgBouncer and PostgreSQL behind it accept a user's password; fail the test on any other answer."""
     place = urlsplit(host.environment()["DATABASE_URL"])
     address = f"{login}:{password}@{place.hostname}:{place.port}{place.path}"
     said = host.run("/srv/dashboard/live/venv/bin/python -c %s %s", LOGS_IN, address).strip()

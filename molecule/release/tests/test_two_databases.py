@@ -76,7 +76,9 @@ def two(lab: Pair, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
         Playbook("rollback", "-e", "release_drain_seconds=1", "-e", "release_drain_spread_seconds=0").succeeded()
         lab.settle()
         Playbook("provision").succeeded()
-        second.run("apt-get --quiet --yes purge 'postgresql*' && rm --recursive --force /etc/postgresql /var/lib/postgresql")
+        second.run(
+            "apt-get --quiet --yes purge 'postgresql*' && rm --recursive --force /etc/postgresql /var/lib/postgresql"
+        )
 
 
 def test_second_host_follows(two: Story) -> None:

@@ -1,4 +1,4 @@
-"""PgBouncer between the project and PostgreSQL: over TLS, in both modes, and without cutting anybody when it reloads."""
+"""PgBouncer between the project and PostgreSQL: over TLS, in both modes, and nobody is cut when it reloads."""
 
 from __future__ import annotations
 
@@ -65,7 +65,9 @@ def project(host: LabHost, script: str) -> str:
 
 def switched(store: Store, mode: str) -> Run:
     """Have PgBouncer work in a mode."""
-    run = Run("playbooks/provision.yml", "--tags", "pgbouncer", "--limit", store.lab.name, "-e", f"pgbouncer_mode={mode}")
+    run = Run(
+        "playbooks/provision.yml", "--tags", "pgbouncer", "--limit", store.lab.name, "-e", f"pgbouncer_mode={mode}"
+    )
     assert run.changed(store.lab.name) > 0
     return run
 
@@ -98,9 +100,13 @@ def holding(host: LabHost) -> Iterator[None]:
     """Keep a connection open for a while; fail the test if it did not last."""
     program = shlex.join(["/srv/dashboard/live/within", "/srv/dashboard/live/venv/bin/python", "-c", HOLDING])
     with background(host, f"runuser --user dashboard -- {program}"):
-        host.run("for _ in $(seq 300); do test -e /tmp/holding && exit; sleep 0.1; done; cat /tmp/background.log; exit 1")
+        host.run(
+            "for _ in $(seq 300); do test -e /tmp/holding && exit; sleep 0.1; done; cat /tmp/background.log; exit 1"
+        )
         yield
-        host.run("rm /tmp/holding; for _ in $(seq 300); do grep -q . /tmp/background.log && exit; sleep 0.1; done; exit 1")
+        host.run(
+            "rm /tmp/holding; for _ in $(seq 300); do grep -q . /tmp/background.log && exit; sleep 0.1; done; exit 1"
+        )
         said = host.run("cat /tmp/background.log")
     assert said.startswith("asked "), said
 

@@ -167,7 +167,7 @@ def refuse_data(cluster: Cluster) -> None:
     if others:
         raise ReplicationError(
             f"PostgreSQL here holds data of its own ({', '.join(others)}), so it was not replaced by a copy of the "
-            "primary. If they are not needed: -e postgresql_rebuild=<name of this host>. They are put aside, not deleted"
+            "primary. If they are not needed: -e postgresql_rebuild=<name of this host>. They are put aside"
         )
 
 
@@ -191,14 +191,14 @@ def stop_primary(cluster: Cluster, slot: str) -> str:
     """
     if cluster.runs:
         if not (found := cluster.state()["slots"].get(slot)) or not found["active"]:
-            raise ReplicationError("Nothing was changed: the standby does not follow the primary (playbooks/status.yml)")
+            raise ReplicationError("Nothing was changed: the standby does not follow (playbooks/status.yml)")
         cluster.service("stop")
     text = cluster.command([f"/usr/lib/postgresql/{cluster.version}/bin/pg_controldata", f"--pgdata={cluster.data}"])
     found = {key: value.strip() for key, _, value in (line.partition(":") for line in text.splitlines())}
     if found["Database cluster state"] != "shut down":
         raise ReplicationError(
-            f"Nothing was changed: PostgreSQL does not run here, and was not stopped cleanly. Start it: systemctl start "
-            f"{cluster.unit}. If it cannot start, promote the standby as after a loss: --limit <name of the standby>"
+            "Nothing was changed: PostgreSQL does not run here, and was not stopped cleanly. Start it: systemctl "
+            f"start {cluster.unit}. If it cannot, promote the standby as after a loss: --limit <name of the standby>"
         )
     return found["Latest checkpoint location"]
 
@@ -232,7 +232,7 @@ def follow(cluster: Cluster) -> None:
 def described(cluster: Cluster) -> str:
     """Return what a cluster is and how far its standby is, for people."""
     if (cluster.data / SUPERSEDED).exists():
-        return "a former primary, which is not started: rebuild it as a standby (-e postgresql_rebuild=<name of this host>)"
+        return "a former primary, which is not started: make it the standby (-e postgresql_rebuild=<its name>)"
     if not cluster.runs:
         return f"stopped ({cluster.unit})"
     state = cluster.state()

@@ -83,8 +83,8 @@ def postgresql_replication(host: HostView) -> Iterator[Problem]:
         yield Problem("", f"group database has {len(names)} hosts: {listed(names)}", "Keep two, or one.")
     password = str(host.get("postgresql_replication_password") or "")
     if len(password) < SECRET_LENGTH or not re.fullmatch(r"[!-~]*", password) or {*":\\"} & {*password}:
-        fault = f"is not {SECRET_LENGTH} or more letters, digits and signs other than : and \\, and group database has two hosts"
-        yield Problem("postgresql_replication_password", fault, NEW_SECRET)
+        fault = f"is not {SECRET_LENGTH} or more letters, digits and signs other than : and \\"
+        yield Problem("postgresql_replication_password", f"{fault}, and group database has two hosts", NEW_SECRET)
     if "private_address" not in host.inventory:
         fix = "Write its address in the network that the other one is in."
         yield Problem("private_address", "is not set, and the other host of the database has to reach this one", fix)
@@ -122,8 +122,9 @@ def postgresql_states(host: HostView) -> Iterator[Problem]:
         return
     primaries = [name for name in names if name != rebuilt and states[name] == "primary"]
     if len(primaries) > 1 and host.name == primaries[0]:
-        fix = "Find out whose data are newer, and make the other one the standby; its data are put aside:\n" + "\n".join(
-            map(rebuilding, primaries)
+        fix = (
+            "Find out whose data are newer, and make the other one the standby; its data are put aside:\n"
+            + "\n".join(map(rebuilding, primaries))
         )
         yield Problem("", f"{listed(primaries)} are both the primary of the database", fix)
     if mine == "former" and rebuilt != host.name:
