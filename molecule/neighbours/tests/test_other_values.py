@@ -147,3 +147,15 @@ def test_host_has_the_value(story: Story, lab: LabHost, variable: str) -> None:
 def test_workers_run(story: Story, lab: LabHost) -> None:
     assert len(lab.run("pgrep --uid contrary --exact sleep").split()) == 2
     lab.run("for _ in $(seq 100); do test -e /srv/contrary/shared/notes/ticked && exit 0; sleep 1; done; exit 1")
+
+
+def test_removal_leaves_the_stores_to_others(story: Story, lab: LabHost) -> None:
+    """The last test: the project goes, with its data, and PgBouncer, which nobody else uses, stops."""
+    changes(play("contrary", "playbooks/remove.yml", "--extra-vars", "remove_data=true"))
+    assert lab.host.run("systemctl is-active pgbouncer").stdout.strip() == "inactive"
+    files = "/etc/pgbouncer/*.ini /etc/pgbouncer/*.txt /etc/postgresql/15/main/pg_hba.conf"
+    assert "contrary" not in lab.run(f"cat {files}")
+    asked = "cd / && runuser --user postgres -- psql --port 5544 --tuples-only --command %s"
+    assert "contrary" not in lab.run(asked, "SELECT datname, rolname FROM pg_database, pg_roles")
+    with lab.connect() as another:
+        assert echoes(another)

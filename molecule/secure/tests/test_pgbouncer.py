@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import shlex
 from collections.abc import Iterator
 
@@ -93,6 +94,8 @@ def test_nothing_is_known_of_its_users_but_how_to_recognise_them(store: Store) -
     assert "SCRAM-SHA-256$" in lab.run("cat /etc/pgbouncer/users.txt")
     assert lab.run("stat --format='%%a %%U' /etc/pgbouncer/users.txt").split() == ["640", "root"]
     assert set(lab.run("ps -o user= -C pgbouncer").split()) == {"pgbouncer"}
+    shown = lab.run("systemd-analyze security --no-pager pgbouncer.service")
+    assert float(re.findall(r"level for pgbouncer.service: ([0-9.]+)", shown)[0]) <= 1.5
 
 
 @contextlib.contextmanager
