@@ -48,9 +48,9 @@ ELSEWHERE = {
         "sentinel_password", "sentinel_down_after_seconds", "sentinel_sandbox",
     ],
     "molecule/release/tests/test_two_databases.py": [
-        "pgbouncer_remove", "postgresql_rebuild", "postgresql_replication_password",
+        "postgresql_rebuild", "postgresql_replication_password",
     ],
-    "tests/templates/test_pgbouncer.py": ["pgbouncer_sandbox"],
+    "tests/templates/test_pgbouncer.py": ["pgbouncer_remove", "pgbouncer_sandbox"],
     "tests/templates/test_standby.py": ["postgresql_standby_log_mb"],
     "tests/templates/test_haproxy.py": [
         "haproxy_acme_port", "haproxy_app_tls", "haproxy_check_seconds", "haproxy_http_port", "haproxy_https_port",

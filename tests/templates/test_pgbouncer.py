@@ -44,6 +44,14 @@ def test_settings(render: Render) -> None:
     }
 
 
+def test_each_project_has_its_own_mode(render: Render) -> None:
+    """With one that all share, two projects on a host would undo each other's at each run."""
+    one, other = (
+        render("pgbouncer/pgbouncer.ini.j2", pgbouncer_mode=mode, **DEBIAN_12) for mode in ("transaction", "session")
+    )
+    assert one == other
+
+
 def test_tls_and_newer_versions(render: Render) -> None:
     """From 1.21 on, prepared statements outlive a transaction."""
     plain = settings(render("pgbouncer/pgbouncer.ini.j2", **DEBIAN_12))

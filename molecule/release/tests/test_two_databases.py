@@ -25,7 +25,6 @@ VARIABLES = {
     "release_packages": ["psycopg[binary]>=3.2,<4"],
     "postgresql_replication_password": PASSWORD,
     "pgbouncer_mode": "none",
-    "pgbouncer_remove": True,
     "release_secrets": {
         "SECRET_KEY": "{{ lookup('ansible.builtin.password', lab_secrets ~ '/secret_key', length=50) }}",
         "JWT_SECRET": "{{ lookup('ansible.builtin.password', lab_secrets ~ '/jwt_secret', length=50) }}",
@@ -34,6 +33,8 @@ VARIABLES = {
     },
 }
 WRITE = "from django.contrib.auth.models import User as U; U.objects.create(username='{}')"
+#: What a second database takes of provision.yml.
+TAGS = ("--tags", "base,stores,postgresql")
 DATA = "/var/lib/postgresql/15/main"
 
 
@@ -69,13 +70,13 @@ def two(lab: Pair, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
     lab.settle()
     project: Path = Copy(folder / "project").append("dashboard/consumers.py", ASKS_DATABASE)
     try:
-        told.made = Playbook("provision", *told.options, "-vvv", "--diff").succeeded()
+        told.made = Playbook("provision", *told.options, *TAGS, "-vvv", "--diff").succeeded()
         deploy(project, *told.options, drain=1, spread=0).succeeded()
         yield told
     finally:
         Playbook("rollback", "-e", "release_drain_seconds=1", "-e", "release_drain_spread_seconds=0").succeeded()
         lab.settle()
-        Playbook("provision").succeeded()
+        Playbook("provision", *TAGS).succeeded()
         second.run(
             "apt-get --quiet --yes purge 'postgresql*' && rm --recursive --force /etc/postgresql /var/lib/postgresql"
         )
@@ -91,14 +92,14 @@ def test_second_host_follows(two: Story) -> None:
     assert [sql(host, "SELECT pg_is_in_recovery()") for host in (two.first, two.second)] == ["f", "t"]
     way = "SELECT state, ssl FROM pg_stat_replication JOIN pg_stat_ssl USING (pid)"
     assert sql(two.first, way) == "streaming|t"
-    again = Playbook("provision", *two.options, "--tags", "stores,postgresql").succeeded()
+    again = Playbook("provision", *two.options, *TAGS).succeeded()
     assert again.changed() == dict.fromkeys(NAMES, 0), again.output
 
 
 def test_password_is_in_no_output_and_no_log(two: Story) -> None:
     assert "TASK PATH" in two.made.output.upper() and PASSWORD not in two.made.output
     for host in (two.first, two.second):
-        logs = "journalctl --no-pager --boot; cat /var/log/postgresql/*.log; ps -e -o args"
+        logs = "journalctl --no-pager --boot; cat /var/log/postgresql/*.log; ps -u postgres -o args"
         assert host.run(f"({logs}) | grep --count --fixed-strings %s || true", PASSWORD).strip() == "0"
         found = host.run("grep --recursive --files-with-matches --fixed-strings %s /etc", PASSWORD).split()
         assert found == ["/etc/postgresql/15/main/replication.pgpass"]
@@ -115,7 +116,7 @@ def test_planned_promotion(two: Story) -> None:
         writes(host, f"after-{host.name}")
         assert host.refusal() == 101
     assert has(two.first, "before", f"after-{two.first.name}", f"after-{two.second.name}")
-    again = Playbook("provision", *two.options, "--tags", "stores,postgresql").succeeded()
+    again = Playbook("provision", *two.options, *TAGS).succeeded()
     assert again.changed() == dict.fromkeys(NAMES, 0), again.output
     assert sql(two.first, "SELECT count(*) FROM pg_replication_slots") == "0", "it would fill the disk"
 
@@ -144,11 +145,11 @@ def test_primary_is_lost_and_comes_back(two: Story) -> None:
     assert two.second.host.run("systemctl is-active postgresql@15-main").stdout.strip() == "inactive"
     await_handshake(two.second, PATIENCE)
     writes(two.second, "from-the-lost")
-    stopped = Playbook("provision", *two.options, "--tags", "stores,postgresql")
+    stopped = Playbook("provision", *two.options, *TAGS)
     stopped.failed("until the other host took over", f"postgresql_rebuild={two.second.name}")
 
     rebuild = ("-e", json.dumps({"postgresql_rebuild": two.second.name}))
-    Playbook("provision", *two.options, "--tags", "stores,postgresql", *rebuild).succeeded()
+    Playbook("provision", *two.options, *TAGS, *rebuild).succeeded()
     assert has(two.second, "kept", "without", "from-the-lost")
     assert two.second.run("ls -d /var/lib/postgresql/15/main.before-*").strip(), "its old data were thrown away"
     shown = " ".join(Playbook("status", *two.options, "--tags", "postgresql").succeeded().output.split())
@@ -157,7 +158,7 @@ def test_primary_is_lost_and_comes_back(two: Story) -> None:
 
 def test_one_host_again(two: Story) -> None:
     """Whoever takes the standby away keeps nothing for it."""
-    Playbook("provision", "--tags", "stores,postgresql").succeeded()
+    Playbook("provision", *TAGS).succeeded()
     assert sql(two.first, "SELECT count(*) FROM pg_replication_slots") == "0"
     assert "replication" not in sql(two.first, "SELECT string_agg(rolname, ' ') FROM pg_roles")
     assert two.first.host.run("ls /usr/local/sbin/channels-postgresql-guard").rc
