@@ -40,6 +40,10 @@ complaint:
   description: Why none was created.
   type: str
   returned: always
+layer:
+  description: The class of the project's channel layer, if there is a command for a token.
+  type: str
+  returned: always
 """
 
 from typing import Any
@@ -58,24 +62,24 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
 }
 
 
-def minted(app: str, command: list[str], probe: str, origin: str) -> tuple[str, str]:
-    """A token from the project, or why there is none."""
+def minted(app: str, command: list[str], probe: str, origin: str) -> tuple[str, str, str]:
+    """A token from the project, or why there is none; and the class of its channel layer."""
     bundle = deployed.bundle(app)
     if not bundle:
-        return "", f"{app} is not deployed here: ansible-playbook site.yml"
+        return "", f"{app} is not deployed here: ansible-playbook site.yml", ""
     answer = Project(bundle, None, {}, probe).ask(bundle["application"], {"good": command}, origin)
     complaint = answer["not_minted"].get("good") or answer.get("import_error") or ""
-    return answer["minted"].get("good", ""), str(complaint)
+    return answer["minted"].get("good", ""), str(complaint), str(answer.get("layer", ""))
 
 
 def main() -> None:
     """Take a look at the host; create a token first if there is a command for it."""
     module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
     app, command = module.params["app"], module.params["token_command"]
-    token, complaint = "", ""
+    token, complaint, layer = "", "", ""
     if command:
-        token, complaint = minted(app, command, module.params["probe"], module.params["origin"])
-    module.exit_json(changed=False, sample=sample(app), token=token, complaint=complaint)
+        token, complaint, layer = minted(app, command, module.params["probe"], module.params["origin"])
+    module.exit_json(changed=False, sample=sample(app), token=token, complaint=complaint, layer=layer)
 
 
 if __name__ == "__main__":

@@ -34,7 +34,15 @@ SIDEBAR = {
     "Deploy": ["docs/projects", "docs/deploys", "docs/development", "examples/dashboard/README", "examples/ci/README"],
     "Look after it": ["docs/doctor", "docs/logs", "docs/managers", "docs/limits"],
     "Protect it": ["docs/security", "docs/tls", "docs/secrets", "docs/firewall", "docs/sandbox"],
-    "Several machines": ["docs/fleet", "docs/balancers", "docs/stores", "docs/database", "docs/redis", "docs/upgrades"],
+    "Several machines": [
+        "docs/fleet",
+        "docs/balancers",
+        "docs/stores",
+        "docs/database",
+        "docs/redis",
+        "docs/upgrades",
+        "docs/drill",
+    ],
     "Reference": ["docs/variables", "roles/README", "docs/benchmarks", "docs/capacity"],
     "Change it": ["CONTRIBUTING", "docs/architecture", "docs/decisions", "Changelog <CHANGELOG>"],
 }

@@ -14,6 +14,7 @@ TOPICS = (
     "firewall",
     "handshake",
     "load",
+    "drill",
     "hardening",
     "workers",
     "limits",
