@@ -21,7 +21,7 @@ class ActionModule(ActionBase):
     _requires_connection = False
     _VALID_ARGS = frozenset(
         ("name", "url", "query", "origin", "foreign_origin", "token", "collected", "idle_seconds", "timeout",
-         "validate_certs", "ca_path", "report", "headers", "subprotocols")
+         "validate_certs", "ca_path", "report", "headers", "subprotocols", "connect_to", "fleet")
     )  # fmt: skip
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:

@@ -34,6 +34,16 @@ options:
   timeout: {description: Seconds for each handshake., type: float, default: 5}
   validate_certs: {description: Whether clients must trust the certificate., type: bool, default: true}
   ca_path: {description: 'File on the controller with an additional authority.', type: path}
+  connect_to:
+    description: Address and port to connect to, as C(host:port), if not those of O(url), as for one edge of a fleet.
+    type: str
+    default: ''
+  fleet:
+    description:
+      - For an edge of a fleet, what other hosts say. C(hosts) has what M(channels.stack.websocket_doctor) saw of each
+        app host as C(fleet), and C(shared) the C(address) that edges share, its C(holders), and C(all_asked).
+    type: dict
+    default: {}
   report:
     description: File on the controller for the report, ending in C(.json). Without it, none is written.
     type: path

@@ -37,7 +37,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 servers:
-  description: Each server's C(name), C(state), its last C(check) and the number of its C(connections).
+  description: Each server's C(name), C(state), its last C(check), the number of its C(connections), and C(address).
   type: list
   elements: dict
   returned: success

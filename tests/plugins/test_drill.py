@@ -369,7 +369,7 @@ def programs(folder: Path, monkeypatch: pytest.MonkeyPatch, **scripts: str) -> P
 
 def test_cut_heals_itself_and_is_healed_by_the_next_run(notes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What heals it is there before anything is cut."""
-    calls = programs(notes, monkeypatch, ip='case "$*" in "route show"*) echo blackhole 10.0.0.31 ;; esac')
+    calls = programs(notes, monkeypatch, ip='case "$*" in *"route show"*) echo blackhole 10.0.0.31 ;; esac')
     begun: list[tuple[int, str, list[str]]] = []
     monkeypatch.setattr(host, "later", lambda seconds, command: begun.append((seconds, command, calls_in(calls))))
     found = host.cut("dashboard", ["10.0.0.31", "fd00::31"], 75)

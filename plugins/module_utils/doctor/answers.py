@@ -11,9 +11,11 @@ AUTH_CLOSES = {1008, 3000, 3003}
 #: A server's answers to a handshake that it took for plain HTTP.
 PLAIN = (200, 400, 404, 405, 426)
 #: Codes for a proxy's own answers, whatever the server behind it would have answered.
-ITS_OWN = ("E304_HEADER_BUFFERS", "E311_LIMIT", "E315_NGINX_ORIGINS")
+ITS_OWN = ("E304_HEADER_BUFFERS", "E311_LIMIT", "E315_NGINX_ORIGINS", "E335_NO_HOST_SERVES")
 #: What a refusal by nginx_origins says, as templates/nginx/site.conf.j2 has it.
 ORIGIN_MARK = "(nginx_origins)"
+#: What an edge says if it has no app host left, as templates/haproxy/haproxy.cfg.j2 has it.
+NOBODY_MARK = "No host can serve this now"
 
 
 def opened(exchange: dict[str, Any] | None) -> bool:
@@ -61,6 +63,8 @@ def proxy_code(status: int, body: str) -> str:
     """The code for a proxy's own answer."""
     if status in TOO_LONG or (status == 400 and "Too Large" in body):
         return "E304_HEADER_BUFFERS"
+    if status == 503 and NOBODY_MARK in body:
+        return "E335_NO_HOST_SERVES"
     if status in (429, 503):
         return "E311_LIMIT"
     if status == 403 and ORIGIN_MARK in body:

@@ -48,6 +48,11 @@ class Case:
         self.bundle: dict[str, Any] = self.host.get("bundle") or {}
         self.certificate: dict[str, Any] = self.host.get("certificate") or {}
 
+    @property
+    def is_edge(self) -> bool:
+        """Whether this host is an edge of a fleet, and was examined."""
+        return "haproxy" in self.host
+
     def one(self, via: str, kind: str = "good") -> dict[str, Any] | None:
         """The exchange of a kind with a hop, if there was one."""
         return next((each for each in self.exchanges if (each["via"], each["kind"]) == (via, kind)), None)

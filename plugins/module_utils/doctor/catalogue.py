@@ -5,39 +5,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from .edge_codes import EDGE_ENTRIES
+from .entry import HOPS, Entry
 
-#: The hops of a handshake in order, each with its name in a report.
-HOPS: dict[str, str] = {
-    "name": "Name",
-    "tcp": "TCP",
-    "tls": "TLS",
-    "edge": "Edge proxy",
-    "proxy": "App proxy",
-    "process": "Process",
-    "import": "ASGI import",
-    "token": "Token",
-    "origin": "Origin and route",
-    "layer": "Channel layer",
-    "idle": "Idle time",
-}
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One thing that can be found. `code` begins with E (an error), W (a warning) or N (a note)."""
-
-    code: str
-    hop: str
-    title: str
-    cause: str
-    fix: str
-
-    @property
-    def severity(self) -> str:
-        """`error`, `warning` or `note`."""
-        return {"E": "error", "W": "warning", "N": "note"}[self.code[0]]
-
+__all__ = ["BESIDE", "CATALOGUE", "HOPS", "Entry"]
 
 UPGRADE_LINES = (
     "proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; "
@@ -434,4 +405,4 @@ _ENTRIES = (
 #: Errors that do not keep a handshake from succeeding.
 BESIDE = frozenset(["E122_WORKER_UNSTEADY", "E031_RENEWAL_FAILED", "E032_CERT_NOT_SERVED", "E033_RENEWAL_OFF"])
 
-CATALOGUE: dict[str, Entry] = {entry.code: entry for entry in _ENTRIES}
+CATALOGUE: dict[str, Entry] = {entry.code: entry for entry in (*_ENTRIES, *EDGE_ENTRIES)}

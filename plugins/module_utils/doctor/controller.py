@@ -41,8 +41,8 @@ def problem(collected: dict[str, Any]) -> dict[str, str]:
 def evidence_of(args: dict[str, Any], collected: dict[str, Any]) -> dict[str, Any]:
     """Everything to judge: what was collected on the host, and what is seen from here.
 
-    `args` are the actions' arguments: name, url, query, origin, foreign_origin, token, idle_seconds, timeout and
-    validate_certs. If no token was given, one that was made on the host takes its place.
+    `args` are the actions' arguments: name, url, query, origin, foreign_origin, token, idle_seconds, timeout,
+    validate_certs, connect_to and fleet. If no token was given, one that was made on the host takes its place.
     """
     token, query = args.get("token") or collected.get("token") or "", args.get("query") or ""
     used = token if exchange.carries_token(args) else query.rpartition("=")[2]
@@ -56,8 +56,10 @@ def evidence_of(args: dict[str, Any], collected: dict[str, Any]) -> dict[str, An
         "token": {"present": bool(used), "length": len(used), "claims": claims_of(used),
                   "minted": bool(token and not args.get("token"))},
     }  # fmt: skip
+    if args.get("fleet"):
+        evidence["fleet"] = args["fleet"]
     parts = urlsplit(args["url"])
-    if parts.scheme == "wss" and any(each["status"] for each in evidence["outside"]):
+    if parts.scheme == "wss" and not args.get("connect_to") and any(each["status"] for each in evidence["outside"]):
         evidence["http2"] = exchange.offers_http2(parts.hostname or "", parts.port or 443)
     return evidence
 
@@ -75,7 +77,8 @@ def claims_of(token: str) -> dict[str, float]:
 def look(args: dict[str, Any], query: str, token: str, collected: bool, cut: bool) -> list[dict[str, Any]]:
     """Try handshakes from here, as a browser would: with the token and, if no host was asked, a foreign Origin."""
     given = f"?{exchange.filled(query, token)}" if query else ""
-    options: dict[str, Any] = {"via": "outside", "timeout": float(args.get("timeout") or 5), "context": context(args)}
+    options: dict[str, Any] = {"via": "outside", "timeout": float(args.get("timeout") or 5), "context": context(args),
+                               "connect_to": place_of(args.get("connect_to") or "")}  # fmt: skip
     options |= exchange.offered(args, token)
     origin, foreign = args.get("origin") or "", args.get("foreign_origin") or ""
     linger = 0.0 if collected else exchange.LINGER
@@ -86,6 +89,12 @@ def look(args: dict[str, Any], query: str, token: str, collected: bool, cut: boo
         tries.append({"kind": "foreign", "origin": foreign})
     with ThreadPoolExecutor(len(tries)) as pool:
         return list(pool.map(lambda each: exchange.attempt(args["url"] + given, **options, **each), tries))
+
+
+def place_of(text: str) -> tuple[str, int] | None:
+    """The address and the port in `host:port`; None if there is nothing."""
+    host, _, port = text.rpartition(":")
+    return (host.strip("[]"), int(port)) if host and port.isdigit() else None
 
 
 def context(args: dict[str, Any]) -> ssl.SSLContext | None:

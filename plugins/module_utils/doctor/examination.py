@@ -6,6 +6,7 @@ Changes nothing, and judges nothing: the diagnosis does.
 from __future__ import annotations
 
 import os
+import re
 import ssl
 import time
 import traceback
@@ -14,7 +15,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ..certificates import state
-from ..host import deployed, logs, nginx, proc, redis, servers, stores, units
+from ..host import deployed, logs, nginx, proc, raw, redis, servers, stores, units
 from ..host.processes import processes
 from ..host.project import Project, listed_in, stale
 from ..host.steady import Watch
@@ -80,6 +81,7 @@ class Examination:
         listening = {address for each in self.processes for address in each["listens"]}
         beside = [f"unix:{path}" for path in bundle.get("wsgi", {}).get("sockets", [])]
         self.evidence["wsgi"] = [{"address": address, "listening": address in listening} for address in beside]
+        self.evidence["fleet"] = fleet_view(bundle["app"]) if bundle else {}
         self.evidence["bundle"] = {
             key: bundle[key]
             for key in ("app", "generation", "manager", "unit", "server", "application", "home")
@@ -335,6 +337,15 @@ class Examination:
         self.evidence["seconds"] = round(time.time() - self.begun, 2)
         known = [secret for secret in self.secrets if len(secret or "") >= 6]
         return scrub(redact(self.evidence, known))
+
+
+def fleet_view(app: str) -> dict[str, Any]:
+    """What edges cannot see of an app host: whether it was taken out on purpose, and whom its nginx trusts."""
+    site = raw.read(f"/etc/nginx/sites-enabled/{app}.conf")
+    return {
+        "drained": os.path.exists(f"/srv/{app}/drained"),
+        "trusts": sorted(set(re.findall(r"^\s*set_real_ip_from (\S+);", site, re.MULTILINE))),
+    }
 
 
 def _is_meant(name: str, each: dict[str, Any], addresses: list[str]) -> bool:

@@ -49,7 +49,8 @@ def measured(step: Mapping[str, Any], seen: Mapping[str, Any]) -> dict[str, Any]
         "what": seen["what"], "waited": waited, "ways": found, "handshakes": len(seen["attempts"]),
         "failures": dict(failures), "held": seen["held"], "lost": lost, "codes": dict(seen["lost"]),
         "allowed": allowed(step["promise"]["sockets"], seen["held"], seen["holds"]), "notes": list(seen["notes"]),
-        "at": round(seen["at"], 2), "healed": seen["healed"], "attempts": list(seen["attempts"]),
+        "at": round(seen["at"], 2), "healed": seen["healed"] and round(seen["healed"], 2),
+        "attempts": list(seen["attempts"]),
     }  # fmt: skip
     reasons = list(missed(result))
     return {**result, "verdict": MISSED if reasons else KEPT, "reasons": reasons}

@@ -84,7 +84,7 @@ TEXTS = {
               " for it: docs/redis.md"),
     "database": ("PostgreSQL", "killed", "journalctl -u 'postgresql@*'; does the project reconnect (CONN_MAX_AGE, "
                  "CONN_HEALTH_CHECKS)?"),
-    "host": ("Network of an app host", "cut off from the edges", "playbooks/status.yml; haproxy_check_seconds: how soon"
+    "host": ("Network of an app host", "cut", "playbooks/status.yml; haproxy_check_seconds: how soon"
              " do edges notice?"),
     "edge": ("HAProxy on an edge", "killed", "journalctl -u haproxy -u keepalived on the edge"),
 }  # fmt: skip

@@ -15,7 +15,7 @@ SCHEMA = 1
 PAGE = Path(__file__).parent / "templates" / "page.html.j2"
 MARKS = {KEPT: "ok  ", NOT_TRIED: "skip"}
 #: Seconds before a part is broken that a timeline shows.
-BEFORE = 3.0
+BEFORE = 2.0
 #: A handshake that took longer than this is drawn as long as it took.
 SHORT = 0.5
 #: Steps of a timeline's scale, in seconds, and how many there are at most.

@@ -37,7 +37,7 @@ def asked(command: str, path: str = ADMIN) -> str:
 
 
 def servers_in(answer: str, backend: str) -> list[dict[str, str | int]]:
-    """The servers of a backend in the answer to `show stat`: `name`, `state`, `check` and `connections` of each."""
+    """The servers of a backend in the answer to `show stat`: `name`, `state`, `check`, `connections` and `address`."""
     rows = csv.DictReader(answer.removeprefix("# ").splitlines())
     return [
         {
@@ -47,6 +47,7 @@ def servers_in(answer: str, backend: str) -> list[dict[str, str | int]]:
             # "* L7OK" is one whose next check is under way.
             "check": f"{row['check_status'].removeprefix('* ')} {row['check_code']}".strip(),
             "connections": int(row["scur"] or 0),
+            "address": row.get("addr") or "",
         }
         for row in rows
         if row["pxname"] == backend and row["svname"] not in ("FRONTEND", "BACKEND")

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from ..case import Case, Finding
 from .certificate import certificate
 from .edge import edge
+from .edges import edges
 from .examined import examined
 from .idle import idle
 from .imports import imports
@@ -22,5 +23,5 @@ from .reach import reach
 from .token import token
 
 RULES: tuple[Callable[[Case], Iterator[Finding]], ...] = (
-    reach, certificate, edge, proxy, process, imports, token, origin, layer, idle, examined,
+    reach, certificate, edges, edge, proxy, process, imports, token, origin, layer, idle, examined,
 )  # fmt: skip

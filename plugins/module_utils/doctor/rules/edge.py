@@ -13,6 +13,8 @@ from ..case import Case, Finding, proxy_is_down
 def edge(case: Case) -> Iterator[Finding]:
     """What is between the controller and the host: blamed only if the host itself does better."""
     came = case.outside
+    if case.is_edge:
+        return  # it has rules of its own
     origin = case.evidence.get("origin") or ""
     if origin.startswith("https:") and not case.tls and case.name not in ("localhost", "127.0.0.1", "::1"):
         yield case.find("E028_MIXED_CONTENT", f"the page is {origin}, the socket ws://{case.name}")
