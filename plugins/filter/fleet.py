@@ -10,6 +10,7 @@ from ansible.errors import AnsibleFilterError
 from ..module_utils.fleet import record
 from ..module_utils.fleet.batches import batches
 from ..module_utils.fleet.table import table_of
+from ..module_utils.fleet.views import Views
 
 
 class FilterModule:
@@ -44,6 +45,6 @@ def fleet_report(records: list[Any], members: list[str], served: Mapping[str, st
     return record.caught_up(before, served) + record.left_behind(before, members, served, skipped)
 
 
-def fleet_table(found: Mapping[str, Any], members: list[str]) -> str:
-    """All app hosts in one table."""
-    return table_of(members, found, record.newest(one.get("fleet") for one in found.values()))
+def fleet_table(found: Mapping[str, Any], members: list[str], views: Mapping[str, Any] | None = None) -> str:
+    """All app hosts in one table, with what edges say of them, and what else belongs to a fleet."""
+    return table_of(members, found, record.newest(one.get("fleet") for one in found.values()), Views(views))

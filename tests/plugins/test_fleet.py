@@ -9,6 +9,7 @@ import pytest
 from ansible_collections.channels.stack.plugins.module_utils.fleet import record
 from ansible_collections.channels.stack.plugins.module_utils.fleet.batches import batches
 from ansible_collections.channels.stack.plugins.module_utils.fleet.table import table_of
+from ansible_collections.channels.stack.plugins.module_utils.fleet.views import Views
 from ansible_collections.channels.stack.plugins.module_utils.host import fleet_record
 
 HOSTS = ["a", "b", "c", "d", "e"]
@@ -159,3 +160,91 @@ def test_table_marks_what_differs() -> None:
 
 def test_table_shows_hosts_on_which_nothing_serves() -> None:
     assert "nothing serves" in table_of(["a", "b"], {"a": {"generations": []}}, {})
+
+
+# --- what the parts of a fleet say of each other
+
+
+def listed(*states: str) -> dict[str, Any]:
+    """What a host's tool lists: generations in some states."""
+    return {
+        "generations": [
+            {"state": state, "version": "v1", "generation": "r1-1", "running": 2, "instances": ["a", "b"],
+             "connections": 7, "manager": "systemd"} for state in states
+        ]
+    }  # fmt: skip
+
+
+def server(name: str, state: str = "up", check: str = "L7OK 200") -> dict[str, Any]:
+    return {"name": name, "state": state, "check": check, "connections": 3}
+
+
+def viewed(found: dict[str, Any] | None = None, **given: Any) -> list[str]:
+    """The lines of the table of two app hosts behind two edges."""
+    both = {"servers": [server("a"), server("b")]}
+    views = {"edges": {"edge-1": both, "edge-2": both}, "drained": {"a": False, "b": False}, **given}
+    known = {"a": listed("live"), "b": listed("live")} if found is None else found
+    return table_of(["a", "b"], known, {}, Views(views)).splitlines()
+
+
+def test_views_that_agree_are_shown_and_not_marked() -> None:
+    head, first, second = viewed()
+    assert head.split() == ["HOST", "VERSION", "GENERATION", "PROCESSES", "SOCKETS", "DRAINS", "MANAGER", "SERVES",
+                            "EDGE-1", "EDGE-2"]  # fmt: skip
+    assert first.split() == ["a", "v1", "r1-1", "2/2", "7", "-", "systemd", "yes", "up,", "3", "up,", "3"]
+    assert second.startswith("  b")
+
+
+@pytest.mark.parametrize(
+    ("state", "drained", "states", "note"),
+    [
+        ("up", True, ["live"], "edge-1 still sends it handshakes"),
+        ("drain", True, ["live"], ""),
+        ("drain", False, ["live"], "edge-1 takes it for drained"),
+        ("down", False, ["live"], "edge-1 has it down (L4TOUT)"),
+        ("down", True, ["live"], ""),
+        ("maintenance", False, ["live"], "edge-1 has it maintenance (L4TOUT)"),
+        ("up", False, ["kept"], "edge-1 sends it handshakes, and nothing serves"),
+        ("down", False, ["kept"], ""),
+    ],
+)
+def test_views_that_differ_are_marked(state: str, drained: bool, states: list[str], note: str) -> None:
+    edges = {"edge-1": {"servers": [server("a", state, "L4TOUT"), server("b")]}}
+    found = {"a": listed(*states), "b": listed("live")}
+    line = viewed(found, edges=edges, drained={"a": drained, "b": False})[1]
+    assert line.endswith(note) and (f"; {note}" in line or f"  {note}" in line or not note), line
+    assert line.startswith("!") is bool(note)
+    assert ("no new, 3" in line) is (state == "drain")
+
+
+def test_edge_that_does_not_answer_and_host_that_was_not_asked() -> None:
+    edges = {"edge-1": {"msg": "HAProxy does not answer at /run/haproxy/admin.sock"}}
+    lines = viewed({"a": listed("live")}, edges=edges)
+    assert lines[1].split()[-2:] == ["yes", "?"] and lines[2].split()[8] == "?"
+    assert lines[3] == "! edge-1 does not say how it sees the hosts: HAProxy does not answer at /run/haproxy/admin.sock"
+
+
+@pytest.mark.parametrize(
+    ("holders", "line"),
+    [(["edge-1"], "  10.0.0.100 is on edge-1"), ([], "! 10.0.0.100 is on no edge"),
+     (["edge-1", "edge-2"], "! 10.0.0.100 is on edge-1 and edge-2"), (None, None)],
+)  # fmt: skip
+def test_address_that_edges_share(holders: list[str] | None, line: str | None) -> None:
+    assert viewed(shared="10.0.0.100", holders=holders)[3:] == ([line] if line else [])
+
+
+def test_redises_of_a_group() -> None:
+    redis = {
+        "healthy": False, "in_step": ["10.0.0.12"],
+        "redis": {"10.0.0.11": "primary", "10.0.0.12": "replica", "10.0.0.13": "replica", "10.0.0.14": "down"},
+    }  # fmt: skip
+    names = {"10.0.0.11": "r1", "10.0.0.12": "r2", "10.0.0.13": "r3"}
+    told = "Redis: r1 primary, r2 replica, r3 replica that is behind, 10.0.0.14 down"
+    assert viewed(redis=redis, names=names)[3:] == [f"! {told}"]
+    assert viewed(redis={**redis, "healthy": True}, names=names)[3:] == [f"  {told}"]
+    assert viewed(redis={"redis": {}})[3:] == ["! Redis: no answer"]
+
+
+def test_without_edges_the_table_is_as_it_was() -> None:
+    assert "SERVES" not in table_of(["a"], {"a": listed("live")}, {})
+    assert Views({"edges": {}}).lines() == []

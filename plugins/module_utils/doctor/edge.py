@@ -28,7 +28,7 @@ def look(app: str) -> dict[str, Any]:
         servers, silence = asked()
         wanted = sorted({int(port) for port in re.findall(r"^\s*bind \S+:(\d+)", config, re.MULTILINE)})
         found = {
-            "running": proc.is_called("haproxy"), "refusal": refused.result(), "silence": silence,
+            "running": runs(), "refusal": refused.result(), "silence": silence,
             "ports": [{"port": port, "listening": str(port) in listening} for port in wanted],
             "servers": [{**one, **answers(str(one["address"]), *check_of(config))} for one in servers],
         }  # fmt: skip
@@ -38,6 +38,11 @@ def look(app: str) -> dict[str, Any]:
         "user": "root" if os.geteuid() == 0 else str(os.geteuid()), "manager": units.manager(), "exchanges": [],
         "bundle": {"app": app} if f"edge of {app}:" in config else {},
     }  # fmt: skip
+
+
+def runs() -> bool:
+    """Whether a HAProxy runs that is more than a check of its configuration."""
+    return any("-c" not in proc.argv(pid) for pid in proc.called("haproxy"))
 
 
 def refusal() -> str:

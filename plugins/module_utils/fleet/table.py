@@ -6,26 +6,35 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from .views import Views
+
 HEAD = ("HOST", "VERSION", "GENERATION", "PROCESSES", "SOCKETS", "DRAINS", "MANAGER", "")
 
 
-def table_of(members: Sequence[str], found: Mapping[str, Mapping[str, Any]], record: Mapping[str, Any]) -> str:
+def table_of(
+    members: Sequence[str], found: Mapping[str, Mapping[str, Any]], record: Mapping[str, Any],
+    views: Views | None = None,
+) -> str:  # fmt: skip
     """Return the table of all app hosts: those that answered with what they say, others with what is recorded.
 
-    `found` has, by host, what its tool lists as JSON. A host that differs from most others is marked with `!`.
+    `found` has, by host, what its tool lists as JSON. A host that differs from most others is marked with `!`,
+    and so is one that edges see differently; `views` has what they say.
     """
+    views = views or Views()
+    head = (*HEAD[:-1], *views.columns, "")
     rows = {name: row_of(found[name]) if name in found else recorded(name, record) for name in members}
     serving = Counter(rows[name][1] for name in members if name in found)
     usual = serving.most_common(1)[0][0] if serving else ""
     lines = []
     for name, row in rows.items():
-        notes = notes_of(name, row, usual, name in found, record)
-        lines.append((f"{'!' if notes else ' '} {name}", *row, "; ".join(notes)))
-    wide = [max(len(line[column]) for line in [HEAD, *lines]) for column in range(len(HEAD))]
-    wide[0] = max(wide[0], len(HEAD[0]) + 2)
-    head = ("  " + HEAD[0], *HEAD[1:])
-    return "\n".join("  ".join(f"{text:<{size}}" for text, size in zip(line, wide, strict=True)).rstrip()
-                     for line in [head, *lines])  # fmt: skip
+        serves = any(one["state"] == "live" for one in found[name].get("generations") or []) if name in found else None
+        notes = notes_of(name, row, usual, name in found, record) + views.notes(name, serves)
+        lines.append((f"{'!' if notes else ' '} {name}", *row, *views.cells(name, serves), "; ".join(notes)))
+    wide = [max(len(line[column]) for line in [head, *lines]) for column in range(len(head))]
+    wide[0] = max(wide[0], len(head[0]) + 2)
+    shown = ["  ".join(f"{text:<{size}}" for text, size in zip(line, wide, strict=True)).rstrip()
+             for line in [("  " + head[0], *head[1:]), *lines]]  # fmt: skip
+    return "\n".join([*shown, *views.lines()])
 
 
 def row_of(listed: Mapping[str, Any]) -> tuple[str, ...]:
