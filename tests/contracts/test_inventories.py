@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 PLAYBOOKS = [ROOT / "site.yml", *sorted((ROOT / "playbooks").glob("*.yml"))]
@@ -47,13 +48,26 @@ def test_placeholders_stop_the_run(name: str) -> None:
         assert f"variable  {variable} " in done.stdout, done.stdout
 
 
-@pytest.mark.parametrize("name", ["staging", "production"])
-def test_filled_in_it_is_sound(name: str, tmp_path: Path) -> None:
-    copy = tmp_path / name
+def completed(name: str, folder: Path) -> Path:
+    """Return a copy of an inventory as its user completes it, with a certificate of the user's own."""
+    copy = folder / name
     shutil.copytree(ROOT / "inventories" / name, copy)
+    key, chain = folder / "privkey.pem", folder / "fullchain.pem"
+    command = ["openssl", "req", "-x509", "-days", "90", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"]
+    command += ["-nodes", "-keyout", key, "-out", chain, "-subj", "/CN=www.example.org"]
+    command += ["-addext", "subjectAltName=DNS:www.example.org"]
+    subprocess.run(command, check=True, capture_output=True)
     for path in copy.rglob("*.yml"):
         text = re.sub(r"(?<=release_repository: ).*", "git@host:team/project.git", path.read_text())
+        text = re.sub(r"(?<=certificate_chain: ).*", json.dumps(chain.read_text()), text)
+        text = re.sub(r"(?<=vault_certificate_key: ).*", json.dumps(key.read_text()), text)
         path.write_text(filled_in(text))
+    return copy
+
+
+@pytest.mark.parametrize("name", ["staging", "production"])
+def test_filled_in_it_is_sound(name: str, tmp_path: Path) -> None:
+    copy = completed(name, tmp_path)
     done = run([PREFLIGHT], copy)
     assert done.returncode == 0, done.stdout + done.stderr
 
@@ -72,16 +86,26 @@ def test_authorities_in_an_inventory_are_no_inventory(tmp_path: Path) -> None:
 
 def test_hosts_of_production_share_a_database(tmp_path: Path) -> None:
     """With an SQLite each, as staging's one host has it, the preflight would stop it; and it is no SQLite."""
-    copy = tmp_path / "production"
-    shutil.copytree(ROOT / "inventories" / "production", copy)
+    copy = completed("production", tmp_path)
     main = copy / "group_vars" / "all" / "main.yml"
     assert 'DATABASE_URL: "{{ postgresql_url }}"' in main.read_text() and "sqlite" not in main.read_text().lower()
-    for path in copy.rglob("*.yml"):
-        text = re.sub(r"(?<=release_repository: ).*", "git@host:team/project.git", path.read_text())
-        text = text.replace('DATABASE_URL: "{{ postgresql_url }}"', "DATABASE_URL: sqlite:////srv/dashboard/shared/db")
-        path.write_text(filled_in(text))
+    shown = main.read_text()
+    main.write_text(
+        shown.replace('DATABASE_URL: "{{ postgresql_url }}"', "DATABASE_URL: sqlite:////srv/dashboard/shared/db")
+    )
     done = run([PREFLIGHT], copy)
     assert done.returncode and "DATABASE_URL names an SQLite, and there are 2 app hosts" in done.stdout, done.stdout
+
+
+def test_production_is_a_fleet_that_can_lose_a_machine_of_each_kind() -> None:
+    """But the database's."""
+    listed = yaml.safe_load((ROOT / "inventories" / "production" / "hosts.yml").read_text())["all"]["children"]
+    numbers = {group: len((hosts or {}).get("hosts") or {}) for group, hosts in listed.items()}
+    assert numbers == {"proxy": 2, "app": 2, "redis": 3, "database": 1, "monitoring": 0}
+    addresses = [
+        host["private_address"] for hosts in listed.values() for host in ((hosts or {}).get("hosts") or {}).values()
+    ]
+    assert len(set(addresses)) == 8
 
 
 @pytest.mark.parametrize("name", ["lab", "local", "staging", "production"])

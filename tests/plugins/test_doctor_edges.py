@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import socket
+import ssl
+import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -162,6 +164,15 @@ def test_edge_that_could_not_be_examined_is_judged_from_outside() -> None:
     assert diagnose(evidence)["verdict"] == "E011_TCP_REFUSED"
 
 
+def test_edge_without_a_token_is_not_blamed_for_a_refusal() -> None:
+    """As with --limit: tokens are made on app hosts."""
+    refused = came("outside", status=403)
+    token = {"present": False, "length": 0, "claims": {}, "minted": False}
+    assert judged(outside__0=refused, token=token)["ok"]
+    assert judged(outside__0=refused)["verdict"] == "E402_TOKEN_BAD"
+    assert not judged(outside__0=came("outside", status=500), token=token)["ok"]
+
+
 # --- what an edge finds out
 
 
@@ -213,6 +224,36 @@ def test_host_that_does_not_know_it(answering: Callable[..., int]) -> None:
     assert (found["status"], found["plain"]) == (400, 200)
 
 
+def test_host_that_speaks_tls(tmp_path: Path, answering: Callable[..., int]) -> None:
+    """Behind the header of the PROXY protocol, as HAProxy's checks do; whatever the certificate."""
+    pair = tmp_path / "pair.pem"
+    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+    subprocess.run(
+        [*command, "-keyout", pair, "-out", tmp_path / "c", "-subj", "/CN=x"], check=True, capture_output=True
+    )
+    pair.write_text(pair.read_text() + (tmp_path / "c").read_text())
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(pair)
+    way = socket.create_server(("127.0.0.1", 0))
+
+    def serve() -> None:
+        for _ in range(2):
+            client, _ = way.accept()
+            with client:
+                if client.recv(16, socket.MSG_PEEK) == edge.LOCAL:
+                    client.recv(16)
+                    with context.wrap_socket(client, server_side=True) as inner:
+                        inner.recv(4096)
+                        inner.sendall(b"HTTP/1.1 404 Not Found\r\n\r\n")
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    with way:
+        found = edge.answers(f"127.0.0.1:{way.getsockname()[1]}", "/health", "shop", True)
+        thread.join(30)
+    assert (found["status"], found["plain"], found["stage"]) == (404, 0, "")
+
+
 def test_host_that_is_not_there() -> None:
     found = edge.answers("127.0.0.1:1", "/health", "shop")
     assert (found["stage"], found["reason"], found["status"]) == ("tcp", "Connection refused", 0)
@@ -221,8 +262,9 @@ def test_host_that_is_not_there() -> None:
 
 def test_check_is_the_one_that_haproxy_makes() -> None:
     config = "    http-check send meth GET uri /.well-known/health ver HTTP/1.1 hdr Host shop.example.org\n"
-    assert edge.check_of(config) == ("/.well-known/health", "shop.example.org")
-    assert edge.check_of("") == ("/", "localhost")
+    assert edge.check_of(config) == ("/.well-known/health", "shop.example.org", False)
+    encrypted = "    default-server check inter 1s\n    default-server ssl verify required\n"
+    assert edge.check_of(config + encrypted)[2] and edge.check_of("") == ("/", "localhost", False)
 
 
 def test_check_of_a_configuration_is_no_haproxy_that_runs(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -610,11 +610,11 @@ def test_lines_say_what_was_missed_and_where_to_look() -> None:
 def test_timeline_is_in_proportion() -> None:
     attempts = tries((-9.0, 0.1, ""), (0.0, 0.1, ""), (2.0, 0.1, "502"), (4.0, 2.0, ""), (17.0, 0.1, ""))
     drawn = report.timeline(judge.measured(step_of(), seen_with(attempts, healed=9.1)))
-    assert drawn["events"] == [{"x": 157.1, "text": "cut"}, {"x": 581.2, "text": "connected again"}]
+    assert drawn["events"] == [{"x": 110.5, "text": "cut"}, {"x": 558.0, "text": "connected again"}]
     assert [(each["x"], each["state"]) for each in drawn["rows"]["edge-1"]] == [
-        (104.7, "good"), (209.4, "bad"), (314.1, "slow"), (994.8, "good"),
+        (55.2, "good"), (165.7, "bad"), (276.2, "slow"), (994.5, "good"),
     ]  # fmt: skip
-    assert drawn["rows"]["edge-1"][2]["w"] == pytest.approx(104.7, abs=0.2) and not drawn["rows"]["edge-1"][0]["w"]
+    assert drawn["rows"]["edge-1"][2]["w"] == pytest.approx(110.5, abs=0.2) and not drawn["rows"]["edge-1"][0]["w"]
     assert [each["text"] for each in drawn["scale"]] == ["0 s", "5 s", "10 s", "15 s"]
     assert report.timeline(judge.not_tried(step_of(), "no token")) == {"rows": {}, "events": [], "scale": []}
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 import socket
+import ssl
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -64,13 +65,14 @@ def asked() -> tuple[list[dict[str, str | int]], str]:
         return [], str(error)
 
 
-def check_of(config: str) -> tuple[str, str]:
-    """The path and the Host of HAProxy's health checks."""
+def check_of(config: str) -> tuple[str, str, bool]:
+    """The path and the Host of HAProxy's health checks, and whether they use TLS."""
     found = re.search(r"http-check send meth GET uri (\S+) ver HTTP/1.1 hdr Host (\S+)", config)
-    return (found[1], found[2]) if found else ("/", "localhost")
+    tls = bool(re.search(r"^\s*default-server .*\bssl\b", config, re.MULTILINE))
+    return (found[1], found[2], tls) if found else ("/", "localhost", tls)
 
 
-def answers(place: str, path: str, host: str) -> dict[str, Any]:
+def answers(place: str, path: str, host: str, tls: bool = False) -> dict[str, Any]:
     """How an app host answers this edge.
 
     `source` is from where the edge comes; `stage` and `reason` say why it cannot connect, if it cannot. `status` is the
@@ -87,19 +89,26 @@ def answers(place: str, path: str, host: str) -> dict[str, Any]:
             break
         with way:
             found["source"] = way.getsockname()[0]
-            found[name] = status_of(way, header + request)
+            found[name] = status_of(way, header, request, host if tls else "")
     return found
 
 
-def status_of(way: socket.socket, request: bytes) -> int:
-    """The status of an HTTP answer; 0 if there is none."""
+def status_of(way: socket.socket, header: bytes, request: bytes, tls: str) -> int:
+    """The status of an HTTP answer; 0 if there is none. With TLS, for a name; the certificate is HAProxy's to judge."""
+    answer = b""
     try:
         way.settimeout(PATIENCE)
+        way.sendall(header)
+        if tls:
+            context = ssl.create_default_context()
+            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+            way = context.wrap_socket(way, server_hostname=tls)
         way.sendall(request)
-        answer = b""
         while b"\r\n" not in answer and (part := way.recv(4096)):
             answer += part
     except OSError:
         return 0
+    finally:
+        way.close()
     found = re.match(rb"HTTP/1\.[01] (\d{3})", answer)
     return int(found[1]) if found else 0

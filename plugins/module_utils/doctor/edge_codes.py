@@ -32,8 +32,9 @@ EDGE_ENTRIES = (
           "Somebody drained {hosts}: {edge} sends nothing new there.",
           "ansible-playbook playbooks/drain_host.yml --limit {first} -e drain=off"),
     Entry("W329_HOST_MAINTENANCE", "edge", "HAProxy has an app host in maintenance",
-          "Somebody put {hosts} into maintenance by HAProxy's admin socket on {edge}.",
-          "On {edge}: echo 'set server app/{first} state ready' | socat stdio /run/haproxy/admin.sock"),
+          "{edge} sends nothing to {hosts}: somebody said so by HAProxy's admin socket, or a deploy did not reach it.",
+          "If playbooks/status.yml says that it missed a deploy, deploy again. Otherwise, on {edge}: "
+          "echo 'set server app/{first} state ready' | socat stdio /run/haproxy/admin.sock"),
     Entry("E330_HOST_DOWN", "edge", "An app host fails the edge's health checks",
           "HAProxy on {edge} sends nothing new to {hosts}, because of how its health checks end there.",
           "Look at what the check says; ansible-playbook playbooks/doctor.yml --limit {first}"),

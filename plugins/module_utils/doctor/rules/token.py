@@ -23,8 +23,8 @@ def token(case: Case) -> Iterator[Finding]:
     wanted = case.evidence.get("token") or {}
     if failed and not wanted.get("present"):
         yield case.find("E411_TOKEN_COMMAND", failed, error=failed)
-    elif case.evidence.get("problem") and not wanted.get("present"):
-        return  # the token would have come from the host that could not be asked
+    elif (case.evidence.get("problem") or case.is_edge) and not wanted.get("present"):
+        return  # the token would have come from a host that could not be asked, or is not among those of this run
     elif status and came and not host_refused(case):
         other = next((each for each in case.exchanges if each["kind"] == "other_origin" and opened(each)), None)
         if other and other["origin"]:
