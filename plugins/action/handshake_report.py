@@ -54,13 +54,18 @@ class ActionModule(ActionBase):
         ways = [{**args, EDGE: name, "connect_to": place} for name, place in (args.get("edges") or {}).items()]
         with ThreadPoolExecutor() as pool:
             trying = [
-                pool.submit(attempt, way, token) for way in ways or [args] for attempt in (try_outside, try_foreign)
+                (way, pool.submit(attempt, way, token))
+                for way in ways or [args]
+                for attempt in (try_outside, try_foreign)
             ]
-        results = [*collected["results"], *(each.result() for each in trying)]
+        tried = [(way, each.result() | ({EDGE: way[EDGE]} if way.get(EDGE) else {})) for way, each in trying]
+        results = [*collected["results"], *(each for _, each in tried)]
         failed = [each for each in results if each["state"] == "failed"]
         evidence: dict[str, Any] = {"name": args["name"], "url": args["url"], "now": time.time()}
         if failed:
-            evidence = controller.evidence_of(args, collected)
+            # Over the edge that fails, if one does: over another, there may be nothing to see.
+            broken = [way for way, each in tried if each["state"] == "failed"]
+            evidence = controller.evidence_of((broken or ways or [args])[0], collected)
         report = {
             "schema": controller.SCHEMA, "name": args["name"], "url": args["url"],
             "at": controller.stamp(evidence["now"]), **doctor_proof.report_of(results, evidence),

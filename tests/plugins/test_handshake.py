@@ -567,3 +567,14 @@ def test_what_failed_on_the_host_fails_the_run(outside: Callable[..., dict[str, 
     collected = {"results": [entry], "token": GOOD, "versions": {}, "evidence": {"exchanges": []}}
     done = outside(collected=collected)
     assert done["failed"] and done["report"]["verdict"] == "E512_NOT_SHARED" and GOOD not in json.dumps(done["report"])
+
+
+def test_edge_that_fails_is_named_and_looked_through(outside: Callable[..., dict[str, Any]], site: Site) -> None:
+    """The others pass, and the evidence is of the way that does not."""
+    way = site.url.split("/")[2]
+    done = outside(edges={"edge-1": way, "edge-2": "127.0.0.1:1"})
+    states = {(each["edge"], each["state"]) for each in done["report"]["results"]}
+    assert states == {("edge-1", "passed"), ("edge-2", "failed")}
+    assert "app-1" in done["msg"] and "through edge-2" in done["msg"]
+    assert [each["to"] for each in done["report"]["evidence"]["outside"]] == ["127.0.0.1:1"]
+    assert done["report"]["verdict"] == "E011_TCP_REFUSED"
