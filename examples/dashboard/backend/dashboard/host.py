@@ -26,8 +26,12 @@ def memory_percent() -> float | None:
 
 
 def status() -> dict[str, Any]:
-    """Return load averages (1, 5, 15 minutes), cores, memory in use (percent), name and uptime (s) of this process."""
+    """Return the host, its load averages (1, 5, 15 minutes), cores and memory in use (percent), and this process.
+
+    Of the process, it has the name and the uptime (s). Processes on two hosts may have the same name.
+    """
     report: dict[str, Any] = {
+        "host": socket.gethostname(),
         "load": [round(value, 2) for value in os.getloadavg()],
         "cores": os.cpu_count(),
         "process": process_name(),

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable
+from socket import gethostname
 from typing import Any
 
 from channels.exceptions import ChannelFull
@@ -50,7 +51,16 @@ class Roster:
 
     def announce(self) -> None:
         """Tell the watchers of every process how many sockets this one has."""
-        self._soon(WATCHERS, lambda: {"type": "presence", "process": process_name(), "connections": len(self._sockets)})
+        self._soon(WATCHERS, self._presence)
+
+    def _presence(self) -> dict[str, Any]:
+        """Return what the watchers are told."""
+        return {
+            "type": "presence",
+            "host": gethostname(),
+            "process": process_name(),
+            "connections": len(self._sockets),
+        }
 
     def census(self) -> None:
         """Have every process announce itself."""

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from datetime import UTC, datetime, timedelta
+from socket import gethostname
 
 import pytest
 from channels.layers import InMemoryChannelLayer, get_channel_layer
@@ -48,7 +49,7 @@ async def test_status(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setenv("ASGI_INSTANCE", "20250301-1")
     status = await ask(await connect(), {"type": "status"})
     assert status["type"] == "status"
-    assert status["process"] == "20250301-1"
+    assert status["host"] == gethostname() and status["process"] == "20250301-1"
     assert len(status["load"]) == 3
     assert status["cores"] >= 1
     assert status["uptime_seconds"] >= 0
@@ -67,9 +68,10 @@ async def test_census_has_one_answer_per_process(connect: Connect) -> None:
     asking, *others = [await connect(user) for user in ("alice", "bob", "carol")]
     await asyncio.sleep(0.05)  # their connects have been told
     answer = await ask(asking, {"type": "census"})
-    assert answer == {"type": "presence", "process": host.process_name(), "connections": 3}
-    for socket in (asking, *others):
-        assert await socket.receive_nothing(timeout=0.1)
+    process = {"host": gethostname(), "process": host.process_name()}
+    assert answer == {"type": "presence", **process, "connections": 3}
+    for each in (asking, *others):
+        assert await each.receive_nothing(timeout=0.1)
 
 
 async def test_one_socket_speaks_for_the_process(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:

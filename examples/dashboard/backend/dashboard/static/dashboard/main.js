@@ -111,7 +111,7 @@ function take(message) {
   answeredAt = performance.now();
   if (message.type === "status") showStatus(message);
   else if (message.type === "echo") showEcho(message);
-  else if (message.type === "presence") presence.heard(message.process, message.connections);
+  else if (message.type === "presence") presence.heard(nameOf(message), message.connections);
   else if (message.type === "message") addToFeed(message);
   else if (message.type === "error") addToFeed({ problem: true, text: message.message });
 }
@@ -122,7 +122,13 @@ function duration(seconds) {
   return `${Math.floor(seconds / size)} ${unit}`;
 }
 
-function showStatus({ load, cores, memory_percent: memory, process, uptime_seconds: uptime }) {
+// Processes on two hosts of a fleet have the same names. A release from before a deploy may not say its host.
+function nameOf({ host, process }) {
+  return host ? `${process} on ${host}` : process;
+}
+
+function showStatus({ load, cores, memory_percent: memory, uptime_seconds: uptime, ...rest }) {
+  const process = nameOf(rest);
   if (thisProcess !== process) {
     thisProcess = process;
     showPresence(presence.processes);
