@@ -14,8 +14,9 @@
     lab.py clean                                           remove all that this tool and the tests made
 
 A host's address and key go to .lab/ssh_config, so `ssh -F .lab/ssh_config NAME` logs in, as Ansible does; its published
-ports go to .lab/ports/NAME.json. Needs a Docker engine; where there is none, `up` installs and starts one on a Debian
-machine as root, and says what is missing elsewhere. Standard library only.
+ports go to .lab/ports/NAME.json, and its address among the lab's hosts to .lab/addresses/NAME. In .lab/addresses/shared
+is one that no host has, with its prefix, for hosts that share one. Needs a Docker engine; where there is none, `up`
+installs and starts one on a Debian machine as root, and says what is missing elsewhere. Standard library only.
 """
 
 from __future__ import annotations
@@ -46,6 +47,7 @@ IMAGE = "ansible-channels-stack-lab"
 NETWORK = f"{IMAGE}-hosts"
 PACKAGES = "systemd-sysv,dbus,python3,openssh-server,ca-certificates,iproute2"
 BROWSER = {"chromium": "chromium", "libnss3-tools": "certutil"}  # packages, each with a program from it
+SHARED = 64  # addresses of the hosts' network that no host gets: one for each folder that has a lab
 SSHD_WAIT = 60  # seconds; a host boots in two to five
 
 
@@ -308,15 +310,21 @@ def free_address(name: str) -> str:
     given = "{{range .NetworkSettings.Networks}}{{.IPAMConfig.IPv4Address}} {{end}}"
     taken = docker("inspect", "--format", given, *others).split() if others else []
     # Hosts may be created at the same time, so each begins to look at a place of its own. The first is the gateway's.
-    size = subnet.num_addresses - 3
+    size = subnet.num_addresses - 3 - SHARED
     first = int.from_bytes(hashlib.sha256(name.encode()).digest()[:4], "big")
     free = (str(subnet[2 + (first + step) % size]) for step in range(size))
     return next(address for address in free if address not in taken)
 
 
+def shared_address() -> str:
+    """Return an address with its prefix that hosts of this folder may share: none of them has it."""
+    subnet = ipaddress.ip_network(network()["IPAM"]["Config"][0]["Subnet"])
+    return f"{subnet[-2 - hashlib.sha256(str(ROOT).encode()).digest()[0] % SHARED]}/{subnet.prefixlen}"
+
+
 def ensure_keys() -> None:
     """Create the key pair for reaching lab hosts, if it is missing."""
-    for folder in ("hosts", "ports"):
+    for folder in ("hosts", "ports", "addresses"):
         (STATE / folder).mkdir(parents=True, exist_ok=True)
     if not KEY.exists():
         run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "lab", "-f", str(KEY))
@@ -342,6 +350,9 @@ def write_address(name: str) -> None:
         "  LogLevel ERROR\n"
     )
     (STATE / "ports" / f"{name}.json").write_text(json.dumps(known["ports"]) + "\n")
+    address = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}"
+    (STATE / "addresses" / name).write_text(docker("inspect", "--format", address, name) + "\n")
+    (STATE / "addresses" / "shared").write_text(shared_address() + "\n")
 
 
 def wait_for_ssh(name: str) -> None:
@@ -365,6 +376,7 @@ def down(names: list[str]) -> None:
             say(f"{name}: removed")
         (STATE / "hosts" / name).unlink(missing_ok=True)
         (STATE / "ports" / f"{name}.json").unlink(missing_ok=True)
+        (STATE / "addresses" / name).unlink(missing_ok=True)
 
 
 def hosts() -> list[str]:
