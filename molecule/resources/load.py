@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 """Clients of several hosts at once, who notice everything that goes wrong; run beside a deploy, it says what that cost.
 
-    load.py --token TOKEN --report FILE [--sockets 100] [--rate 5] [--seconds 600] [--ca FILE] NAME=PORT…
+    load.py --token TOKEN --report FILE [--sockets 100] [--rate 5] [--seconds 600] [--ca FILE] NAME=[ADDRESS:]PORT…
 
-For each host: sockets that stay open and send a numbered echo every other second, handshakes and requests at a rate.
-The report holds figures, failures, closings, what was open at the end, and over time the handshakes' latencies and the
-sockets that were open on each generation.
+A place without an address is a port of this machine. The name that is asked for is always localhost. For each place:
+sockets that stay open and send a numbered echo every other second, handshakes and requests at a rate. The report holds
+figures, failures, closings, what was open at the end, when each message was sent, and over time the handshakes'
+latencies and the sockets that were open on each generation.
 For all of them: one message a second, which each open socket must get once. A socket that is closed is noted and opened
 again, as a browser's would be. Prints "ready" when all are open. SIGUSR1 opens a tenth more; SIGTERM (or the end of
 --seconds) ends the run and writes the report. Timeouts are 30 s: slowness is no failure here.
@@ -41,8 +42,8 @@ PREFIX = "load "
 class Load:
     """What all clients share: the hosts, the numbered messages, and what they noticed."""
 
-    def __init__(self, ports: dict[str, int], token: str, ca: str = "") -> None:
-        self.ports, self.token = ports, token
+    def __init__(self, places: dict[str, tuple[str, int]], token: str, ca: str = "") -> None:
+        self.places, self.token = places, token
         self.tls = ssl.create_default_context(cafile=ca) if ca else None
         self.stopping = asyncio.Event()
         self.figures = dict.fromkeys(("handshakes", "requests", "echoes", "messages", "deliveries", "reopened"), 0)
@@ -53,15 +54,17 @@ class Load:
         self.sent: list[float] = []  # when each message was sent: its number is its index
         self.open: set[Socket] = set()
 
-    def fail(self, host: str, what: str, why: object) -> None:
-        """Note a failure; an exception without a text is shown as its class."""
+    def fail(self, host: str, what: str, why: object, begun: float = 0) -> None:
+        """Note a failure, and when what failed began; an exception without a text is shown as its class."""
         told = f"{type(why).__name__}: {why}" if isinstance(why, Exception) else str(why)
-        self.failures.append({"at": time.time(), "host": host, "what": what, "why": told})
+        now = time.time()
+        self.failures.append({"at": now, "begun": begun or now, "host": host, "what": what, "why": told})
 
     def connect(self, host: str) -> connect:
         """Return a handshake with a host, to be awaited."""
+        address, port = self.places[host]
         return connect(
-            f"{'wss' if self.tls else 'ws'}://localhost:{self.ports[host]}/ws/dashboard/?token={self.token}",
+            f"{'wss' if self.tls else 'ws'}://localhost:{port}/ws/dashboard/?token={self.token}", host=address,
             ssl=self.tls, open_timeout=TIMEOUT, close_timeout=5, ping_interval=None, compression=None, proxy=None,
         )  # fmt: skip
 
@@ -77,7 +80,7 @@ class Socket:
 
     def __init__(self, load: Load, host: str, websocket: ClientConnection) -> None:
         self.load, self.host, self.websocket = load, host, websocket
-        self.process = "?"
+        self.process = self.machine = "?"
         self.opened = time.time()
         self.next = len(load.sent)  # the first message that is sent after the handshake
         self.asked: dict[str, float] = {}  # echoes without an answer, and when they were sent
@@ -114,7 +117,7 @@ class Socket:
     def take(self, frame: dict[str, Any]) -> None:
         """Handle a frame from the host."""
         if frame["type"] == "status":
-            self.process = frame["process"]
+            self.process, self.machine = frame["process"], frame.get("host", "?")
         elif frame["type"] == "echo":
             if self.asked.pop(frame["text"], None) is None:
                 self.load.fail(self.host, "echo", f"answer {frame['text']} was not asked for, or came twice")
@@ -128,9 +131,9 @@ class Socket:
         """Handle a message: it must be the one after the last."""
         self.load.figures["deliveries"] += 1
         if missing := self.due(range(self.next, number)):
-            self.load.fail(self.host, "message", f"{missing} never came to a socket of {self.process}")
+            self.load.fail(self.host, "message", f"{missing} never came to a socket of {self}")
         elif number < self.next and self.sent_since_opened(number):
-            self.load.fail(self.host, "message", f"{number} came twice, or after a later one, on {self.process}")
+            self.load.fail(self.host, "message", f"{number} came twice, or after a later one, on {self}")
         self.next = max(self.next, number + 1)
 
     def due(self, numbers: range, until: float = math.inf) -> list[int]:
@@ -147,30 +150,38 @@ class Socket:
         for text, since in list(self.asked.items()):
             if time.time() - since > TIMEOUT:
                 del self.asked[text]
-                self.load.fail(self.host, "echo", f"{text} was not answered within {TIMEOUT:.0f} s by {self.process}")
+                self.load.fail(self.host, "echo", f"{text} was not answered within {TIMEOUT:.0f} s by {self}")
+
+    def __str__(self) -> str:
+        """The process that holds the socket, and its machine, as the process says."""
+        return f"{self.process} on {self.machine}"
+
+    @property
+    def whereabouts(self) -> dict[str, str]:
+        """The place that was connected to, and the machine and process behind it that hold the socket."""
+        return {"host": self.host, "machine": self.machine, "process": self.process}
 
     def closed(self) -> None:
         """Note the end of this socket, and what it should have received before that."""
         now = time.time()
-        self.load.closings.append(
-            {"at": now, "host": self.host, "process": self.process, "code": self.websocket.close_code}
-        )
+        self.load.closings.append({"at": now, "code": self.websocket.close_code} | self.whereabouts)
         self.judge_messages(now - UNDECIDED)
 
     def judge_messages(self, until: float) -> None:
         """Note messages that were sent before a moment and never arrived."""
         if missing := self.due(range(self.next, len(self.load.sent)), until):
-            self.load.fail(self.host, "message", f"{missing} never came to a socket of {self.process}")
+            self.load.fail(self.host, "message", f"{missing} never came to a socket of {self}")
 
 
 async def hold(load: Load, host: str, opened: Callable[[], None]) -> None:
     """Keep a socket open on a host, and open it again if it is closed."""
     first = True
     while not load.stopping.is_set():
+        begun = time.time()
         try:
             websocket = await load.connect(host)
         except Exception as error:
-            load.fail(host, "handshake", error)
+            load.fail(host, "handshake", error, begun)
             await load.pause(1)
             continue
         load.figures["handshakes"] += 1
@@ -212,14 +223,16 @@ async def shake(load: Load, host: str) -> None:
                 raise ConnectionError("closed before its echo came")
         load.figures["handshakes"] += 1
     except Exception as error:
-        load.fail(host, "handshake", error)
+        load.fail(host, "handshake", error, begun)
 
 
 async def request(load: Load, host: str) -> None:
     """Request the project's page, not its health, which fails if the machine is so busy that Redis is late."""
+    begun = time.time()
     try:
         async with asyncio.timeout(TIMEOUT):
-            reader, writer = await asyncio.open_connection("localhost", load.ports[host], ssl=load.tls)
+            name = "localhost" if load.tls else None
+            reader, writer = await asyncio.open_connection(*load.places[host], ssl=load.tls, server_hostname=name)
             try:
                 writer.write(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
                 answer = await reader.read()
@@ -229,16 +242,16 @@ async def request(load: Load, host: str) -> None:
             raise ConnectionError(answer[:300].decode(errors="replace") or "closed without an answer")
         load.figures["requests"] += 1
     except Exception as error:
-        load.fail(host, "request", error)
+        load.fail(host, "request", error, begun)
 
 
 async def broadcast(load: Load) -> None:
     """Send a numbered message each second over a new socket, to each host in turn, and wait until it comes back."""
-    hosts = list(load.ports)
+    hosts = list(load.places)
     while await load.pause(1):
         number = len(load.sent)
         host = hosts[number % len(hosts)]
-        step = "no handshake"
+        step, begun = "no handshake", time.time()
         try:
             async with asyncio.timeout(TIMEOUT), load.connect(host) as websocket:
                 step = "no message came back after the handshake"
@@ -251,9 +264,9 @@ async def broadcast(load: Load) -> None:
             load.figures["messages"] += 1
             load.figures["handshakes"] += 1
         except TimeoutError:
-            load.fail(host, "broadcast", f"{step} within {TIMEOUT:.0f} s")
+            load.fail(host, "broadcast", f"{step} within {TIMEOUT:.0f} s", begun)
         except Exception as error:
-            load.fail(host, "broadcast", error)
+            load.fail(host, "broadcast", error, begun)
 
 
 async def join(websocket: ClientConnection) -> None:
@@ -303,7 +316,7 @@ async def run(load: Load, sockets: int, rate: float, seconds: float) -> dict[str
     ready = asyncio.Semaphore(0)
 
     def add(number: int) -> None:
-        for host in load.ports:
+        for host in load.places:
             for _ in range(number):
                 holders.add(asyncio.create_task(hold(load, host, ready.release)))
 
@@ -317,23 +330,23 @@ async def run(load: Load, sockets: int, rate: float, seconds: float) -> dict[str
         await asyncio.wait_for(ready.acquire(), 2 * TIMEOUT)
     print("ready", flush=True)
     clients = [broadcast(load), sample(load)]
-    for host in load.ports:
+    for host in load.places:
         clients += [regularly(load, 1 / rate, host, shake), regularly(load, 1 / rate, host, request)]
     await asyncio.gather(*clients)
-    still_open = [{"host": held.host, "process": held.process} for held in load.open]
+    still_open = [held.whereabouts for held in load.open]
     await finish(load)
     for task in holders:
         task.cancel()
     return {
         "figures": load.figures, "failures": load.failures, "closings": load.closings, "open": still_open,
-        "latencies": load.latencies, "samples": load.samples,
+        "latencies": load.latencies, "samples": load.samples, "sent": load.sent,
     }  # fmt: skip
 
 
 def main() -> None:
     """Read the command line and run."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("hosts", nargs="+", metavar="NAME=PORT")
+    parser.add_argument("hosts", nargs="+", metavar="NAME=[ADDRESS:]PORT")
     parser.add_argument("--token", required=True)
     parser.add_argument("--report", type=Path, required=True)
     parser.add_argument("--sockets", type=int, default=100)
@@ -341,10 +354,13 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=600)
     parser.add_argument("--ca", default="", help="connect with TLS, and trust this authority")
     given = parser.parse_args()
-    ports = {name: int(port) for name, _, port in (pair.partition("=") for pair in given.hosts)}
+    places = {}
+    for name, _, place in (pair.partition("=") for pair in given.hosts):
+        address, _, port = place.rpartition(":")
+        places[name] = (address or "localhost", int(port))
 
     async def whole() -> dict[str, Any]:
-        return await run(Load(ports, given.token, given.ca), given.sockets, given.rate, given.seconds)
+        return await run(Load(places, given.token, given.ca), given.sockets, given.rate, given.seconds)
 
     given.report.write_text(json.dumps(asyncio.run(whole())))
 

@@ -13,8 +13,9 @@ import testinfra
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parents[1] / "resources"), str(HERE)]
 
+from clients import INVENTORY, NAMES, clients  # noqa: E402, F401
 from lab_fixtures import *  # noqa: E402, F403 - pytest finds fixtures and hooks by their names in this module
-from pair import INVENTORY, NAMES, Clients, Copy, Pair, Playbook, ReleaseHost  # noqa: E402
+from pair import Copy, Pair, Playbook, ReleaseHost  # noqa: E402
 
 
 @pytest.fixture(scope="session")
@@ -42,19 +43,3 @@ def copy(tmp_path: Path) -> Callable[..., Copy]:
         return made
 
     return make
-
-
-@pytest.fixture
-def clients(lab: Pair, tmp_path: Path) -> Iterator[Callable[..., Clients]]:
-    """Start clients, which are stopped when the test ends."""
-    started: list[Clients] = []
-
-    def start(sockets: int = 20, rate: float = 4) -> Clients:
-        started.append(Clients(lab, tmp_path / f"clients-{len(started)}.json", sockets, rate))
-        return started[-1]
-
-    yield start
-    for each in started:
-        if each.process.poll() is None:
-            each.process.kill()
-            each.process.wait()

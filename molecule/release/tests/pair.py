@@ -9,20 +9,15 @@ import re
 import shutil
 import signal
 import subprocess
-import sys
 import time
 import uuid
 from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
-import yaml
+from clients import NAMES
 from lab_host import ROOT, LabHost, playbook_command
 
-HERE = Path(__file__).resolve().parent
-
-INVENTORY = Path(os.environ.get("MOLECULE_EPHEMERAL_DIRECTORY", ".")) / "inventory"
-NAMES = tuple(host["name"] for host in yaml.safe_load(Path(os.environ["MOLECULE_FILE"]).read_text())["platforms"])
 RUN_SECONDS = 180  # a run that takes longer hangs
 SETTLE_SECONDS = 40
 # Runs on the host: everything that belongs to the project, except its history.
@@ -196,6 +191,11 @@ class Pair:
     def __iter__(self):
         return iter(self.hosts)
 
+    def load_options(self, *places: str) -> list[str]:
+        """Return what leads the load generator to hosts, by default to all of them."""
+        ports = [f"{host.name}={host.port}" for host in self if host.name in (places or NAMES)]
+        return ["--token", self.hosts[0].token("load", 7200), *ports]
+
     def redis(self, command: str) -> list[str]:
         """Return the words of Redis's answer to a command, sent as a user who may see everything."""
         host = self.hosts[0]
@@ -259,37 +259,3 @@ class Copy:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text((file.read_text() if file.exists() else "") + text + "\n")
         return self.folder
-
-
-class Clients:
-    """The load generator, running."""
-
-    def __init__(self, lab: Pair, report: Path, sockets: int, rate: float) -> None:
-        self.report = report
-        token = lab.hosts[0].token("load", 7200)
-        ports = [f"{host.name}={host.port}" for host in lab]
-        options = ["--token", token, "--report", str(report), "--sockets", str(sockets), "--rate", str(rate)]
-        self.process = subprocess.Popen(
-            [sys.executable, str(ROOT / "molecule" / "resources" / "load.py"), *options, *ports],
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        assert self.process.stdout.readline() == "ready\n", "the clients could not open their sockets"
-
-    def grow(self) -> None:
-        """Open a tenth more sockets."""
-        self.process.send_signal(signal.SIGUSR1)
-
-    def stop(self) -> dict[str, Any]:
-        """End the run; return what the clients noticed."""
-        self.process.send_signal(signal.SIGTERM)
-        self.process.wait(120)
-        return json.loads(self.report.read_text())
-
-    def unharmed(self) -> dict[str, Any]:
-        """End the run; fail the test if anything failed or any socket was closed. Return what was noticed."""
-        noticed = self.stop()
-        print("clients:", noticed["figures"])
-        for what in ("failures", "closings"):  # pytest itself explains asserts only in test files
-            assert not noticed[what], f"{len(noticed[what])} {what}, the first ones: {noticed[what][:5]}"
-        return noticed

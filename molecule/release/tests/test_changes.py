@@ -6,7 +6,8 @@ import json
 from collections.abc import Callable
 
 import pytest
-from pair import NAMES, Clients, Copy, Pair, Playbook, deploy
+from clients import NAMES, Clients
+from pair import Copy, Pair, Playbook, deploy
 
 
 @pytest.mark.skipif(len(NAMES) > 1, reason="it is the same on any host, so the scenario that has one is enough")

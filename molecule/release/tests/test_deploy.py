@@ -9,8 +9,9 @@ from collections import Counter, defaultdict
 from typing import Any
 
 import pytest
+from clients import NAMES, Clients
 from lab_host import ROOT
-from pair import NAMES, Clients, Copy, Pair, Playbook, deploy, tagged
+from pair import Copy, Pair, Playbook, deploy, tagged
 
 DRAIN, SPREAD = 15, 6  # seconds; the second deploy starts while the predecessor of the first drains
 LONG = 90  # seconds, for a predecessor that is taken back: every rollback ends before its sockets are closed

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import json
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 
 import pytest
-from pair import NAMES, Pair, Playbook, ReleaseHost, deploy
+from boots import await_handshake, await_ssh, engine
+from clients import NAMES
+from pair import Pair, Playbook, ReleaseHost, deploy
 from test_killed import migrating
-from test_reboot import await_handshake, await_ssh
 
 pytestmark = pytest.mark.skipif(len(NAMES) < 2, reason="one host is no fleet")
 
@@ -107,7 +107,7 @@ def test_host_that_is_down_stops_a_deploy_or_catches_up_later(lab: Pair, copy: C
     lab.settle()
     before, first, last = lab.live(), lab.hosts[0], lab.hosts[-1]
     folder = copy("down").folder
-    subprocess.run(["docker", "stop", "--time", "0", last.name], check=True, capture_output=True)
+    engine("stop", "--time", "0", last.name)
     try:
         deploy(folder).failed(f"host {last.name}", "unreachable", "-e preflight_skip_unreachable=true")
         assert first.live["generation"] == before
@@ -116,9 +116,9 @@ def test_host_that_is_down_stops_a_deploy_or_catches_up_later(lab: Pair, copy: C
         assert f"{last.name} did not answer; served" in told(without)
         assert f"{last.name} did not answer when" in first.run("dashboard-generations list")
     finally:
-        subprocess.run(["docker", "start", last.name], check=True, capture_output=True)
+        engine("start", last.name)
     await_ssh(last)
-    await_handshake(last)
+    await_handshake(last.name, last.refusal)
     assert last.live["generation"] == before, "it comes back with what it had"
     assert f"{last.name} has caught up" in told(deploy(folder).succeeded())
     assert lab.live() == first.live["generation"]

@@ -8,7 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from pair import NAMES, Copy, Pair, deploy
+from clients import NAMES
+from pair import Copy, Pair, deploy
 from websockets.exceptions import ConnectionClosed
 
 POINTS = [

@@ -2,39 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
-import subprocess
-import time
 from collections.abc import Callable
 
-import pytest
+from boots import await_handshake, await_ssh, engine
 from lab_host import echoes
-from pair import Pair, ReleaseHost, deploy
-from websockets.exceptions import ConnectionClosed, InvalidHandshake
-
-
-def await_handshake(host: ReleaseHost, seconds: float = 60) -> None:
-    """Wait until a host accepts handshakes through nginx."""
-    ending, last = time.monotonic() + seconds, "nothing tried"
-    while time.monotonic() < ending:
-        with contextlib.suppress(OSError, EOFError, TimeoutError, ConnectionClosed, InvalidHandshake):
-            last = host.refusal()
-            if last == 101:
-                return
-        time.sleep(0.5)
-    pytest.fail(f"{host.name} accepts no handshake {seconds:.0f} s after its boot: {last}")
-
-
-def await_ssh(host: ReleaseHost, seconds: float = 30) -> None:
-    """Wait until a host accepts SSH logins."""
-    ending = time.monotonic() + seconds
-    while True:
-        try:
-            host.run("true")
-            return
-        except RuntimeError:
-            assert time.monotonic() < ending, f"{host.name} cannot be logged in to {seconds:.0f} s after its boot"
-            time.sleep(0.5)
+from pair import Pair, deploy
 
 
 def test_reboot_brings_back_what_serves_and_not_what_drains(lab: Pair, copy: Callable) -> None:
@@ -44,8 +16,8 @@ def test_reboot_brings_back_what_serves_and_not_what_drains(lab: Pair, copy: Cal
         deploy(copy("reboot").folder, drain=600).succeeded()
         assert echoes(websocket), "the deploy closed an open socket"
         assert host.states()[before] == "draining"
-        subprocess.run(["docker", "restart", host.name], check=True, capture_output=True)
-    await_handshake(host)
+        engine("restart", host.name)
+    await_handshake(host.name, host.refusal)
     await_ssh(host)
     live = lab.live()
     assert live != before

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pair import Clients, Pair, deploy, differences
+from clients import Clients
+from pair import Pair, deploy, differences
 
 MIGRATION = """
 from django.db import migrations

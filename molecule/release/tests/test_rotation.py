@@ -18,8 +18,9 @@ from types import SimpleNamespace as Story
 from urllib.parse import urlsplit
 
 import pytest
+from clients import NAMES, Clients
 from lab_host import ROOT, LabHost
-from pair import NAMES, Clients, Copy, Pair, Playbook, deploy
+from pair import Copy, Pair, Playbook, deploy
 from vault_inventory import Vault
 
 SECRETS = ("vault_secret_key", "vault_jwt_secret", "vault_redis_password", "vault_postgresql_password")
