@@ -94,6 +94,14 @@ def test_each_app_host_is_a_server(render: Render) -> None:
     assert "on-marked-down" not in default
 
 
+def test_host_without_processes_costs_no_handshake(render: Render) -> None:
+    """Another one gets the request, unless it may have been done already. No 503: a full site would be asked thrice."""
+    text = rendered(render)
+    (retry,) = (line for line in section(text, "defaults") if line.startswith("retry-on "))
+    assert set(retry.split()[1:]) == {"conn-failure", "empty-response", "502"}
+    assert "http-request disable-l7-retry unless METH_GET" in section(text, "backend app")
+
+
 def test_numbers_follow_from_the_sockets(render: Render) -> None:
     text = rendered(render, haproxy_sockets=40000)
     assert "maxconn 50000" in section(text, "global")
