@@ -53,6 +53,13 @@ drained:
   returned: success
 costs: {description: 'What it costs, each a C(text) and C(closes).', type: list, elements: dict, returned: success}
 closes: {description: Whether sockets close that cannot be moved before., type: bool, returned: success}
+redis_part:
+  description: >-
+    The host's part in a group of Redises, V(primary) or V(replica); V(broken) if not all of the group work, and empty
+    if there is none.
+  type: str
+  returned: success
+redis_restarts: {description: Whether this restarts a Redis of a group., type: bool, returned: success}
 hours: {description: 'Hours since the last C(apt-get update), or -1.', type: int, returned: success}
 lines: {description: The same for people., type: list, elements: str, returned: success}
 """
@@ -88,7 +95,8 @@ def main() -> None:
     soon = bool(reasons) or any(upgrades.NEW_BOOT.search(package["name"]) for package in packages)
     reboots = given["reboot"] == "always" or (given["reboot"] == "if_required" and soon)
     others = {group: int(count) for group, count in given["others"].items()}
-    costs = upgrades.costs(given["groups"], packages, reboots, others)
+    part = upgrades.redis_part()
+    costs = upgrades.costs(given["groups"], packages, reboots, others, part)
     state = {
         "packages": packages,
         "removed": upgrades.removed_in(simulated),
@@ -96,6 +104,8 @@ def main() -> None:
         "reboot_reasons": reasons,
         "reboots": reboots,
         "drained": upgrades.drained_by(Path(given["drained"])),
+        "redis_part": part,
+        "redis_restarts": bool(part) and (reboots or "redis" in upgrades.holders(packages, given["groups"])),
         "costs": costs,
         "hours": upgrades.lists_age(),
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -112,6 +113,34 @@ ALONE: dict[str, int] = {"app": 0, "proxy": 0, "redis": 0, "database": 0}
 def test_costs(groups: list[str], packages: list[str], reboots: bool, others: dict, closes: list[bool]) -> None:
     found = upgrades.costs(groups, [package(name) for name in packages], reboots, ALONE | others)
     assert [each["closes"] for each in found] == closes, found
+
+
+@pytest.mark.parametrize(("part", "closes"), [("", True), ("broken", True), ("primary", False), ("replica", False)])
+def test_redis_of_a_group_restarts_without_cost(part: str, closes: bool) -> None:
+    """If all of the group work; another one is the primary by then."""
+    (found,) = upgrades.costs(["redis"], [], True, ALONE, part)
+    assert found["closes"] == closes
+    assert ("another Redis becomes the primary first" in found["text"]) == (part == "primary")
+
+
+@pytest.mark.parametrize(
+    ("said", "part"),
+    [
+        ({"healthy": True, "redis": {"10.0.0.1": "primary", "10.0.0.2": "replica"}}, "primary"),
+        ({"healthy": True, "redis": {"10.0.0.1": "replica", "10.0.0.2": "primary"}}, "replica"),
+        ({"healthy": False, "redis": {"10.0.0.1": "primary", "10.0.0.2": "down"}}, "broken"),
+        ("Traceback", "broken"),
+        (None, ""),
+    ],
+)
+def test_part_in_a_group_of_redises(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: Any, part: str) -> None:
+    (tmp_path / "primary.json").write_text('{"address": "10.0.0.1"}')
+    monkeypatch.setattr(upgrades, "REDIS_GROUP", tmp_path / "primary.json")
+    tool = tmp_path / "redis-primary"
+    if said is not None:
+        tool.write_text(f"#!/bin/sh\necho '{said if isinstance(said, str) else json.dumps(said)}'\n")
+        tool.chmod(0o755)
+    assert upgrades.redis_part(tool) == part
 
 
 def test_new_package_restarts_nothing() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import time
@@ -25,6 +26,16 @@ NEW_BOOT = re.compile(r"^linux-image-")
 # A library that was replaced while a process uses it. Other deleted files, such as those in memory, are of no interest.
 OLD_LIBRARY = re.compile(r" (/(?:usr/)?lib\S*\.so[.\d]*) \(deleted\)$", re.MULTILINE)
 UNIT = re.compile(r"/([^/]+)\.(?:service|scope)(?:/|$)", re.MULTILINE)
+#: The group of Redises that a host belongs to; role redis writes it.
+REDIS_GROUP = Path("/etc/redis/primary.json")
+#: What it costs to restart Redis, by its part in a group.
+REDIS_COSTS = {
+    "": "Redis restarts: handshakes fail meanwhile, and channels_redis's core layer closes every socket",
+    "broken": "Redis restarts, and not all Redises of its group work (redis-primary status): handshakes may fail, and "
+    "channels_redis's core layer may close every socket",
+    "primary": "another Redis becomes the primary first",
+    "replica": "Redis restarts, and the primary is on another host",
+}
 DRAINED_BY_UPGRADE = "playbooks/upgrade.yml "
 
 
@@ -112,12 +123,32 @@ def holders(packages: Iterable[Mapping[str, str]], groups: Iterable[str]) -> dic
     return {group: names for group, names in found.items() if names}
 
 
+def redis_part(tool: Path = Path("/usr/local/sbin/redis-primary")) -> str:
+    """This host's part in a group of Redises that all work: `primary` or `replica`; `broken` if not all do.
+
+    Empty if the host's Redis is by itself, or there is none.
+    """
+    if not tool.exists():
+        return ""
+    done = subprocess.run([str(tool), "status"], capture_output=True, text=True, check=False)
+    try:
+        said, own = json.loads(done.stdout), json.loads(REDIS_GROUP.read_text())["address"]
+    except (OSError, ValueError, KeyError):
+        return "broken"
+    return said["redis"].get(own, "broken") if said["healthy"] else "broken"
+
+
 def costs(
-    groups: Sequence[str], packages: Sequence[Mapping[str, str]], reboots: bool, others: Mapping[str, int]
+    groups: Sequence[str],
+    packages: Sequence[Mapping[str, str]],
+    reboots: bool,
+    others: Mapping[str, int],
+    redis: str = "",
 ) -> list[dict[str, Any]]:
     """What an upgrade costs whom: `text`, and whether it `closes` sockets that cannot be moved before.
 
     `others` has how many other hosts each group has: an app host's sockets move if there is an edge and another one.
+    `redis` is the host's part in a group of Redises.
     """
     found: list[dict[str, Any]] = []
     held, movable = holders(packages, groups), others.get("proxy") and others.get("app")
@@ -130,8 +161,7 @@ def costs(
         way = "clients come back through another edge" if others.get("proxy") else "nobody reaches the site meanwhile"
         found.append({"text": f"all sockets through this edge close, and {way}", "closes": True})
     if "redis" in groups and (reboots or "redis" in held):
-        text = "Redis restarts: handshakes fail meanwhile, and channels_redis's core layer closes every socket"
-        found.append({"text": text, "closes": True})
+        found.append({"text": REDIS_COSTS[redis], "closes": redis not in ("primary", "replica")})
     if "database" in groups and (reboots or "database" in held):
         found.append({"text": "PostgreSQL restarts: requests that need it fail meanwhile", "closes": False})
     return found
