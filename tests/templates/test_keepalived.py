@@ -54,11 +54,11 @@ def test_interface_is_the_one_that_leads_to_the_others(render: Render) -> None:
     assert value(rendered(render, keepalived_interface="bond0"), "interface") == "bond0"
 
 
-def test_address_moves_within_three_seconds_and_only_if_it_must(render: Render) -> None:
+def test_address_moves_within_five_seconds_and_only_if_it_must(render: Render) -> None:
     text = rendered(render)
     advert = float(value(text, "advert_int"))
     assert 4 * advert < 3 and value(text, "vrrp_version") == "3"
-    assert int(value(text, "interval")) + int(value(text, "timeout")) + advert < 3 and value(text, "fall") == "1"
+    assert int(value(text, "interval")) + int(value(text, "timeout")) + advert < 5 and value(text, "fall") == "1"
     assert "\n    nopreempt\n" in text and value(text, "state") == "BACKUP"
     assert "enable_script_security" in text and value(text, "script_user") == "nobody nogroup"
 
