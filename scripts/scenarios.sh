@@ -6,7 +6,7 @@
 set -eu
 cd "$(dirname "$0")/.."
 mkdir -p artifacts/molecule
-LONGEST="release secure fleet supervisor sentinel projects default doctor"
+LONGEST="release fleet secure supervisor projects default doctor"
 
 if [ "${1:-}" = --one ]; then
     log=artifacts/molecule/$2.log

@@ -1,9 +1,8 @@
-"""What the tests of this scenario share: the whole fleet, and clients that notice errors."""
+"""What the tests of this scenario share: the whole fleet, its group of Redises, and clients that notice errors."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -12,9 +11,11 @@ import testinfra
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parents[1] / "resources"), str(HERE)]
 
-from fleet import INVENTORY, NAMES, Clients, Fleet  # noqa: E402
+from clients import INVENTORY, NAMES, clients  # noqa: E402, F401
+from fleet import APP_1, APP_2, Fleet  # noqa: E402
 from lab_fixtures import *  # noqa: E402, F403 - pytest finds fixtures and hooks by their names in this module
 from lab_host import LabHost  # noqa: E402
+from redis_group import Group  # noqa: E402
 
 
 @pytest.fixture(scope="session")
@@ -24,17 +25,13 @@ def lab() -> Fleet:
     return Fleet([LabHost(host) for host in found])
 
 
-@pytest.fixture
-def clients(lab: Fleet, tmp_path: Path) -> Iterator[Callable[[], Clients]]:
-    """Start clients, which are stopped when the test ends."""
-    started: list[Clients] = []
+@pytest.fixture(scope="session")
+def group(lab: Fleet) -> Group:
+    """The hosts that run a Redis."""
+    return Group(lab)
 
-    def start() -> Clients:
-        started.append(Clients(lab, tmp_path / f"clients-{len(started)}.json"))
-        return started[-1]
 
-    yield start
-    for each in started:
-        if each.process.poll() is None:
-            each.process.kill()
-            each.process.wait()
+@pytest.fixture(autouse=True)
+def whole(lab: Fleet) -> None:
+    """Each test begins with a fleet all of whose app hosts serve."""
+    lab.await_states({APP_1: "UP", APP_2: "UP"})

@@ -5,28 +5,28 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
-import os
-import signal
+import re
 import ssl
-import subprocess
-import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
+from clients import NAMES
 from lab_host import ROOT, LabHost, Run, ask
+from websockets.exceptions import InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
-INVENTORY = Path(os.environ.get("MOLECULE_EPHEMERAL_DIRECTORY", ".")) / "inventory"
-NAMES = tuple(host["name"] for host in yaml.safe_load(Path(os.environ["MOLECULE_FILE"]).read_text())["platforms"])
+#: The address that the edges share, as a place beside the edges' own names.
+SHARED = "shared"
+APP_1, APP_2 = (name for name in NAMES if "-app-" in name)
+#: Seconds that a test waits for what must come; what it says about time it measures.
+PATIENCE = 90
 CA = ROOT / ".lab" / "authority" / "authority.crt"
-# Runs on an edge; prints the states of the app hosts by name.
-STATES = """
+# Runs on an edge; prints the state of each app host and the number of its connections, by name.
+SEEN = """
 import csv, json, socket
 with socket.socket(socket.AF_UNIX) as way:
     way.connect("/run/haproxy/admin.sock")
@@ -35,7 +35,8 @@ with socket.socket(socket.AF_UNIX) as way:
     while part := way.recv(65536):
         answer += part
 rows = csv.DictReader(answer.decode().removeprefix("# ").splitlines())
-print(json.dumps({row["svname"]: row["status"] for row in rows if row["svname"].startswith("fleet-app-")}))
+print(json.dumps({row["svname"]: [row["status"].split(" ")[0], int(row["scur"])] for row in rows
+                  if row["pxname"] == "app" and row["svname"] != "BACKEND"}))
 """
 
 
@@ -45,8 +46,19 @@ class Fleet:
     name = " and ".join(NAMES)
 
     def __init__(self, hosts: list[LabHost]) -> None:
+        self.hosts = hosts
         self.edges = [host for host in hosts if "-edge-" in host.name]
         self.apps = [host for host in hosts if "-app-" in host.name]
+
+    def host(self, name: str) -> LabHost:
+        """The host of a name."""
+        return next(host for host in self.hosts if host.name == name)
+
+    def address(self, name: str) -> str:
+        """A host's address in the fleet's network, or the address that the edges share."""
+        return (ROOT / ".lab" / "addresses" / name).read_text().partition("/")[0].strip()
+
+    # --- as clients see it ------------------------------------------------------------------------------------------
 
     @cached_property
     def tls(self) -> ssl.SSLContext:
@@ -59,29 +71,71 @@ class Fleet:
         context.maximum_version = ssl.TLSVersion.TLSv1_2
         return context
 
-    def port(self, edge: LabHost, port: int = 443) -> int:
-        """The port on this machine that leads to an edge's."""
-        return int(json.loads((ROOT / ".lab" / "ports" / f"{edge.name}.json").read_text())[str(port)])
+    def place(self, name: str, port: int = 443) -> tuple[str, int]:
+        """Where clients connect to: the shared address, or an edge's port as this machine has it."""
+        if name == SHARED:
+            return self.address(SHARED), port
+        return "localhost", int(json.loads((ROOT / ".lab" / "ports" / f"{name}.json").read_text())[str(port)])
+
+    def load_options(self, *places: str) -> list[str]:
+        """Return what leads the load generator to places, by default to the shared address."""
+        found = {name: self.place(name) for name in places or (SHARED,)}
+        given = [f"{name}={address}:{port}" for name, (address, port) in found.items()]
+        return ["--token", self.apps[0].token("load", 7200), "--ca", str(CA), *given]
 
     def token(self) -> str:
         """A good token."""
         return self.apps[0].token()
 
-    def connect(self, edge: LabHost, **options: Any) -> ClientConnection:
-        """Open a WebSocket through an edge, as a browser would."""
+    def connect(self, place: str = SHARED, **options: Any) -> ClientConnection:
+        """Open a WebSocket through a place, as a browser would."""
+        address, port = self.place(place)
         options = {"open_timeout": 30, "close_timeout": 2, "ping_interval": None, "proxy": None, **options}
-        url = f"wss://localhost:{self.port(edge)}/ws/dashboard/?token={self.token()}"
-        return connect(url, ssl=self.tls, **options)
+        url = f"wss://localhost:{port}/ws/dashboard/?token={self.token()}"
+        return connect(url, ssl=self.tls, address=(address, port), **options)
+
+    def shake(self, place: str = SHARED) -> int:
+        """Make a handshake; return its status."""
+        try:
+            self.connect(place).close()
+        except InvalidStatus as error:
+            return error.response.status_code
+        return 101
 
     @contextlib.contextmanager
-    def sockets(self, number: int) -> Iterator[list[tuple[LabHost, ClientConnection]]]:
-        """Hold a number of sockets through each edge for a while."""
+    def sockets(self, number: int, *places: str) -> Iterator[list[tuple[str, ClientConnection]]]:
+        """Hold a number of sockets through each place, by default each edge, for a while; yield them with the place."""
         with contextlib.ExitStack() as stack:
-            yield [(edge, stack.enter_context(self.connect(edge))) for edge in self.edges for _ in range(number)]
+            names = places or [edge.name for edge in self.edges]
+            yield [(name, stack.enter_context(self.connect(name))) for name in names for _ in range(number)]
+
+    @contextlib.contextmanager
+    def socket_on_each_process(self) -> Iterator[dict[tuple[str, str], ClientConnection]]:
+        """Open sockets until each process of each app host has one; yield them by host and process."""
+        wanted = {(host.name, process) for host in self.apps for process in self.processes(host)}
+        found: dict[tuple[str, str], ClientConnection] = {}
+        with contextlib.ExitStack() as kept:
+            with contextlib.ExitStack() as others:
+                for _ in range(80):
+                    websocket = self.connect()
+                    new = found.setdefault(holder_of(websocket), websocket) is websocket
+                    (kept if new else others).enter_context(websocket)
+                    if found.keys() >= wanted:
+                        break
+                else:
+                    pytest.fail(f"80 sockets reached {sorted(found)} only, of {sorted(wanted)}")
+            yield found
+
+    def spread(self, websockets: Iterable[tuple[str, ClientConnection]]) -> dict[str, Counter[str]]:
+        """How many sockets each app host holds, by the place that they were opened through."""
+        found: dict[str, Counter[str]] = {}
+        for place, websocket in websockets:
+            found.setdefault(place, Counter())[holder_of(websocket)[0]] += 1
+        return found
 
     def page(self, edge: LabHost, path: str = "/", port: int = 443, **headers: str) -> http.client.HTTPResponse:
         """Request a page through an edge, by TLS on port 443 and without it on port 80."""
-        place = ("localhost", self.port(edge, port))
+        place = self.place(edge.name, port)
         way = (
             http.client.HTTPSConnection(*place, timeout=30, context=self.tls)
             if port == 443
@@ -90,46 +144,65 @@ class Fleet:
         way.request("GET", path, headers=headers)
         return way.getresponse()
 
-    @property
-    def processes(self) -> dict[str, str]:
-        """The app host of each process of the live generations, by the process's name."""
-        found = {}
-        for host in self.apps:
-            for name in json.loads(host.run("cat /srv/dashboard/live/generation.json"))["instances"]:
-                found[name] = host.name
-        return found
+    # --- as its hosts see it ----------------------------------------------------------------------------------------
 
-    def spread(self, websockets: list[tuple[LabHost, ClientConnection]]) -> dict[str, Counter[str]]:
-        """How many sockets each app host holds, by edge."""
-        processes = self.processes
-        found: dict[str, Counter[str]] = {edge.name: Counter() for edge in self.edges}
-        for edge, websocket in websockets:
-            found[edge.name][processes[ask(websocket, {"type": "status"})["process"]]] += 1
-        return found
+    def processes(self, host: LabHost) -> list[str]:
+        """The processes of a host's live generation; another release may have come."""
+        return json.loads(host.run("cat /srv/dashboard/live/generation.json"))["instances"]
 
-    def states(self) -> dict[str, dict[str, str]]:
-        """HAProxy's words for each app host, by edge."""
-        return {edge.name: json.loads(edge.python(STATES)) for edge in self.edges}
-
-    def await_states(self, seconds: float = 60, **wanted: str) -> None:
-        """Wait until all edges say of app hosts (as `app_1`) what they should."""
-        deadline = time.monotonic() + seconds
+    def owner(self) -> LabHost:
+        """Wait until one edge alone has the shared address; return it."""
+        deadline, address = time.monotonic() + PATIENCE, self.address(SHARED)
         while True:
-            seen = self.states()
+            owners = [edge for edge in self.edges if f" {address}/" in edge.run("ip -oneline address show")]
+            if len(owners) == 1:
+                return owners[0]
+            assert time.monotonic() < deadline, f"{address} is on {[edge.name for edge in owners]}"
+            time.sleep(0.2)
+
+    def seen(self, *edges: LabHost) -> dict[str, dict[str, tuple[str, int]]]:
+        """HAProxy's word for each app host, and the number of its connections, by edge and app host."""
+        found = {edge.name: json.loads(edge.python(SEEN)) for edge in edges or self.edges}
+        return {edge: {name: (word, count) for name, (word, count) in shown.items()} for edge, shown in found.items()}
+
+    def await_states(self, states: Mapping[str, str]) -> float:
+        """Wait until all edges say of app hosts what they should, and nothing of others; return when they did.
+
+        A word may be one of several: `NOLB|DOWN`.
+        """
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            words = {edge: {name: word for name, (word, _) in shown.items()} for edge, shown in self.seen().items()}
             if all(
-                shown[f"fleet-{name.replace('_', '-')}"].split(" ")[0] == word
-                for shown in seen.values()
-                for name, word in wanted.items()
+                shown.keys() == states.keys() and all(word in states[name].split("|") for name, word in shown.items())
+                for shown in words.values()
             ):
-                return
-            assert time.monotonic() < deadline, f"edges do not see {wanted} after {seconds:.0f} s: {seen}"
+                return time.time()
+            assert time.monotonic() < deadline, f"edges do not see {states} after {PATIENCE} s: {words}"
             time.sleep(0.3)
+
+    def await_no_connections(self, name: str) -> None:
+        """Wait until no edge has a connection to an app host."""
+        deadline = time.monotonic() + PATIENCE
+        while left := {edge: shown[name][1] for edge, shown in self.seen().items() if shown[name][1]}:
+            assert time.monotonic() < deadline, f"edges keep connections to {name}: {left}"
+            time.sleep(0.5)
 
     def last_log_lines(self) -> str:
         """Return what a person would look at first after a failure."""
-        logs = [edge.host.run("journalctl --no-pager --lines=30 --unit=haproxy").stdout for edge in self.edges]
-        told = [f"--- {edge.name}\n{log}" for edge, log in zip(self.edges, logs, strict=True)]
-        return "\n".join([*told, *(f"--- {host.name}\n{host.last_log_lines()}" for host in self.apps)])
+        shown = []
+        for host in self.hosts:
+            with contextlib.suppress(RuntimeError):  # it is down
+                units = "--unit=haproxy --unit=keepalived --unit=redis-server --unit=redis-sentinel"
+                log = host.host.run(f"journalctl --no-pager --lines=20 {units}").stdout
+                shown.append(f"--- {host.name}\n{log}" + (host.last_log_lines() if host in self.apps else ""))
+        return "\n".join(shown)
+
+
+def holder_of(websocket: ClientConnection) -> tuple[str, str]:
+    """The host and the process that hold a socket, as the process says."""
+    told = ask(websocket, {"type": "status"})
+    return told["host"], told["process"]
 
 
 def playbook(*arguments: str) -> Run:
@@ -140,24 +213,12 @@ def playbook(*arguments: str) -> Run:
     return done
 
 
-class Clients:
-    """The load generator, running through all edges."""
+def failures_after(noticed: Mapping[str, Any], moment: float) -> list[dict[str, Any]]:
+    """Return the failures of what clients began after a moment, or sent in the case of messages."""
+    return [failure for failure in noticed["failures"] if begun(failure, noticed["sent"]) > moment]
 
-    def __init__(self, lab: Fleet, report: Path, sockets: int = 20, rate: float = 4) -> None:
-        self.report = report
-        options = ["--token", lab.apps[0].token("load", 7200), "--report", str(report), "--sockets", str(sockets)]
-        options += ["--rate", str(rate), "--ca", str(CA), *(f"{edge.name}={lab.port(edge)}" for edge in lab.edges)]
-        self.process = subprocess.Popen(
-            [sys.executable, str(ROOT / "molecule" / "resources" / "load.py"), *options],
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        assert self.process.stdout.readline() == "ready\n", "the clients could not open their sockets"
 
-    def stop(self) -> dict[str, Any]:
-        """End the run; return what the clients noticed."""
-        self.process.send_signal(signal.SIGTERM)
-        self.process.wait(120)
-        noticed = json.loads(self.report.read_text())
-        print("clients:", noticed["figures"], f"closings: {len(noticed['closings'])}")
-        return noticed
+def begun(failure: Mapping[str, Any], sent: list[float]) -> float:
+    """When what failed had begun. A message that never came is noticed when a later one comes."""
+    lost = re.match(r"\[([\d, ]+)\] never came", failure["why"])
+    return max(sent[int(number)] for number in lost[1].split(",")) if lost else failure["begun"]

@@ -1,13 +1,15 @@
-"""An app host's packages are upgraded; one that an operator took out stays out, and nothing is cut unasked."""
+"""An app host's packages are upgraded while clients are served; one that is not proven stays out."""
 
 from __future__ import annotations
 
-import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
-from fleet import Fleet, playbook
+from boots import engine
+from clients import Clients
+from fleet import APP_1, APP_2, Fleet, playbook
 from lab_host import LabHost, Run
+from redis_group import Group
 
 NAME = "lab-dummy"
 # Runs on the host: a package and its newer version in a repository of the host's own.
@@ -31,13 +33,16 @@ touch /run/reboot-required
 
 
 @pytest.fixture
-def host(lab: Fleet) -> Iterator[LabHost]:
-    """The app host without Redis. A package of it is old, and a reboot is due, from which its container returns."""
-    host = lab.apps[1]
-    subprocess.run(["docker", "update", "--restart=always", host.name], check=True, capture_output=True)
+def host(lab: Fleet, group: Group) -> Iterator[LabHost]:
+    """An app host with the primary Redis. A package of it is old, and a reboot is due.
+
+    Its container is started again after a reboot by the engine.
+    """
+    host = group.led_by_app_host()
+    engine("update", "--restart=always", host.name)
     host.run(REPOSITORY)
     yield host
-    subprocess.run(["docker", "update", "--restart=no", host.name], check=True, capture_output=True)
+    engine("update", "--restart=no", host.name)
     host.run(f"dpkg --purge {NAME}; rm -rf /srv/packages /etc/apt/sources.list.d/lab-dummy.list; apt-get update -qq")
 
 
@@ -51,24 +56,45 @@ def version(host: LabHost) -> str:
     return host.run("dpkg-query --show --showformat='${Version}' " + NAME)
 
 
-def test_host_of_an_operator_stays_out(lab: Fleet, host: LabHost) -> None:
-    host.run("rm --force /run/reboot-required")
-    playbook("playbooks/drain_host.yml", "--limit", host.name)
-    try:
-        playbook(*upgrade(host))
-        assert version(host) == "2.0"
-        lab.await_states(app_1="UP", app_2="NOLB")
-    finally:
-        playbook("playbooks/drain_host.yml", "--limit", host.name, "-e", "drain=off")
-    lab.await_states(app_1="UP", app_2="UP")
+def boot(host: LabHost) -> str:
+    """What another boot changes: when the first process started."""
+    return host.run("cut -d' ' -f22 /proc/1/stat")
+
+
+def test_upgrade_and_reboot_under_load(
+    lab: Fleet, group: Group, host: LabHost, clients: Callable[..., Clients]
+) -> None:
+    """No handshake fails, only the host's own sockets move, and another Redis leads before the reboot.
+
+    A host that is not proven stays out until it is.
+    """
+    other = next(one.name for one in lab.apps if one is not host)
+    shown = playbook(*upgrade(host, "--check")).output
+    assert "a reboot is due" in shown and "its sockets move to other hosts first" in shown
+    assert "another Redis becomes the primary first" in shown, shown
+    running, booted = clients(*(edge.name for edge in lab.edges)), boot(host)
+    failed = Run(*upgrade(host, "-e", '{"handshake_send": "nobody answers this"}', "-e", "handshake_timeout=3"))
+    assert failed.code and "is out of the fleet" in " ".join(failed.output.split()), failed.output
+    # An edge that saw it down while it rebooted does not call it drained.
+    lab.await_states({other: "UP", host.name: "NOLB|DOWN"})
+    assert boot(host) != booted, "the host was not rebooted"
+    assert group.healthy() is not host
+    playbook(*upgrade(host))
+    lab.await_states({APP_1: "UP", APP_2: "UP"})
+    assert version(host) == "2.0"
+    noticed = running.stop()
+    failures = [each for each in noticed["failures"] if each["what"] != "message"]
+    assert not failures, failures[:5]
+    assert {each["machine"] for each in noticed["closings"]} == {host.name}
+    assert len(noticed["open"]) == 40
 
 
 def test_sockets_are_not_closed_without_asking(lab: Fleet) -> None:
-    """The first app host also has Redis, whose reboot closes sockets of all hosts."""
-    lab.apps[0].run("touch /run/reboot-required")
+    """A reboot of an edge ends all sockets through it."""
+    edge = next(edge for edge in lab.edges if edge.name.endswith("trixie"))
+    edge.run("touch /run/reboot-required")
     try:
-        refused = Run(*upgrade(lab.apps[0]))
+        refused = Run(*upgrade(edge))
         assert refused.code and "-e upgrade_sockets=close" in " ".join(refused.output.split()), refused.output
-        lab.await_states(app_1="UP", app_2="UP")
     finally:
-        lab.apps[0].run("rm /run/reboot-required")
+        edge.run("rm /run/reboot-required")

@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import time
 from collections.abc import Iterator
-from pathlib import Path
+from functools import cached_property
 from typing import Any
 
 import pytest
-import testinfra
-from lab_fixtures import HOSTS
+from fleet import PATIENCE, Fleet
 from lab_host import LabHost, ask, await_message
 from websockets.sync.client import ClientConnection
 
-#: Seconds that a test waits for what must come; what it asserts about time it measures.
-PATIENCE = 60
 # Runs on a host: sends a command to this host's own Redis as some user, and prints its answer.
 CLIENTS = """
 import json, sys, time
@@ -46,10 +42,10 @@ for pause in (0.1, 0.2, 0.4, 0.8, 1.6, None):  # after a switch, clients of a re
 class Group:
     """All hosts of group redis."""
 
-    def __init__(self, hosts: list[LabHost]) -> None:
-        self.hosts = hosts
-        self.places = {json.loads(lab.run("cat /etc/redis/primary.json"))["address"]: lab for lab in hosts}
-        self.apps = [lab for lab in hosts if lab.host.file("/srv/dashboard/live").exists]
+    def __init__(self, lab: Fleet) -> None:
+        self.lab, self.apps = lab, lab.apps
+        self.hosts = [host for host in lab.hosts if host.host.file("/etc/redis/primary.json").exists]
+        self.places = {lab.address(host.name): host for host in self.hosts}
 
     def status(self, lab: LabHost) -> dict[str, Any]:
         """Return what all say, as one host hears it."""
@@ -66,14 +62,14 @@ class Group:
         """Return all hosts but one."""
         return [one for one in self.hosts if one is not lab]
 
-    def address(self, lab: LabHost) -> str:
-        """Return a host's address in the group."""
-        return next(address for address, one in self.places.items() if one is lab)
-
     def as_project(self, lab: LabHost, *words: str) -> str:
         """Send a command to one host's own Redis as the project's user; return its answer."""
-        password = self.apps[0].secrets()["Redis password"]
-        return lab.python(CLIENTS, "channels", password, *words).strip()
+        return lab.python(CLIENTS, "channels", self.password, *words).strip()
+
+    @cached_property
+    def password(self) -> str:
+        """The project's password for Redis."""
+        return self.apps[0].secrets()["Redis password"]
 
     def foreign_clients(self, lab: LabHost) -> str:
         """Return processes that are connected to a host's Redis, with their addresses."""
@@ -81,10 +77,10 @@ class Group:
 
     @contextlib.contextmanager
     def cut_off(self, lab: LabHost) -> Iterator[None]:
-        """Drop everything between one host and the others for a while, without a word to either side."""
+        """Drop everything between one host and all others of the fleet for a while, without a word to either side."""
         rules = [
-            f"nft add rule inet cut {chain} ip {end} {address} drop"
-            for address, one in self.places.items()
+            f"nft add rule inet cut {chain} ip {end} {self.lab.address(one.name)} drop"
+            for one in self.lab.hosts
             for chain, end in (("input", "saddr"), ("output", "daddr"))
             if one is not lab
         ]
@@ -98,23 +94,14 @@ class Group:
         finally:
             lab.run("nft delete table inet cut")
 
-
-@pytest.fixture(scope="session")
-def group() -> Group:
-    """All hosts of the scenario that run a Redis."""
-    inventory = str(Path(os.environ["MOLECULE_EPHEMERAL_DIRECTORY"]) / "inventory")
-    found = testinfra.get_hosts(["ansible://redis"], ansible_inventory=inventory)
-    return Group([HOSTS.setdefault(host.backend.host, LabHost(host)) for host in found])
-
-
-def shaken(lab: LabHost) -> float:
-    """Make handshakes until one works; return the seconds that took."""
-    begun = time.monotonic()
-    while time.monotonic() < begun + PATIENCE:
-        with contextlib.suppress(OSError, TimeoutError):
-            if lab.refusal(open_timeout=30) == 101:
-                return time.monotonic() - begun
-    pytest.fail(f"{lab.name} takes no handshake {PATIENCE} s after Redis was lost")
+    def led_by_app_host(self) -> LabHost:
+        """Have a Redis on an app host be the primary; return that host."""
+        primary = self.healthy()
+        if primary not in self.apps:
+            primary.run("redis-primary switch")
+            primary = self.healthy()
+        assert primary in self.apps
+        return primary
 
 
 def reaches(sender: ClientConnection, receivers: list[ClientConnection], text: str) -> None:

@@ -1,21 +1,16 @@
-"""A fleet's edges: who gets which socket, and what becomes of sockets in deploys, drains, reloads and failures."""
+"""A fleet's edges: who gets which socket, who the client is, what is refused, and what a reload costs."""
 
 from __future__ import annotations
 
 import json
 import socket
-import time
 import uuid
-from collections import Counter
-from collections.abc import Callable
 
 import pytest
-from fleet import Clients, Fleet, playbook
-from lab_host import Run, echoes
-from websockets.exceptions import ConnectionClosed, InvalidStatus
+from fleet import APP_1, APP_2, SHARED, Fleet, playbook
+from lab_host import LabHost, Run, echoes
+from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
-
-APP_1, APP_2 = "fleet-app-1", "fleet-app-2"
 
 
 def test_sockets_are_spread_over_the_hosts(lab: Fleet) -> None:
@@ -28,7 +23,7 @@ def test_sockets_are_spread_over_the_hosts(lab: Fleet) -> None:
 def test_project_sees_the_client(lab: Fleet) -> None:
     """Not an edge; and a page that came by TLS."""
     marks = {edge.name: uuid.uuid4().hex for edge in lab.edges}
-    own = {edge.run("hostname -I").split()[0] for edge in lab.edges}
+    own = {lab.address(edge.name) for edge in lab.edges} | {lab.address(SHARED)}
     for edge in lab.edges:
         assert lab.page(edge, f"/{marks[edge.name]}/").status == 404
     logs = "".join(host.run("cat /var/log/nginx/dashboard.access.log") for host in lab.apps)
@@ -51,7 +46,7 @@ def test_port_80_leads_to_tls(lab: Fleet) -> None:
         answer = lab.page(edge, "/path/?q=1", port=80, Host="localhost")
         assert (answer.status, answer.getheader("Location")) == (308, "https://localhost/path/?q=1")
         with pytest.raises(InvalidStatus) as refused:
-            connect(f"ws://localhost:{lab.port(edge, 80)}/ws/dashboard/", open_timeout=30, proxy=None)
+            connect(f"ws://localhost:{lab.place(edge.name, 80)[1]}/ws/dashboard/", open_timeout=30, proxy=None)
         assert refused.value.response.status_code == 403
         assert b"wss://" in refused.value.response.body
 
@@ -59,7 +54,7 @@ def test_port_80_leads_to_tls(lab: Fleet) -> None:
 def test_only_edges_reach_the_app_hosts(lab: Fleet) -> None:
     """By their firewalls; from this machine, the site's port does not answer. SSH does, so the address is right."""
     for host in lab.apps:
-        address = host.run("hostname -I").split()[0]
+        address = lab.address(host.name)
         socket.create_connection((address, 22), 10).close()
         with pytest.raises(OSError):
             socket.create_connection((address, 80), 3)
@@ -74,43 +69,6 @@ def test_admin_socket_is_for_root_alone(lab: Fleet) -> None:
     for edge in lab.edges:
         assert edge.run("stat --format='%U %G %a' /run/haproxy/admin.sock").strip() == "root haproxy 660"
         assert edge.host.run("runuser --user nobody -- test -w /run/haproxy/admin.sock").rc
-
-
-def test_deploy_through_edges_loses_nothing(lab: Fleet, clients: Callable[[], Clients]) -> None:
-    running = clients()
-    playbook("playbooks/deploy.yml", "-e", "asgi_ping_interval=19", "-e", "release_drain_seconds=900")
-    noticed = running.stop()
-    assert not noticed["failures"], noticed["failures"][:5]
-    assert not noticed["closings"], noticed["closings"][:5]
-    lab.apps[0].__dict__.pop("live", None)
-
-
-def test_drain_moves_all_sockets(lab: Fleet, clients: Callable[[], Clients]) -> None:
-    """And nobody is refused meanwhile. The host can be deployed to, stays out, and comes back."""
-    running = clients()
-    done = playbook("playbooks/drain_host.yml", "--limit", APP_2, "-e", "drain_spread_seconds=3")
-    assert "through fleet-edge-bookworm" in done.output and "through fleet-edge-trixie" in done.output
-    lab.await_states(app_1="UP", app_2="NOLB")
-    processes = lab.processes
-    noticed = running.stop()
-    assert not noticed["failures"], noticed["failures"][:5]
-    assert {processes.get(each["process"]) for each in noticed["closings"]} <= {APP_2, None}
-    assert len(noticed["closings"]) >= 10, "no socket was on the host that was drained"
-    assert {processes[each["process"]] for each in noticed["open"]} == {APP_1}
-    assert len(noticed["open"]) == 40
-
-    refused = Run("playbooks/drain_host.yml", "--limit", APP_1)
-    assert refused.code and "an edge would have no host that serves" in " ".join(refused.output.split())
-
-    playbook("playbooks/deploy.yml", "-e", "asgi_ping_interval=18", "-e", "release_drain_seconds=5")
-    lab.await_states(app_1="UP", app_2="NOLB")
-    with lab.sockets(5) as websockets:
-        assert sum(lab.spread(websockets).values(), Counter()) == {APP_1: 10}
-
-    playbook("playbooks/drain_host.yml", "--limit", APP_2, "-e", "drain=off")
-    lab.await_states(app_1="UP", app_2="UP")
-    with lab.sockets(20) as websockets:
-        assert sum(lab.spread(websockets).values(), Counter())[APP_2] >= 5
 
 
 def test_reload_keeps_sockets_and_new_limits_count(lab: Fleet) -> None:
@@ -135,69 +93,25 @@ def test_reload_keeps_sockets_and_new_limits_count(lab: Fleet) -> None:
     assert all(answer_of(lab, edge)[0] == 101 for edge in lab.edges for _ in range(12))
 
 
-def answer_of(lab: Fleet, edge) -> tuple[int, str, str]:
+def answer_of(lab: Fleet, edge: LabHost) -> tuple[int, str, str]:
     """The status of a handshake through an edge, and of a refusal the Retry-After and the text."""
     try:
-        lab.connect(edge).close()
+        lab.connect(edge.name).close()
     except InvalidStatus as error:
         response = error.response
         return response.status_code, response.headers.get("Retry-After", ""), response.body.decode()
     return 101, "", ""
 
 
-def test_host_that_vanishes_is_left_out(lab: Fleet) -> None:
-    """Its network is gone, without a word: handshakes work through both edges, and its sockets end and come back."""
-    address = lab.apps[1].run("hostname -I").split()[0]
-    cut = f"table inet cut {{ chain out {{ type filter hook output priority -300; ip daddr {address} drop; }}; }}"
-    with lab.sockets(6) as websockets:
-        assert all(counted[APP_2] for counted in lab.spread(websockets).values())
-        for edge in lab.edges:
-            edge.run("echo %s | nft -f -", cut)
-        try:
-            for _ in range(3):
-                with lab.sockets(2) as opened:
-                    assert sum(lab.spread(opened).values(), Counter()) == {APP_1: 4}
-            lab.await_states(app_1="UP", app_2="DOWN")
-            ended = 0
-            deadline = time.monotonic() + 120
-            for _, websocket in websockets:
-                try:
-                    while time.monotonic() < deadline:
-                        websocket.send('{"type": "echo", "text": "there?"}')
-                        websocket.recv(timeout=1)
-                        break
-                except TimeoutError:
-                    ended += ends(websocket, deadline)
-                except ConnectionClosed:
-                    ended += 1
-            assert ended >= 2, "sockets of the host that vanished are still open"
-        finally:
-            for edge in lab.edges:
-                edge.run("nft delete table inet cut")
-    lab.await_states(app_1="UP", app_2="UP")
-
-
-def ends(websocket, deadline: float) -> bool:
-    """Whether a socket ends before a moment."""
-    while time.monotonic() < deadline:
-        try:
-            websocket.recv(timeout=1)
-        except TimeoutError:
-            continue
-        except ConnectionClosed:
-            return True
-    return False
-
-
 def test_token_is_in_no_log(lab: Fleet) -> None:
     """Of edges, whatever becomes of the handshake: opened, refused, at a path that nobody serves, or without TLS."""
     token = lab.token()
     for edge in lab.edges:
-        lab.connect(edge).close()
+        lab.connect(edge.name).close()
         lab.page(edge, f"/nowhere/?token={token}")
         lab.page(edge, f"/nowhere/?token={token}", port=80, Host="localhost")
         lab.page(edge, f"/ws/dashboard/?token={token}", port=80, Host="localhost", Upgrade="websocket")
-        raw = socket.create_connection(("localhost", lab.port(edge, 80)), 10)
+        raw = socket.create_connection(lab.place(edge.name, 80), 10)
         raw.sendall(f"GET /?token={token} HTTP/1.1\r\nHost: a b\x01\r\n\r\n".encode())
         raw.recv(1000)
         raw.close()
