@@ -77,9 +77,9 @@ def two(lab: Pair, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
         Playbook("rollback", "-e", "release_drain_seconds=1", "-e", "release_drain_spread_seconds=0").succeeded()
         lab.settle()
         Playbook("provision", *TAGS).succeeded()
-        second.run(
-            "apt-get --quiet --yes purge 'postgresql*' && rm --recursive --force /etc/postgresql /var/lib/postgresql"
-        )
+        second.run("apt-get --quiet --yes purge 'postgresql*'")
+        left = "/etc/postgresql /var/lib/postgresql /usr/local/sbin/channels-postgresql-guard"
+        second.run(f"rm --recursive --force {left} '/etc/systemd/system/postgresql@15-main.service.d'")
 
 
 def test_second_host_follows(two: Story) -> None:
