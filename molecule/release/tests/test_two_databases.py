@@ -103,7 +103,7 @@ def test_password_is_in_no_output_and_no_log(two: Story) -> None:
         assert host.run(f"({logs}) | grep --count --fixed-strings %s || true", PASSWORD).strip() == "0"
         found = host.run("grep --recursive --files-with-matches --fixed-strings %s /etc", PASSWORD).split()
         assert found == ["/etc/postgresql/15/main/replication.pgpass"]
-        assert host.run(f"stat --format='%%a %%U' {found[0]}").split() == ["600", "postgres"]
+        assert host.run(f"stat --format='%a %U' {found[0]}").split() == ["600", "postgres"]
 
 
 def test_planned_promotion(two: Story) -> None:
