@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import http.client
 import re
@@ -19,6 +20,7 @@ import pytest
 from ansible_collections.channels.stack.plugins.module_utils.certificates.pairs import Authority, Pair
 
 Render = Callable[..., str]
+ROOT = Path(__file__).resolve().parents[2]
 FLEET: dict[str, Any] = {
     "groups": {"app": ["app-1", "app-2"], "proxy": ["edge-1", "edge-2"], "redis": ["app-1"]},
     "group_names": ["proxy"],
@@ -107,6 +109,20 @@ def test_numbers_follow_from_the_sockets(render: Render) -> None:
     assert "maxconn 50000" in section(text, "global")
     assert "LimitNOFILE=101024\n" in render("haproxy/limits.conf.j2", **FLEET, haproxy_sockets=40000)
     assert "LimitNOFILE=65536\n" in render("haproxy/limits.conf.j2", **FLEET, haproxy_sockets=5000)
+
+
+def test_ports_are_the_kernel_s_where_they_are_enough(render: Render, evaluate: Callable[..., str]) -> None:
+    """A file says more only if more are needed."""
+    host = {"cores": "4", "memory_mb": "2000"}
+    few = {"preflight_host": {**host, "limits": {"kernel": {}}}}
+    more = {"preflight_host": {**host, "limits": {"kernel": {"net.ipv4.ip_local_port_range": "10240 65535"}}}}
+    folder = ROOT / "templates" / "haproxy"
+    assert ast.literal_eval(evaluate("_haproxy_kernel_file", folder, **FLEET, **few)) == {
+        "path": "/etc/sysctl.d", "directory": True,
+    }  # fmt: skip
+    written = ast.literal_eval(evaluate("_haproxy_kernel_file", folder, **FLEET, **more))
+    assert written["path"] == "/etc/sysctl.d/60-channels-edge.conf"
+    assert written["content"].splitlines()[2:] == ["net.ipv4.ip_local_port_range = 10240 65535"]
 
 
 def test_log_has_nothing_that_holds_a_token(render: Render) -> None:
