@@ -60,7 +60,7 @@ def completed(name: str, folder: Path) -> Path:
     for path in copy.rglob("*.yml"):
         text = re.sub(r"(?<=release_repository: ).*", "git@host:team/project.git", path.read_text())
         text = re.sub(r"(?<=certificate_chain: ).*", json.dumps(chain.read_text()), text)
-        text = re.sub(r"(?<=vault_certificate_key: ).*", json.dumps(key.read_text()), text)
+        text = re.sub(r"(?<=certificate_key: ).*", json.dumps(key.read_text()), text)
         path.write_text(filled_in(text))
     return copy
 

@@ -30,7 +30,8 @@ class Shape:
     """What a site consists of. Hosts are names of the inventory; `primary` is the host of the Redis that leads.
 
     `holder` is the edge that has the address that edges share, or empty. `edge_addresses` are where app hosts meet
-    edges. `sentinel_seconds` is `sentinel_down_after_seconds`, and `redis_loses` whether sockets end with Redis.
+    edges. `failover` says whether the Redises are a group of which one leads, `sentinel_seconds` is
+    `sentinel_down_after_seconds`, and `redis_loses` says whether sockets end with Redis.
     """
 
     app: Sequence[str]
@@ -43,6 +44,7 @@ class Shape:
     edge_addresses: Sequence[str] = ()
     processes: int = 2
     redis_loses: bool = True
+    failover: bool = False
     sentinel_seconds: float = 5
 
 
@@ -60,7 +62,7 @@ def promises(shape: Shape) -> dict[str, Promise]:
         else Promise(5, OWN, "nginx starts again within a second or so")
     )
     lost = ALL if shape.redis_loses else NONE
-    if len(shape.redis) >= 3:
+    if shape.failover:
         wait = shape.sentinel_seconds + 10
         found["redis"] = Promise(wait, lost, "another Redis becomes the primary")
     elif shape.redis:

@@ -11,7 +11,8 @@ def site(found: Mapping[str, Any]) -> dict[str, Any]:
 
     `found` has `app` and `edges`, each host's look (drill/host.py) by name; `servers`, the app hosts as each edge sees
     them; `redis` and `database`, names of hosts; `redis_status`, what redis-primary says of a group; `addresses`, the
-    private_address of hosts; `floating`, the address that edges share; `layer`, and `sentinel_seconds`.
+    private_address of hosts; `floating`, the address that edges share; `failover`, whether the Redises are a group;
+    `layer`, and `sentinel_seconds`.
     """
     addresses: Mapping[str, str] = found["addresses"]
     status = found.get("redis_status") or {}
@@ -25,6 +26,7 @@ def site(found: Mapping[str, Any]) -> dict[str, Any]:
         "edge_addresses": [addresses[name] for name in found["edges"] if addresses.get(name)],
         "processes": min((look["processes"] for look in found["app"].values()), default=0),
         "redis_loses": "pubsub" not in layer.lower(), "sentinel_seconds": float(found["sentinel_seconds"]),
+        "failover": bool(found["failover"]),
     }  # fmt: skip
     return {"shape": shape, "problems": problems(found, status), "lines": lines(shape, layer)}
 
@@ -42,7 +44,7 @@ def problems(found: Mapping[str, Any], status: Mapping[str, Any]) -> list[str]:
             told.append(f"{edge}: HAProxy does not answer")
         servers = found["servers"].get(edge, [])
         told += [f"{edge} sees {one['name']} as {one['state']}" for one in servers if one["state"] != "up"]
-    if len(found["redis"]) >= 3 and not status.get("healthy"):
+    if found["failover"] and not status.get("healthy"):
         states = [f"{name} {state}" for name, state in (status.get("redis") or {}).items()]
         told.append(f"the Redises do not agree: {', '.join(states) or 'redis-primary does not answer'}")
     if found["floating"] and len(found["edges"]) > 1:
