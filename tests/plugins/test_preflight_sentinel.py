@@ -115,5 +115,5 @@ def test_shards_need_no_majority() -> None:
 def test_project_spreads_over_all_shards() -> None:
     one = {"redis_sharded": True, "release_secrets": {"REDIS_URL": "{{ redis_url }}"}}
     (found,) = redis_is_looked_for(host_of(2, **one))
-    assert "another one on each host" in found.fault and "REDIS_URLS" in found.fix
+    assert "another one on each host" in found.fault and "redis_urls" in found.fix
     assert list(redis_is_looked_for(host_of(2, **one | {"release_secrets": {"R": "{{ redis_urls }}"}}))) == []

@@ -497,7 +497,7 @@ def test_it_takes_no_for_an_answer(check: Check, serve: Serve, monkeypatch: pyte
     (entry,) = check(url=first, wait_seconds=60, delay=0.1)
     assert not entry["ok"] and entry["status"] == 403 and 12 < entry["attempts"] < 20
     sick = serve(stay, process_request=lambda connection, request: connection.respond(500, "")).url
-    (entry,) = check(url=sick, wait_seconds=1, delay=0.1)
+    (entry,) = check(url=sick, wait_seconds=4, delay=0.1)
     assert entry["attempts"] > 7
 
 

@@ -90,9 +90,8 @@ RETRY = {"retry": Retry(ExponentialBackoff(cap=0.5, base=0.05), 3), "retry_on_er
 # Where Sentinels say which Redis is the primary, such as 10.0.0.1:26379,10.0.0.2:26379; empty if there is one Redis.
 REDIS_SENTINELS = listed("REDIS_SENTINELS")
 REDIS_MASTER_NAME = os.environ.get("REDIS_MASTER_NAME") or "channels"
-# Addresses of several Redises, over which groups and channels are spread, instead of REDIS_URL.
-REDIS_URLS = listed("REDIS_URLS") or [REDIS_URL]
-REDIS_HOSTS = [redis_host(url, REDIS_SENTINELS, REDIS_MASTER_NAME, RETRY) for url in REDIS_URLS]
+# With several addresses in REDIS_URL, commas between them, groups and channels are spread over these Redises.
+REDIS_HOSTS = [redis_host(url, REDIS_SENTINELS, REDIS_MASTER_NAME, RETRY) for url in REDIS_URL.split(",")]
 # Messages are encrypted with the first of these keys, where there are any, and read with each of them.
 LAYER = {"hosts": REDIS_HOSTS, "symmetric_encryption_keys": listed("CHANNELS_ENCRYPTION_KEYS")}
 CHANNEL_LAYER = os.environ.get("CHANNEL_LAYER") or "pubsub"

@@ -117,7 +117,7 @@ def redis_is_looked_for(host: HostView) -> Iterator[Problem]:
     """A project that reads the URL of a group also reads where the others are: the URL leads to any of them."""
     read = {name for variable in ("release_environment", "release_secrets") for name in host.sources(variable)}
     if host.get("redis_sharded") is True and "redis_urls" not in read:
-        fix = 'Have it spread over all of them (docs/redis.md):\n  release_secrets:\n    REDIS_URLS: "{{ redis_urls }}"'
+        fix = 'Have it spread over all of them (docs/redis.md):\n  release_secrets:\n    REDIS_URL: "{{ redis_urls }}"'
         fault = "does not read redis_urls, and redis_url leads to one Redis of several, another one on each host"
         yield Problem("release_secrets", fault, fix)
     if host.get("redis_failover") is not True:
