@@ -13,6 +13,7 @@ from ansible_collections.channels.stack.plugins.module_utils.preflight.checks.se
     sentinel_secrets,
     sentinel_versions,
 )
+from ansible_collections.channels.stack.plugins.module_utils.preflight.probe import may_be_left_out
 from ansible_collections.channels.stack.plugins.module_utils.preflight.view import PROBE, HostView, Role
 
 NAMES = ("redis-1", "redis-2", "redis-3")
@@ -117,3 +118,11 @@ def test_project_spreads_over_all_shards() -> None:
     (found,) = redis_is_looked_for(host_of(2, **one))
     assert "another one on each host" in found.fault and "redis_urls" in found.fix
     assert list(redis_is_looked_for(host_of(2, **one | {"release_secrets": {"R": "{{ redis_urls }}"}}))) == []
+
+
+def test_others_go_on_without_one_redis_of_a_group() -> None:
+    """Which is the primary is theirs to decide. A Redis that all depend on, or a database, is waited for."""
+    assert may_be_left_out(host_of(3, group_names=["app", "redis"]))
+    assert not may_be_left_out(host_of(1, group_names=["app", "redis"]))
+    assert not may_be_left_out(host_of(3, group_names=["app", "redis", "database"]))
+    assert not may_be_left_out(host_of(3, group_names=["redis"]))

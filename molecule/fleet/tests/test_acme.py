@@ -59,14 +59,9 @@ def unverified() -> ssl.SSLContext:
     return context
 
 
-def own_address(edge: LabHost) -> str:
-    """An edge's address on the private network."""
-    return edge.run("hostname -I").split()[0]
-
-
 def served(lab: Fleet, edge: LabHost) -> bytes:
     """The certificate that an edge serves to browsers."""
-    return ssl.PEM_cert_to_DER_cert(ssl.get_server_certificate(("localhost", lab.port(edge))))
+    return ssl.PEM_cert_to_DER_cert(ssl.get_server_certificate(lab.place(edge.name)))
 
 
 def installed(edge: LabHost) -> bytes:
@@ -92,7 +87,8 @@ def acme(lab: Fleet, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet
     trusting = lab.tls
     try:
         for edge, other in ((first, second), (second, first)):
-            edge.run(f"sh -s -- %s %s <<'END'\n{AUTHORITY}\nEND", own_address(other), json.dumps({"pebble": PEBBLE}))
+            config = json.dumps({"pebble": PEBBLE})
+            edge.run(f"sh -s -- %s %s <<'END'\n{AUTHORITY}\nEND", lab.address(other.name), config)
         with lab.sockets(3) as websockets:
             done = playbook(*ordering(inventory))
             assert all(done.changed(edge.name) for edge in lab.edges)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from fleet import Fleet, playbook
+from fleet import APP_1, APP_2, PATIENCE, Fleet, playbook
 from lab_host import LabHost, echoes
 
 PROVISION = ("playbooks/provision.yml",)
@@ -31,18 +31,18 @@ def inventory(lab: Fleet, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         more.write_text(yaml.safe_dump({"all": {"hosts": values}}))
         playbook(*PROVISION, "-i", str(more))
         assert all(echoes(websocket) for _, websocket in websockets), "to begin with TLS has cost a socket"
-    lab.await_states(app_1="UP", app_2="UP")
+    lab.await_states({APP_1: "UP", APP_2: "UP"})
     yield more
     playbook(*PROVISION, "--limit", "proxy")
     playbook(*PROVISION)
-    lab.await_states(app_1="UP", app_2="UP")
+    lab.await_states({APP_1: "UP", APP_2: "UP"})
 
 
 def await_down(lab: Fleet, edge: LabHost) -> None:
     """Wait until an edge has given up all app hosts."""
-    deadline = time.monotonic() + 60
-    while {word.split(" ")[0] for word in lab.states()[edge.name].values()} != {"DOWN"}:
-        assert time.monotonic() < deadline, f"{edge.name} takes hosts that it cannot verify: {lab.states()}"
+    deadline = time.monotonic() + PATIENCE
+    while any(word != "DOWN" for word, _ in lab.seen(edge)[edge.name].values()):
+        assert time.monotonic() < deadline, f"{edge.name} takes hosts that it cannot verify: {lab.seen(edge)}"
         time.sleep(0.3)
 
 
@@ -72,9 +72,9 @@ def test_host_of_another_authority_gets_nothing(lab: Fleet, inventory: Path) -> 
     second.run(f"{other} -out {AUTHORITY} && systemctl reload haproxy")
     await_down(lab, second)
     assert lab.page(second).status == 503
-    with lab.connect(first) as websocket:
+    with lab.connect(first.name) as websocket:
         assert echoes(websocket)
     assert playbook(*PROVISION, "--limit", "proxy", "-i", str(inventory)).changed(second.name) > 0
-    lab.await_states(app_1="UP", app_2="UP")
+    lab.await_states({APP_1: "UP", APP_2: "UP"})
     with lab.sockets(4) as websockets:
         assert sum(lab.spread(websockets).values(), Counter()).total() == 8

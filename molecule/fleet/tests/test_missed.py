@@ -7,10 +7,9 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 
 import pytest
-from fleet import Fleet, playbook
+from fleet import APP_1, APP_2, Fleet, playbook
 from lab_host import Run, echoes
 
-APP_1, APP_2 = "fleet-app-1", "fleet-app-2"
 DEPLOY = ("playbooks/deploy.yml", "-e", "asgi_ping_interval=17")
 SKIP = ("-e", "preflight_skip_unreachable=true")
 
@@ -36,11 +35,11 @@ def ssh() -> Iterator[Callable[[bool], None]]:
 def test_host_that_missed_a_deploy_gets_nothing_until_it_has_caught_up(lab: Fleet, ssh: Callable[[bool], None]) -> None:
     with lab.sockets(6) as websockets:
         assert sum(lab.spread(websockets).values(), Counter())[APP_2] > 0
-        lab.await_states(app_1="UP", app_2="UP")
+        lab.await_states({APP_1: "UP", APP_2: "UP"})
         ssh(False)
         missed = Run(*DEPLOY, *SKIP)
         assert missed.code == 4, missed.output
-        lab.await_states(app_1="UP", app_2="MAINT")
+        lab.await_states({APP_1: "UP", APP_2: "MAINT"})
         assert all(echoes(websocket) for _, websocket in websockets), "sockets of the host that is left out have ended"
 
     # It is back: it serves its old release, and nobody is sent there, whatever becomes of HAProxy.
@@ -48,21 +47,21 @@ def test_host_that_missed_a_deploy_gets_nothing_until_it_has_caught_up(lab: Flee
     first, second = lab.edges
     first.run("systemctl restart haproxy")
     second.run("systemctl reload haproxy")
-    lab.await_states(app_1="UP", app_2="MAINT")
+    lab.await_states({APP_1: "UP", APP_2: "MAINT"})
     with lab.sockets(4) as websockets:
         assert sum(lab.spread(websockets).values(), Counter()) == {APP_1: 8}
     done = playbook("playbooks/provision.yml", "--limit", "proxy")
     assert [done.changed(edge.name) for edge in lab.edges] == [0, 0], done.output
-    lab.await_states(app_1="UP", app_2="MAINT")
+    lab.await_states({APP_1: "UP", APP_2: "MAINT"})
 
     # A run without it changes nothing of that, and mends an edge that has lost it.
     first.run("sed -i 's/ disabled$//' /etc/haproxy/haproxy.cfg && systemctl reload haproxy")
     playbook(*DEPLOY, "--limit", APP_1)
-    lab.await_states(app_1="UP", app_2="MAINT")
+    lab.await_states({APP_1: "UP", APP_2: "MAINT"})
 
     caught_up = playbook(*DEPLOY)
     assert "has caught up" in " ".join(caught_up.output.split()), caught_up.output
-    lab.await_states(app_1="UP", app_2="UP")
+    lab.await_states({APP_1: "UP", APP_2: "UP"})
     with lab.sockets(20) as websockets:
         assert sum(lab.spread(websockets).values(), Counter())[APP_2] >= 5
     again = playbook(*DEPLOY)

@@ -47,8 +47,12 @@ def host_problems(host: HostView, versions: list[str], minimum_python: str) -> I
 
 
 def may_be_left_out(host: HostView) -> bool:
-    """Whether the others can go on without a host: none of them needs an app host, but all need the stores."""
-    return "app" in host.groups and not host.groups & {"redis", "database"}
+    """Whether the others can go on without a host: none of them needs an app host, but all need the stores.
+
+    Without one Redis of a group, the others have a primary all the same.
+    """
+    has_only_redis = "redis" in host.groups and host.get("redis_failover") is not True
+    return "app" in host.groups and "database" not in host.groups and not has_only_redis
 
 
 def way_on(host: HostView) -> str:
