@@ -78,7 +78,7 @@ def test_the_project_uses_it(store: Store, other: LabHost) -> None:
     """At the address that it got, from both hosts, and with the certificate of the same authority."""
     for host in (other, store.lab):
         assert f":{PGBOUNCER}/" in host.environment()["DATABASE_URL"]
-        assert host.as_project("cd /srv/dashboard/live/code/backend && python manage.py migrate --check") is not None
+        host.run("dashboard-manage migrate --check")
     assert store.used(other, PGBOUNCER) == IN
     assert "certificate verify failed" in store.used(other, PGBOUNCER, sslrootcert=SYSTEM).lower()
     assert "in, " not in store.used(other, PGBOUNCER, sslmode="disable")
