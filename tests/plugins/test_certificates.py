@@ -269,8 +269,9 @@ def test_names_that_need_not_lead_here(known: dict[str, list[str]], more: dict[s
 
 
 def test_name_may_lead_to_any_of_the_sites_hosts(known: dict[str, list[str]]) -> None:
-    """By what SSH knows, what the inventory says and what hosts have; of app hosts and proxies, in any writing."""
-    known["mixed.example.org"] = ["198.51.100.1", "10.0.0.2", "203.0.113.3", "2001:db8:0::4"]
+    """By what SSH knows, what the inventory says and what hosts have, in any writing; of edges if there are any."""
+    known["mixed.example.org"] = ["198.51.100.1", "10.0.0.2"]
+    known["edge.example.org"] = ["203.0.113.3", "2001:db8:0::4"]
     assert names_problems("*.example.org", "www.example.org") == []
     hosts = {
         "app1": {"ansible_host": "198.51.100.1"},
@@ -278,9 +279,13 @@ def test_name_may_lead_to_any_of_the_sites_hosts(known: dict[str, list[str]]) ->
         "edge": {PROBE: {"stdout": "addresses=203.0.113.3 2001:db8::4 \n"}},
     }  # fmt: skip
     groups = {"app": ["app1", "app2"], "proxy": ["edge"], "redis": ["app1"]}
-    assert names_problems("mixed.example.org", groups=groups, hostvars=hosts) == []
-    ((_, fault),) = names_problems("mixed.example.org", groups={**groups, "proxy": []}, hostvars=hosts)
+    alone = {**groups, "proxy": []}
+    assert names_problems("edge.example.org", groups=groups, hostvars=hosts) == []
+    assert names_problems("mixed.example.org", groups=alone, hostvars=hosts) == []
+    ((_, fault),) = names_problems("edge.example.org", groups=alone, hostvars=hosts)
     assert "leads to 203.0.113.3 and 2001:db8::4, and" in fault
+    ((_, fault),) = names_problems("mixed.example.org", groups=groups, hostvars=hosts)
+    assert "leads to 10.0.0.2, and" in fault
 
 
 def test_keys_are_kept_outside_of_repositories(tmp_path: Path) -> None:
