@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 from typing import Any
 
@@ -54,6 +55,11 @@ class Connection(FindsPrimary, SentinelManagedConnection):
 
 class TlsConnection(FindsPrimary, SentinelManagedSSLConnection):
     """With TLS."""
+
+
+def redis_hosts(urls: str, sentinels: list[str], master_name: str, retry: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return channels_redis's hosts, one for each URL. There are commas between them; a password may have one, too."""
+    return [redis_host(url, sentinels, master_name, retry) for url in re.split(r",(?=rediss?://)", urls)]
 
 
 def redis_host(url: str, sentinels: list[str], master_name: str, retry: dict[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from redis.backoff import ExponentialBackoff
 from redis.exceptions import ConnectionError
 
 from core.database_url import use_database_url
-from core.redis_host import redis_host
+from core.redis_host import redis_hosts
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -91,7 +91,7 @@ RETRY = {"retry": Retry(ExponentialBackoff(cap=0.5, base=0.05), 3), "retry_on_er
 REDIS_SENTINELS = listed("REDIS_SENTINELS")
 REDIS_MASTER_NAME = os.environ.get("REDIS_MASTER_NAME") or "channels"
 # With several addresses in REDIS_URL, commas between them, groups and channels are spread over these Redises.
-REDIS_HOSTS = [redis_host(url, REDIS_SENTINELS, REDIS_MASTER_NAME, RETRY) for url in REDIS_URL.split(",")]
+REDIS_HOSTS = redis_hosts(REDIS_URL, REDIS_SENTINELS, REDIS_MASTER_NAME, RETRY)
 # Messages are encrypted with the first of these keys, where there are any, and read with each of them.
 LAYER = {"hosts": REDIS_HOSTS, "symmetric_encryption_keys": listed("CHANNELS_ENCRYPTION_KEYS")}
 CHANNEL_LAYER = os.environ.get("CHANNEL_LAYER") or "pubsub"

@@ -55,6 +55,11 @@ def test_secret_is_required(name: str, empty: bool) -> None:
             "channels_redis.core.RedisChannelLayer",
         ),
         (
+            "[host['address'] for host in settings.REDIS_HOSTS]",
+            {"REDIS_URL": "redis://u:a,b@r/1,rediss://u:a,b@s/1"},
+            "['redis://u:a,b@r/1', 'rediss://u:a,b@s/1']",
+        ),
+        (
             "settings.CHANNEL_LAYERS['default']['CONFIG']['hosts'][0]['address']",
             {"REDIS_URL": "redis://r/1"},
             "redis://r/1",
