@@ -52,7 +52,7 @@ EXAMPLES = r"""
   channels.stack.drill_part:
     app: dashboard
     step: "{{ plan[0] }}"
-    ways: [{name: app-1, url: "wss://dashboard.example.org/ws/", connect_to: "", origin: "https://dashboard.example.org"}]
+    ways: [{name: app-1, url: "wss://www.example.org/ws/", connect_to: "", origin: "https://www.example.org"}]
     token: "{{ token }}"
 """
 
