@@ -11,8 +11,8 @@ from types import SimpleNamespace as Story
 
 import pytest
 import yaml
+from boots import await_handshake, await_ssh
 from pair import NAMES, Copy, Pair, Playbook, ReleaseHost, deploy
-from test_reboot import await_handshake, await_ssh
 from test_rotation import ASKS_DATABASE
 
 #: Seconds that a test waits for what must come.
@@ -133,7 +133,7 @@ def test_primary_is_lost_and_comes_back(two: Story) -> None:
     assert has(two.first, "kept")
     subprocess.run(["docker", "kill", two.second.name], check=True, capture_output=True)
     Playbook("promote_database", *two.options, "--limit", two.first.name).succeeded()
-    await_handshake(two.first, PATIENCE)
+    await_handshake(two.first.name, two.first.refusal, PATIENCE)
     writes(two.first, "without")
     assert has(two.first, "kept", "without", "before")
 
@@ -143,7 +143,7 @@ def test_primary_is_lost_and_comes_back(two: Story) -> None:
     two.second.run(met)
     two.second.run("systemctl start postgresql@15-main")
     assert two.second.host.run("systemctl is-active postgresql@15-main").stdout.strip() == "inactive"
-    await_handshake(two.second, PATIENCE)
+    await_handshake(two.second.name, two.second.refusal, PATIENCE)
     writes(two.second, "from-the-lost")
     stopped = Playbook("provision", *two.options, *TAGS)
     stopped.failed("until the other host took over", f"postgresql_rebuild={two.second.name}")
