@@ -12,7 +12,10 @@ if [ "${1:-}" = --one ]; then
     log=artifacts/molecule/$2.log
     begun=$(date +%s)
     # One scenario has the newest Python and ansible-core that this machine has, the others the Python that `make` was given.
-    [ "$2" != default ] || PATH=$(scripts/newest.sh):$PATH
+    if [ "$2" = default ]; then
+        newest=$(scripts/newest.sh) || { echo "molecule: $2 FAILED: its tools could not be installed"; exit 1; }
+        PATH=$newest:$PATH
+    fi
     echo "molecule: $2 begins"
     if molecule test -s "$2" >"$log" 2>&1; then
         passed=$(grep -c ' PASSED' "$log" || true)
