@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-import os
 import re
 import ssl
 import time
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from ..text import report_files
 from ..text.secrets import header_secrets, redact, scrub
 from ..websocket import exchange
 from .page import page
@@ -130,9 +130,4 @@ def stamp(now: float) -> str:
 
 def write(path: Path, report: dict[str, Any]) -> None:
     """Write a report as JSON and as a page, each whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(report, indent=2, ensure_ascii=False) + "\n"
-    for target, content in ((path, text), (path.with_suffix(".html"), page(report))):
-        part = target.with_name(f"{target.name}.{os.getpid()}.part")
-        part.write_text(content, encoding="utf-8")
-        part.replace(target)
+    report_files.write(path, report, ".html", page(report))

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ..text import report_files
 from ..text.templates import render
 from .judge import KEPT, NOT_TRIED, summed
 
@@ -104,9 +103,4 @@ def page(report: Mapping[str, Any]) -> str:
 
 def write(path: Path, report: Mapping[str, Any]) -> None:
     """Write a report as JSON and as a page, each whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(report, indent=2, ensure_ascii=False) + "\n"
-    for target, content in ((path, text), (path.with_suffix(".html"), page(report))):
-        part = target.with_name(f"{target.name}.{os.getpid()}.part")
-        part.write_text(content, encoding="utf-8")
-        part.replace(target)
+    report_files.write(path, report, ".html", page(report))

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from ..capacity.figures import SERVERS
+from ..text import report_files
 
 
 def lines(report: dict[str, Any]) -> Iterator[str]:
@@ -70,9 +69,4 @@ def page(report: dict[str, Any]) -> str:
 
 def write(path: Path, report: dict[str, Any]) -> None:
     """Write a report as JSON and as a page, each whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(report, indent=2, ensure_ascii=False) + "\n"
-    for target, content in ((path, text), (path.with_suffix(".md"), page(report))):
-        part = target.with_name(f"{target.name}.{os.getpid()}.part")
-        part.write_text(content, encoding="utf-8")
-        part.replace(target)
+    report_files.write(path, report, ".md", page(report))
