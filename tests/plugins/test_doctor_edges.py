@@ -193,7 +193,10 @@ class Answering(threading.Thread):
             except OSError:
                 return
             with client:
-                client.sendall(self.answer(client.recv(4096)))
+                sent = b""
+                while not sent.endswith(b"close\r\n\r\n") and (part := client.recv(4096)):
+                    sent += part  # the header of the PROXY protocol may come alone
+                client.sendall(self.answer(sent))
 
 
 @pytest.fixture
