@@ -18,10 +18,8 @@ from test_rotation import ASKS_DATABASE
 #: Seconds that a test waits for what must come.
 PATIENCE = 90
 PASSWORD = "the-password-of-the-standby"
-INSPECT = "docker inspect --format '{{ '{{range .NetworkSettings.Networks}}{{.IPAMConfig.IPv4Address}}{{end}}' }}' "
 VARIABLES = {
-    "two_inspect": INSPECT,
-    "private_address": "{{ lookup('ansible.builtin.pipe', two_inspect ~ inventory_hostname) }}",
+    "private_address": "{{ lookup('ansible.builtin.file', lab_root ~ '/.lab/addresses/' ~ inventory_hostname) }}",
     "release_packages": ["psycopg[binary]>=3.2,<4"],
     "postgresql_replication_password": PASSWORD,
     "pgbouncer_mode": "none",
