@@ -72,9 +72,9 @@ class Fleet:
         return context
 
     def place(self, name: str, port: int = 443) -> tuple[str, int]:
-        """Where clients connect to: the shared address, or an edge's port as this machine has it."""
-        if name == SHARED:
-            return self.address(SHARED), port
+        """Where clients connect to: the shared address or an app host's, or an edge's port as this machine has it."""
+        if name not in [edge.name for edge in self.edges]:
+            return self.address(name), port
         return "localhost", int(json.loads((ROOT / ".lab" / "ports" / f"{name}.json").read_text())[str(port)])
 
     def load_options(self, *places: str) -> list[str]:

@@ -1,44 +1,59 @@
-"""An app host leaves the fleet for good, and a bare one takes its place. No client notices more than a move."""
+"""An app host leaves the fleet for good, the rest becomes one machine and a fleet again, and a bare host is added."""
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
 import yaml
 from clients import INVENTORY, Clients
 from fleet import APP_1, APP_2, Fleet, playbook
+from lab_host import ask
 
 # Runs on a host: the daemons of the group of Redises, and the users that they know.
 REDIS = "systemctl show --property=MainPID redis-server redis-sentinel; cat /etc/redis/users.acl"
 
 
+# What an inventory of one machine has in place of a fleet's.
+ALONE = {
+    "certificate_source": "self_signed",
+    "keepalived_address": "",
+    "handshake_edges": {},
+    "handshake_connect_to": "{{ private_address }}",
+}
+
+
 @pytest.fixture
-def without(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], AbstractContextManager[None]]:
-    """Have runs use the scenario's inventory with one app host less, for a while. It still runs a Redis."""
-    folder = tmp_path / "inventory"
-    folder.mkdir()
-    for path in INVENTORY.iterdir():
-        if path.name != "ansible_inventory.yml":
-            (folder / path.name).symlink_to(path.resolve())
-    known = yaml.safe_load((INVENTORY / "ansible_inventory.yml").read_text())
-    del known["app"]["hosts"][APP_2]
-    (folder / "ansible_inventory.yml").write_text(yaml.safe_dump(known))
+def without(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., AbstractContextManager[None]]:
+    """Have runs use the scenario's inventory without some app hosts and edges, for a while. They still run a Redis."""
+
+    def written(names: tuple[str, ...]) -> Path:
+        folder = tmp_path / "-".join(("without", *names))
+        (folder / "inventory").mkdir(parents=True)
+        for path in INVENTORY.iterdir():
+            if path.name != "ansible_inventory.yml":
+                (folder / "inventory" / path.name).symlink_to(path.resolve())
+        known = yaml.safe_load((INVENTORY / "ansible_inventory.yml").read_text())
+        for group in ("app", "proxy"):
+            known[group]["hosts"] = {name: each for name, each in known[group]["hosts"].items() if name not in names}
+        (folder / "inventory" / "ansible_inventory.yml").write_text(yaml.safe_dump(known))
+        return folder
 
     @contextmanager
-    def used() -> Iterator[None]:
+    def used(*names: str) -> Iterator[None]:
         with monkeypatch.context() as changed:
-            changed.setenv("MOLECULE_EPHEMERAL_DIRECTORY", str(tmp_path))
+            changed.setenv("MOLECULE_EPHEMERAL_DIRECTORY", str(written(names)))
             yield
 
     return used
 
 
 def test_app_host_is_removed_and_another_one_added(
-    lab: Fleet, without: Callable[[], AbstractContextManager[None]], clients: Callable[..., Clients]
+    lab: Fleet, without: Callable[..., AbstractContextManager[None]], clients: Callable[..., Clients]
 ) -> None:
     edges, place = [edge.name for edge in lab.edges], lab.host(APP_2)
     running, redis = clients(*edges), place.run(REDIS)
@@ -47,12 +62,23 @@ def test_app_host_is_removed_and_another_one_added(
     assert not place.host.file("/srv/dashboard").exists
     assert place.run(REDIS) == redis, "the Redis that others use was stopped"
     assert "dport 6379" in place.run("nft list table inet channels"), "the firewall of that Redis is gone"
-    with without():
+    with without(APP_2):
         playbook("playbooks/provision.yml")
     noticed = running.stop()
     assert not noticed["failures"], noticed["failures"][:5]
     assert {each["machine"] for each in noticed["closings"]} == {APP_2}
     lab.await_states({APP_1: "UP"})
+
+    with ExitStack() as kept:
+        opened = [websocket for _, websocket in kept.enter_context(lab.sockets(5))]
+        with without(APP_2, *edges):
+            playbook("site.yml", "--extra-vars", json.dumps(ALONE))
+        assert {lab.shake(edge) for edge in edges} == {503}, "what is no edge any more gets served"
+        opened += [websocket for _, websocket in kept.enter_context(lab.sockets(5, APP_1))]
+        with without(APP_2):
+            playbook("site.yml")
+        lab.await_states({APP_1: "UP"})
+        assert [ask(websocket, {"type": "status"})["host"] for websocket in opened] == [APP_1] * 15
 
     running = clients(*edges)
     playbook("site.yml")
