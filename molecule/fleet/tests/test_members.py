@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
@@ -32,8 +33,8 @@ def without(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Ab
     """Have runs use the scenario's inventory without some app hosts and edges, for a while. They still run a Redis."""
 
     def written(names: tuple[str, ...]) -> Path:
-        folder = tmp_path / "-".join(("without", *names))
-        (folder / "inventory").mkdir(parents=True)
+        folder = Path(tempfile.mkdtemp(dir=tmp_path))
+        (folder / "inventory").mkdir()
         for path in INVENTORY.iterdir():
             if path.name != "ansible_inventory.yml":
                 (folder / "inventory" / path.name).symlink_to(path.resolve())
