@@ -10,6 +10,7 @@ from ansible.errors import AnsibleFilterError
 from ..module_utils.fleet import record
 from ..module_utils.fleet.batches import batches
 from ..module_utils.fleet.table import table_of
+from ..module_utils.fleet.top import top_table_of
 from ..module_utils.fleet.views import Views
 
 
@@ -20,7 +21,7 @@ class FilterModule:
         """Return the filters by name."""
         return {
             "batches": in_batches, "fleet_record": fleet_record, "fleet_report": fleet_report,
-            "fleet_table": fleet_table,
+            "fleet_table": fleet_table, "top_table": top_table,
         }  # fmt: skip
 
 
@@ -48,3 +49,8 @@ def fleet_report(records: list[Any], members: list[str], served: Mapping[str, st
 def fleet_table(found: Mapping[str, Any], members: list[str], views: Mapping[str, Any] | None = None) -> str:
     """All app hosts in one table, with what edges say of them, and what else belongs to a fleet."""
     return table_of(members, found, record.newest(one.get("fleet") for one in found.values()), Views(views))
+
+
+def top_table(found: Mapping[str, Any]) -> str:
+    """What the sockets of all app hosts do, in one table."""
+    return top_table_of(found)

@@ -27,6 +27,7 @@ ELSEWHERE = {
         "drill_settle_seconds", "drill_sockets",
     ],
     "molecule/release/tests/test_fleet.py": ["asgi_serial", "asgi_failed_switch", "preflight_skip_unreachable"],
+    "molecule/release/tests/test_managers.py": ["asgi_top_seconds"],
     "molecule/release/tests/test_rotation.py": ["redis_forget_passwords", "rotate_secrets"],
     "molecule/release/tests/test_taken_back.py": ["asgi_unit_template"],
     "molecule/secure/tests/test_acme.py": [

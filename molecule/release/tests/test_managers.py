@@ -5,9 +5,11 @@ docs/managers.md has a table of it; the tests here try each of its lines.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -215,6 +217,25 @@ def test_logs_are_shown_from_all_hosts(lab: Pair, workers: dict[str, str]) -> No
         assert re.search(rf"{host.name}.*?{workers['second']}|{host.name}.*?connect", told, re.DOTALL), told
     for secret in lab.hosts[0].secrets().values():
         assert secret not in told
+
+
+def test_sockets_are_shown(lab: Pair) -> None:
+    """The tool counts what each process holds, and what came meanwhile; the playbook shows it of all hosts."""
+    host = lab.hosts[0]
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(host.connect()) for _ in range(3)]
+        held = Counter(ask(websocket, {"type": "status"})["process"] for websocket in sockets)
+        shown = json.loads(host.run("dashboard-top --json --seconds 1"))
+        serving = shown["generations"][0]
+        assert serving["state"] == "live" and serving["running"] == serving["expected"]
+        counted = {one["instance"]: one for one in serving["processes"]}
+        assert all(counted[process]["sockets"] >= number for process, number in held.items()), (held, counted)
+        assert all(counted[process]["pid"] == pid for process, pid in host.pids().items())
+        assert [one["fault"] for one in shown["redis"]] == [""]
+        assert serving["memory"] > 10 * 2**20 and serving["oldest_at_least"] >= 1
+        told = Playbook("top", "-e", "asgi_top_seconds=1").succeeded().output
+    for each in lab:
+        assert re.search(rf"{each.name} +{each.live['generation']} +live +\d+", told), told
 
 
 def test_scheduled_command_is_run_at_its_time(lab: Pair, workers: dict[str, str]) -> None:

@@ -18,6 +18,9 @@
     generations close SPREAD [SOCKET...]        close the connections on the sockets of all generations, or on these
     generations logs [-f] [-n N] [GENERATION]   show what processes and drains said last
     generations logs --site [--minutes M] [-n N] the same with nginx's errors and the requests that failed, in order
+    generations top [--once] [--json] [--seconds S]
+                                                sockets, handshakes a second, CPU and memory, again and again: as
+                                                `<app>-top`, too
     generations remove SPREAD [--check]         end all of it, and remove all of the project but its shared files
     generations prepare GENERATION              have the project do what is to be done before it serves: JSON comes in
                                                 and goes out
@@ -70,6 +73,7 @@ def parser() -> argparse.ArgumentParser:
     showing.add_argument("--site", action="store_true", help="with the requests that failed, in order of time")
     showing.add_argument("--minutes", type=float, default=0.0, help="with --site: of the last so many, not of all")
     showing.add_argument("generation", nargs="?", default="", help="by default, all that are managed as what serves is")
+    add_top(commands.add_parser("top"))
     preparing = commands.add_parser("prepare")
     preparing.add_argument("generation")
     running = commands.add_parser("run")
@@ -81,3 +85,10 @@ def parser() -> argparse.ArgumentParser:
     unlocking.add_argument("run", nargs="?", default="", help="the name of the run that gives it back")
     unlocking.add_argument("--force", action="store_true", help="free it, whoever holds it")
     return reader
+
+
+def add_top(watching: argparse.ArgumentParser) -> None:
+    """Add the arguments of `top`."""
+    watching.add_argument("--once", action="store_true", help="show the figures once, as without a terminal")
+    watching.add_argument("--json", action="store_true", help="the same for programs")
+    watching.add_argument("--seconds", type=float, default=2.0, help="between two looks, which rates are taken from")

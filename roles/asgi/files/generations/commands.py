@@ -8,6 +8,7 @@ import json
 import sys
 from argparse import Namespace
 from collections.abc import Callable
+from pathlib import Path
 
 from . import paths
 from .arguments import parser
@@ -22,7 +23,9 @@ CHANGES = (
 
 def main() -> int:
     """Read the command line and do what it says; return the status: 3 is a refusal, 4 that another one is at work."""
-    given = parser().parse_args()
+    # By its other name, it is one command.
+    called = ["top"] if Path(sys.argv[0]).name == f"{paths.APP}-top" else []
+    given = parser().parse_args([*called, *sys.argv[1:]])
     try:
         lock = hold(given)
         if given.command in ("prepare", "run"):
@@ -181,6 +184,13 @@ def logs(given: Namespace) -> None:
     logs(given)
 
 
+def top(given: Namespace) -> None:
+    """Show sockets, handshakes and what they cost."""
+    from .top import top
+
+    top(given)
+
+
 def remove(given: Namespace) -> None:
     """End and remove everything of the project."""
     from .remove import remove
@@ -206,5 +216,5 @@ def unlock(given: Namespace) -> None:
 COMMANDS: dict[str, Callable[[Namespace], int | None]] = {
     "list": list_, "unsteady": unsteady, "start": start, "work": work, "serve": serve, "retire": retire,
     "drain": drain, "stop": stop, "protect": protect, "discard": discard, "tidy": tidy, "close": close, "logs": logs,
-    "remove": remove, "unlock": unlock, "fleet": fleet,
+    "remove": remove, "unlock": unlock, "fleet": fleet, "top": top,
 }  # fmt: skip

@@ -73,6 +73,7 @@ def own_files(units: list[Path]) -> list[Path]:
         paths.HOME / "generations",
         paths.BIN / f"{paths.APP}-manage",
         paths.SBIN / f"{paths.APP}-generations",
+        paths.SBIN / f"{paths.APP}-top",
         paths.LIBRARY,
     ]
 
