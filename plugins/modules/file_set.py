@@ -31,8 +31,16 @@ options:
       group: {description: Its group's name., type: str, default: root}
       mode: {description: 'Its mode; by default 0644, and 0755 for a folder.', type: str}
       force: {description: Whether different content is replaced., type: bool, default: true}
+      only_settings:
+        description:
+          - Whether a file stays as it is if only its comments (lines that begin with C(#) or C(;)) and empty lines
+            would change. For files that restart a daemon, whose connections a better comment is not worth.
+        type: bool
+        default: false
       validate:
-        description: Command that must succeed before a file's text is replaced. Not run in check mode.
+        description:
+          - Command that must succeed before a file's text is replaced. C(%s) in it is the path of the new text. Not run
+            in check mode.
         type: list
         elements: str
   secrets:
@@ -91,6 +99,7 @@ ENTRY: dict[str, dict[str, Any]] = {
     "group": {"type": "str", "default": "root"},
     "mode": {"type": "str"},
     "force": {"type": "bool", "default": True},
+    "only_settings": {"type": "bool", "default": False},
     "validate": {"type": "list", "elements": "str"},
 }
 KINDS = ("content", "secret", "link", "directory", "absent")
@@ -160,7 +169,7 @@ def settle(module: AnsibleModule, entry: dict[str, Any]) -> tuple[bool, dict[str
             path.mkdir(parents=True)
     else:
         text = module.params["secrets"][entry["secret"]] if entry["content"] is None else entry["content"]
-        differs, diff = settle_file(module, path, str(text).encode(), entry["validate"])
+        differs, diff = settle_file(module, path, str(text).encode(), entry["validate"], entry["only_settings"])
         if entry["secret"] is not None and differs:
             diff = {"before": "(not shown)\n", "after": "(not shown, it is secret)\n"}
     if module.check_mode and not there:
@@ -191,26 +200,33 @@ def settle_link(module: AnsibleModule, path: Path, target: str) -> tuple[bool, d
 
 
 def settle_file(
-    module: AnsibleModule, path: Path, content: bytes, validate: list[str] | None = None
+    module: AnsibleModule, path: Path, content: bytes, validate: list[str] | None = None, only_settings: bool = False
 ) -> tuple[bool, dict[str, Any]]:
     """Give a file its content, in one step, after a command has approved it."""
     before = path.read_bytes() if path.is_file() else b""
-    if path.is_file() and not path.is_symlink() and before == content:
+    same = before == content or (only_settings and settings(before) == settings(content))
+    if path.is_file() and not path.is_symlink() and same:
         return False, {}
     if not module.check_mode:
-        if validate:
-            code, out, err = module.run_command(validate)
-            if code:
-                module.fail_json(msg=f"{path} was not changed, because its trial failed:\n{(err or out).strip()}")
         handle, part = tempfile.mkstemp(dir=module.tmpdir)
         with os.fdopen(handle, "wb") as file:
             file.write(content)
+        if validate:
+            code, out, err = module.run_command([word.replace("%s", part) for word in validate])
+            if code:
+                os.unlink(part)
+                module.fail_json(msg=f"{path} was not changed, because its trial failed:\n{(err or out).strip()}")
         mask = os.umask(0o077)  # a new file may be secret, and gets its mode a moment later
         try:
             module.atomic_move(part, str(path))
         finally:
             os.umask(mask)
     return True, {"before": before.decode(errors="replace"), "after": content.decode(errors="replace")}
+
+
+def settings(content: bytes) -> list[bytes]:
+    """Return the lines of a file that are neither empty nor comments."""
+    return [line for line in content.splitlines() if line.strip() and not line.lstrip().startswith((b"#", b";"))]
 
 
 if __name__ == "__main__":

@@ -200,3 +200,23 @@ def test_root_is_not_left_from_a_folder_within_it(run: Any, tmp_path: Path) -> N
         outside = run({"path": path, "content": "x"}, root=str(code), base=base)
         assert outside.get("failed") and f"is not below {code}" in outside["msg"], (base, path, outside)
     assert sorted(tmp_path.iterdir()) == before
+
+
+def test_better_comments_alone_replace_nothing(run: Any, tmp_path: Path) -> None:
+    """What restarts a daemon is replaced if a setting is another one, and then as a whole."""
+    path = tmp_path / "limits.conf"
+    path.write_text("# old\n[Service]\nLimitNOFILE=9\n")
+    entry = {"path": str(path), "only_settings": True, "mode": "0644"}
+    kept = run({**entry, "content": "; new\n\n[Service]\n  # newer\nLimitNOFILE=9\n"})
+    assert not kept["changed"] and path.read_text().startswith("# old")
+    assert run({**entry, "content": "# new\n[Service]\nLimitNOFILE=8\n"})["changed"]
+    assert path.read_text() == "# new\n[Service]\nLimitNOFILE=8\n"
+    assert run({**entry, "content": "# newer\n[Service]\nLimitNOFILE=8\n", "only_settings": False})["changed"]
+
+
+def test_trial_reads_the_new_text(run: Any, tmp_path: Path) -> None:
+    path = tmp_path / "settings"
+    entry = {"path": str(path), "validate": ["grep", "-q", "good", "%s"]}
+    assert run({**entry, "content": "good\n"})["changed"]
+    assert "its trial failed" in run({**entry, "content": "bad\n"})["msg"]
+    assert path.read_text() == "good\n"

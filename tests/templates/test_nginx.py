@@ -301,7 +301,7 @@ def test_files_of_nginx(root: Path) -> None:
     assert entries == {
         "/var/log/nginx/{{ release_app }}.access.log": log,
         "{{ _nginx_limits | dirname }}": {"directory": True},
-        "{{ _nginx_limits }}": {"content": template("_nginx_limits_template")},
+        "{{ _nginx_limits }}": {"content": template("_nginx_limits_template"), "only_settings": True},
         "/etc/nginx/conf.d/{{ release_app }}-limits.conf": {"content": template("'limits.conf.j2'")},
         "/etc/nginx/nginx.conf": {"content": template("nginx_conf_template")},
         "/etc/nginx/conf.d/{{ release_app }}-log.conf": {"content": template("'access_log.conf.j2'")},
