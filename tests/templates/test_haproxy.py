@@ -133,6 +133,44 @@ def test_log_has_nothing_that_holds_a_token(render: Render) -> None:
     assert "capture" not in text and "httplog" not in text
 
 
+@pytest.mark.skipif(not shutil.which("haproxy"), reason="HAProxy is not installed")
+def test_request_gets_an_id_whatever_the_client_sent(tmp_path: Path, render: Render) -> None:
+    """The app host gets one header, with the ID that HAProxy logs."""
+    text = rendered(render)
+    lines = [line for name in ("defaults", "frontend site") for line in section(text, name)]
+    lines = [line for line in lines if "unique-id" in line or line.startswith("log-format ")]
+    assert len(lines) == 3, lines
+    port, came = free_port(), []
+    with socket.create_server(("127.0.0.1", 0)) as site:
+        (tmp_path / "haproxy.cfg").write_text(
+            "defaults\n    mode http\n    timeout connect 30s\n    timeout client 30s\n    timeout server 30s\n"
+            f"listen site\n    bind 127.0.0.1:{port}\n    log stdout format raw local0\n    " + "\n    ".join(lines)
+            + f"\n    server app 127.0.0.1:{site.getsockname()[1]}\n"
+        )  # fmt: skip
+
+        def serve() -> None:
+            way, _ = site.accept()
+            with way:
+                while not b"".join(came).endswith(b"\r\n\r\n"):
+                    came.append(way.recv(1000))
+                way.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        with subprocess.Popen(
+            ["haproxy", "-db", "-f", tmp_path / "haproxy.cfg"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        ) as edge:
+            try:
+                assert answered(port, {"X-Request-ID": "claimed"}) == 200
+                logged = edge.stdout.readline().decode()
+            finally:
+                edge.terminate()
+        thread.join()
+    ids = re.findall(r"(?im)^x-request-id: (.*?)\r$", b"".join(came).decode())
+    assert len(ids) == 1 and re.fullmatch(r"[0-9a-f-]{36}", ids[0]), ids
+    assert logged.split()[-1] == ids[0]
+
+
 def test_ciphers_are_those_of_nginx(render: Render) -> None:
     """One source has both."""
     nginx = re.search(r"ssl_ciphers (.*);", render("nginx/tls.conf.j2"))
@@ -270,13 +308,13 @@ def test_haproxy_refuses_other_certificates(
             site.socket.close()
 
 
-def answered(port: int) -> int:
+def answered(port: int, headers: dict[str, str] | None = None) -> int:
     """The status of an answer at a port, once something listens there."""
     deadline = time.monotonic() + 60
     while True:
         way = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
         try:
-            way.request("GET", "/")
+            way.request("GET", "/", headers=headers or {})
             return way.getresponse().status
         except ConnectionRefusedError:
             assert time.monotonic() < deadline, "HAProxy does not listen"

@@ -92,6 +92,50 @@ def mapped_any_case(block: list[dict[str, Any]], value: str) -> str:
 
 
 @pytest.mark.parametrize(
+    ("key", "name"),
+    [
+        ("1 7d4c1ad1-0e61-4a8a-8a23-0a39a1a3b1c5", "given_id"),
+        ("1 1bbadc8b3de53531c2029cd5b1d23d7a", "given_id"),
+        ("0 1bbadc8b3de53531c2029cd5b1d23d7a", ""),  # a client's own
+        ("1 ", ""),
+        ("1 short", ""),
+        ("1 eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOjF9.c2ln", ""),
+        (f"1 {'a' * 65}", ""),
+    ],
+)
+def test_request_keeps_the_id_that_a_balancer_gave_it(tmp_path: Path, render: Render, key: str, name: str) -> None:
+    """In the log and on the way to the process. Anybody's else is replaced, and so is what may be a token."""
+    parsed = parsed_nginx(tmp_path, render, **TRUSTED)
+    maps = maps_of(parsed)
+    assert settings(maps["identified"]["block"]) == settings(maps["trusted"]["block"])
+    entry = maps["request_id"]
+    assert entry["args"][0] == "$dash_board_identified $http_x_request_id"
+    expected = key[2:] if name else "$request_id"
+    assert mapped_any_case(entry["block"], key) == expected
+    (own,) = sites(parsed)
+    assert "X-Request-ID $dash_board_request_id" in settings(own)["proxy_set_header"]
+    (form,) = (one for one in found(parsed, "log_format") if one["args"][0] == "dash-board_redacted")
+    assert '"id":"$dash_board_request_id"' in "".join(form["args"])
+
+
+@pytest.mark.parametrize(
+    ("variables", "believed"),
+    [
+        ({**TRUSTED, "nginx_proxy_protocol": True}, False),  # such a balancer passes on what the client wrote
+        ({**TRUSTED, "nginx_proxy_protocol": True, "groups": {"app": ["app-1"], "proxy": ["edge-1"]}}, True),
+        ({}, False),
+    ],
+)
+def test_ids_of_those_who_only_pass_bytes_on_are_not_kept(
+    tmp_path: Path, render: Render, variables: dict[str, Any], believed: bool
+) -> None:
+    given = {"hostvars": {"app-1": {}, "edge-1": {"private_address": "10.0.0.31"}}} if "groups" in variables else {}
+    (own,) = sites(parsed_nginx(tmp_path, render, **variables, **given))
+    sent = "$dash_board_request_id" if believed else "$request_id"
+    assert f"X-Request-ID {sent}" in settings(own)["proxy_set_header"]
+
+
+@pytest.mark.parametrize(
     ("key", "port"),
     [
         ("0 http a.example.org:81", "$server_port"),

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import socket
+import time
 import uuid
 
 import pytest
-from fleet import APP_1, APP_2, SHARED, Fleet, playbook
+from fleet import APP_1, APP_2, PATIENCE, SHARED, Fleet, playbook
 from lab_host import LabHost, Run, echoes
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
@@ -101,6 +102,23 @@ def answer_of(lab: Fleet, edge: LabHost) -> tuple[int, str, str]:
         response = error.response
         return response.status_code, response.headers.get("Retry-After", ""), response.body.decode()
     return 101, "", ""
+
+
+def test_request_has_one_id_in_all_logs(lab: Fleet) -> None:
+    """From the edge to the app host, whose process gets it too; what a client claims is not taken."""
+    claimed = "00000000-0000-4000-8000-000000000000"
+    for edge in lab.edges:
+        lab.page(edge, "/", **{"Host": "localhost", "X-Request-ID": claimed}).read()
+        deadline = time.monotonic() + PATIENCE
+        while True:  # both write their lines when the request is over
+            logged = edge.run("journalctl --no-pager --output=cat --lines=500 --unit=haproxy").splitlines()
+            ids = [line.split()[-1] for line in logged if " site~ app/" in line]
+            shown = "".join(host.run("cat /var/log/nginx/dashboard.access.log") for host in lab.apps)
+            if any(len(each) == 36 and f'"id":"{each}"' in shown for each in ids):
+                break
+            assert time.monotonic() < deadline, ids[-5:]
+            time.sleep(0.2)
+        assert claimed not in shown and claimed not in ids
 
 
 def test_token_is_in_no_log(lab: Fleet) -> None:
