@@ -37,7 +37,7 @@ INVENTORY = {
 }
 ROLES = (
     "base", "firewall", "hardening", "stores", "redis", "sentinel", "postgresql", "pgbouncer", "release", "asgi",
-    "certificate", "nginx", "haproxy", "keepalived", "handshake", "remove",
+    "certificate", "nginx", "haproxy", "keepalived", "logs", "handshake", "remove",
 )  # fmt: skip
 
 

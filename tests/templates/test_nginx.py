@@ -293,6 +293,8 @@ def test_files_of_nginx(root: Path) -> None:
     given.remove("{{ _nginx_kernel_file }}")
     for number in (0, 1):
         given.remove(f"{{{{ _nginx_errors_files[{number}] }}}}")
+    for number in range(3):
+        given.remove(f"{{{{ _nginx_log_limits[{number}] }}}}")
     folder = "{'path': _nginx_errors_socket | dirname, 'directory': true}"
     given.remove(f"{{{{ _nginx_errors_files[2] | default({folder}) }}}}")
     entries = {entry.pop("path"): entry for entry in given}

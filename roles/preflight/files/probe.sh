@@ -35,7 +35,7 @@ for name in net/core/somaxconn fs/nr_open fs/file-max net/netfilter/nf_conntrack
 done
 printf 'sysctl_file=%s\n' "$(sed -n 's/^\([a-z].*\) = /\1=/p' /etc/sysctl.d/60-channels.conf 2>&- | tr '\n' ';')"
 printf 'homes=%s\n' "$(ls -d /etc/nginx /etc/redis /etc/postgresql/*/main /etc/pgbouncer /etc/supervisor /etc/haproxy \
-  /etc/keepalived 2>&- | tr '\n' ' ')"
+  /etc/keepalived /etc/rsyslog.d 2>&- | tr '\n' ' ')"
 printf 'addresses=%s\n' "$(hostname -I 2>&-)"
 for order in /etc/*/certificate/order.json; do
   [ -f "$order" ] || continue
@@ -48,6 +48,7 @@ done
 printf 'users=%s\n' "$(awk -F: '$6 != "/srv/" $1 { printf "%s ", $1 }' /etc/passwd 2>/dev/null)"
 printf 'run=%s\n' "$(cd /run 2>/dev/null && ls -d -- */ 2>/dev/null | tr -d '/' | tr '\n' ' ')"
 printf 'redis_projects=%s\n' "$(sed -n 's/^# //;/^project=/p' /etc/redis/users.d/*.acl 2>&- | tr '\n' ';')"
+printf 'logs_there=%s\n' "$(ls /etc/rsyslog.d/60-channels-*.conf 2>&- | tr '\n' ' ')"
 [ ! -f /etc/redis/primary.json ] || echo redis_group=yes
 for env in /srv/*/generations/*/env; do
   [ -f "$env" ] || continue

@@ -16,6 +16,7 @@ TOPICS = (
     "load",
     "drill",
     "hardening",
+    "logs",
     "workers",
     "limits",
     "proxies",

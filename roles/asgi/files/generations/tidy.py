@@ -88,6 +88,8 @@ def tidy_folders(needed: list[dict[str, Any]]) -> list[str]:
             if entry.name not in used:
                 shutil.rmtree(entry)
                 gone.append(f"{folder}/{entry.name}")
+    # Of the tool's first version, whose files were in this folder itself.
+    shutil.rmtree(paths.LIBRARY / "__pycache__", ignore_errors=True)
     return gone
 
 
