@@ -17,6 +17,8 @@ import time
 from typing import Any
 from urllib.parse import quote, urlsplit
 
+from .transport import PROXY_UNKNOWN
+
 #: How much of an answer's body is kept, in bytes.
 BODY_BYTES = 2048
 #: How long to wait for a close after a 101: daphne checks once a second for a consumer that failed.
@@ -84,24 +86,27 @@ def attempt(
     idle: float = 0.0,
     upgrade: bool = True,
     context: ssl.SSLContext | None = None,
+    request: tuple[str, list[tuple[str, str]]] | None = None,
+    proxied: bool = False,
 ) -> dict[str, Any]:
     """Try a handshake and return what came; never raises for what the network or the server does.
 
     `via` names the hop to connect to (`outside`, `proxy` or `process`), `kind` the token. `linger` and `idle` are
     seconds of silence after a 101, during which pings are answered. Without `upgrade` it is a
-    plain GET. The URL is not in the result: it holds the token.
+    plain GET. `request` is sent in place of the usual one: its first line and its headers. `proxied` begins with a
+    line of the PROXY protocol, as balancers do. The URL is not in the result: it holds the token.
     """
     parts = urlsplit(url)
     place = unix_socket or "{}:{}".format(*(connect_to or (parts.hostname, _port(parts))))
     found = {**_EMPTY, "headers": {}, "ms": {}, "via": via, "kind": kind, "origin": origin, "to": place}
     way: socket.socket | None = None
     try:
-        way = _reach(parts, unix_socket, connect_to, timeout, context, found)
+        way = _reach(parts, unix_socket, connect_to, timeout, context, proxied, found)
         begun = time.monotonic()
-        more = dict(headers or {})
-        if upgrade and subprotocols:
-            more["Sec-WebSocket-Protocol"] = ", ".join(subprotocols)
-        rest = _ask(way, parts, origin, more, timeout, upgrade, found)
+        line, pairs = request or (
+            f"GET {target_of(url)} HTTP/1.1", client_headers(parts.netloc, origin, headers, subprotocols, upgrade)
+        )  # fmt: skip
+        rest = _ask(way, line, pairs, timeout, found)
         found["ms"]["handshake"] = _since(begun)
         if found["status"] == 101 and max(linger, idle) > 0:
             _stay(way, rest, max(linger, idle), found)
@@ -133,6 +138,7 @@ def _reach(
     connect_to: tuple[str, int] | None,
     timeout: float,
     context: ssl.SSLContext | None,
+    proxied: bool,
     found: dict[str, Any],
 ) -> socket.socket:
     """Connect, with TLS if the URL says so and there is a network; note how long each step took."""
@@ -146,6 +152,8 @@ def _reach(
         raise _Failure("name", getattr(error, "strerror", None) or str(error)) from None
     found["ms"]["name"] = _since(begun)
     way = _tcp(addresses, timeout, found)
+    if proxied:
+        way.sendall(PROXY_UNKNOWN)
     if parts.scheme != "wss":
         return way
     begun = time.monotonic()
@@ -242,26 +250,37 @@ def _tcp(addresses: list[Any], timeout: float, found: dict[str, Any]) -> socket.
     raise failure
 
 
-def _ask(
-    way: socket.socket,
-    parts: Any,
-    origin: str,
-    more: dict[str, str],
-    timeout: float,
-    upgrade: bool,
-    found: dict[str, Any],
-) -> bytes:
-    """Send the request and write down the answer; return the bytes after its head."""
+def target_of(url: str) -> str:
+    """The path of a URL with its query, as a request has it."""
+    parts = urlsplit(url)
+    return (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+
+
+def client_headers(
+    netloc: str,
+    origin: str = "",
+    headers: dict[str, str] | None = None,
+    subprotocols: list[str] | None = None,
+    upgrade: bool = True,
+) -> list[tuple[str, str]]:
+    """The headers of a handshake, or of a plain GET, in the order in which they are sent."""
     key = base64.b64encode(os.urandom(16)).decode()
-    target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    lines = [f"GET {target} HTTP/1.1", f"Host: {parts.netloc}", "User-Agent: websocket-doctor"]
+    made = [("Host", netloc), ("User-Agent", "websocket-doctor")]
     if upgrade:
-        lines += ["Upgrade: websocket", "Connection: Upgrade"]
-        lines += [f"Sec-WebSocket-Key: {key}", "Sec-WebSocket-Version: 13"]
+        made += [("Upgrade", "websocket"), ("Connection", "Upgrade")]
+        made += [("Sec-WebSocket-Key", key), ("Sec-WebSocket-Version", "13")]
     else:
-        lines += ["Connection: close"]
-    lines += [f"Origin: {origin}"] if origin else []
-    lines += [f"{name}: {value}" for name, value in more.items()]
+        made += [("Connection", "close")]
+    made += [("Origin", origin)] if origin else []
+    made += list((headers or {}).items())
+    return [*made, ("Sec-WebSocket-Protocol", ", ".join(subprotocols))] if upgrade and subprotocols else made
+
+
+def _ask(
+    way: socket.socket, line: str, pairs: list[tuple[str, str]], timeout: float, found: dict[str, Any]
+) -> bytes:  # fmt: skip
+    """Send the request and write down the answer; return the bytes after its head."""
+    lines = [line, *(f"{name}: {value}" for name, value in pairs)]
     deadline, came = time.monotonic() + timeout, b""
     try:
         way.settimeout(timeout)
