@@ -15,6 +15,8 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "collections"))
 
 from ansible_collections.channels.stack.plugins.module_utils.doctor.catalogue import CATALOGUE, HOPS  # noqa: E402
+from ansible_collections.channels.stack.plugins.module_utils.doctor.lines import ALL  # noqa: E402
+from ansible_collections.channels.stack.plugins.module_utils.doctor.proofs import PROOFS  # noqa: E402
 
 MARK = "<!-- From here on: written by scripts/doctor_codes.py from plugins/module_utils/doctor/catalogue.py. -->\n"
 
@@ -27,13 +29,20 @@ def reference() -> str:
         parts.append(f"## {title}\n")
         parts += [
             f"### {entry.code}\n{entry.title}. {plain(entry.cause)}\n\n```\n{plain(entry.fix)}\n```\n"
+            + proof(entry.code)
             for entry in entries
         ]
     return "\n".join(parts)
 
 
+def proof(code: str) -> str:
+    """How a code is proven, where it is written down."""
+    return f"\nProven by: {PROOFS[code].text}\n" if code in PROOFS else ""
+
+
 def plain(text: str) -> str:
     """A text with the names of its values in capitals."""
+    text = text.replace("{lines}", ALL.replace("{", "{{").replace("}", "}}"))
     text = re.sub(r"(?<!\{)\{(\w+)\}(?!\})", lambda match: match[1].upper(), text)
     return text.replace("{{", "{").replace("}}", "}")
 

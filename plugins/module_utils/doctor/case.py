@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from .answers import opened
 from .catalogue import CATALOGUE
+from .lines import ALL
 from .mends import MENDS, Mend
 
 Finding = dict[str, Any]
@@ -34,6 +35,7 @@ class Case:
         self.path = parts.path or "/"
         self.project: dict[str, Any] = self.host.get("project") or {}
         self.route: dict[str, Any] = (self.host.get("nginx") or {}).get("route") or {}
+        self.nginx: dict[str, Any] = self.host.get("nginx") or {}
         self.units: list[dict[str, Any]] = self.host.get("units") or []
         self.programs: list[dict[str, Any]] = self.host.get("programs") or []
         self.exchanges: list[dict[str, Any]] = [*self.host.get("exchanges", []), *evidence.get("outside", [])]
@@ -52,6 +54,15 @@ class Case:
     def is_edge(self) -> bool:
         """Whether this host is an edge of a fleet, and was examined."""
         return "haproxy" in self.host
+
+    @property
+    def replayed(self) -> bool:
+        """Whether nginx's request, sent straight to the server, has shown what makes it fail."""
+        return bool((self.nginx.get("replay") or {}).get("causes"))
+
+    def said(self, *kinds: str) -> list[dict[str, Any]]:
+        """What nginx's error log said of some kinds while the handshake through it failed."""
+        return [each for each in self.nginx.get("said") or [] if each["kind"] in kinds]
 
     def one(self, via: str, kind: str = "good") -> dict[str, Any] | None:
         """The exchange of a kind with a hop, if there was one."""
@@ -92,7 +103,8 @@ class Case:
             where=self.route.get("where") or "the location of " + self.path,
             restart=" ".join(["systemctl restart", *(each["unit"] for each in self.units)] if self.units
                              else ["restart the processes"]),
-            server=self.bundle.get("server") or "daphne",
+            server=self.bundle.get("server") or "daphne", lines=ALL,
+            guards="its deny, auth_basic or auth_request line", open="auth_basic off; allow all;",
             venv=f"{self.bundle['home']}/venv" if self.bundle.get("home") else "VENV",
         )  # fmt: skip
         known.update(values)

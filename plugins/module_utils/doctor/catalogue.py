@@ -7,14 +7,13 @@ from __future__ import annotations
 
 from .edge_codes import EDGE_ENTRIES
 from .entry import HOPS, Entry
+from .lines import ALL
+from .proxy_codes import PROXY_ENTRIES
 
 __all__ = ["BESIDE", "CATALOGUE", "HOPS", "Entry"]
 
-UPGRADE_LINES = (
-    "proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; "
-    "proxy_set_header Connection $connection_upgrade; and, once in the http block: "
-    "map $http_upgrade $connection_upgrade {{ default upgrade; '' close; }}"
-)
+#: The lines that pass a handshake on, for places that were not looked at.
+UPGRADE_LINES = ALL.replace("{", "{{").replace("}", "}}")
 
 _ENTRIES = (
     # --- the way there
@@ -108,8 +107,8 @@ _ENTRIES = (
           "Without websockets or wsproto, or with --ws none, uvicorn treats a handshake as plain HTTP.",
           "{venv}/bin/pip install 'uvicorn[standard]', and remove --ws none"),
     Entry("E113_SOCKET_PERMISSION", "process", "The proxy has no permission to open the unix socket",
-          "The mode of the socket or of its folder does not let the proxy's user in.",
-          "chgrp www-data {socket} && chmod 660 {socket}; and in daphne's endpoint: unix:{socket}:mode=660"),
+          "nginx's user gets \"permission denied\": {why}",
+          "{mend}"),
     Entry("E114_ENVIRONMENT_STALE", "process", "Processes run with an old environment",
           "{names} changed on the disk after the processes had started, so tokens and passwords differ.",
           "If the values on disk are right: {restart}. On a host of this bundle they belong in release_environment "
@@ -167,13 +166,13 @@ _ENTRIES = (
     # --- proxies
     Entry("E301_UPGRADE_LOST", "proxy", "The proxy drops the Upgrade header",
           "nginx passes neither Upgrade nor Connection on by itself, so the server sees a plain GET and answers 404.",
-          "In {where}: " + UPGRADE_LINES),
+          "In {where}: {lines}"),
     Entry("E302_CONNECTION_LOST", "proxy", "The proxy drops the Connection header",
           "Upgrade arrives but Connection: upgrade does not, so the request is not a handshake: 400 or 404.",
-          "In {where}: " + UPGRADE_LINES),
+          "In {where}: {lines}"),
     Entry("E303_HTTP10", "proxy", "The proxy uses HTTP/1.0 to the server",
           "This is nginx's default for upstreams before 1.29.7. WebSockets need HTTP/1.1.",
-          "In {where}: " + UPGRADE_LINES),
+          "In {where}: {lines}"),
     Entry("E304_HEADER_BUFFERS", "proxy", "The token is too long for the proxy's buffers",
           "The request line, which contains the token, is longer than large_client_header_buffers allows: 414 or 400.",
           "In {where}: large_client_header_buffers 4 16k; (nginx_header_buffers)"),
@@ -196,7 +195,7 @@ _ENTRIES = (
           "Correct it, then: nginx -t && systemctl restart nginx"),
     Entry("E310_PROXY_REFUSES", "edge", "Something in front of the application refuses the handshake",
           "The server accepts the handshake, but a proxy, a firewall or a login in front of it answers {status}.",
-          "Let the WebSocket path through: look for deny, auth_basic and limit_ lines in {where}"),
+          "Remove {guards}; or keep it off the WebSocket path, in {where}: {open}"),
     Entry("E311_LIMIT", "edge", "A limit of the proxy was reached",
           "{status}: limit_req or limit_conn has been reached, or maintenance is on.",
           "Raise limit_req and limit_conn for the WebSocket path in {where}; or switch maintenance off"),
@@ -205,8 +204,8 @@ _ENTRIES = (
           "between drops the upgrade.",
           "In that proxy, for the WebSocket path: " + UPGRADE_LINES),
     Entry("E313_PATH_NOT_PROXIED", "proxy", "The proxy does not pass this path on",
-          "No location in the proxy passes {path} to a server. The proxy itself answers {status}.",
-          "In {where}: location {path} {{ proxy_pass http://…; and " + UPGRADE_LINES + " }}"),
+          "No location in the proxy passes {path} to a server: {taker} answers {status} itself.",
+          "{mend}"),
     Entry("E315_NGINX_ORIGINS", "edge", "nginx refuses the Origin",
           "nginx_origins does not include {origin}, so nginx did not ask the project.",
           "Add {origin} to nginx_origins if that page may open sockets. The list replaces the default, so include the "
@@ -405,4 +404,4 @@ _ENTRIES = (
 #: Errors that do not keep a handshake from succeeding.
 BESIDE = frozenset(["E122_WORKER_UNSTEADY", "E031_RENEWAL_FAILED", "E032_CERT_NOT_SERVED", "E033_RENEWAL_OFF"])
 
-CATALOGUE: dict[str, Entry] = {entry.code: entry for entry in (*_ENTRIES, *EDGE_ENTRIES)}
+CATALOGUE: dict[str, Entry] = {entry.code: entry for entry in (*_ENTRIES, *EDGE_ENTRIES, *PROXY_ENTRIES)}

@@ -13,13 +13,14 @@ from ..websocket.explain import explain
 from .answers import opened, refusal, told
 from .case import Case, Finding
 from .catalogue import BESIDE, HOPS
+from .proofs import proven
 from .rules import RULES
 
 
 def diagnose(evidence: dict[str, Any]) -> dict[str, Any]:
     """Return the report: the verdict, its finding, what else was noticed, and the state of each hop."""
     case = Case(evidence)
-    found = [finding for rule in RULES for finding in rule(case)]
+    found = [finding for rule in RULES for finding in rule(case) if proven(finding["code"], case)]
     # An edge makes no tokens. Without one, a refusal shows that it has passed the handshake on.
     passed_on = case.is_edge and bool(refusal(case.outside)) and not (evidence.get("token") or {}).get("present")
     if not passed_on and not any(each["severity"] == "error" for each in found):

@@ -15,12 +15,15 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ..certificates import state
-from ..host import deployed, logs, nginx, proc, raw, redis, servers, stores, units
+from ..host import deployed, logs, proc, raw, redis, servers, stores, units
+from ..host.nginx.look import Nginx
+from ..host.nginx.servers import is_here
 from ..host.processes import processes
 from ..host.project import Project, listed_in, stale
 from ..host.steady import Watch
 from ..text.secrets import header_secrets, redact, scrub, secrets_of
 from ..websocket import exchange
+from .through_nginx import ThroughNginx
 
 #: Speak to this many processes at most: they are all alike.
 MOST_SERVERS = 4
@@ -53,10 +56,10 @@ class Examination:
 
     def look(self) -> None:
         """Find processes, units, nginx, Redis, and which of the processes this is about."""
-        port = self.parts.port or (443 if self.parts.scheme == "wss" else 80)
+        self.nginx = Nginx()
         with ThreadPoolExecutor(4) as pool:
             asked: dict[str, Future[Any]] = {
-                "nginx": pool.submit(nginx.nginx, self.parts.hostname or "", port, self.parts.path or "/"),
+                "nginx": pool.submit(self.nginx.look, self.parts, *self.request("")),
                 "redis": pool.submit(redis.redis),
                 "programs": pool.submit(units.supervised),
             }
@@ -64,7 +67,7 @@ class Examination:
             bundle = deployed.bundle(self.params["app"])
             self.evidence |= {name: found.result() for name, found in asked.items()}
         route = self.evidence["nginx"].get("route") or {}
-        upstream = [_address(each) for each in route.get("upstream", [])]
+        upstream = [_address(each, route["scheme"]) for each in route.get("upstream", [])]
         sockets = [f"unix:{path}" for path in bundle.get("sockets", [])]
         if not self.params["app"] and upstream and not set(upstream) & set(sockets):
             bundle, sockets = {}, []
@@ -144,11 +147,16 @@ class Examination:
         else:
             # Servers that another nginx site leads to are not the ones that this site lacks.
             taken = {_address(each) for each in self.evidence["nginx"].get("others", [])}
+            route = self.evidence["nginx"].get("route") or {}
+            near = [_address(each) for each in [*route.get("beside", []), *self._shadowed(route)]]
             running = [each for each in self.processes if each["server"] and not taken & set(each["listens"])]
             wanted = [address for each in running for address in each["listens"][:1]] or upstream
+            if not upstream and any(_holder(address, listening) for address in near):
+                wanted = near
         for address in list(dict.fromkeys(wanted))[:MOST_SERVERS]:
             process = _holder(address, listening)
-            self.servers.append({"address": address, "pid": process["pid"] if process else 0})
+            made = {"address": address, "pid": process["pid"] if process else 0}
+            self.servers.append(made if process or _is_local(address) else {**made, "remote": True})
         self.main = next((_holder(each["address"], listening) for each in self.servers if each["pid"]), None)
         if self.main is None:
             self.main = next(iter(self._lonely()), None)
@@ -157,6 +165,10 @@ class Examination:
             {"address": address, "listening": _holder(address, listening) is not None} for address in upstream
         ]
         self.evidence["leftovers"] = servers.leftovers([*sockets, *upstream], set(listening))
+
+    def _shadowed(self, route: dict[str, Any]) -> list[str]:
+        """Where another server block leads, which would pass the path on and does not get the request."""
+        return (route.get("shadowed") or {}).get("beside", "").split()
 
     def project_of(self, bundle: dict[str, Any]) -> Project:
         """Return the project that this collection has deployed, so that it can be asked."""
@@ -209,40 +221,48 @@ class Examination:
         query = exchange.filled(self.params["query"], token)
         return f"ws://{self.parts.netloc}{self.parts.path or '/'}" + (f"?{query}" if query else "")
 
+    def request(self, token: str) -> tuple[str, list[tuple[str, str]]]:
+        """A handshake's path with its query, and its headers."""
+        sent = exchange.offered(self.params, token)
+        headers = exchange.client_headers(self.parts.netloc, self.params["origin"], **sent)
+        return exchange.target_of(self.address(token)), headers
+
     def attempt(self, via: str, kind: str, server: dict[str, Any] | None = None, **options: Any) -> dict[str, Any]:
         """Try one handshake, to a server or through nginx on loopback, and note what came."""
         token = {"none": "", "bad": spoiled(self.token), "expired": self.expired}.get(kind, self.token)
         options.setdefault("origin", self.params["origin"])
         options |= exchange.offered(self.params, token)
-        url = self.address(token)
+        found = self.try_at(server, via, kind, url=self.address(token), **options)
+        self.evidence["exchanges"].append(found)
+        return found
+
+    def try_at(self, server: dict[str, Any] | None, via: str, kind: str, **options: Any) -> dict[str, Any]:
+        """Try one handshake with a server, or with nginx on loopback, and only return what came."""
+        url = options.pop("url", "") or self.address(self.token)
         if server and server["address"].startswith("unix:"):
             options["unix_socket"] = server["address"].removeprefix("unix:")
         elif server:
             host, _, port = server["address"].removeprefix("tcp:").rpartition(":")
             options["connect_to"] = (_loopback(host), int(port))
+            options.setdefault("tls", server.get("tls", False))
         else:
-            listen = self._listen()
-            options["connect_to"] = (_loopback(listen.get("address", "")), listen["port"])
-            if listen["tls"]:
-                url, options["context"] = "wss" + url[2:], _loose()
-        found = exchange.attempt(url, via=via, kind=kind, timeout=self.params["timeout"], **options)
-        self.evidence["exchanges"].append(found)
-        return found
-
-    def _listen(self) -> dict[str, Any]:
-        """Where to speak to nginx: on a plain port if it has one, because TLS is not what is tested here."""
-        listens = (self.evidence["nginx"].get("route") or {})["listen"]
-        usable = [each for each in listens if each.get("address", "") not in ("unix", "unix:")] or listens
-        # A port that takes the PROXY protocol hangs up on everything else.
-        usable = [each for each in usable if not each.get("proxied")] or usable
-        plain = [each for each in usable if not each["tls"]]
-        return next((each for each in plain if each.get("address", "").startswith("127.")), (plain or usable)[0])
+            listen = self.evidence["nginx"]["route"]["listen"]
+            if listen["address"].startswith("unix:"):
+                options["unix_socket"] = listen["address"].removeprefix("unix:")
+            else:
+                place = "::1" if listen["address"] == "::" else _loopback(listen["address"])
+                options["connect_to"] = (place, listen["port"])
+            options.setdefault("tls", listen["tls"])
+            options.setdefault("proxied", listen["proxied"])
+        if options.pop("tls", False):
+            url, options["context"] = "wss" + url[2:], _loose()
+        return exchange.attempt(url, via=via, kind=kind, timeout=self.params["timeout"], **options)
 
     def try_all(self) -> None:
         """Try a good token everywhere, what should be refused at one process, and plain HTTP; all at the same time."""
         stay = {"linger": exchange.LINGER, "idle": self.params["idle_seconds"]}
         jobs: list[tuple[str, str, dict[str, Any] | None, dict[str, Any]]] = []
-        alive = [each for each in self.servers if each["pid"]]
+        alive = [each for each in self.servers if each["pid"] or each.get("remote")]
         jobs += [("process", "good", each, stay) for each in alive]
         first = alive[0] if alive else None
         if first:
@@ -256,13 +276,33 @@ class Examination:
         jobs += [("process", "wsgi", each, {"upgrade": False}) for each in plain[:1]]
         if self.evidence["nginx"].get("running") and self.evidence["nginx"].get("route"):
             jobs.append(("proxy", "good", None, stay))
-        if jobs:
-            with ThreadPoolExecutor(len(jobs)) as pool:
-                for via, kind, server, options in jobs:
-                    pool.submit(self.attempt, via, kind, server, **options)
+            if self.evidence["nginx"]["route"]["listen"]["proxied"]:
+                jobs.append(("proxy", "bare", None, {"proxied": False}))
+        self.run(jobs)
+        if secure := [each for each in alive if self.expects_tls(each)]:
+            for each in secure:
+                each["tls"] = True
+            kept = [each for each in self.evidence["exchanges"] if each["via"] != "process"]
+            self.evidence["exchanges"] = kept
+            self.run([job for job in jobs if job[0] == "process"])
         refused = [each for each in self.evidence["exchanges"] if each["kind"] == "good" and each["via"] == "process"]
         if first and refused and all(each["status"] == 403 for each in refused):
             self.try_origins(first)
+
+    def run(self, jobs: list[tuple[str, str, dict[str, Any] | None, dict[str, Any]]]) -> None:
+        """Make several attempts at the same time."""
+        with ThreadPoolExecutor(max(1, len(jobs))) as pool:
+            for via, kind, server, options in jobs:
+                pool.submit(self.attempt, via, kind, server, **options)
+
+    def expects_tls(self, server: dict[str, Any]) -> bool:
+        """Whether a server that closes on plain requests answers within TLS."""
+        via = {"via": "process", "kind": "good"}
+        came = [each for each in self.evidence["exchanges"] if via.items() <= each.items()]
+        closed = any(each["stage"] == "handshake" and "no answer" not in each["reason"] for each in came)
+        if not closed or not server["address"].startswith("tcp:"):
+            return False
+        return bool(self.try_at(server, "process", "tls", upgrade=False, tls=True)["status"])
 
     def try_origins(self, server: dict[str, Any]) -> None:
         """Try other Origins after a good token was refused: is it the token, or the Origin?"""
@@ -317,7 +357,9 @@ class Examination:
                 if self.bundle and not asked:
                     asked = pool.submit(self.ask, self.project_of(self.bundle), self.bundle["application"])
                 self.ask_project(asked)
+                through = ThroughNginx(self)
                 self.try_all()
+                through.explain()
             self.evidence["steady"] = watching.result().end() if self.bundle else {}
             self.evidence["units"] = self._own(units.result())
             self.read_logs(files)
@@ -353,13 +395,13 @@ def _is_meant(name: str, each: dict[str, Any], addresses: list[str]) -> bool:
     return any(servers.is_to_listen(name, each["command"], address) for address in addresses)
 
 
-def _address(upstream: str) -> str:
+def _address(upstream: str, scheme: str = "") -> str:
     """An upstream of nginx as an address of this host: `unix:/path` or `tcp:address:port`."""
     if upstream.startswith("unix:"):
         return upstream.rstrip("/").rstrip(":")
     host, colon, port = upstream.rpartition(":")
     if not colon or not port.isdigit():
-        host, port = upstream, "80"
+        host, port = upstream, "443" if scheme == "https" else "80"
     return f"tcp:{'127.0.0.1' if host == 'localhost' else host.strip('[]')}:{port}"
 
 
@@ -369,6 +411,11 @@ def _holder(address: str, listening: dict[str, dict[str, Any]]) -> dict[str, Any
         return listening.get(address)
     port = address.rpartition(":")[2]
     return next((listening[each] for each in (f"tcp:0.0.0.0:{port}", f"tcp::::{port}") if each in listening), None)
+
+
+def _is_local(address: str) -> bool:
+    """Whether an address is of this host, so that somebody here should listen on it."""
+    return address.startswith("unix:") or is_here(address.removeprefix("tcp:").rpartition(":")[0])
 
 
 def _loopback(host: str) -> str:

@@ -26,15 +26,16 @@ def program_log(name: str, lines: int = 40) -> list[str]:
 
 def file_logs(pids: list[int]) -> dict[str, int]:
     """The regular files that processes write their output to, with their sizes now."""
-    return _sizes(proc.written_to(pids))
+    return sizes(proc.written_to(pids))
 
 
 def supervisor_logs() -> dict[str, int]:
     """The regular files that supervisor has open, its programs' logs among them, with their sizes now."""
-    return _sizes(proc.held_by("supervisord"))
+    return sizes(proc.held_by("supervisord"))
 
 
-def _sizes(paths: Iterable[str]) -> dict[str, int]:
+def sizes(paths: Iterable[str]) -> dict[str, int]:
+    """The regular files among some paths, with their sizes now."""
     found = {}
     for path in paths:
         try:

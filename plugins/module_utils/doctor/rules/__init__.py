@@ -12,6 +12,7 @@ from ..case import Case, Finding
 from .certificate import certificate
 from .edge import edge
 from .edges import edges
+from .effective import effective
 from .examined import examined
 from .idle import idle
 from .imports import imports
@@ -23,5 +24,5 @@ from .reach import reach
 from .token import token
 
 RULES: tuple[Callable[[Case], Iterator[Finding]], ...] = (
-    reach, certificate, edges, edge, proxy, process, imports, token, origin, layer, idle, examined,
+    reach, certificate, edges, edge, proxy, effective, process, imports, token, origin, layer, idle, examined,
 )  # fmt: skip

@@ -23,16 +23,26 @@ def edge(case: Case) -> Iterator[Finding]:
     status = came["status"]
     if status == 400 and re.search(r"HTTP request (was sent|to) ?(to )?(an )?HTTPS", came["body"]):
         yield case.find("E027_PORT_SPEAKS_TLS", told(came))
+    elif status in REDIRECTS and case.replayed:
+        return  # the server sends it elsewhere, because of what nginx makes of the request
     elif status in REDIRECTS:
         yield redirect(case, came)
     elif (inner := case.proxy or case.direct) is None:
         yield from _edge_alone(case, came)
+    elif _bare_fails(case):
+        return  # the port's flags are at fault, and the rule for them says so
     elif opened(inner) and status:
         code = proxy_code(status, came["body"])
         yield case.find(code if code != "E310_PROXY_REFUSES" or status in REFUSED else "E312_EDGE",
                         [told(came), told(inner)], hop="edge", status=status, origin=came["origin"])  # fmt: skip
     elif opened(inner):
         yield case.find("E312_EDGE", [told(came), told(inner)], status=came["reason"])
+
+
+def _bare_fails(case: Case) -> bool:
+    """Whether nginx's own port closes on clients that do not speak the PROXY protocol."""
+    bare = case.one("proxy", "bare")
+    return bool(bare and not bare["status"] and case.outside and not case.outside["status"])
 
 
 def redirect(case: Case, came: dict[str, Any]) -> Finding:

@@ -21,8 +21,9 @@ def process(case: Case) -> Iterator[Finding]:
     if case.host.get("missing"):
         yield case.find("E117_NOT_DEPLOYED", "no server was found on this host", home=case.host["missing"])
         return
-    dead = [each for each in case.servers if not each["pid"]]
-    if dead or not case.servers:
+    dead = [each for each in case.servers if not each["pid"] and not each.get("remote")]
+    # A server of another site proves that this one has none as little as it proves the opposite.
+    if dead or not (case.servers or any(each["server"] for each in case.host.get("processes", []))):
         yield from _not_running(case, dead)
     yield from _rivals(case)
     for each in case.processes:

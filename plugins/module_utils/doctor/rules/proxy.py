@@ -2,29 +2,34 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
-from ..answers import ITS_OWN, ORIGIN_MARK, PLAIN, REDIRECTS, opened, proxy_code, told
+from ..answers import ITS_OWN, ORIGIN_MARK, PLAIN, REDIRECTS, REFUSED, opened, proxy_code, told
 from ..case import Case, Finding
+from ..lines import lacking, missing
 from .edge import redirect
+from .effective import lost
+
+#: Errors of connect(2) that mean that nobody listens: ENOENT, ECONNREFUSED.
+NOBODY = (2, 111)
+DENIED = 13
 
 
 def proxy(case: Case) -> Iterator[Finding]:
     """The host's own nginx."""
-    nginx = case.host.get("nginx") or {}
+    nginx = case.nginx
     if nginx.get("error"):
         yield case.find("E309_PROXY_CONFIG", f"nginx -t: {nginx['error']}", error=nginx["error"])
     elif nginx.get("present") and not nginx.get("running") and (case.route.get("pass") or case.bundle):
         yield case.find("E308_PROXY_DOWN", "no process of nginx runs")
     if not case.route or opened(case.proxy):
         return
-    broken = _headers_code(case.route)
     came, inner = case.proxy, case.direct
-    if broken and case.route["pass"]:
-        seen = [told(came), told(inner), _settings(case.route)]
-        yield case.find(broken, seen)
-    elif (
+    if _passes_http(case.route) and not nginx.get("replay") and not _answers_itself(came):
+        yield from lost(case, came or {}, lacking(case.route))
+    if (
         came
         and came["status"]
         and (inner is None or opened(inner) or inner["status"] != came["status"] or ORIGIN_MARK in came["body"])
@@ -32,45 +37,107 @@ def proxy(case: Case) -> Iterator[Finding]:
         yield from _proxy_answers(case, came, inner)
 
 
-def _headers_code(route: dict[str, Any]) -> str:
-    """What a location lacks to pass a handshake on."""
-    headers = route["headers"]
-    if "upgrade" not in headers:
-        return "E301_UPGRADE_LOST"
-    connection = headers.get("connection", "").lower()
-    if not connection or ("upgrade" not in connection and "$" not in connection):
-        return "E302_CONNECTION_LOST"
-    return "E303_HTTP10" if route["http_version"] == "1.0" else ""
+def _passes_http(route: dict[str, Any]) -> bool:
+    return bool(route["pass"]) and route.get("handler", "proxy_pass") == "proxy_pass" and not route.get("status")
 
 
-def _settings(route: dict[str, Any]) -> str:
-    kept = {name: value for name, value in route["headers"].items() if name in ("upgrade", "connection")}
-    return f"{route['where']}: proxy_http_version {route['http_version']}, headers of an upgrade: {kept or 'none'}"
+def _answers_itself(came: dict[str, Any] | None) -> bool:
+    """Whether an answer is certainly nginx's own, whatever it would have sent on."""
+    return bool(came and (came["status"] in REDIRECTS or proxy_code(came["status"], came["body"]) in ITS_OWN))
 
 
 def _proxy_answers(case: Case, came: dict[str, Any], inner: dict[str, Any] | None) -> Iterator[Finding]:
     """nginx answers differently from the server behind it."""
     status, seen = came["status"], [told(came), told(inner)]
+    code = proxy_code(status, came["body"])
     if status == 502:
-        if inner is None:
-            return  # the server is at fault, or nothing is known about it
-        upstream = case.host.get("upstream") or []
-        listening = ", ".join(each["address"] for each in case.servers if each["pid"])
-        if any(each["listening"] for each in upstream) and not opened(inner):
-            return  # it does no better if asked directly
-        if any(each["listening"] for each in upstream):
-            path = next((each["address"][5:] for each in upstream if each["address"].startswith("unix:")), "…")
-            yield case.find("E113_SOCKET_PERMISSION", seen, socket=path)
-        else:
-            tried = ", ".join(each["address"] for each in upstream) or case.route["pass"]
-            yield case.find("E307_UPSTREAM_ELSEWHERE", seen, upstream=tried, listening=listening)
+        yield from _unreached(case, seen)
     elif status in REDIRECTS:
-        yield redirect(case, came)
-    elif (code := proxy_code(status, came["body"])) in ITS_OWN:
+        if not case.replayed:
+            yield redirect(case, came)
+    elif code in ITS_OWN:
         yield case.find(code, seen, hop="proxy", status=status, origin=came["origin"])
     elif not opened(inner):
         return
-    elif not case.route["pass"] and status in PLAIN:
-        yield case.find("E313_PATH_NOT_PROXIED", seen, status=status)
+    elif not case.route["pass"] and status in PLAIN and not _other_block(case):
+        yield _not_passed(case, seen, status)
+    elif status in REFUSED and (guards := _guards(case)):
+        named = ", ".join(guards)
+        yield case.find(code, [*seen, *guards, *(each["line"] for each in case.said("denied", "login"))], hop="proxy",
+                        status=status, guards=named, open=_open(named))  # fmt: skip
+
+
+def _guards(case: Case) -> list[str]:
+    """The lines that refuse a request, if nginx's log or its configuration says that they are there."""
+    lines = [each for each in case.route.get("guards", []) if re.search(r": (deny|auth_\w+|limit_except) ", each)]
+    return lines or [each["line"] for each in case.said("denied", "login")]
+
+
+def _open(guards: str) -> str:
+    """What takes a path out of what refuses requests."""
+    lines = {"auth_basic": "auth_basic off;", "auth_request": "auth_request off;", "deny": "allow all;"}
+    return " ".join(line for name, line in lines.items() if f" {name} " in f"{guards} ") or "auth_basic off; allow all;"
+
+
+def _other_block(case: Case) -> bool:
+    """Whether another server block is at fault, which has a code of its own."""
+    return opened(case.nginx.get("other_name")) or bool((case.route.get("shadowed") or {}).get("same"))
+
+
+def _not_passed(case: Case, seen: list[str], status: int) -> Finding:
+    """A location, or the server block itself, answers in place of a server behind nginx."""
+    route, target = case.route, _target(case)
+    lines = f"proxy_pass {target}; {missing(route, lacking({**route, 'http_version': '1.0', 'sends': []}))}"
+    words = " ".join(route["location"])
+    taker = f"location {words} in {route['where']}" if words else f"the server block in {route['where']}"
+    if route.get("handler") == "return":
+        mend = (
+            f"In {route['handler_line']}: keep handshakes from the return, with {lines} in a location for {case.path}"
+        )
+    elif words in (case.path, f"= {case.path}", f"^~ {case.path}"):
+        mend = f"In {route['where']}: {lines}"
     else:
-        yield case.find("E301_UPGRADE_LOST" if code == "E312_EDGE" else code, seen, hop="proxy", status=status)
+        mend = f"In {route.get('server') or route['where']}: location ^~ {case.path} {{ {lines} }}"
+    return case.find("E313_PATH_NOT_PROXIED", [*seen, taker], status=status, taker=taker, mend=mend)
+
+
+def _target(case: Case) -> str:
+    """Where the location should lead, as far as that is known."""
+    server = next((each for each in case.servers if each["pid"]), None)
+    if server is None:
+        return "http://ADDRESS"
+    address = server["address"].removeprefix("tcp:")
+    return f"{'https' if server.get('tls') else 'http'}://{address}"
+
+
+def _unreached(case: Case, seen: list[str]) -> Iterator[Finding]:
+    """nginx gets no connection: by the number of its error, in its log or in a try as its user."""
+    upstream = case.host.get("upstream") or []
+    errors = {each["errno"]: each for each in case.said("connect")}
+    tried = [each for each in case.nginx.get("reach") or [] if each["errno"] > 0]
+    errors |= {each["errno"]: each for each in tried}
+    lines = [each["line"] for each in case.said("connect")]
+    if DENIED in errors:
+        yield _denied(case, [*seen, *lines], errors[DENIED])
+    elif upstream and not any(each["listening"] for each in upstream) and case.direct is not None:
+        listening = ", ".join(each["address"] for each in case.servers if each["pid"])
+        addresses = ", ".join(each["address"] for each in upstream)
+        refused = any(number in errors for number in NOBODY) or not errors
+        if refused and listening and opened(case.direct):
+            yield case.find("E307_UPSTREAM_ELSEWHERE", [*seen, *lines], upstream=addresses, listening=listening)
+
+
+def _denied(case: Case, seen: list[str], found: dict[str, Any]) -> Finding:
+    """nginx's user may not connect to a unix socket: the folder or the file that is in its way."""
+    address = found.get("address") or found.get("peer") or case.route["pass"]
+    path, user = address.removeprefix("unix:").rstrip(":"), found.get("user") or "www-data"
+    folders = [each for each in found.get("ways", []) if each["folder"]]
+    files = [each for each in found.get("ways", []) if not each["folder"]]
+    why = [f"the folder {each['path']} has the mode {each['mode']}" for each in folders]
+    why += [f"{each['path']} has the mode {each['mode']}, and connecting is writing" for each in files]
+    mend = [f"chmod o+x {each['path']}" for each in folders]
+    mend += [f"chgrp {user} {path} && chmod 660 {path}"] if files or not folders else []
+    last = f"; and for its next starts, Group={user} in its unit and daphne -e unix:{path}:mode=660"
+    return case.find("E113_SOCKET_PERMISSION", seen, user=user, socket=path,
+                     why="; ".join(why) or f"connect() to {path} fails with errno 13",
+                     mend=" && ".join(mend) + (last if files or not folders else ""))  # fmt: skip
