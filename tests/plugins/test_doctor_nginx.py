@@ -280,6 +280,10 @@ STACKS: dict[str, tuple[dict[str, Any], str, str]] = {
     "no reload": (
         stack(ws(GOOD), host__nginx__replay={"whole": came("replay"), "trials": [], "causes": [], "mended": False},
               host__nginx__unread=[SITE], **on_port(status=404)), "E349_NOT_RELOADED", "systemctl reload nginx"),
+    "no reload after a new port": (
+        stack(ws(GOOD), host__nginx__replay={"whole": came("replay"), "trials": [], "causes": [], "mended": False},
+              host__nginx__unread=[SITE], **on_port(status=0, stage="tcp", reason="Connection refused")),
+        "E349_NOT_RELOADED", "systemctl reload nginx"),
     "no connection left": (
         stack(ws(GOOD), **{**said("connections", "768 worker_connections are not enough"), **on_port(**CLOSED)}),
         "E350_PROXY_FULL", r"nginx\.conf:5: worker_connections 16384;"),

@@ -56,6 +56,11 @@ class Case:
         return "haproxy" in self.host
 
     @property
+    def outdated(self) -> bool:
+        """Whether nginx runs with a former configuration, and the present one would work."""
+        return bool(self.nginx.get("unread")) and opened((self.nginx.get("replay") or {}).get("whole"))
+
+    @property
     def replayed(self) -> bool:
         """Whether nginx's request, sent straight to the server, has shown what makes it fail."""
         return bool((self.nginx.get("replay") or {}).get("causes"))

@@ -53,8 +53,18 @@ def unexplained(case: Case) -> Iterator[Finding]:
                 problem = explain(came["close"]["code"])
             else:
                 problem = explain(HandshakeRefused(came["status"], "", came["headers"], came["body"]))
-            yield case.find("E905_UNEXPLAINED", told(came), hop=hop, **problem)
+            yield case.find("E905_UNEXPLAINED", [told(came), *_unjudged(case)], hop=hop, **problem)
             return
+
+
+def _unjudged(case: Case) -> Iterator[str]:
+    """What was seen besides, for whoever goes on looking: nginx's log, its request sent directly, the server's log."""
+    yield from (f"nginx: {each['line']}" for each in case.nginx.get("said") or [])
+    replay = case.nginx.get("replay") or {}
+    yield told(replay.get("whole"))
+    yield from (f"alone, {each['name']} {each['sent']} in place of {each['good']}: {told(each['came'])}"
+                for each in replay.get("trials", []) if each["name"] in replay.get("causes", []))  # fmt: skip
+    yield from case.log[-3:]
 
 
 def _once(findings: list[Finding], first: Finding | None) -> list[Finding]:

@@ -191,7 +191,7 @@ PROOFS: dict[str, Proof] = {
         _other_block),
     "E349_NOT_RELOADED": Proof(
         "What the files say now opens when it is sent straight to the server, and they are newer than nginx's workers.",
-        lambda case: bool(case.nginx.get("unread")) and opened((case.nginx.get("replay") or {}).get("whole"))),
+        lambda case: case.outdated),
     "E350_PROXY_FULL": Proof(
         "nginx's log says so during the try, or its fullest worker has as many sockets as it may.", _full),
     "E351_UPSTREAM_CERT": Proof("nginx's log says so during the try.", lambda case: bool(case.said("certificate"))),

@@ -43,7 +43,7 @@ PROXY_ENTRIES = (
     Entry("E350_PROXY_FULL", "proxy", "nginx has no connection left",
           "{what} is {limit}, for each worker process. A socket through nginx takes two: the client's and the "
           "server's.",
-          "In {line}: {setting} {more}; then nginx -t && systemctl reload nginx"),
+          "In {line}: {setting} then nginx -t && systemctl reload nginx"),
     Entry("E351_UPSTREAM_CERT", "proxy", "The proxy does not trust the server's certificate",
           "proxy_ssl_verify is on, and nginx refuses the certificate of {upstream}: {error}",
           "proxy_ssl_trusted_certificate with its authority and proxy_ssl_name with its name in {where}; or plain "

@@ -30,7 +30,7 @@ def effective(case: Case) -> Iterator[Finding]:
     replay = case.nginx.get("replay") or {}
     if route["handler"] in PROTOCOLS and case.direct and case.direct["status"]:
         yield _protocol(case, came)
-    elif opened(replay.get("whole")) and case.nginx.get("unread"):
+    elif case.outdated:
         files = ", ".join(case.nginx["unread"])
         yield case.find("E349_NOT_RELOADED", [told(came), told(replay["whole"])], files=files)
     elif replay:
@@ -69,10 +69,12 @@ def _full(case: Case, came: dict[str, Any]) -> Finding | None:
     limit = state["files_limit"] if of_files else state["limit"]
     what = "worker_rlimit_nofile" if of_files else "worker_connections"
     where = "the main context of nginx.conf" if of_files else state["line"] or "the events block of nginx.conf"
+    more = max(65536 if of_files else 16384, 4 * limit)
+    files_too = f" and, in the main context, worker_rlimit_nofile {2 * more};" if state["files_limit"] < more else ""
+    setting = f"{what} {more};" + ("" if of_files else files_too)
     seen = [told(came), f"the fullest worker has {state['used']} sockets and {state['files']} files open",
             *(each["line"] for each in said)]  # fmt: skip
-    return case.find("E350_PROXY_FULL", seen, what=what, limit=limit, line=where, setting=what,
-                     more=max(65536 if of_files else 16384, 4 * limit))  # fmt: skip
+    return case.find("E350_PROXY_FULL", seen, what=what, limit=limit, line=where, setting=setting)
 
 
 def _said(case: Case, came: dict[str, Any]) -> Iterator[Finding]:

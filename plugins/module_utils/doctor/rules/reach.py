@@ -19,7 +19,7 @@ def reach(case: Case) -> Iterator[Finding]:
         return
     if came["stage"] == "name":
         yield case.find("E001_NAME", told(came))
-    elif came["stage"] == "tcp" and not proxy_is_down(case) and not case.is_edge:
+    elif came["stage"] == "tcp" and not proxy_is_down(case) and not case.is_edge and not case.outdated:
         refused = "refused" in came["reason"].lower()
         yield case.find("E011_TCP_REFUSED" if refused else "E012_TCP_FILTERED", told(came))
     elif came["stage"] == "tls":
