@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from .edge_codes import EDGE_ENTRIES
 from .entry import HOPS, Entry
+from .follow_codes import FOLLOW_ENTRIES
 from .lines import ALL
 from .proxy_codes import PROXY_ENTRIES
 
@@ -402,6 +403,10 @@ _ENTRIES = (
 )  # fmt: skip
 
 #: Errors that do not keep a handshake from succeeding.
-BESIDE = frozenset(["E122_WORKER_UNSTEADY", "E031_RENEWAL_FAILED", "E032_CERT_NOT_SERVED", "E033_RENEWAL_OFF"])
+BESIDE = frozenset((
+    "E122_WORKER_UNSTEADY", "E252_NO_HTTP", "E031_RENEWAL_FAILED", "E032_CERT_NOT_SERVED", "E033_RENEWAL_OFF",
+))  # fmt: skip
 
-CATALOGUE: dict[str, Entry] = {entry.code: entry for entry in (*_ENTRIES, *EDGE_ENTRIES, *PROXY_ENTRIES)}
+CATALOGUE: dict[str, Entry] = {
+    entry.code: entry for entry in (*_ENTRIES, *EDGE_ENTRIES, *PROXY_ENTRIES, *FOLLOW_ENTRIES)
+}

@@ -56,6 +56,9 @@ def evidence_of(args: dict[str, Any], collected: dict[str, Any]) -> dict[str, An
         "token": {"present": bool(used), "length": len(used), "claims": claims_of(used),
                   "minted": bool(token and not args.get("token"))},
     }  # fmt: skip
+    # The names and templates only: their values may be secret.
+    evidence["asked"] = {"headers": sorted(args.get("headers") or {}),
+                         "subprotocols": [str(each) for each in args.get("subprotocols") or []]}  # fmt: skip
     if args.get("fleet"):
         evidence["fleet"] = args["fleet"]
     parts = urlsplit(args["url"])

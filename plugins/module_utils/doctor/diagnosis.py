@@ -13,6 +13,7 @@ from ..websocket.explain import explain
 from .answers import opened, refusal, told
 from .case import Case, Finding
 from .catalogue import BESIDE, HOPS
+from .follow_codes import EXPLAINS
 from .proofs import proven
 from .rules import RULES
 
@@ -21,6 +22,7 @@ def diagnose(evidence: dict[str, Any]) -> dict[str, Any]:
     """Return the report: the verdict, its finding, what else was noticed, and the state of each hop."""
     case = Case(evidence)
     found = [finding for rule in RULES for finding in rule(case) if proven(finding["code"], case)]
+    found = _without_explained(found)
     # An edge makes no tokens. Without one, a refusal shows that it has passed the handshake on.
     passed_on = case.is_edge and bool(refusal(case.outside)) and not (evidence.get("token") or {}).get("present")
     if not passed_on and not any(each["severity"] == "error" for each in found):
@@ -41,6 +43,12 @@ def diagnose(evidence: dict[str, Any]) -> dict[str, Any]:
         "noticed": noticed,
         "hops": hops(case, first),
     }
+
+
+def _without_explained(found: list[Finding]) -> list[Finding]:
+    """The findings without those that another one explains: they are the same fault, seen by rules that know less."""
+    explained = {code for each in found for code in EXPLAINS.get(each["code"], ())}
+    return [each for each in found if each["code"] not in explained]
 
 
 def unexplained(case: Case) -> Iterator[Finding]:

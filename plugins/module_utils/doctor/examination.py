@@ -20,6 +20,7 @@ from ..host.nginx.look import Nginx
 from ..host.nginx.servers import is_here
 from ..host.processes import processes
 from ..host.project import Project, listed_in, stale
+from ..host.relatives import relatives
 from ..host.steady import Watch
 from ..text.secrets import header_secrets, redact, scrub, secrets_of
 from ..websocket import exchange
@@ -74,6 +75,7 @@ class Examination:
         self.bundle = bundle
         self._choose(sockets, upstream)
         self._await_start(sockets, upstream)
+        self.evidence["relatives"] = relatives(self.main) if self.main and self.main["server"] else []
         if self.params["app"] and not bundle and not any(each["server"] for each in self.processes):
             self.evidence["missing"] = f"/srv/{self.params['app']}"
         # Users other than root cannot see what belongs to the project alone.
@@ -182,7 +184,7 @@ class Examination:
         with ThreadPoolExecutor(1) as pool:
             disk = pool.submit(project.disk_environment)
             wanted = {name: line for name, line in commands.items() if line}
-            found = project.ask(application, wanted, self.params["origin"])
+            found = project.ask(application, wanted, self.params["origin"], path=self.parts.path)
         return found, disk.result() or {}
 
     def ask_project(self, asked: Future[Any] | None) -> None:

@@ -1,8 +1,9 @@
 """Program that asks a project about itself, in its environment and with its Python; project.py says how it gets there.
 
 Takes a mark, the ASGI application (empty: that of the settings), commands that print tokens (JSON: their names, and the
-words from `manage.py` on) and the origin of the site's pages. Prints a line of JSON after the mark, since a project may
-print what it likes. It has only the standard library and the project's packages, and its Python may be an old one.
+words from `manage.py` on), the origin of the site's pages, and perhaps the path of the WebSocket. Prints a line of JSON
+after the mark, since a project may print what it likes. It has only the standard library and the project's packages, and its Python
+may be an old one.
 """
 
 from __future__ import annotations
@@ -16,12 +17,14 @@ import io
 import json
 import os
 import re
+import socket
+import ssl
 import sys
 import threading
 import time
 import traceback
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlparse, urlsplit
 
 LAYER_SECONDS = 3
 DATABASE_SECONDS = 5
@@ -50,8 +53,8 @@ def name_settings() -> None:
                 return
 
 
-def import_application(given: str, found: dict[str, Any]) -> None:
-    """Import the application, and note how long that took, or why it failed."""
+def import_application(given: str, found: dict[str, Any]) -> Any:
+    """Import the application and return it; note how long that took, or why it failed."""
     application = given
     if not application:
         with contextlib.suppress(BaseException):
@@ -61,7 +64,7 @@ def import_application(given: str, found: dict[str, Any]) -> None:
             application = dotted if ":" in dotted else ":".join(dotted.rsplit(".", 1))
             found["asgi_setting"] = dotted
     found["application"] = application
-    begun = time.monotonic()
+    begun, part = time.monotonic(), None
     module, _, attribute = application.partition(":")
     try:
         if not module:
@@ -75,7 +78,143 @@ def import_application(given: str, found: dict[str, Any]) -> None:
         found["import_error"] = traceback.format_exception_only(type(error), error)[-1].strip()
         found["missing"] = getattr(error, "name", None) or ""
         found["trace"] = traceback.format_exc().strip().splitlines()[-7:]
+        part = None
     found["import_ms"] = round((time.monotonic() - begun) * 1000, 1)
+    return part
+
+
+# --- what the application knows
+
+
+def layers_of(part: Any) -> list[Any]:
+    """Return an ASGI application and what it wraps, as far as its attributes show: middleware keeps its inner part."""
+    found: list[Any] = []
+    while part is not None and len(found) < 20 and not any(part is each for each in found):
+        found.append(part)
+        names = ("application", "inner", "app", "asgi_app", "_app")
+        inner = [getattr(part, name, None) for name in names]
+        part = next((each for each in inner if callable(each)), None)
+    return found
+
+
+def types_of(part: Any) -> list[str] | None:
+    """Return the types of connections that an ASGI application knows; None if that cannot be told."""
+    for each in layers_of(part):
+        if isinstance(getattr(each, "application_mapping", None), dict):
+            return sorted(map(str, each.application_mapping))
+        if type(each).__module__ == "django.core.handlers.asgi":
+            return ["http"]
+    return None
+
+
+def describe(part: Any, origin: str, path: str, found: dict[str, Any]) -> None:
+    """Note the types that the application knows, and what a handshake passes on its way to a consumer."""
+    found["types"] = types_of(part)
+    router = next((each for each in layers_of(part) if hasattr(each, "application_mapping")), None)
+    inner = router.application_mapping.get("websocket") if router else None
+    found["chain"] = [type(each).__name__ for each in layers_of(inner)]
+    for each in layers_of(inner):
+        if isinstance(getattr(each, "allowed_origins", None), (list, tuple)):
+            found["origins"] = [str(one) for one in each.allowed_origins]
+            with contextlib.suppress(BaseException):
+                found["origin_allowed"] = bool(each.valid_origin(urlparse(origin) if origin else None))
+        if hasattr(each, "routes"):
+            consumer_of(each, path.lstrip("/"), found)
+
+
+def consumer_of(router: Any, path: str, found: dict[str, Any]) -> None:
+    """Note the consumer that a router has for a path: its name, and whether it is synchronous or lacks as_asgi()."""
+    for route in router.routes:
+        with contextlib.suppress(BaseException):
+            match = route.pattern.match(path)
+            if not match:
+                continue
+            if hasattr(route.callback, "routes"):
+                return consumer_of(route.callback, match[0], found)
+            consumer = getattr(route.callback, "consumer_class", route.callback)
+            sync = any(each.__name__ == "SyncConsumer" for each in getattr(consumer, "__mro__", ()))
+            found["consumer"] = {
+                "name": getattr(consumer, "__name__", ""), "sync": sync,
+                "bare": isinstance(route.callback, type) and hasattr(consumer, "as_asgi"),
+            }  # fmt: skip
+            return None
+
+
+def others_with_websocket(served: Any, dotted: str) -> list[str]:
+    """Return the project's other ASGI objects that know WebSockets: that of the settings first, then those of files."""
+    first = ":".join(dotted.rsplit(".", 1)) if dotted else ""
+    files = sorted(glob.glob("*/asgi.py") + glob.glob("*/routing.py") + glob.glob("*/*/routing.py"))
+    names = [first.partition(":")[0], *(path[:-3].replace("/", ".") for path in files)]
+    found = []
+    for name in dict.fromkeys(filter(None, names)):
+        with contextlib.suppress(BaseException):
+            for key, value in vars(importlib.import_module(name)).items():
+                if value is not served and "websocket" in (types_of(value) or ()):
+                    found.append(f"{name}:{key}")
+    return sorted(found, key=lambda each: each != first)
+
+
+# --- the channel layer
+
+
+def layer_hosts(found: dict[str, Any]) -> None:
+    """Note where the default layer's settings say that Redis is, without passwords, and what answers there."""
+    from django.conf import settings
+
+    config = (settings.CHANNEL_LAYERS or {}).get("default", {}).get("CONFIG", {})
+    hosts = config.get("hosts") or []
+    found["layer_hosts"] = [parsed(host) for host in (hosts if isinstance(hosts, (list, tuple)) else [hosts])]
+    for each in found["layer_hosts"]:
+        if each.get("host") and each.get("port"):
+            each["speaks"] = speaks(each["host"], each["port"])
+
+
+def parsed(host: Any) -> dict[str, Any]:
+    """Return a layer's host in parts: `scheme`, `host`, `port`, `database` and the names of `options`."""
+    options = sorted(key for key in host if key not in ("address", "host", "port")) if isinstance(host, dict) else []
+    address = address_of(host)
+    if "://" not in address or (isinstance(host, (list, tuple)) or (isinstance(host, dict) and "host" in host)):
+        name, _, port = address.rpartition(":")
+        return {"scheme": "", "host": re.sub(r"//[^@/]*@", "//", name), "port": _number(port), "options": options}
+    parts, number = urlsplit(address), 0
+    with contextlib.suppress(ValueError):
+        number = parts.port or 6379
+    options += sorted(name for name, _value in parse_qsl(parts.query))
+    return {"scheme": parts.scheme, "host": parts.hostname or "", "port": number if parts.scheme != "unix" else 0,
+            "database": parts.path.lstrip("/"), "options": options}  # fmt: skip
+
+
+def _number(text: str) -> int:
+    return int(text) if text.isdigit() else 0
+
+
+def speaks(host: str, port: int) -> str:
+    """Return what Redis's address says to a PING: `plain`, `tls`, `silent`, or why there is no connection."""
+    for tls in (False, True):
+        try:
+            with socket.create_connection((host, port), 1.5) as way:
+                way.settimeout(1.5)
+                if tls:
+                    context = ssl.create_default_context()
+                    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+                    context.wrap_socket(way, server_hostname=host).close()
+                    return "tls"
+                way.sendall(b"PING\r\n")
+                if way.recv(1) in (b"+", b"-"):
+                    return "plain"
+        except socket.gaierror:
+            return "name"
+        except ConnectionRefusedError:
+            return "refused"
+        except UnicodeError:
+            return "name"
+        except ssl.SSLCertVerificationError:
+            return "tls"
+        except OSError as error:
+            # A server that wants a client's certificate has spoken TLS, too.
+            if tls and re.search(r"certificate.required|handshake.failure", str(error), re.IGNORECASE):
+                return "tls"
+    return "silent"
 
 
 async def ask_layer(found: dict[str, Any]) -> None:
@@ -189,16 +328,30 @@ def connect(database: dict[str, Any]) -> None:
         database["database_error"] = type(error).__name__ + ": " + " ".join(str(error).split())
 
 
+def _send_and_receive(found: dict[str, Any]) -> None:
+    try:
+        asyncio.run(ask_layer(found))
+    except BaseException as error:
+        found["layer_error"] = type(error).__name__ + ": " + str(error)
+
+
 def ask_stores(found: dict[str, Any]) -> None:
     """Speak to the channel layer and to the database at the same time."""
     database: dict[str, Any] = {}
     connecting = threading.Thread(target=connect, args=(database,), daemon=True)
     connecting.start()
-    try:
-        asyncio.run(ask_layer(found))
-    except BaseException as error:
-        if "import_error" not in found or "layer" in found:
-            found["layer_error"] = type(error).__name__ + ": " + str(error)
+    # A layer may ignore its cancellation, as one does that waits for TLS from a server without it.
+    layer: dict[str, Any] = {"hosts": [], "secrets": []}
+    sending = threading.Thread(target=_send_and_receive, args=(layer,), daemon=True)
+    sending.start()
+    sending.join(2 * LAYER_SECONDS + 1)
+    kept = dict(layer)
+    if sending.is_alive():
+        kept["layer_error"] = f"TimeoutError: the channel layer has not answered within {2 * LAYER_SECONDS + 1} s"
+    if "import_error" in found and "layer" not in kept:
+        kept.pop("layer_error", None)
+    found["secrets"] += kept.pop("secrets")
+    found.update(kept)
     connecting.join(DATABASE_SECONDS)
     late = {"database_error": f"TimeoutError: no answer within {DATABASE_SECONDS} s"} if connecting.is_alive() else {}
     found.update(dict(database) or late)
@@ -237,16 +390,26 @@ def mint(commands: dict[str, list[str]], found: dict[str, Any]) -> None:
             found["not_minted"].setdefault(name, "it printed nothing")
 
 
-def main(given: str, commands: dict[str, list[str]], origin: str) -> dict[str, Any]:
+def main(given: str, commands: dict[str, list[str]], origin: str, path: str = "") -> dict[str, Any]:
     """Ask all of it, and return what was found."""
     sys.dont_write_bytecode = True
     found: dict[str, Any] = {"versions": versions(), "secrets": [], "minted": {}, "not_minted": {}, "hosts": []}
     sys.path.insert(0, "")
     name_settings()
-    import_application(given, found)
+    part = import_application(given, found)
+    answers: dict[str, Any] = {}
+    answering = threading.Thread(target=_quietly, args=(layer_hosts, answers), daemon=True)
+    answering.start()
     ask_stores(found)
+    answering.join(LAYER_SECONDS)
+    found.update(dict(answers))
     with contextlib.suppress(BaseException):
         note_settings(found)
+    if part is not None:
+        with contextlib.suppress(BaseException):
+            describe(part, origin, path, found)
+            if "websocket" not in (found["types"] or ["websocket"]):
+                found["others"] = others_with_websocket(part, found.get("asgi_setting", ""))
     with contextlib.suppress(BaseException):
         if "import_error" not in found and origin.startswith(("http://", "https://")):
             found["page"] = page(origin)
@@ -254,5 +417,11 @@ def main(given: str, commands: dict[str, list[str]], origin: str) -> dict[str, A
     return found
 
 
+def _quietly(function: Any, found: dict[str, Any]) -> None:
+    with contextlib.suppress(BaseException):
+        function(found)
+
+
 if __name__ == "__main__":
-    print("\n" + sys.argv[1] + json.dumps(main(sys.argv[2], json.loads(sys.argv[3]), sys.argv[4])))
+    print("\n" + sys.argv[1] + json.dumps(main(sys.argv[2], json.loads(sys.argv[3]), *sys.argv[4:6])), flush=True)
+    os._exit(0)  # nothing of the project's may hold this up now

@@ -72,11 +72,13 @@ class Project:
         return subprocess.run(command, env=environ, cwd=self.process["folder"] or "/", **options)
 
     def ask(
-        self, application: str, commands: dict[str, list[str]], origin: str = "", timeout: float = PATIENCE
-    ) -> dict[str, Any]:
+        self, application: str, commands: dict[str, list[str]], origin: str = "", timeout: float = PATIENCE,
+        path: str = "",
+    ) -> dict[str, Any]:  # fmt: skip
         """Return what the probe finds; `minted` has tokens, by the names of the commands that print them.
 
-        `origin` is that of the site's pages; what becomes of them is in `page`, as doctor/https.py takes it.
+        `origin` is that of the site's pages; what becomes of them is in `page`, as doctor/https.py takes it. `path` is
+        the WebSocket's, by which its consumer is found.
         `not_minted` has the complaints of the others. Commands of manage.py share the probe's process, which has
         imported the project anyway; others run beside it.
         """
@@ -84,7 +86,7 @@ class Project:
         others = {name: line for name, line in commands.items() if line and name not in managed}
         with ThreadPoolExecutor(1 + len(others)) as pool:
             minting = {name: pool.submit(self._mint, line, timeout) for name, line in others.items()}
-            found = self._probe([application, json.dumps(managed), origin], managed, timeout)
+            found = self._probe([application, json.dumps(managed), origin, path], managed, timeout)
         for name, made in minting.items():
             token, complaint = made.result()
             found["not_minted" if complaint else "minted"][name] = complaint or token

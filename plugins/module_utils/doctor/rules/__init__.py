@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from ..case import Case, Finding
+from .application import application
 from .certificate import certificate
 from .edge import edge
 from .edges import edges
@@ -17,6 +18,7 @@ from .examined import examined
 from .idle import idle
 from .imports import imports
 from .layer import layer
+from .layer_address import layer_address
 from .origin import origin
 from .process import process
 from .proxy import proxy
@@ -24,5 +26,6 @@ from .reach import reach
 from .token import token
 
 RULES: tuple[Callable[[Case], Iterator[Finding]], ...] = (
-    reach, certificate, edges, edge, proxy, effective, process, imports, token, origin, layer, idle, examined,
+    reach, certificate, edges, edge, proxy, effective, process, imports, application, token, origin,
+    layer_address, layer, idle, examined,
 )  # fmt: skip
