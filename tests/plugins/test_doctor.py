@@ -84,11 +84,14 @@ def healthy() -> dict[str, Any]:
 
 
 def at(evidence: dict[str, Any], path: str, value: Any) -> None:
-    """Set what a dotted path leads to."""
+    """Set what a dotted path leads to; a number just beyond a list's end appends."""
     *way, last = path.split(".")
     for step in way:
         evidence = evidence[int(step)] if isinstance(evidence, list) else evidence[step]
-    evidence[int(last) if isinstance(evidence, list) else last] = value
+    if isinstance(evidence, list) and int(last) == len(evidence):
+        evidence.append(value)
+    else:
+        evidence[int(last) if isinstance(evidence, list) else last] = value
 
 
 def judged(**changes: Any) -> dict[str, Any]:

@@ -10,7 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.channels.stack.plugins.module_utils.host import proc, relatives
+from ansible_collections.channels.stack.plugins.module_utils.host import (
+    apache,
+    fronts,
+    haproxy_config,
+    proc,
+    relatives,
+    supervisor,
+)
 from ansible_collections.channels.stack.plugins.module_utils.host.programs import text_of
 from ansible_collections.channels.stack.plugins.module_utils.host.project import MARK
 from test_doctor import came, everywhere, judged
@@ -152,3 +159,188 @@ def test_a_project_is_asked_for_its_application(tmp_path: Path) -> None:
     assert first["options"] == ["ssl_cert_reqs"]
     assert first["speaks"] == "refused" and second["host"] == "redis://localhost" and second["speaks"] == "name"
     assert "canary" not in json.dumps(found["layer_hosts"])
+
+
+# --- Apache and HAProxy, read from their configuration
+
+VHOST = (
+    "LoadModule proxy_module x\nLoadModule proxy_http_module x\n{modules}<VirtualHost *:80>\n{rules}\n</VirtualHost>\n"
+)
+TUNNEL = "LoadModule proxy_wstunnel_module x\nLoadModule rewrite_module x\n"
+
+
+def apache_way(tmp_path: Path, rules: str, version: str = "2.4.62", modules: str = TUNNEL) -> dict[str, Any]:
+    """The way of a handshake for /ws/chat/ through an Apache with some rules in its virtual host."""
+    (tmp_path / "sites").mkdir(exist_ok=True)
+    (tmp_path / "apache2.conf").write_text("IncludeOptional sites/*.conf\n")
+    (tmp_path / "sites" / "a.conf").write_text(VHOST.format(modules=modules, rules=rules))
+    lines = apache.read(str(tmp_path / "apache2.conf"), str(tmp_path))
+    return apache.way(lines, "app.example.org", 80, "/ws/chat/", version)
+
+
+@pytest.mark.parametrize(("rules", "version", "upgrade", "asked"), [
+    ('ProxyPass "/" "http://127.0.0.1:8001/"', "2.4.62", False, "/ws/chat/"),
+    ('ProxyPass "/" "http://127.0.0.1:8001/" upgrade=websocket', "2.4.62", True, "/ws/chat/"),
+    ('ProxyPass "/" "http://127.0.0.1:8001/" upgrade=websocket', "2.4.38", False, "/ws/chat/"),
+    ('ProxyPass /ws/ ws://127.0.0.1:8001/\nProxyPass / http://127.0.0.1:8002/', "2.4.62", True, "/chat/"),
+    ('ProxyPass /ws/ !\nProxyPass / ws://127.0.0.1:8001/', "2.4.62", False, ""),
+    ("<Location /ws/>\nProxyPass ws://127.0.0.1:8001/ws/\n</Location>\nProxyPass / http://127.0.0.1:8002/", "2.4.62",
+     True, "/ws/chat/"),
+    ('ProxyPassMatch "^/ws/(.*)$" "ws://127.0.0.1:8001/ws/$1"', "2.4.62", True, "/ws/chat/"),
+    ("RewriteEngine on\nRewriteCond %{HTTP:Upgrade} =websocket [NC]\nRewriteRule /(.*) ws://127.0.0.1:8001/$1 [P,L]\n"
+     "RewriteCond %{HTTP:Upgrade} !=websocket [NC]\nRewriteRule /(.*) http://127.0.0.1:8001/$1 [P,L]", "2.4.62", True,
+     "/ws/chat/"),
+    ("<IfModule mod_nothing.c>\nProxyPass / ws://127.0.0.1:9/\n</IfModule>\nProxyPass / \\\n http://127.0.0.1:8001/",
+     "2.4.62", False, "/ws/chat/"),
+    ("<Proxy balancer://b>\nBalancerMember ws://127.0.0.1:8001\n</Proxy>\nProxyPass / balancer://b/", "2.4.62", True,
+     "/ws/chat/"),
+])  # fmt: skip
+def test_apache_is_read_as_it_reads_itself(tmp_path: Path, rules: str, version: str, upgrade: bool, asked: str) -> None:
+    way = apache_way(tmp_path, rules, version)
+    assert (way["upgrade"], way["asked"]) == (upgrade, asked), way
+    assert way["upstream"] == (["127.0.0.1:8001"] if asked else []), way
+    assert re.fullmatch(r".*/sites/a\.conf:\d+", way["where"])
+
+
+def test_apache_chooses_the_virtual_host_by_name(tmp_path: Path) -> None:
+    other = "ServerName app.example.org\nProxyPass / ws://127.0.0.1:8002/\n</VirtualHost>\n<VirtualHost *:443>"
+    first = f"ServerName x.example.org\nProxyPass / ws://127.0.0.1:8001/\n</VirtualHost>\n<VirtualHost *:80>\n{other}"
+    assert apache_way(tmp_path, first)["upstream"] == ["127.0.0.1:8002"]
+
+
+DEFAULTS = "defaults\n  mode http\n  timeout client 10s\n  timeout server 30000\n"
+FRONTEND = (
+    "frontend f\n  bind *:80,:8080\n  acl ws path_beg -i /ws\n  use_backend sockets if ws\n  default_backend pages\n"
+)
+
+
+@pytest.mark.parametrize(("more", "idle", "name"), [
+    ("backend sockets\n  server a 127.0.0.1:8001 check\n", 10, "client"),
+    ("backend sockets\n  timeout server 5s\n  server a 127.0.0.1:8001\n", 5, "server"),
+    ("backend sockets\n  timeout tunnel 1h # long\n  server a 127.0.0.1:8001\n", 3600, "tunnel"),
+])  # fmt: skip
+def test_haproxy_is_read_as_it_reads_itself(more: str, idle: float, name: str) -> None:
+    way = haproxy_config.way(DEFAULTS + FRONTEND + more + "backend pages\n  server b :9\n", "h", "x", 8080, "/ws/chat/")
+    assert (way["idle"], way["idle_name"], way["upstream"], way["where"]) == (idle, name, ["127.0.0.1:8001"], "h:10")
+    assert haproxy_config.way(DEFAULTS + FRONTEND, "h", "x", 81, "/ws/chat/") == {}
+    assert haproxy_config.way(DEFAULTS + FRONTEND, "h", "x", 80, "/other")["backend"] == ""
+
+
+def test_a_caddyfile_is_read_for_where_it_leads() -> None:
+    text = "app.example.org {\n  reverse_proxy /api/* 127.0.0.1:1\n  reverse_proxy 127.0.0.1:8001\n}\n"
+    assert fronts.caddy(text, "/ws/")["upstream"] == ["127.0.0.1:8001"]
+    assert fronts.caddy(text, "/api/x")["where"].endswith("Caddyfile:2")
+
+
+def test_programs_of_supervisor_are_read_from_its_files(tmp_path: Path) -> None:
+    (tmp_path / "conf.d").mkdir()
+    (tmp_path / "supervisord.conf").write_text(f"[include]\nfiles = {tmp_path}/conf.d/*.conf\n")
+    (tmp_path / "conf.d" / "a.conf").write_text(
+        "[fcgi-program:chat]\nsocket=tcp://localhost:8000\ncommand=/venv/bin/python -m daphne --fd 0 "
+        "core.asgi:application ;x\n"
+        'environment=A="100%%"\n[program:mail]\ncommand=/usr/bin/mail\n'
+    )
+    (found,) = supervisor.programs_of(str(tmp_path / "supervisord.conf"))
+    assert (found["program"], found["kind"], found["socket"]) == ("chat", "fcgi-program", "tcp://localhost:8000")
+
+
+# --- who listens on the port, as recorded cases
+
+
+def front_is(kind: str, came_through: dict[str, Any], **way: Any) -> dict[str, Any]:
+    """Evidence of a host where another program than nginx listens, and what comes through it."""
+    answer = came("proxy", by=kind, **came_through)
+    return {
+        "host__nginx": {"present": True, "running": False, "aside": True, "route": None},
+        "host__front": {"kind": kind, "name": kind.lower(), "pid": 3, "address": "0.0.0.0", "port": 443,
+                        "chained": False, "where": "/etc/it.conf:7", "rule": "the rule", "upgrade": True,
+                        "upstream": ["127.0.0.1:8001"], **way},
+        "host__exchanges__1": answer, "outside__0": {**answer, "via": "outside"},
+    }  # fmt: skip
+
+
+APACHE = {"modules": ["proxy", "proxy_http", "proxy_wstunnel"], "upgrades": True, "asked": "/ws/chat/", "prefix": "/",
+          "target": "http://127.0.0.1:8001/", "scheme": "http", "later": {}}  # fmt: skip
+PLAIN, HA_CUT = {"status": 404}, {"close": {"code": 1006, "reason": "", "at": 10.0}}
+TCP_REFUSED = {"outside__0": came("outside", stage="tcp", reason="Connection refused", status=0, ms={})}
+GUNICORN = {"pid": 11, "parent": 1, "server": "gunicorn", "name": "gunicorn", "speaks": False, "command": "gunicorn x",
+            "application": "core.wsgi:application", "ping": 20.0, "folder": "/opt/app", "listens": ["tcp:127.0.0.1:8002"], "files": 9, "limit": 99}  # fmt: skip
+FRONTS: list[tuple[str, dict[str, Any], str]] = [
+    ("E361_APACHE_UPGRADE", front_is("Apache", PLAIN, **{**APACHE, "upgrade": False}),
+     '^In /etc/it.conf:7: ProxyPass "/" "http://127.0.0.1:8001/" upgrade=websocket, .* then systemctl reload'),
+    ("E361_APACHE_UPGRADE", front_is("Apache", PLAIN, **{**APACHE, "upgrade": False, "upgrades": False, "modules": []}),
+     'ProxyPass "/" "ws://127.0.0.1:8001/", .* a2enmod proxy_wstunnel'),
+    ("E362_APACHE_ORDER", front_is("Apache", PLAIN, **{**APACHE, "upgrade": False, "later": {
+        "where": "/etc/it.conf:9", "rule": "ProxyPass /ws/ ws://x", "target": "ws://x"}}), "Move the line .*:9"),
+    ("E363_APACHE_MODULE", front_is("Apache", {"status": 500}, **{
+        **APACHE, "scheme": "ws", "modules": ["proxy", "proxy_http"]}), "a2enmod proxy_wstunnel"),
+    ("E365_FRONT_NO_RULE", front_is("Caddy", PLAIN, upstream=[]), r"reverse_proxy /ws/chat/\* 127.0.0.1:8001"),
+    ("E366_FRONT_ELSEWHERE", {
+        **front_is("HAProxy", {"status": 503}, upstream=["127.0.0.1:7"]),
+        "host__upstream": [{"address": "tcp:127.0.0.1:7", "listening": False}],
+     }, "/etc/it.conf:7: 127.0.0.1:8001 in place of 127.0.0.1:7; .* haproxy"),
+    ("E367_WRONG_SERVER", {
+        **everywhere(status=404), "host__processes__1": GUNICORN,
+        "host__upstream": [{"address": "tcp:127.0.0.1:8002", "listening": True}],
+        "host__servers": [{"address": "tcp:127.0.0.1:8002", "pid": 11}],
+     }, "pass /ws/chat/ to 127.0.0.1:8001 in place of 127.0.0.1:8002"),
+    ("E368_FRONT", front_is("docker-proxy", PLAIN, where=""), "docker ps --filter publish=443"),
+    ("E369_FRONT_DOWN", {**TCP_REFUSED, "host__stopped": [
+        {"unit": "apache2.service", "state": "failed", "result": "exit-code", "log": ["AH00526: Syntax error"]}]},
+     "apache2ctl configtest && systemctl start apache2"),
+    ("E370_APACHE_PATH", front_is("Apache", {"status": 500}, **{
+        **APACHE, "scheme": "ws", "target": "ws://127.0.0.1:8001/chat/", "asked": "/chat/"}),
+     'ProxyPass "/ws/chat/" "ws://127.0.0.1:8001/ws/chat/"'),
+    ("E364_TUNNEL_TIMEOUT", front_is("HAProxy", HA_CUT, idle=10.0, idle_name="client", idle_where="/etc/it.conf:3",
+                                     backend="b"), r"/etc/it.conf:7 \(backend b\): timeout tunnel 1h"),
+    ("E371_REDIRECT_LOOP", {"outside__0": came("outside", status=301, headers={
+        "location": "https://app.example.org/ws/chat/"})}, r"http_x_forwarded_proto"),
+    ("E372_SOMETIMES", {"host__exchanges__5": came("proxy", "again", status=404)}, "Try each address behind"),
+    ("E373_ADDRESSES_DIFFER", {"outside__1": came("outside", "address", to="192.0.2.7:443", status=404)},
+     "Remove 192.0.2.7"),
+    ("E374_UNDERSCORES", {"asked": {"headers": ["api_key"], "subprotocols": []},
+                          "outside__0": came("outside", status=403), "host__exchanges__1": came("proxy", status=403)},
+     "underscores_in_headers on"),
+    ("E375_SOCKET_HIDDEN", {"outside__0": came("outside", status=502), "host__exchanges__1": came("proxy", status=502),
+                            "host__hidden": [{"socket": "/tmp/a.sock", "folder": "/tmp", "who": "The server"}]},
+     "below /run"),
+    ("E151_SUPERVISORD_DOWN", {
+        "outside__0": came("outside", status=502), "host__exchanges": [came("proxy", status=502)],
+        "host__processes": [],
+        "host__servers": [{"address": "tcp:127.0.0.1:8001", "pid": 0}], "host__units": [], "host__supervisor": {
+            "running": False, "state": "inactive", "enabled": "enabled", "log": [], "programs": [
+                {"program": "chat", "kind": "program", "file": "/etc/s.conf", "command": "daphne -p 8001", "socket": "",
+                 "autostart": True}]}}, "^systemctl start supervisor$"),
+    ("E448_CSP", {"host__exchanges__5": came("proxy", "page", status=200, headers={
+        "content-security-policy": "default-src 'self'; connect-src https://api.example.org"})}, "wss://app.example.org"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("code", "changes", "fix"), FRONTS, ids=[f"{n}-{case[0]}" for n, case in enumerate(FRONTS)])
+def test_what_listens_on_the_port_is_the_cause(code: str, changes: dict[str, Any], fix: str) -> None:
+    report = judged(**changes)
+    assert report["verdict"] == code, report
+    assert report["noticed"] == [], report
+    assert re.search(fix, report["finding"]["fix"]), report["finding"]
+
+
+@pytest.mark.parametrize("changes", [
+    front_is("Apache", {}, **APACHE), front_is("HAProxy", {}, idle=3600.0, idle_name="tunnel", backend="b"),
+    {"host__exchanges__5": came("proxy", "page", status=200, headers={
+        "content-security-policy": "default-src 'self'"})},
+    {"host__exchanges__5": came("proxy", "again")},
+    {"host__supervisor": {"running": False, "programs": [{"program": "old", "autostart": True}], "state": "inactive"}},
+])  # fmt: skip
+def test_sound_fronts_have_no_finding(changes: dict[str, Any]) -> None:
+    report = judged(**changes)
+    assert report["ok"] and report["noticed"] == [], report
+
+
+def test_haproxy_that_was_not_watched_long_enough_is_warned_of() -> None:
+    report = judged(**front_is("HAProxy", {}, idle=10.0, idle_name="client", idle_where="/etc/it.conf:3", backend="b"))
+    assert report["ok"] and [each["code"] for each in report["noticed"]] == ["W364_TUNNEL_TIMEOUT"]
+
+
+def test_a_page_that_fails_is_noticed() -> None:
+    report = judged(host__exchanges__5=came("process", "page", status=500))
+    assert report["ok"] and [each["code"] for each in report["noticed"]] == ["W447_PAGE_FAILS"]

@@ -36,8 +36,8 @@ def told(exchange: dict[str, Any] | None) -> str:
     """An exchange in one line: its target and its outcome."""
     if not exchange:
         return ""
-    name = {"outside": "from outside", "proxy": "through nginx on the host", "process": "to the process",
-            "replay": "what nginx sends, sent to the process"}  # fmt: skip
+    name = {"outside": "from outside", "proxy": f"through {exchange.get('by', 'nginx')} on the host",
+            "process": "to the process", "replay": "what nginx sends, sent to the process"}  # fmt: skip
     what = f"{name[exchange['via']]} ({exchange['to']})"
     if exchange["stage"]:
         return f"{what}: {exchange['stage']}: {exchange['reason']}"

@@ -34,6 +34,8 @@ class Case:
         self.port = parts.port or (443 if self.tls else 80)
         self.path = parts.path or "/"
         self.project: dict[str, Any] = self.host.get("project") or {}
+        #: The program on the URL's port, if it is not nginx.
+        self.front: dict[str, Any] = self.host.get("front") or {}
         self.route: dict[str, Any] = (self.host.get("nginx") or {}).get("route") or {}
         self.nginx: dict[str, Any] = self.host.get("nginx") or {}
         self.units: list[dict[str, Any]] = self.host.get("units") or []
@@ -156,7 +158,7 @@ def of_text(case: Case, code: str, line: str, seen: list[str]) -> Finding:
 def proxy_is_down(case: Case) -> bool:
     """Whether the host has an nginx that does not run."""
     nginx = case.host.get("nginx") or {}
-    return bool(nginx.get("present") and not nginx.get("running"))
+    return bool(nginx.get("present") and not nginx.get("running") and not nginx.get("aside"))
 
 
 def enough_files(limit: int) -> int:

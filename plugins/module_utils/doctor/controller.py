@@ -6,6 +6,7 @@ import base64
 import binascii
 import json
 import re
+import socket
 import ssl
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -19,6 +20,8 @@ from ..websocket import exchange
 from .page import page
 
 SCHEMA = 1
+#: Addresses of a name that are tried at most.
+MOST_ADDRESSES = 4
 #: What a message says about why a host could not be asked: pattern, code.
 PROBLEMS = (
     ("sudo|become|Incorrect .*password|privilege", "E902_NO_RIGHTS"),
@@ -90,8 +93,36 @@ def look(args: dict[str, Any], query: str, token: str, collected: bool, cut: boo
     tries: list[dict[str, Any]] = [{"kind": "good", "origin": origin, "linger": linger, "idle": idle}]
     if foreign and not collected:
         tries.append({"kind": "foreign", "origin": foreign})
+    parts = urlsplit(args["url"])
+    port = parts.port or (443 if parts.scheme == "wss" else 80)
+    if not options["connect_to"]:
+        places = several_addresses(parts.hostname or "", port)
+        tries += [{"kind": "address", "origin": origin, "connect_to": (place, port)} for place in places]
     with ThreadPoolExecutor(len(tries)) as pool:
-        return list(pool.map(lambda each: exchange.attempt(args["url"] + given, **options, **each), tries))
+        return list(pool.map(lambda each: exchange.attempt(args["url"] + given, **{**options, **each}), tries))
+
+
+def several_addresses(host: str, port: int) -> list[str]:
+    """The addresses of a name that has more than one; those of this machine itself do not count."""
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError):
+        return []
+    places = list(dict.fromkeys(str(each[4][0]) for each in found))
+    if len(places) < 2 or any(place.startswith("127.") or place == "::1" for place in places):
+        return []
+    # What this machine cannot reach at all is no fault of the site: it may have no IPv6.
+    return [place for place in places if ":" not in place or has_ipv6()][:MOST_ADDRESSES]
+
+
+def has_ipv6() -> bool:
+    """Whether this machine has a way to the internet's IPv6 addresses; nothing is sent to find out."""
+    try:
+        with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as way:
+            way.connect(("2001:db8::1", 9))
+    except OSError:
+        return False
+    return True
 
 
 def place_of(text: str) -> tuple[str, int] | None:

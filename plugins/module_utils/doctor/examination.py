@@ -24,6 +24,7 @@ from ..host.relatives import relatives
 from ..host.steady import Watch
 from ..text.secrets import header_secrets, redact, scrub, secrets_of
 from ..websocket import exchange
+from .following import follow, front_of, hidden, page_of, tries
 from .through_nginx import ThroughNginx
 
 #: Speak to this many processes at most: they are all alike.
@@ -68,13 +69,16 @@ class Examination:
             bundle = deployed.bundle(self.params["app"])
             self.evidence |= {name: found.result() for name, found in asked.items()}
         route = self.evidence["nginx"].get("route") or {}
-        upstream = [_address(each, route["scheme"]) for each in route.get("upstream", [])]
+        led = follow(self)
+        given = route.get("upstream", []) if led is None else led
+        upstream = [_address(each, route["scheme"] if led is None and route else "") for each in given]
         sockets = [f"unix:{path}" for path in bundle.get("sockets", [])]
         if not self.params["app"] and upstream and not set(upstream) & set(sockets):
             bundle, sockets = {}, []
         self.bundle = bundle
         self._choose(sockets, upstream)
         self._await_start(sockets, upstream)
+        self.evidence["hidden"] = hidden(upstream, self.processes)
         self.evidence["relatives"] = relatives(self.main) if self.main and self.main["server"] else []
         if self.params["app"] and not bundle and not any(each["server"] for each in self.processes):
             self.evidence["missing"] = f"/srv/{self.params['app']}"
@@ -140,7 +144,10 @@ class Examination:
 
     def _choose(self, sockets: list[str], upstream: list[str]) -> None:
         """Choose which servers this is about: the live generation's, else those behind nginx, else all that run."""
-        listening = {address: each for each in reversed(self.processes) for address in each["listens"]}
+        # supervisord holds the socket of an fcgi-program as well, and never answers on it.
+        holders = [each for each in reversed(self.processes) if each["name"] != "supervisord"]
+        holders.sort(key=lambda each: bool(each["server"]))
+        listening = {address: each for each in holders for address in each["listens"]}
         self.servers = []
         if sockets:
             wanted = sockets
@@ -234,7 +241,8 @@ class Examination:
         token = {"none": "", "bad": spoiled(self.token), "expired": self.expired}.get(kind, self.token)
         options.setdefault("origin", self.params["origin"])
         options |= exchange.offered(self.params, token)
-        found = self.try_at(server, via, kind, url=self.address(token), **options)
+        url = page_of(self, options) if kind == "page" else self.address(token)
+        found = self.try_at(server, via, kind, url=url, **options)
         self.evidence["exchanges"].append(found)
         return found
 
@@ -247,6 +255,8 @@ class Examination:
             host, _, port = server["address"].removeprefix("tcp:").rpartition(":")
             options["connect_to"] = (_loopback(host), int(port))
             options.setdefault("tls", server.get("tls", False))
+        elif not self.evidence["nginx"].get("route"):
+            url = front_of(self, url, options)
         else:
             listen = self.evidence["nginx"]["route"]["listen"]
             if listen["address"].startswith("unix:"):
@@ -258,7 +268,8 @@ class Examination:
             options.setdefault("proxied", listen["proxied"])
         if options.pop("tls", False):
             url, options["context"] = "wss" + url[2:], _loose()
-        return exchange.attempt(url, via=via, kind=kind, timeout=self.params["timeout"], **options)
+        by = {"by": options.pop("by")} if "by" in options else {}
+        return {**exchange.attempt(url, via=via, kind=kind, timeout=self.params["timeout"], **options), **by}
 
     def try_all(self) -> None:
         """Try a good token everywhere, what should be refused at one process, and plain HTTP; all at the same time."""
@@ -280,6 +291,7 @@ class Examination:
             jobs.append(("proxy", "good", None, stay))
             if self.evidence["nginx"]["route"]["listen"]["proxied"]:
                 jobs.append(("proxy", "bare", None, {"proxied": False}))
+        jobs += tries(self, first, stay)
         self.run(jobs)
         if secure := [each for each in alive if self.expects_tls(each)]:
             for each in secure:

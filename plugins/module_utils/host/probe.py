@@ -2,8 +2,8 @@
 
 Takes a mark, the ASGI application (empty: that of the settings), commands that print tokens (JSON: their names, and the
 words from `manage.py` on), the origin of the site's pages, and perhaps the path of the WebSocket. Prints a line of JSON
-after the mark, since a project may print what it likes. It has only the standard library and the project's packages, and its Python
-may be an old one.
+after the mark, since a project may print what it likes. It has only the standard library and the
+project's packages, and its Python may be an old one.
 """
 
 from __future__ import annotations

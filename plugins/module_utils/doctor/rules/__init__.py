@@ -15,6 +15,7 @@ from .edge import edge
 from .edges import edges
 from .effective import effective
 from .examined import examined
+from .front import front
 from .idle import idle
 from .imports import imports
 from .layer import layer
@@ -26,6 +27,6 @@ from .reach import reach
 from .token import token
 
 RULES: tuple[Callable[[Case], Iterator[Finding]], ...] = (
-    reach, certificate, edges, edge, proxy, effective, process, imports, application, token, origin,
+    reach, certificate, edges, front, edge, proxy, effective, process, imports, application, token, origin,
     layer_address, layer, idle, examined,
 )  # fmt: skip

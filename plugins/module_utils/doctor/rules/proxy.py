@@ -20,6 +20,8 @@ DENIED = 13
 def proxy(case: Case) -> Iterator[Finding]:
     """The host's own nginx."""
     nginx = case.nginx
+    if nginx.get("aside"):
+        return  # another program listens on the port, and has rules of its own
     if nginx.get("error"):
         yield case.find("E309_PROXY_CONFIG", f"nginx -t: {nginx['error']}", error=nginx["error"])
     elif nginx.get("present") and not nginx.get("running") and (case.route.get("pass") or case.bundle):

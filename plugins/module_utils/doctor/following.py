@@ -1,0 +1,116 @@
+"""Following the port: who listens where clients connect, what that does with the path, and where it leads."""
+
+from __future__ import annotations
+
+import os
+import re
+import ssl
+from typing import TYPE_CHECKING, Any
+
+from ..host import fronts, proc, supervisor
+
+if TYPE_CHECKING:
+    from .examination import Examination
+
+#: Handshakes one after another through the proxy, to see a fault that comes and goes.
+AGAIN = 4
+Job = tuple[str, str, dict[str, Any] | None, dict[str, Any]]
+
+
+def follow(examination: Examination) -> list[str] | None:
+    """Note who listens on the URL's port; return its upstream if it is not nginx, or None if nginx's own counts.
+
+    nginx's route is taken out of the evidence if another program listens there and does not lead to nginx: what nginx
+    would do with the path does not matter then, and that it may be stopped is no fault.
+    """
+    evidence, parts, processes = examination.evidence, examination.parts, examination.processes
+    port = parts.port or (443 if parts.scheme == "wss" else 80)
+    evidence["fronts"] = found = fronts.fronts(port, processes)
+    evidence["supervisor"] = supervisor.look()
+    if not found:
+        evidence["stopped"] = fronts.stopped()
+        return None
+    nginx = evidence["nginx"]
+    if any(each["kind"] == "nginx" for each in found):
+        return None
+    first = found[0]
+    way = fronts.route(first["kind"], parts.hostname or "", port, parts.path or "/")
+    upstream = [str(each) for each in way.get("upstream", [])]
+    ports = {each.rpartition(":")[2] for each in upstream}
+    listens = {address.rpartition(":")[2] for each in processes if each["name"] == "nginx"
+               for address in each["listens"] if address.startswith("tcp:")}  # fmt: skip
+    chained = bool(ports & listens)
+    if not chained and (upstream or first["kind"] in ("server", "Apache", "HAProxy") or not nginx.get("running")):
+        nginx |= {"aside": True, "route": None, "others": []}
+    evidence["front"] = {**way, **first, "chained": chained}
+    return upstream if nginx.get("aside") else None
+
+
+def front_of(examination: Examination, url: str, options: dict[str, Any]) -> str:
+    """Have an attempt connect to the program on the URL's port, in place of nginx; return the address for it."""
+    front = examination.evidence["front"]
+    host = front["address"]
+    options["by"] = front["kind"] or front["name"]
+    options["connect_to"] = ("127.0.0.1" if host in ("0.0.0.0", "::") else host, front["port"])
+    if examination.parts.scheme != "wss":
+        return url
+    options["context"] = ssl.create_default_context()
+    options["context"].check_hostname, options["context"].verify_mode = False, ssl.CERT_NONE
+    return "wss" + url[2:]
+
+
+def page_of(examination: Examination, options: dict[str, Any]) -> str:
+    """Have an attempt ask for the site's first page, as a proxy in front would; return the address for it."""
+    scheme = "https" if examination.parts.scheme == "wss" else "http"
+    options |= {"headers": {"X-Forwarded-Proto": scheme}, "subprotocols": [], "origin": ""}
+    return f"ws://{examination.parts.netloc}/"
+
+
+def tries(examination: Examination, first: dict[str, Any] | None, stay: dict[str, float]) -> list[Job]:
+    """More attempts: at the program on the URL's port if it is not nginx, at a page, and several in a row."""
+    evidence = examination.evidence
+    front = evidence.get("front") or {}
+    aside = evidence["nginx"].get("aside")
+    through = bool(evidence["nginx"].get("running") and evidence["nginx"].get("route"))
+    jobs: list[Job] = []
+    if aside and front.get("kind") != "server":
+        jobs.append(("proxy", "good", None, stay))
+        through = True
+    page = {"upgrade": False}
+    jobs += [("process", "page", first, page)] if first else []
+    jobs += [("proxy", "page", None, page)] if through else []
+    if through and not examination.bundle:
+        jobs += [("proxy", "again", None, {})] * AGAIN
+    return jobs
+
+
+def hidden(upstream: list[str], processes: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The unix sockets that a server has made where the proxy sees another folder, or nothing at that path.
+
+    Each has `socket`, `folder` and `who`, the side that has a folder of its own. Paths are looked at in the processes'
+    own mount namespaces.
+    """
+    master = next((pid for pid in proc.titled("nginx: master")), 0) or next(iter(proc.called("apache2")), 0)
+    found = []
+    for path in (each.removeprefix("unix:") for each in upstream if each.startswith("unix:")):
+        server = next((each for each in processes if f"unix:{path}" in each["listens"]), None)
+        if not server or not master:
+            continue
+        spaces = [proc.link(pid, "ns/mnt") for pid in (server["pid"], master)]
+        if not all(spaces) or spaces[0] == spaces[1]:
+            continue
+        made, seen = (_inode(pid, path) for pid in (server["pid"], master))
+        if made and made != seen:
+            who = "The proxy" if spaces[0] == proc.link(os.getpid(), "ns/mnt") else "The server"
+            folder = re.match(r"/(var/)?\w+", path)
+            found.append({"socket": path, "folder": folder[0] if folder else "/", "who": who})
+    return found
+
+
+def _inode(pid: int, path: str) -> tuple[int, int] | None:
+    """A file as a process sees it; None if there is none, or it may not be looked at."""
+    try:
+        seen = os.stat(f"/proc/{pid}/root{path}")
+    except OSError:
+        return None
+    return seen.st_dev, seen.st_ino
