@@ -264,7 +264,8 @@ APACHE = {"modules": ["proxy", "proxy_http", "proxy_wstunnel"], "upgrades": True
 PLAIN, HA_CUT = {"status": 404}, {"close": {"code": 1006, "reason": "", "at": 10.0}}
 TCP_REFUSED = {"outside__0": came("outside", stage="tcp", reason="Connection refused", status=0, ms={})}
 GUNICORN = {"pid": 11, "parent": 1, "server": "gunicorn", "name": "gunicorn", "speaks": False, "command": "gunicorn x",
-            "application": "core.wsgi:application", "ping": 20.0, "folder": "/opt/app", "listens": ["tcp:127.0.0.1:8002"], "files": 9, "limit": 99}  # fmt: skip
+            "application": "core.wsgi:application", "ping": 20.0, "folder": "/opt/app",
+            "listens": ["tcp:127.0.0.1:8002"], "files": 9, "limit": 99}  # fmt: skip
 FRONTS: list[tuple[str, dict[str, Any], str]] = [
     ("E361_APACHE_UPGRADE", front_is("Apache", PLAIN, **{**APACHE, "upgrade": False}),
      '^In /etc/it.conf:7: ProxyPass "/" "http://127.0.0.1:8001/" upgrade=websocket, .* then systemctl reload'),
@@ -296,6 +297,12 @@ FRONTS: list[tuple[str, dict[str, Any], str]] = [
     ("E371_REDIRECT_LOOP", {"outside__0": came("outside", status=301, headers={
         "location": "https://app.example.org/ws/chat/"})}, r"http_x_forwarded_proto"),
     ("E372_SOMETIMES", {"host__exchanges__5": came("proxy", "again", status=404)}, "Try each address behind"),
+    ("E376_ONE_OF_SEVERAL", {
+        "host__exchanges__0": came("process", to="127.0.0.1:8001"),
+        "host__exchanges__5": came("process", to="127.0.0.1:8002", status=404), "host__processes__1": GUNICORN,
+        "host__servers__1": {"address": "tcp:127.0.0.1:8002", "pid": 11},
+     }, "Take 127.0.0.1:8002 out of the upstream at /etc/nginx/sites-enabled/app:9"),
+    ("E374_UNDERSCORES", {**REFUSED, "asked": {"headers": ["api_key"], "subprotocols": []}}, "with dashes .*: api-key"),
     ("E373_ADDRESSES_DIFFER", {"outside__1": came("outside", "address", to="192.0.2.7:443", status=404)},
      "Remove 192.0.2.7"),
     ("E374_UNDERSCORES", {"asked": {"headers": ["api_key"], "subprotocols": []},

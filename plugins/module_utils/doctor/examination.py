@@ -24,7 +24,7 @@ from ..host.relatives import relatives
 from ..host.steady import Watch
 from ..text.secrets import header_secrets, redact, scrub, secrets_of
 from ..websocket import exchange
-from .following import follow, front_of, hidden, page_of, tries
+from .following import follow, front_of, hidden, page_of, promised, tries
 from .through_nginx import ThroughNginx
 
 #: Speak to this many processes at most: they are all alike.
@@ -159,6 +159,9 @@ class Examination:
             route = self.evidence["nginx"].get("route") or {}
             near = [_address(each) for each in [*route.get("beside", []), *self._shadowed(route)]]
             running = [each for each in self.processes if each["server"] and not taken & set(each["listens"])]
+            # One that should listen there and does not run is what this is about, and not whatever else runs.
+            if upstream and promised(self, upstream):
+                running = []
             wanted = [address for each in running for address in each["listens"][:1]] or upstream
             if not upstream and any(_holder(address, listening) for address in near):
                 wanted = near

@@ -8,6 +8,7 @@ import ssl
 from typing import TYPE_CHECKING, Any
 
 from ..host import fronts, proc, supervisor
+from ..host.servers import is_to_listen
 
 if TYPE_CHECKING:
     from .examination import Examination
@@ -41,9 +42,23 @@ def follow(examination: Examination) -> list[str] | None:
                for address in each["listens"] if address.startswith("tcp:")}  # fmt: skip
     chained = bool(ports & listens)
     if not chained and (upstream or first["kind"] in ("server", "Apache", "HAProxy") or not nginx.get("running")):
-        nginx |= {"aside": True, "route": None, "others": []}
+        taken = {*nginx.get("others", []), *(nginx.get("route") or {}).get("upstream", [])}
+        nginx |= {"aside": True, "route": None, "others": sorted(taken)}
     evidence["front"] = {**way, **first, "chained": chained}
     return upstream if nginx.get("aside") else None
+
+
+def promised(examination: Examination, addresses: list[str]) -> bool:
+    """Whether a unit or a program that does not run is the one that should listen at one of some addresses."""
+    evidence = examination.evidence
+    supervisor_ = evidence.get("supervisor") or {}
+    meant = [(each["unit"], each["command"]) for each in examination.units() if each["state"] != "active"]
+    meant += [(each["program"], "") for each in evidence.get("programs") or [] if each["state"] != "RUNNING"]
+    down = {name.partition(":")[0] for name, _command in meant}
+    for each in supervisor_.get("programs") or []:
+        if not supervisor_.get("running") or each["program"] in down:
+            meant.append((each["program"], f"{each['command']} {each['socket']}"))
+    return any(is_to_listen(name, command, address) for name, command in meant for address in addresses)
 
 
 def front_of(examination: Examination, url: str, options: dict[str, Any]) -> str:

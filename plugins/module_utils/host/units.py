@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from pathlib import Path
 from typing import Any
 
 from . import raw
@@ -20,6 +21,10 @@ def units(prefix: str, known: set[str]) -> list[dict[str, Any]]:
     wanted = "Id,ActiveState,SubState,Result,NRestarts,ExecMainStatus,ExecMainCode,ExecStart,MainPID,MemoryMax"
     wanted += ",MemoryLimit"  # its name under cgroup v1
     shown = raw.output("systemctl", "show", "*.service", "--all", f"--property={wanted}")
+    # systemd forgets a unit that was stopped and is not enabled; its file is still there.
+    known_now = set(re.findall(r"^Id=(\S+)", shown, re.MULTILINE))
+    if forgotten := sorted(name for name in _files_that_start() if name not in known_now):
+        shown += "\n\n" + raw.output("systemctl", "show", *forgotten, f"--property={wanted}")
     found = []
     for part in shown.split("\n\n"):
         values = dict(line.split("=", 1) for line in part.splitlines() if "=" in line)
@@ -36,6 +41,13 @@ def units(prefix: str, known: set[str]) -> list[dict[str, Any]]:
                 "command": argv[1][:300] if argv else "", "path": path[1] if path else "", "memory_max": _limit(values),
             })  # fmt: skip
     return found
+
+
+def _files_that_start() -> list[str]:
+    """The units among an administrator's files that name a server."""
+    return [path.name for path in Path("/etc/systemd/system").glob("*.service")
+            if "@" not in path.name and re.search(r"^ExecStart=.*\b(daphne|uvicorn|hypercorn|gunicorn|runserver)\b",
+                                                  raw.read(path, 20_000), re.MULTILINE)]  # fmt: skip
 
 
 def _limit(values: dict[str, str]) -> str:

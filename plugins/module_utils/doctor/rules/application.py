@@ -21,8 +21,7 @@ def application(case: Case) -> Iterator[Finding]:
     types = case.project.get("types")
     if types is not None:
         yield from _types(case, types)
-    came = case.direct or case.outside
-    if came and not opened(came):
+    if case.direct and not opened(case.direct):
         yield from _consumer(case)
         yield from _origin(case)
     yield from _subprotocol(case)

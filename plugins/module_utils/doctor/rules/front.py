@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
-from ..answers import REDIRECTS, opened, told
+from ...host.servers import is_to_listen
+from ..answers import REDIRECTS, opened, refusal, told
 from ..case import Case, Finding
 
 SERVICES = {"Apache": "apache2", "HAProxy": "haproxy", "Caddy": "caddy", "nginx": "nginx"}
@@ -62,8 +63,14 @@ def _supervisord(case: Case) -> Iterator[Finding]:
     wanted = [each for each in supervisor.get("programs") or [] if each["autostart"]]
     if not wanted or supervisor.get("running") or case.alive:
         return
-    dead = [each["address"].rpartition(":")[2] for each in case.servers]
-    each = next((one for one in wanted if any(place in one["command"] + one["socket"] for place in dead)), wanted[0])
+    dead = [each["address"] for each in case.servers]
+    meant = [
+        one for one in wanted
+        if any(is_to_listen(one["program"], f"{one['command']} {one['socket']}", place) for place in dead)
+    ]  # fmt: skip
+    if not meant and (dead or len(wanted) > 1 or any(each["state"] != "active" for each in case.units)):
+        return  # none of them is known to be the one that is missing
+    each = (meant or wanted)[0]
     lines = [line for line in supervisor.get("log") or [] if WHY.search(line) and "Started" not in line]
     said = next((line.strip() for line in reversed(lines) if "Error" in line or "error" in line), "")
     state = f"does not start: {said[:200]}" if supervisor["state"] == "failed" and said else "does not run"
@@ -222,7 +229,17 @@ def _loop(case: Case) -> Iterator[Finding]:
 
 
 def _sometimes(case: Case) -> Iterator[Finding]:
-    """Some of several handshakes in a row fail."""
+    """Some of several handshakes in a row fail, because one of several servers is not the application, or why ever."""
+    servers = {each["pid"]: each for each in case.host.get("processes", [])}
+    places = {each["address"].removeprefix("tcp:").removeprefix("unix:"): servers.get(each["pid"], {})
+              for each in case.servers}  # fmt: skip
+    for each in case.directs:
+        process = places.get(each["to"], {})
+        if not opened(each) and any(opened(one) for one in case.directs) and process and not process["speaks"]:
+            where = case.front.get("where") or case.route.get("where") or "the proxy"
+            yield case.find("E376_ONE_OF_SEVERAL", [told(one) for one in case.directs], bad=each["to"], where=where,
+                            all=", ".join(places), what=process["server"] or process["name"])  # fmt: skip
+            return
     tried = [each for each in case.exchanges if each["kind"] == "again"]
     failed = [each for each in tried if not opened(each)]
     wrong = [each for each in case.directs if not opened(each)]
@@ -247,8 +264,15 @@ def _addresses(case: Case) -> Iterator[Finding]:
 def _underscores(case: Case) -> Iterator[Finding]:
     """nginx drops headers with an underscore, and the application misses one."""
     names = [each for each in (case.evidence.get("asked") or {}).get("headers") or [] if "_" in each]
+    if names and case.direct and refusal(case.direct) and any(each["server"] == "daphne" for each in case.processes):
+        yield case.find("E374_UNDERSCORES", told(case.direct), names=", ".join(names), who="daphne",
+                        right="Name the header with dashes in client and application: "
+                        + ", ".join(each.replace("_", "-") for each in names))  # fmt: skip
+        return
     if names and opened(case.direct) and case.proxy and case.proxy["status"] and not opened(case.proxy) and case.route:
-        yield case.find("E374_UNDERSCORES", [told(case.proxy), told(case.direct)], names=", ".join(names))
+        right = "In the server block: underscores_in_headers on; or name the header with dashes"
+        seen = [told(case.proxy), told(case.direct)]
+        yield case.find("E374_UNDERSCORES", seen, names=", ".join(names), who="nginx", right=right)
 
 
 def _policy(case: Case) -> Iterator[Finding]:

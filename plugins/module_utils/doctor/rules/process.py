@@ -13,6 +13,9 @@ from ..case import Case, Finding, enough_files, of_text, version_of
 from ..signatures import signature
 from ..unsteady import unsteady_lines, unsteady_values
 
+#: A place to listen at in a command: a unit that names another one than the missing server's is not about that.
+PLACE = re.compile(r"(^|\s)(-p|--port|-b|--bind|-u|--uds|-e|--endpoint)[ =]\S+")
+
 
 def process(case: Case) -> Iterator[Finding]:
     """The servers: whether they run, and whether they can speak WebSocket."""
@@ -67,7 +70,7 @@ def _beside(case: Case) -> Iterator[Finding]:
 def _not_running(case: Case, dead: list[dict[str, Any]]) -> Iterator[Finding]:
     """Why a server that should run does not."""
     units = [each for each in case.units if _is_to_listen(each, dead)] or [
-        each for each in case.units if each["state"] != "active"
+        each for each in case.units if each["state"] != "active" and not (dead and PLACE.search(each["command"]))
     ]
     lines = [line for each in units for line in last_life(each.get("log", []))]
     down = [each for each in case.programs if each["state"] in ("FATAL", "BACKOFF", "EXITED", "STOPPED")]
