@@ -30,7 +30,10 @@ options:
     description: Result of M(channels.stack.websocket_doctor), even if it failed. Empty if no host was examined.
     type: dict
     default: {}
-  idle_seconds: {description: Seconds of silence that a socket should survive., type: float, default: 0}
+  idle_seconds:
+    description: Seconds of silence that a socket should survive; below 0, as many as may matter.
+    type: float
+    default: 0
   timeout: {description: Seconds for each handshake., type: float, default: 5}
   validate_certs: {description: Whether clients must trust the certificate., type: bool, default: true}
   ca_path: {description: 'File on the controller with an additional authority.', type: path}

@@ -25,7 +25,10 @@ options:
   token: {description: A token that should be good., type: str, default: ''}
   token_command: {description: Command of the project that prints a token., type: list, elements: str, default: []}
   expired_token_command: {description: Command that prints an expired token., type: list, elements: str, default: []}
-  idle_seconds: {description: Seconds of silence that sockets should survive., type: float, default: 0}
+  idle_seconds:
+    description: Seconds of silence that sockets should survive; below 0, as many as may matter.
+    type: float
+    default: 0
   timeout: {description: Seconds for each handshake., type: float, default: 5}
   asked_at: {description: The asking machine's seconds since 1970; 0 says none., type: float, default: 0}
   probe: {description: 'Required of the action, which brings it: the program that asks the project.', type: str}

@@ -6,10 +6,13 @@ import json
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from ansible_collections.channels.stack.plugins.module_utils.doctor import controller, following
 from ansible_collections.channels.stack.plugins.module_utils.host import (
     apache,
     fronts,
@@ -351,3 +354,34 @@ def test_haproxy_that_was_not_watched_long_enough_is_warned_of() -> None:
 def test_a_page_that_fails_is_noticed() -> None:
     report = judged(host__exchanges__5=came("process", "page", status=500))
     assert report["ok"] and [each["code"] for each in report["noticed"]] == ["W447_PAGE_FAILS"]
+
+
+# --- how long it stays silent
+
+REDIS_PY_8 = {"versions": {"redis": "8.0.1"}, "layer": "channels_redis.core.RedisChannelLayer"}
+
+
+@pytest.mark.parametrize(("changes", "seconds"), [
+    ({}, 0), ({"project": REDIS_PY_8}, 7), ({"project": {**REDIS_PY_8, "patient": True}}, 0),
+    ({"nginx": {"route": {"read_timeout": 60.0}}}, 0), ({"nginx": {"route": {"read_timeout": 10.0}}}, 13),
+    ({"front": {"idle": 10.0}}, 13), ({"front": {"idle": 3600.0}}, 0),
+    ({"processes": [{"server": "daphne", "ping": 20.0, "websocket_timeout": 5.0}]}, 8),
+    ({"processes": [{"server": "daphne", "ping": 20.0, "websocket_timeout": 600.0}]}, 0),
+])  # fmt: skip
+def test_it_stays_silent_where_that_may_show_something(changes: dict[str, Any], seconds: float) -> None:
+    assert following.silence(-1, {"nginx": {}, **changes}) == seconds
+    assert following.silence(2.5, {"nginx": {}, **changes}) == 2.5
+
+
+def test_from_outside_it_waits_as_long_as_on_the_host() -> None:
+    assert controller.silence_of({"idle_seconds": -1}, {"idle_seconds": 13.0}, collected=True) == 13
+    assert controller.silence_of({"idle_seconds": -1}, None, collected=True) == 0
+    assert 5 < controller.silence_of({"idle_seconds": -1}, None, collected=False) < 8
+    assert controller.silence_of({"idle_seconds": 70}, {"idle_seconds": 13.0}, collected=True) == 70
+
+
+def test_progress_says_how_far_a_request_gets(raw_server: Callable[..., SimpleNamespace]) -> None:
+    place = raw_server(lambda way, _request: way.sendall(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"))
+    told = controller.progress(place.url)
+    assert re.match(r"✓ Name \d+ ms → ✓ TCP \d+ ms → ✓ Edge proxy \d+ ms → on the host", told), told
+    assert controller.progress("ws://none.invalid/").startswith("✗ Name: ")

@@ -22,6 +22,10 @@ from .page import page
 SCHEMA = 1
 #: Addresses of a name that are tried at most.
 MOST_ADDRESSES = 4
+#: Seconds of silence if no host is examined and nobody has said how many: more than the 5 s of redis-py 8.
+ALONE = 6.5
+#: Seconds for the request that is made for the sake of progress alone.
+PROGRESS_SECONDS = 1.5
 #: What a message says about why a host could not be asked: pattern, code.
 PROBLEMS = (
     ("sudo|become|Incorrect .*password|privilege", "E902_NO_RIGHTS"),
@@ -51,10 +55,12 @@ def evidence_of(args: dict[str, Any], collected: dict[str, Any]) -> dict[str, An
     used = token if exchange.carries_token(args) else query.rpartition("=")[2]
     host, now = collected.get("evidence"), time.time()
     cut = any(each["close"] for each in (host or {}).get("exchanges", []) if each["kind"] == "good")
-    outside = look(args, query, token, bool(collected), cut)
+    asked = {**args, "idle_seconds": silence_of(args, host, bool(collected))}
+    outside = look(asked, query, token, bool(collected), cut)
     evidence: dict[str, Any] = {
         "name": args["name"], "url": args["url"], "origin": args.get("origin") or "",
-        "idle_seconds": float(args.get("idle_seconds") or 0), "now": now, "host": host, "problem": problem(collected),
+        "idle_seconds": silence_of(args, host, bool(collected)),
+        "now": now, "host": host, "problem": problem(collected),
         "skew": (host or {}).get("skew", 0.0), "outside": outside,
         "token": {"present": bool(used), "length": len(used), "claims": claims_of(used),
                   "minted": bool(token and not args.get("token"))},
@@ -68,6 +74,26 @@ def evidence_of(args: dict[str, Any], collected: dict[str, Any]) -> dict[str, An
     if parts.scheme == "wss" and not args.get("connect_to") and any(each["status"] for each in evidence["outside"]):
         evidence["http2"] = exchange.offers_http2(parts.hostname or "", parts.port or 443)
     return evidence
+
+
+def progress(url: str) -> str:
+    """How far a plain request gets from here, in one line, for the time while the host is examined."""
+    loose = ssl.create_default_context()
+    loose.check_hostname, loose.verify_mode = False, ssl.CERT_NONE
+    came = exchange.attempt(url, via="outside", kind="http", upgrade=False, timeout=PROGRESS_SECONDS, context=loose)
+    names = {"name": "Name", "tcp": "TCP", "tls": "TLS", "handshake": "Edge proxy"}
+    steps = [f"✓ {names[step]} {milliseconds:.0f} ms" for step, milliseconds in came["ms"].items() if step in names]
+    if came["stage"]:
+        steps.append(f"✗ {names.get(came['stage'], came['stage'])}: {came['reason']}")
+    return " → ".join([*steps, "on the host: processes, proxy, project, handshakes …"])
+
+
+def silence_of(args: dict[str, Any], host: dict[str, Any] | None, collected: bool) -> float:
+    """Seconds of silence, as asked; else as long as the examination of the host chose, or if there was none, a few."""
+    asked = float(args.get("idle_seconds") or 0)
+    if asked >= 0:
+        return asked
+    return float((host or {}).get("idle_seconds", 0)) if collected else ALONE
 
 
 def claims_of(token: str) -> dict[str, float]:

@@ -24,7 +24,7 @@ from ..host.relatives import relatives
 from ..host.steady import Watch
 from ..text.secrets import header_secrets, redact, scrub, secrets_of
 from ..websocket import exchange
-from .following import follow, front_of, hidden, page_of, promised, tries
+from .following import follow, front_of, hidden, page_of, promised, silence, tries
 from .through_nginx import ThroughNginx
 
 #: Speak to this many processes at most: they are all alike.
@@ -276,7 +276,9 @@ class Examination:
 
     def try_all(self) -> None:
         """Try a good token everywhere, what should be refused at one process, and plain HTTP; all at the same time."""
-        stay = {"linger": exchange.LINGER, "idle": self.params["idle_seconds"]}
+        seen = {**self.evidence, "processes": self.processes}
+        self.evidence["idle_seconds"] = idle = silence(self.params["idle_seconds"], seen)
+        stay = {"linger": exchange.LINGER, "idle": idle}
         jobs: list[tuple[str, str, dict[str, Any] | None, dict[str, Any]]] = []
         alive = [each for each in self.servers if each["pid"] or each.get("remote")]
         jobs += [("process", "good", each, stay) for each in alive]

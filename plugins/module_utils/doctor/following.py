@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 #: Handshakes one after another through the proxy, to see a fault that comes and goes.
 AGAIN = 4
+#: Seconds that the doctor stays silent at most if nobody has said how long.
+LONGEST_SILENCE = 33.0
 Job = tuple[str, str, dict[str, Any] | None, dict[str, Any]]
 
 
@@ -72,6 +74,27 @@ def front_of(examination: Examination, url: str, options: dict[str, Any]) -> str
     options["context"] = ssl.create_default_context()
     options["context"].check_hostname, options["context"].verify_mode = False, ssl.CERT_NONE
     return "wss" + url[2:]
+
+
+def silence(asked: float, evidence: dict[str, Any]) -> float:
+    """How many seconds sockets should stay silent: as asked, or below 0, as long as anything that was found suggests.
+
+    On a host where nothing is suspected, waiting would show nothing; where something cuts silent sockets soon, it must
+    be seen to do so.
+    """
+    if asked >= 0:
+        return asked
+    project, found = evidence.get("project") or {}, [0.0]
+    version = re.match(r"\d+", (project.get("versions") or {}).get("redis", ""))
+    if version and int(version[0]) >= 8 and str(project.get("layer")).startswith("channels_redis.core"):
+        found.append(0.0 if project.get("patient") else 7.0)
+    servers = [each for each in evidence.get("processes") or [] if each["server"]]
+    ping = max([each["ping"] for each in servers] or [20.0])
+    limits = [each["websocket_timeout"] for each in servers]
+    limits += [limit for limit in (
+        (evidence["nginx"].get("route") or {}).get("read_timeout", 0), (evidence.get("front") or {}).get("idle", 0),
+    ) if limit <= ping]  # fmt: skip
+    return max([*found, *(limit + 3 for limit in limits if 0 < limit <= LONGEST_SILENCE - 3)])
 
 
 def page_of(examination: Examination, options: dict[str, Any]) -> str:
