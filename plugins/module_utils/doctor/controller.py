@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 from ..text import report_files
 from ..text.secrets import header_secrets, redact, scrub
 from ..websocket import exchange
+from .following import loose
 from .page import page
 
 SCHEMA = 1
@@ -78,9 +79,7 @@ def evidence_of(args: dict[str, Any], collected: dict[str, Any]) -> dict[str, An
 
 def progress(url: str) -> str:
     """How far a plain request gets from here, in one line, for the time while the host is examined."""
-    loose = ssl.create_default_context()
-    loose.check_hostname, loose.verify_mode = False, ssl.CERT_NONE
-    came = exchange.attempt(url, via="outside", kind="http", upgrade=False, timeout=PROGRESS_SECONDS, context=loose)
+    came = exchange.attempt(url, via="outside", kind="http", upgrade=False, timeout=PROGRESS_SECONDS, context=loose())
     names = {"name": "Name", "tcp": "TCP", "tls": "TLS", "handshake": "Edge proxy"}
     steps = [f"✓ {names[step]} {milliseconds:.0f} ms" for step, milliseconds in came["ms"].items() if step in names]
     if came["stage"]:
@@ -165,9 +164,7 @@ def context(args: dict[str, Any]) -> ssl.SSLContext | None:
         known = ssl.create_default_context()
         known.load_verify_locations(args["ca_path"])
         return known
-    loose = ssl.create_default_context()
-    loose.check_hostname, loose.verify_mode = False, ssl.CERT_NONE
-    return loose
+    return loose()
 
 
 def secrets_of_query(args: dict[str, Any], token: str) -> list[str]:

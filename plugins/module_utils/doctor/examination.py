@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import re
-import ssl
 import time
 import traceback
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -24,7 +23,7 @@ from ..host.relatives import relatives
 from ..host.steady import Watch
 from ..text.secrets import header_secrets, redact, scrub, secrets_of
 from ..websocket import exchange
-from .following import follow, front_of, hidden, page_of, promised, silence, tries
+from .following import follow, front_of, hidden, loose, page_of, promised, silence, tries
 from .through_nginx import ThroughNginx
 
 #: Speak to this many processes at most: they are all alike.
@@ -52,6 +51,7 @@ class Examination:
         self.secrets: list[str] = [params["token"], params["query"].replace("{token}", "")]
         self.secrets += [part.partition("=")[2] for part in params["query"].split("&") if "{token}" not in part]
         self.secrets += header_secrets(params.get("headers") or {})
+        self.processes: list[dict[str, Any]] = []
         self.servers: list[dict[str, Any]] = []
 
     # --- what is there
@@ -68,10 +68,8 @@ class Examination:
             self.processes = processes()
             bundle = deployed.bundle(self.params["app"])
             self.evidence |= {name: found.result() for name, found in asked.items()}
-        route = self.evidence["nginx"].get("route") or {}
-        led = follow(self)
-        given = route.get("upstream", []) if led is None else led
-        upstream = [_address(each, route["scheme"] if led is None and route else "") for each in given]
+        given = follow(self)
+        upstream = [_address(each, (self.evidence["nginx"].get("route") or {}).get("scheme", "")) for each in given]
         sockets = [f"unix:{path}" for path in bundle.get("sockets", [])]
         if not self.params["app"] and upstream and not set(upstream) & set(sockets):
             bundle, sockets = {}, []
@@ -145,8 +143,8 @@ class Examination:
     def _choose(self, sockets: list[str], upstream: list[str]) -> None:
         """Choose which servers this is about: the live generation's, else those behind nginx, else all that run."""
         # supervisord holds the socket of an fcgi-program as well, and never answers on it.
-        holders = [each for each in reversed(self.processes) if each["name"] != "supervisord"]
-        holders.sort(key=lambda each: bool(each["server"]))
+        holders = sorted(reversed(self.processes), key=lambda each: bool(each["server"]))
+        holders = [each for each in holders if each["name"] != "supervisord"]
         listening = {address: each for each in holders for address in each["listens"]}
         self.servers = []
         if sockets:
@@ -270,15 +268,15 @@ class Examination:
             options.setdefault("tls", listen["tls"])
             options.setdefault("proxied", listen["proxied"])
         if options.pop("tls", False):
-            url, options["context"] = "wss" + url[2:], _loose()
+            url, options["context"] = "wss" + url[2:], loose()
         by = {"by": options.pop("by")} if "by" in options else {}
         return {**exchange.attempt(url, via=via, kind=kind, timeout=self.params["timeout"], **options), **by}
 
     def try_all(self) -> None:
         """Try a good token everywhere, what should be refused at one process, and plain HTTP; all at the same time."""
-        seen = {**self.evidence, "processes": self.processes}
-        self.evidence["idle_seconds"] = idle = silence(self.params["idle_seconds"], seen)
+        idle = silence(self.params["idle_seconds"], {**self.evidence, "processes": self.processes})
         stay = {"linger": exchange.LINGER, "idle": idle}
+        self.evidence["idle_seconds"] = idle
         jobs: list[tuple[str, str, dict[str, Any] | None, dict[str, Any]]] = []
         alive = [each for each in self.servers if each["pid"] or each.get("remote")]
         jobs += [("process", "good", each, stay) for each in alive]
@@ -388,8 +386,8 @@ class Examination:
     def shown(self) -> dict[str, Any]:
         """The evidence without what is for this host only, and without secrets."""
         private = {"argv", "uid", "environ"}
-        about = [each for each in getattr(self, "processes", []) if each["server"]]
-        about += [each for each in getattr(self, "processes", []) if not each["server"] and each["listens"]]
+        about = sorted(self.processes, key=lambda each: not each["server"])
+        about = [each for each in about if each["server"] or each["listens"]]
         self.evidence["processes"] = [
             {key: value for key, value in each.items() if key not in private} for each in about
         ]
@@ -439,12 +437,6 @@ def _is_local(address: str) -> bool:
 
 def _loopback(host: str) -> str:
     return "127.0.0.1" if host in ("", "0.0.0.0", "*", "::", "[::]") else host.strip("[]")
-
-
-def _loose() -> Any:
-    context = ssl.create_default_context()
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    return context
 
 
 def spoiled(token: str) -> str:

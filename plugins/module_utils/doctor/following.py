@@ -20,8 +20,8 @@ LONGEST_SILENCE = 33.0
 Job = tuple[str, str, dict[str, Any] | None, dict[str, Any]]
 
 
-def follow(examination: Examination) -> list[str] | None:
-    """Note who listens on the URL's port; return its upstream if it is not nginx, or None if nginx's own counts.
+def follow(examination: Examination) -> list[str]:
+    """Note who listens on the URL's port, and return its upstream.
 
     nginx's route is taken out of the evidence if another program listens there and does not lead to nginx: what nginx
     would do with the path does not matter then, and that it may be stopped is no fault.
@@ -32,10 +32,10 @@ def follow(examination: Examination) -> list[str] | None:
     evidence["supervisor"] = supervisor.look()
     if not found:
         evidence["stopped"] = fronts.stopped()
-        return None
     nginx = evidence["nginx"]
-    if any(each["kind"] == "nginx" for each in found):
-        return None
+    own: list[str] = (nginx.get("route") or {}).get("upstream", [])
+    if not found or any(each["kind"] == "nginx" for each in found):
+        return own
     first = found[0]
     way = fronts.route(first["kind"], parts.hostname or "", port, parts.path or "/")
     upstream = [str(each) for each in way.get("upstream", [])]
@@ -47,7 +47,7 @@ def follow(examination: Examination) -> list[str] | None:
         taken = {*nginx.get("others", []), *(nginx.get("route") or {}).get("upstream", [])}
         nginx |= {"aside": True, "route": None, "others": sorted(taken)}
     evidence["front"] = {**way, **first, "chained": chained}
-    return upstream if nginx.get("aside") else None
+    return upstream if nginx.get("aside") else own
 
 
 def promised(examination: Examination, addresses: list[str]) -> bool:
@@ -71,9 +71,15 @@ def front_of(examination: Examination, url: str, options: dict[str, Any]) -> str
     options["connect_to"] = ("127.0.0.1" if host in ("0.0.0.0", "::") else host, front["port"])
     if examination.parts.scheme != "wss":
         return url
-    options["context"] = ssl.create_default_context()
-    options["context"].check_hostname, options["context"].verify_mode = False, ssl.CERT_NONE
+    options["context"] = loose()
     return "wss" + url[2:]
+
+
+def loose() -> ssl.SSLContext:
+    """TLS for which any certificate will do: whether clients trust it is tried from outside."""
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return context
 
 
 def silence(asked: float, evidence: dict[str, Any]) -> float:
