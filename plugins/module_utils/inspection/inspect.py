@@ -18,6 +18,7 @@ from .python import find_python
 from .read_files import find_read_files
 from .routes import find_sockets
 from .settings import find_files, find_fixed, find_layer, find_settings
+from .sockets import advise_sockets
 from .tasks import find_tasks
 from .workers import find_workers
 
@@ -54,6 +55,7 @@ def inspect(folder: Path) -> Inspection:
         sources.tree(path)
     find_python(sources, found)
     advise(sources, found, scope)
+    advise_sockets(sources, found, scope)
     for unreadable, reason in sorted(sources.unreadable.items()):
         found.note("warning", unreadable, f"could not be read: {reason}", "What is in it is not in the inventory.")
     return found
