@@ -21,11 +21,13 @@ def effective(case: Case) -> Iterator[Finding]:
     route, came = case.route, case.proxy
     if not route or "sends" not in route or came is None:
         return
-    yield from _listens(case, came)
-    if opened(came) or nothing_runs(case):
+    # What keeps a request from being handled at all explains it whole, whatever nginx would send.
+    before = list(_listens(case, came))
+    if not opened(came) and not before and (full := _full(case, came)):
+        before.append(full)
+    yield from before
+    if before or opened(came) or nothing_runs(case):
         return
-    if full := _full(case, came):
-        yield full
     yield from _said(case, came)
     replay = case.nginx.get("replay") or {}
     if route["handler"] in PROTOCOLS and case.direct and case.direct["status"]:
