@@ -12,6 +12,11 @@ ROOT = Path(__file__).resolve().parents[2]
 CONTRARY = yaml.safe_load((ROOT / "molecule/neighbours/inventory/contrary.yml").read_text())["all"]["vars"]
 # Files in which the other defaults have another value: tests, or what an inventory of theirs gives.
 ELSEWHERE = {
+    "molecule/day-two/inventory/hosts.yml": ["backup_ssh_key", "backup_ssh_known_hosts"],
+    "molecule/day-two/tests/test_backup.py": [
+        "backup_drill", "restore_confirm", "restore_mask_command", "restore_snapshot",
+    ],
+    "tests/templates/test_backup_files.py": ["backup_prune", "backup_sandbox"],
     "molecule/fleet/tests/test_upgrade.py": ["upgrade_sockets"],
     "molecule/default/tests/test_load.py": [
         "load_at_once", "load_confirm", "load_hold_seconds", "load_most", "load_plan_sockets", "load_sockets",
@@ -82,6 +87,7 @@ NOWHERE = {
     "asgi_program_template": "found as asgi_unit_template is",
     "nginx_maintenance_template": "found as nginx_site_template is",
     "drill_cut_seconds": "how long a test would have to wait",
+    "restore_keep_replaced": "tests/plugins/test_backup_tool.py has what is kept, and how it is taken back",
     "drill_fail": "doctor_fail does the same",
     "drain_settle_seconds": "how long a test would have to wait",
     "drain_wait_seconds": "it only ends a wait for edges that never agree",

@@ -36,8 +36,8 @@ INVENTORY = {
     "_asgi_generation": "0123456789ab-c0ffee",
 }
 ROLES = (
-    "base", "firewall", "hardening", "stores", "redis", "sentinel", "postgresql", "pgbouncer", "release", "asgi",
-    "certificate", "nginx", "haproxy", "keepalived", "logs", "handshake", "remove",
+    "base", "firewall", "hardening", "stores", "redis", "sentinel", "postgresql", "pgbouncer", "backup", "release",
+    "asgi", "certificate", "nginx", "haproxy", "keepalived", "logs", "handshake", "remove",
 )  # fmt: skip
 
 

@@ -38,7 +38,7 @@ NOT_SECRET = {"ansible_ssh_private_key_file", "certificate_acme_auth_hook"}
 # contract test compares the two. No inventory sets these.
 HANDED = frozenset(
     ("asgi_fleet", "postgresql_lock_other_user", "preflight_host", "preflight_installs", "preflight_skipped",
-     "release_prepared")
+     "release_prepared", "restore_masks")
 )  # fmt: skip
 MAGIC = {"hostvars", "groups", "vars", PROBE}  # what Ansible itself puts among a host's variables
 SHORTEST_MASKED = 6  # characters: masking shorter values would garble the message more than it would hide

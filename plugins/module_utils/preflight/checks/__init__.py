@@ -37,6 +37,7 @@ TOPICS = (
     "hosts",
     "postgresql",
     "pgbouncer",
+    "backup",
     "numbers",
     "groups",
     "redis",

@@ -65,6 +65,13 @@ LIMITS = {
     "pgbouncer_port": (1, 65535),
     "pgbouncer_pool_size": (1, 10000),
     "pgbouncer_max_clients": (10, 2**20),
+    "backup_keep_last": (0, 10000),
+    "backup_keep_daily": (0, 10000),
+    "backup_keep_weekly": (0, 10000),
+    "backup_keep_monthly": (0, 10000),
+    "backup_check_days": (0, 3650),
+    "backup_check_percent": (0, 100),
+    "backup_drill_days": (0, 3650),
 }
 
 
