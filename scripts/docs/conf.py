@@ -32,7 +32,16 @@ html_css_files = ["site.css"]
 #: The parts of the sidebar, and their pages in order. Sphinx complains about a page that is in none.
 SIDEBAR = {
     "Deploy": ["docs/projects", "docs/deploys", "docs/development", "examples/dashboard/README", "examples/ci/README"],
-    "Look after it": ["docs/doctor", "docs/top", "docs/logs", "docs/backup", "docs/managers", "docs/limits"],
+    "Look after it": [
+        "docs/doctor",
+        "docs/monitoring",
+        "docs/runbooks",
+        "docs/top",
+        "docs/logs",
+        "docs/backup",
+        "docs/managers",
+        "docs/limits",
+    ],
     "Protect it": ["docs/security", "docs/tls", "docs/secrets", "docs/firewall", "docs/sandbox"],
     "Several machines": [
         "docs/fleet",

@@ -12,7 +12,12 @@ ROOT = Path(__file__).resolve().parents[2]
 CONTRARY = yaml.safe_load((ROOT / "molecule/neighbours/inventory/contrary.yml").read_text())["all"]["vars"]
 # Files in which the other defaults have another value: tests, or what an inventory of theirs gives.
 ELSEWHERE = {
-    "molecule/day-two/inventory/hosts.yml": ["backup_ssh_key", "backup_ssh_known_hosts"],
+    "molecule/day-two/inventory/hosts.yml": [
+        "backup_ssh_key", "backup_ssh_known_hosts",
+        "metrics_probe_broadcast", "monitoring_alerts_port", "monitoring_keep_days", "monitoring_keep_mb",
+        "monitoring_port", "monitoring_repeat_hours", "monitoring_rules", "monitoring_runbooks",
+        "monitoring_webhook_token", "monitoring_webhook_url",
+    ],
     "molecule/day-two/tests/test_backup.py": [
         "backup_drill", "restore_confirm", "restore_mask_command", "restore_snapshot",
     ],
@@ -69,6 +74,10 @@ ELSEWHERE = {
         "haproxy_slow_start_seconds",
     ],
     "tests/templates/test_keepalived.py": ["keepalived_address", "keepalived_interface"],
+    "tests/templates/test_monitoring.py": [
+        "monitoring_mail_from", "monitoring_mail_password", "monitoring_mail_server", "monitoring_mail_to",
+        "monitoring_mail_user",
+    ],
     "tests/templates/test_nginx.py": ["nginx_conf_template", "nginx_site_template"],
     "tests/templates/test_release.py": ["release_index"],
     "tests/templates/test_templates.py": ["redis_sharded"],

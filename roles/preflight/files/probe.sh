@@ -100,6 +100,7 @@ for daemon in chrony=/usr/sbin/chronyd systemd-timesyncd=/lib/systemd/systemd-ti
 done
 printf 'clock=%s %s\n' "$asked" "$(date +%s)"
 printf 'firewall_projects=%s\n' "$(ls /etc/channels-firewall/projects 2>&- | sed -n 's/\.nft$//p' | tr '\n' ' ')"
+printf 'metrics_projects=%s\n' "$(ls /etc/channels-metrics 2>&- | sed -n '/\.probe\.json$/d;s/\.json$//p' | tr '\n' ' ')"
 printf 'firewall_ufw=%s\n' "$(sed -n 's/^ENABLED=//p' /etc/ufw/ufw.conf 2>&-)"
 printf 'firewall_firewalld=%s\n' "$(pidof -x firewalld 2>&-)"
 # Chains of others that refuse what comes in: by their policy, or by a rule without a condition.
