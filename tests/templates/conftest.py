@@ -37,7 +37,7 @@ INVENTORY = {
 }
 ROLES = (
     "base", "firewall", "hardening", "stores", "redis", "sentinel", "postgresql", "pgbouncer", "backup", "release",
-    "asgi", "certificate", "nginx", "haproxy", "keepalived", "logs", "handshake", "remove",
+    "asgi", "certificate", "nginx", "haproxy", "keepalived", "logs", "handshake", "remove", "metrics", "monitoring",
 )  # fmt: skip
 
 

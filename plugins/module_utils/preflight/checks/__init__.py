@@ -42,6 +42,7 @@ TOPICS = (
     "groups",
     "redis",
     "sentinel",
+    "metrics",
 )
 
 for topic in TOPICS:
