@@ -60,7 +60,11 @@ class Case:
     @property
     def outdated(self) -> bool:
         """Whether nginx runs with a former configuration, and the present one would work."""
-        return bool(self.nginx.get("unread")) and not opened(self.proxy) and opened((self.nginx.get("replay") or {}).get("whole"))
+        return (
+            bool(self.nginx.get("unread"))
+            and not opened(self.proxy)
+            and opened((self.nginx.get("replay") or {}).get("whole"))
+        )
 
     @property
     def replayed(self) -> bool:
