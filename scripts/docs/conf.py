@@ -41,6 +41,7 @@ SIDEBAR = {
         "docs/backup",
         "docs/managers",
         "docs/limits",
+        "docs/upgrading",
     ],
     "Protect it": ["docs/security", "docs/tls", "docs/secrets", "docs/firewall", "docs/sandbox"],
     "Several machines": [
