@@ -39,7 +39,11 @@ ELSEWHERE = {
     "molecule/release/tests/test_fleet.py": ["asgi_serial", "asgi_failed_switch", "preflight_skip_unreachable"],
     "molecule/day-two/tests/test_shipping.py": ["logs_target", "logs_authority", "logs_peer", "logs_queue_mb"],
     "tests/templates/test_shipping.py": ["logs_tls", "logs_redacted_names", "logs_files", "logs_programs"],
-    "molecule/release/tests/test_managers.py": ["asgi_top_seconds"],
+    "molecule/release/tests/test_managers.py": [
+        "asgi_log_follow_minutes", "asgi_log_generation", "asgi_log_level", "asgi_log_since", "asgi_log_until",
+        "asgi_top_seconds",
+    ],
+    "molecule/secure/tests/test_logs.py": ["asgi_log_request"],
     "molecule/release/tests/test_rotation.py": ["redis_forget_passwords", "rotate_secrets"],
     "molecule/release/tests/test_taken_back.py": ["asgi_unit_template"],
     "molecule/secure/tests/test_acme.py": [

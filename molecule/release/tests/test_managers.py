@@ -219,6 +219,20 @@ def test_logs_are_shown_from_all_hosts(lab: Pair, workers: dict[str, str]) -> No
         assert secret not in told
 
 
+def test_logs_are_chosen_and_followed(lab: Pair) -> None:
+    """What comes while the playbook looks is shown, once; of another level, generation or time, nothing is."""
+    host = lab.hosts[0]
+    generation = f"asgi_log_generation={host.live['generation']}"
+    following = Playbook("logs", "-e", generation, "-e", "asgi_log_follow_minutes=0.5").until("Wait for new lines")
+    before = len(following.output)
+    assert host.refusal("followed") == 403
+    told = following.succeeded().output[before:]
+    assert told.count("refused: ") == 1, told
+    quiet = ["-e", "asgi_log_level=critical", "-e", "asgi_log_since=2020-01-01", "-e", "asgi_log_until=2020-01-02"]
+    told = Playbook("logs", *quiet).succeeded().output
+    assert "refused: " not in told and "connect: " not in told
+
+
 def test_sockets_are_shown(lab: Pair) -> None:
     """The tool counts what each process holds, and what came meanwhile; the playbook shows it of all hosts."""
     host = lab.hosts[0]

@@ -303,6 +303,11 @@ def test_reasons_are_told(story: Story) -> None:
     places = [told.find(text) for text in ("504 timeout", "502 unreachable", "502 broken", "RuntimeError")]
     assert places == sorted(places) and places[0] > 0, places
     assert "upstream timed out" in told and "(111: Connection refused)" in told
+    one = entries(story)["agent-502-refused"]["id"]
+    about = Run("playbooks/logs.yml", "--limit", story.lab.name, *given, "-e", f"asgi_log_request={one}").output
+    about = re.sub(r"\s+", "", about)
+    assert f"id={one}" in about and about.count("connection=") == 1, about
+    assert "(111:Connectionrefused)" in about and "upstreamtimedout" not in about, about
 
 
 def test_processes_leave_no_memory_behind(story: Story) -> None:

@@ -17,7 +17,8 @@
     generations fleet [JSON]                    show which release each app host has, as the last deploy recorded it
     generations close SPREAD [SOCKET...]        close the connections on the sockets of all generations, or on these
     generations logs [-f] [-n N] [GENERATION]   show what processes and drains said last
-    generations logs --site [--minutes M] [-n N] the same with nginx's errors and the requests that failed, in order
+    generations logs --site [-f] [-n N] [--minutes M] [--since T] [--until T] [--level L] [--request ID] [GENERATION]
+                                                the same with nginx's errors and the requests that failed, in order
     generations top [--once] [--json] [--seconds S]
                                                 sockets, handshakes a second, CPU and memory, again and again: as
                                                 `<app>-top`, too
@@ -34,6 +35,7 @@ docs/decisions.md.
 
 import argparse
 
+from .choice import LEVELS
 from .locks import WAIT
 
 
@@ -66,13 +68,7 @@ def parser() -> argparse.ArgumentParser:
     closing = commands.add_parser("close")
     closing.add_argument("spread", type=float, help="seconds over which they are closed")
     closing.add_argument("sockets", nargs="*", help="by default, all of this project")
-    showing = commands.add_parser("logs")
-    showing.add_argument("-f", "--follow", action="store_true")
-    showing.add_argument("-n", "--lines", type=int, default=50)
-    showing.add_argument("--plain", action="store_true", help="without what the manager writes before each line")
-    showing.add_argument("--site", action="store_true", help="with the requests that failed, in order of time")
-    showing.add_argument("--minutes", type=float, default=0.0, help="with --site: of the last so many, not of all")
-    showing.add_argument("generation", nargs="?", default="", help="by default, all that are managed as what serves is")
+    add_logs(commands.add_parser("logs"))
     add_top(commands.add_parser("top"))
     preparing = commands.add_parser("prepare")
     preparing.add_argument("generation")
@@ -85,6 +81,22 @@ def parser() -> argparse.ArgumentParser:
     unlocking.add_argument("run", nargs="?", default="", help="the name of the run that gives it back")
     unlocking.add_argument("--force", action="store_true", help="free it, whoever holds it")
     return reader
+
+
+def add_logs(showing: argparse.ArgumentParser) -> None:
+    """Add the arguments of `logs`; most of them choose lines, and need --site."""
+    showing.add_argument("-f", "--follow", action="store_true")
+    showing.add_argument("-n", "--lines", type=int, default=50)
+    showing.add_argument("--plain", action="store_true", help="without what the manager writes before each line")
+    showing.add_argument("--site", action="store_true", help="with the requests that failed, in order of time")
+    showing.add_argument("--minutes", type=float, default=0.0, help="of the last so many, not of all")
+    showing.add_argument("--since", default="", help="from a moment on: 2026-11-30T12:00, in UTC")
+    showing.add_argument("--until", default="", help="up to a moment")
+    showing.add_argument("--level", default="", choices=("", *LEVELS), help="of this level and above")
+    showing.add_argument("--request", default="", metavar="ID", help="about the request with this ID alone")
+    showing.add_argument("--after", type=float, help="for a playbook: what came after a moment; 0 begins")
+    showing.add_argument("--wait", type=float, default=5.0, help="with --after: seconds to wait for something")
+    showing.add_argument("generation", nargs="?", default="", help="by default, all that are managed as what serves is")
 
 
 def add_top(watching: argparse.ArgumentParser) -> None:

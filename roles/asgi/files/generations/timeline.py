@@ -7,15 +7,19 @@ they failed comes from the reader of its error log. Standard library only: this 
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import subprocess
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import NamedTuple
 
+from .choice import Choice, Line, chosen
+
+LATE = 2.0  # seconds by which a line may come after a later one
+MANY = 20_000  # lines that are read where only some are wanted
 END = 4 * 2**20  # bytes at a log's end that are read: some 8,000 requests
 # A request is shown if it was refused or failed, a socket if it did not end normally.
 FAILED = 400
@@ -25,14 +29,6 @@ STAMP = re.compile(
     r"\[?(?P<day>\d{4}[-/]\d\d[-/]\d\d)[ T](?P<time>\d\d:\d\d:\d\d)(?:[.,](?P<part>\d{1,6}))?"
     r"(?P<zone> ?[+-]\d\d:?\d\d|Z)?"
 )
-
-
-class Line(NamedTuple):
-    """One line of a log."""
-
-    moment: float  # seconds since the epoch
-    source: str  # who logged it
-    text: str
 
 
 def of_journal(output: str) -> Iterator[Line]:
@@ -81,15 +77,15 @@ def last(path: Path) -> list[str]:
     return texts[1:] if start else texts
 
 
-def of_requests(texts: Iterable[str]) -> Iterator[Line]:
-    """Yield the failed requests and the cut sockets of an access log."""
+def of_requests(texts: Iterable[str], wanted: str = "") -> Iterator[Line]:
+    """Yield the failed requests and the cut sockets of an access log, and the request with an ID that is wanted."""
     for text in texts:
         try:
             entry = json.loads(text)
             moment, status, end = float(entry["msec"]), int(entry["status"]), str(entry["end"])
         except (ValueError, KeyError, TypeError):  # a truncated line, or one of another bundle
             continue
-        if status < FAILED and end in ORDINARY:
+        if status < FAILED and end in ORDINARY and (not wanted or entry.get("id") != wanted):
             continue
         query = f"?{entry['query']}" if entry["query"] else ""
         shown = [f"{entry['method']} {entry['path']}{query}", str(status), *([end] if end else [])]
@@ -100,29 +96,47 @@ def of_requests(texts: Iterable[str]) -> Iterator[Line]:
         yield Line(moment, "nginx", " ".join(shown))
 
 
-def requests(log: Path) -> Iterator[Line]:
+def requests(log: Path, wanted: str = "") -> Iterator[Line]:
     """Yield those of a log, and of the one before it, which stays uncompressed for a day after it was rotated."""
     for path in (log.with_name(f"{log.name}.1"), log):
-        yield from of_requests(last(path))
+        yield from of_requests(last(path), wanted)
 
 
-def gather(command: list[str], log: Path, lines: int, since: float) -> list[Line]:
-    """Return the last lines since a moment, in order, from a manager's own command for its logs."""
+def gather(command: list[str], log: Path, lines: int, choice: Choice) -> list[Line]:
+    """Return the last lines that are wanted, in order, from a manager's own command for its logs."""
+    many = max(lines, MANY) if choice.narrow else lines
     if command[0] == "journalctl":
         asked = [*command, "--output=json"]
-        if since:  # without a number of lines: with one, journalctl would give the first lines since then, not the last
-            asked = [part for part in asked if not part.startswith("--lines")] + [f"--since=@{since:.6f}"]
+        if choice.since or choice.narrow:
+            # No number beside a moment: with one, journalctl would give the first lines since then, not the last.
+            asked = [part for part in asked if not part.startswith("--lines")]
+            asked += [f"--since=@{choice.since:.6f}"] if choice.since else [f"--lines={many}"]
         done = subprocess.run(asked, capture_output=True, text=True, check=False)
         said = list(of_journal(done.stdout))
     else:
         files = [Path(part) for part in command if part.startswith("/")]
-        said = [line for path in files if path.exists() for line in of_file(path, lines)]
-    found = [line for line in (*said, *requests(log)) if line.moment >= since]
-    return sorted(found, key=lambda line: line.moment)[-lines:]
+        said = [line for path in files if path.exists() for line in of_file(path, many)]
+    every = sorted((*said, *requests(log, choice.request)), key=lambda line: line.moment)
+    return list(chosen(every, choice))[-lines:]
 
 
-def show(command: list[str], log: Path, lines: int, minutes: float) -> None:
-    """Print them, each with its time in UTC and who logged it."""
-    for line in gather(command, log, lines, time.time() - minutes * 60 if minutes else 0.0):
+def show(found: Iterable[Line]) -> None:
+    """Print lines, each with its time in UTC and who logged it."""
+    for line in found:
         moment = datetime.fromtimestamp(line.moment, UTC)
         print(f"{moment:%Y-%m-%d %H:%M:%S}.{moment.microsecond // 1000:03d} {line.source}: {line.text}")
+
+
+def follow(look: Callable[[Choice], list[Line]], choice: Choice, seconds: float = math.inf) -> Iterator[list[Line]]:
+    """Yield lines as they come, a look each second; end after so many seconds, or once something has come by then."""
+    begun, shown = time.monotonic(), set[Line]()
+    while True:
+        found = [line for line in look(choice) if line not in shown]
+        if found:
+            yield found
+        # Lines of one moment may come in two looks, and a log may be a little late.
+        choice = choice._replace(since=max(choice.since, max((line.moment for line in found), default=0.0) - LATE))
+        shown = {line for line in (*shown, *found) if line.moment >= choice.since}
+        if time.monotonic() - begun > seconds or (found and seconds < math.inf):
+            return
+        time.sleep(1)
