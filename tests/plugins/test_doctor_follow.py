@@ -37,6 +37,9 @@ def redis_at(place: str, error: str, **other: Any) -> dict[str, Any]:
     return {**FAILS, "host__project__layer_error": error, "host__project__layer_hosts": [host]}
 
 
+WORKER = {"server": "uvicorn", "name": "python", "speaks": True, "command": "uvicorn --workers 2", "files": 9,
+          "limit": 99, "application": "core.asgi:application", "ping": 20.0, "folder": "/opt/app",
+          "unit": "app.service", "listens": ["tcp:127.0.0.1:8001"]}  # fmt: skip
 MEMORY = {"host__project__layer": "channels.layers.InMemoryChannelLayer"}
 CELERY = {"what": "celery worker", "kind": "celery", "command": "worker", "pid": 77}
 #: A code, what differs from a healthy host, a part of the fix, and whether the handshake itself fails.
@@ -72,6 +75,24 @@ CASES: list[tuple[str, dict[str, Any], str]] = [
         "host__processes": [{"pid": 5, "parent": 1, "server": "", "name": "redis-server", "files": 9, "limit": 99,
                              "command": "redis-server", "listens": ["tcp:::1:6379", "tcp:127.0.0.1:6379"]}],
      }, "127.0.0.1:6379 in place of 127.0.0.1:6380"),
+    ("E536_REDIS_ELSEWHERE", {
+        **redis_at("none:0", "Error 2 connecting to unix:/run/r.sock. No such file", path="/run/r.sock"),
+        "host__processes": [{"pid": 5, "parent": 1, "server": "", "name": "redis-server", "files": 9, "limit": 99,
+                             "command": "redis-server", "listens": ["unix:/run/redis/redis.sock"]}],
+     }, "unix:///run/redis/redis.sock in place of unix:///run/r.sock"),
+    ("E538_REDIS_READONLY", {**FAILS, "host__project__layer_error":
+        "ReadOnlyError: You can't write against a read only replica."}, "replicaof no one"),
+    ("E539_REDIS_FULL", {**FAILS, "host__log": [
+        "redis.exceptions.OutOfMemoryError: command not allowed when used memory > 'maxmemory'."]}, "redis_maxmemory"),
+    ("E540_REDIS_CANNOT_SAVE", {**FAILS, "host__project__layer_error":
+        "ResponseError: MISCONF Redis is configured to save RDB snapshots, but"}, "stop-writes-on-bgsave-error no"),
+    ("E449_NOT_LOGGED_IN", {**REFUSED, "host__project__chain": ["AuthMiddleware", "URLRouter"],
+                            "token": {"present": False}}, "Log in on a page"),
+    ("E450_THREAD_BUSY", {
+        **everywhere(status=0, stage="handshake", reason="no answer within 6 s"),
+        "host__project__consumer": {"name": "Chat", "sync": True, "bare": False}}, "AsyncWebsocketConsumer"),
+    ("E508_LAYER_MEMORY", {**MEMORY, "host__processes": [
+        {**WORKER, "pid": pid, "parent": parent} for pid, parent in ((10, 1), (11, 10), (12, 10))]}, "RedisPubSub"),
     ("E537_LAYER_WORKERS", {**MEMORY, "host__relatives": [{**CELERY, "sends": "chat/tasks.py"}]}, "for both"),
 ]  # fmt: skip
 

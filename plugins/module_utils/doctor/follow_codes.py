@@ -27,6 +27,15 @@ FOLLOW_ENTRIES = (
           "The client offers {offered}, and the answer chooses none. Browsers close such a socket at once.",
           "In the consumer: await self.accept(subprotocol=…) with one of self.scope[\"subprotocols\"]; or have the "
           "client offer none"),
+    Entry("E449_NOT_LOGGED_IN", "token", "The application refuses visitors who are not logged in",
+          "The handshake is refused with {status}. AuthMiddleware takes the user from the session's cookie, and this "
+          "handshake had neither a cookie nor a token.",
+          "Log in on a page of the same host first. For the doctor: doctor_headers: {{Cookie: sessionid=…}}"),
+    Entry("E450_THREAD_BUSY", "origin", "A synchronous consumer waits",
+          "{consumer} is synchronous, and all synchronous consumers of a process take turns on one thread. Either its "
+          "own connect() takes too long, or a handler of any socket does, and holds up all others.",
+          "Have handlers do nothing that waits: an AsyncWebsocketConsumer that awaits, or a task queue; until then, "
+          "more processes: {log}"),
     Entry("E445_MIGRATIONS", "origin", "A table is missing in the database",
           "Migrations have not been applied to the database that the processes use: {error}",
           "In the project's folder and environment: python manage.py migrate"),
@@ -119,6 +128,17 @@ FOLLOW_ENTRIES = (
     Entry("E536_REDIS_ELSEWHERE", "layer", "Redis listens elsewhere",
           "A Redis runs on this host and listens at {listening}, but the channel layer connects to {address}.",
           "In the layer's address (REDIS_URL): {listening} in place of {address}; or port and bind in redis.conf"),
+    Entry("E538_REDIS_READONLY", "layer", "This Redis is a replica, which takes no messages",
+          "The channel layer connects to a read-only replica: {error}",
+          "In the layer's address (REDIS_URL): the primary's, which redis-cli info replication names; or, if this one "
+          "is to be the primary: redis-cli replicaof no one"),
+    Entry("E539_REDIS_FULL", "layer", "Redis is full",
+          "Redis has reached maxmemory and takes no more messages: {error}",
+          "maxmemory in redis.conf: more, or 0 for no limit (redis_maxmemory); redis-cli info memory shows the use"),
+    Entry("E540_REDIS_CANNOT_SAVE", "layer", "Redis takes no messages because it cannot save",
+          "Redis could not write its snapshot to the disk: {error}",
+          "Free the disk and let Redis write to its folder (redis-cli config get dir); or, since messages need not be "
+          "kept: stop-writes-on-bgsave-error no in redis.conf"),
     Entry("E537_LAYER_WORKERS", "layer", "The channel layer does not leave the process",
           "InMemoryChannelLayer reaches only sockets of the process that sends, and {workers} sends from a process of "
           "its own. Nothing arrives, and nothing is logged.",
@@ -160,6 +180,8 @@ EXPLAINS: dict[str, tuple[str, ...]] = {
     "E442_MIDDLEWARE_ORDER": _GENERAL,
     "E443_AS_ASGI": _GENERAL,
     "E445_MIGRATIONS": _GENERAL,
+    "E449_NOT_LOGGED_IN": ("E401_NO_TOKEN",),
+    "E450_THREAD_BUSY": _GENERAL,
     "E531_LAYER_TLS_OPTIONS": _LAYER,
     "E532_LAYER_TLS": _LAYER,
     "E533_REDIS_WANTS_TLS": _LAYER,

@@ -180,7 +180,9 @@ def parsed(host: Any) -> dict[str, Any]:
     with contextlib.suppress(ValueError):
         number = parts.port or 6379
     options += sorted(name for name, _value in parse_qsl(parts.query))
-    return {"scheme": parts.scheme, "host": parts.hostname or "", "port": number if parts.scheme != "unix" else 0,
+    if parts.scheme == "unix":
+        return {"scheme": "unix", "host": "", "port": 0, "path": parts.path, "options": options}
+    return {"scheme": parts.scheme, "host": parts.hostname or "", "port": number,
             "database": parts.path.lstrip("/"), "options": options}  # fmt: skip
 
 

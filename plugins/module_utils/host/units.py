@@ -10,6 +10,9 @@ from typing import Any
 from . import raw
 from .servers import server_kind
 
+#: Seconds for systemd to list all units, on a busy machine.
+PATIENCE = 30.0
+
 
 def manager() -> str:
     """What starts services on this host: `systemd`, or `init` if systemd does not run."""
@@ -20,10 +23,11 @@ def units(prefix: str, known: set[str]) -> list[dict[str, Any]]:
     """The units of servers: those named, those with a prefix, and those whose command starts a server."""
     wanted = "Id,ActiveState,SubState,Result,NRestarts,ExecMainStatus,ExecMainCode,ExecStart,MainPID,MemoryMax"
     wanted += ",MemoryLimit"  # its name under cgroup v1
-    shown = raw.output("systemctl", "show", "*.service", "--all", f"--property={wanted}")
+    shown = raw.output("systemctl", "show", "*.service", "--all", f"--property={wanted}", timeout=PATIENCE)
     # systemd forgets a unit that was stopped and is not enabled; its file is still there.
     known_now = set(re.findall(r"^Id=(\S+)", shown, re.MULTILINE))
-    if forgotten := sorted(name for name in _files_that_start() if name not in known_now):
+    forgotten = sorted(name for name in _files_that_start() if name not in known_now)
+    if known_now and forgotten:
         shown += "\n\n" + raw.output("systemctl", "show", *forgotten, f"--property={wanted}")
     found = []
     for part in shown.split("\n\n"):

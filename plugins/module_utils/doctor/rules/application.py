@@ -24,6 +24,8 @@ def application(case: Case) -> Iterator[Finding]:
     if case.direct and not opened(case.direct):
         yield from _consumer(case)
         yield from _origin(case)
+        yield from _login(case)
+        yield from _thread(case)
     yield from _subprotocol(case)
 
 
@@ -85,6 +87,23 @@ def _origin(case: Case) -> Iterator[Finding]:
     entry = f"{parts.scheme}://{parts.netloc}" if parts.netloc else origin
     yield case.find("E441_ORIGIN_LIST", [told(came), f"the list: {', '.join(origins) or 'empty'}"], origin=entry,
                     origins=", ".join(origins[:6]) or "nothing")  # fmt: skip
+
+
+def _login(case: Case) -> Iterator[Finding]:
+    """Who is not logged in is refused, where users come from the session's cookie."""
+    asked, token = case.evidence.get("asked") or {}, case.evidence.get("token") or {}
+    cookie = any(each.lower() in ("cookie", "authorization") for each in asked.get("headers") or [])
+    by_session = "AuthMiddleware" in (case.project.get("chain") or [])
+    status = refusal(case.direct)
+    if status and by_session and not cookie and not token.get("present") and case.project.get("origin_allowed", True):
+        yield case.find("E449_NOT_LOGGED_IN", [told(case.direct), " → ".join(case.project["chain"])], status=status)
+
+
+def _thread(case: Case) -> Iterator[Finding]:
+    """A synchronous consumer does not get to answer, while pages do."""
+    consumer, plain = case.project.get("consumer") or {}, case.one("process", "http")
+    if consumer.get("sync") and case.direct and case.direct["stage"] == "handshake" and plain and plain["status"]:
+        yield case.find("E450_THREAD_BUSY", [told(case.direct), told(plain)], consumer=consumer["name"])
 
 
 def _subprotocol(case: Case) -> Iterator[Finding]:

@@ -23,7 +23,7 @@ def layer(case: Case) -> Iterator[Finding]:
         yield of_text(case, code, error, [])
     if error := case.project.get("database_error", ""):
         yield case.find("W513_DATABASE" if opened(case.direct) else "E513_DATABASE", error, error=error[:200])
-    count = len([each for each in case.servers if each["pid"]])
+    count = sum(_processes_at(case, each["address"]) for each in case.servers if each["pid"])
     if name.endswith("InMemoryChannelLayer") and count > 1:
         yield case.find("E508_LAYER_MEMORY", f"{name}, {count} processes", count=count)
     if len(case.project.get("databases", [])) > 1:
@@ -38,6 +38,14 @@ def layer(case: Case) -> Iterator[Finding]:
             )
     if case.host.get("crowded"):
         yield case.find("W509_CAPACITY", case.host["crowded"])
+
+
+def _processes_at(case: Case, address: str) -> int:
+    """How many processes answer at an address: workers share it with the parent that started them."""
+    sharing = [each for each in case.host.get("processes", [])
+               if address in each["listens"] and each["name"] not in ("supervisord", "systemd")]  # fmt: skip
+    parents = {each["parent"] for each in sharing}
+    return max(1, len([each for each in sharing if each["pid"] not in parents]))
 
 
 def _is_local(case: Case) -> bool:

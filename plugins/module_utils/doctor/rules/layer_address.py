@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
 from ..case import Case, Finding
+
+GONE = re.compile(r"No such file|Connection refused|Error (2|111)\b")
 
 
 def layer_address(case: Case) -> Iterator[Finding]:
@@ -37,6 +40,14 @@ def _address(case: Case, host: dict[str, Any]) -> Finding | None:
     if scheme in ("", "redis") and speaks == "tls" and not case.bundle:
         return case.find("E533_REDIS_WANTS_TLS", seen, address=address)
     there = _redis_here(case)
+    if path := host.get("path", ""):
+        places = [place for each in case.host.get("processes", []) for place in each["listens"]
+                  if each["name"] == "redis-server" and place.startswith("unix:")]  # fmt: skip
+        if f"unix:{path}" in places or not (places or there) or not GONE.search(error):
+            return None
+        right = f"unix://{places[0].removeprefix('unix:')}" if places else f"redis://{there[0]}"
+        return case.find("E536_REDIS_ELSEWHERE", [error, f"redis-server listens at {right}"], address=f"unix://{path}",
+                         listening=right)  # fmt: skip
     if speaks == "name":
         instead = f", such as {there[0]}" if there else ""
         return case.find("E535_REDIS_NAME", [*seen, f"{name} has no address"], host=name, instead=instead)
