@@ -19,7 +19,7 @@ def idle(case: Case) -> Iterator[Finding]:
         close, seconds = cut[0]["close"]["code"], cut[0]["close"]["at"]
         by_redis = old_wait and close in (1011, 1006)
         # daphne looks every second for sockets that are too old.
-        by_age = close in (1000, 1005) and limit and limit <= seconds <= limit + 3
+        by_age = close in (1000, 1005) and limit and limit - 0.5 <= seconds <= limit + 3
         code = "E603_REDIS_PY_8" if by_redis else "E607_WEBSOCKET_TIMEOUT" if by_age else "E604_IDLE_SERVER"
         yield case.find(code, told(cut[0]), version=version, close=close, seconds=seconds, limit=f"{limit:g}")
         return
