@@ -48,6 +48,19 @@ user=handy
 environment=ENVIRONMENT
 """
 
+FEED = """import time
+from asgiref.sync import async_to_sync
+from channels.layers import get_channel_layer
+from django.core.management.base import BaseCommand
+
+
+class Command(BaseCommand):
+    def handle(self, *args, **options):
+        while True:
+            async_to_sync(get_channel_layer().group_send)("everyone", {"type": "news"})
+            time.sleep(600)
+"""
+
 
 def fronts(lab: LabHost, repair: ExitStack) -> None:
     """Install Apache, HAProxy and supervisor without starting them, and have them listen."""
@@ -84,12 +97,13 @@ def test_each_fault_is_mended_as_its_report_says(
                      properties="--property=PrivateTmp=yes", backend="unix:/tmp/hidden.sock"),
     )  # fmt: skip
     program = PROGRAM.replace("ENVIRONMENT", ",".join(handmade.environment.split()))
-    repair.callback(lab.host.run, "rm -f /etc/supervisor/conf.d/handmade.conf; systemctl stop handmade-thumbs")
+    repair.callback(lab.host.run, "rm -f /etc/supervisor/conf.d/handmade.conf; systemctl stop handmade-feed")
     lab.run("printf %%s %s > /etc/supervisor/conf.d/handmade.conf", program)
     run = f"systemd-run --quiet --uid=handy --working-directory={FOLDER}"
+    lab.run(f"printf %%s %s > {FOLDER}/worker/app/dashboard/management/commands/feed.py", FEED)
     lab.run(
-        f"{run}/worker/app --unit=handmade-thumbs --property=EnvironmentFile={FOLDER}/worker/env "
-        f"{FOLDER}/venv/bin/python manage.py runworker thumbs"
+        f"{run}/worker/app --unit=handmade-feed --property=EnvironmentFile={FOLDER}/worker/env "
+        f"{FOLDER}/venv/bin/python manage.py feed"
     )
     for number in (1, 2, 3, 5, 6, 7):
         handmade.await_port(9000 + number)
@@ -102,7 +116,7 @@ def test_each_fault_is_mended_as_its_report_says(
     )
     found["pages"].blames("E251_NO_WEBSOCKET", "daphne core.asgi:whole in place of daphne core.asgi:application")
     found["tls"].blames("E532_LAYER_TLS", "redis:// in place of rediss://", "plain")
-    found["worker"].blames("E537_LAYER_WORKERS", "RedisPubSubChannelLayer", "manage.py runworker")
+    found["worker"].blames("E537_LAYER_WORKERS", "RedisPubSubChannelLayer", "manage.py feed")
     found["hidden"].blames("E375_SOCKET_HIDDEN", "below /run", "/tmp/hidden.sock")
     assert found["sound"].report["ok"] and found["sound"].codes == [], found["sound"].told()
 
@@ -118,7 +132,7 @@ def test_each_fault_is_mended_as_its_report_says(
     lab.run(
         f"systemctl stop handmade-pages handmade-hidden; sed -i s,rediss://,redis://, {FOLDER}/tls/env; "
         f"printf 'CHANNEL_LAYER=pubsub\\nREDIS_URL=%%s\\n' %s >> {FOLDER}/worker/env; "
-        "systemctl restart handmade-tls handmade-worker handmade-thumbs", redis,
+        "systemctl restart handmade-tls handmade-worker handmade-feed", redis,
     )  # fmt: skip
     lab.run(f"{run}/pages/app --unit=handmade-pages --property=EnvironmentFile={FOLDER}/pages/env "
             f"{server} -b 127.0.0.1 -p 9005 core.asgi:whole")  # fmt: skip
