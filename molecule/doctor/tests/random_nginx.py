@@ -7,7 +7,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-ECHO, FIRST = 9990, 20001
+ECHO, FIRST = 19990, 20001
 #: Paths with their queries, as a client would ask for them.
 TARGETS = (
     "/", "/ws", "/ws/", "/ws/chat/", "/ws/chat/?token=a%2Fb&x=1", "/ws/chat", "/WS/chat/", "/ws//chat/", "/ws/a%20b/?",

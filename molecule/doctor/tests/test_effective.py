@@ -6,18 +6,22 @@ Every stack is mended by doing what the doctor's fix says, and then opens a sock
 from __future__ import annotations
 
 import json
+import sys
 from contextlib import ExitStack
 from dataclasses import dataclass
 
 import pytest
 import random_nginx
-from ansible_collections.channels.stack.plugins.module_utils.host.nginx.request import Config
 from diagnosis import Diagnosis
 from hands import mend
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from lab_host import LabHost
+from lab_host import ROOT, LabHost
 from test_handmade import FOLDER, PYTHON, Handmade, Stack, handmade  # noqa: F401 - handmade is a fixture
+
+sys.path.insert(0, str(ROOT / "collections"))
+
+from ansible_collections.channels.stack.plugins.module_utils.host.nginx.request import Config
 
 testinfra_hosts = ["ansible://doctor-1"]
 
@@ -55,6 +59,8 @@ for url in sys.argv[1:]:
             data += more
     print(data.split(b" ")[1].decode() if data.startswith(b"HTTP/") else repr(data[:20]))
 """
+#: Prints a token for the stack NAME.
+MINT = f"cd {FOLDER}/NAME/app && set -a && . {FOLDER}/env && {PYTHON} manage.py mint_token --user tester"
 #: Opens sockets and keeps them.
 HOLD = "import socket, sys, time; host, port, head = sys.argv[1:4]; kept = []\n" + (
     "for _ in range(40):\n    way = socket.create_connection((host, int(port)), 30)\n"
@@ -103,7 +109,7 @@ SITES = {
     ),
     "unloaded": Site(ws(f"{PASS}\n{UP}"), "E349_NOT_RELOADED"),
     "denied": Site(f"deny all;\n{ws(f'{PASS}{chr(10)}{UP}')}", "E310_PROXY_REFUSES"),
-    "folder": Site(ws(f"proxy_pass http://unix:{FOLDER}/closed/d.sock;\n{UP}"), "E113_SOCKET_PERMISSION"),
+    "folder": Site(ws(f"proxy_pass http://unix:{FOLDER}/shut/d.sock;\n{UP}"), "E113_SOCKET_PERMISSION"),
 }  # fmt: skip
 
 
@@ -120,20 +126,20 @@ def text_of(address: str, without: str = "") -> str:
 def test_stacks(handmade: Handmade, repair: ExitStack) -> None:  # noqa: F811 - the fixture
     """Each has the code of its cause, no other error, and a fix that mends it."""
     lab, address = handmade.lab, handmade.address
-    lab.run(f"mkdir --mode=700 {FOLDER}/closed; chown handy {FOLDER}/closed")
+    lab.run(f"mkdir --mode=700 {FOLDER}/shut; chown handy {FOLDER}/shut")
     lab.run(f"cd {FOLDER} && {PYTHON} -c %s && chown handy *.pem", CERTIFICATE)
-    repair.callback(lab.host.run, f"rm -rf {FOLDER}/closed {FOLDER}/*.pem")
+    repair.callback(lab.host.run, f"rm -rf {FOLDER}/shut {FOLDER}/*.pem")
     secure = f"ssl:PORT:privateKey={FOLDER}/key.pem:certKey={FOLDER}/cert.pem:interface=127.0.0.1"
     daphne = f"{PYTHON} -m daphne"
     servers = handmade.stand(
         repair,
         plain=Stack(),
         secure=Stack(f"{daphne} -e {secure} core.asgi:application"),
-        closed=Stack(f"{daphne} -u {FOLDER}/closed/d.sock core.asgi:application"),
+        closed=Stack(f"{daphne} -u {FOLDER}/shut/d.sock core.asgi:application"),
     )
     for port in (9001, 9002):
         handmade.await_port(port)
-    lab.run(f"for i in $(seq 600); do test -S {FOLDER}/closed/d.sock && exit 0; sleep 0.1; done; exit 1")
+    lab.run(f"for i in $(seq 600); do test -S {FOLDER}/shut/d.sock && exit 0; sleep 0.1; done; exit 1")
     repair.callback(lab.reload_nginx)
     repair.callback(lab.host.run, f"rm -f {FILE}")
     lab.run(f"printf %%s %s > {FILE}", text_of(address, without="unloaded"))
@@ -149,7 +155,7 @@ def test_stacks(handmade: Handmade, repair: ExitStack) -> None:  # noqa: F811 - 
         others = [each for each in diagnosis.report["noticed"] if each["severity"] == "error"]
         assert not others, f"{name}: {others}\n{diagnosis.told()}"
         mend(lab, diagnosis.report["finding"]["fix"])
-    token = lab.run(f"cd {FOLDER}/plain/app && set -a && . {FOLDER}/env && {PYTHON} manage.py mint_token").strip()
+    token = lab.run(MINT.replace("NAME", "plain")).strip()
     statuses = lab.python(TRY, *(url.format(token=token) for url in urls.values())).split()
     assert dict(zip(urls, statuses, strict=True)) == dict.fromkeys(urls, "101")
 
@@ -161,7 +167,7 @@ def test_connections(handmade: Handmade, repair: ExitStack) -> None:  # noqa: F8
     handmade.await_port(9001)
     limits = ("s/worker_connections .*/worker_connections 64;/", "s/worker_processes .*/worker_processes 1;/")
     repair.enter_context(lab.nginx_edited("/etc/nginx/nginx.conf", *limits))
-    token = lab.run(f"cd {FOLDER}/full/app && set -a && . {FOLDER}/env && {PYTHON} manage.py mint_token").strip()
+    token = lab.run(MINT.replace("NAME", "full")).strip()
     head = (
         f"GET /ws/dashboard/?token={token} HTTP/1.1\r\nHost: {handmade.address}:8101\r\nUpgrade: websocket\r\n"
         "Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"

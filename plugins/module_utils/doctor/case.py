@@ -60,11 +60,10 @@ class Case:
     @property
     def outdated(self) -> bool:
         """Whether nginx runs with a former configuration, and the present one would work."""
-        return (
-            bool(self.nginx.get("unread"))
-            and not opened(self.proxy)
-            and opened((self.nginx.get("replay") or {}).get("whole"))
-        )
+        # What the files say now must not fail for another reason.
+        barred = self.route.get("guards") or any(each["errno"] > 0 for each in self.nginx.get("reach") or [])
+        replayed = (self.nginx.get("replay") or {}).get("whole")
+        return bool(self.nginx.get("unread")) and not barred and not opened(self.proxy) and opened(replayed)
 
     @property
     def replayed(self) -> bool:

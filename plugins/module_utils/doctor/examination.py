@@ -23,6 +23,7 @@ from ..host.relatives import relatives
 from ..host.steady import Watch
 from ..text.secrets import header_secrets, redact, scrub, secrets_of
 from ..websocket import exchange
+from .answers import opened
 from .following import follow, front_of, hidden, loose, page_of, promised, silence, tries
 from .through_nginx import ThroughNginx
 
@@ -53,6 +54,8 @@ class Examination:
         self.secrets += header_secrets(params.get("headers") or {})
         self.processes: list[dict[str, Any]] = []
         self.servers: list[dict[str, Any]] = []
+        #: Whether handshakes with a server are those that nginx would send.
+        self.like_nginx = False
 
     # --- what is there
 
@@ -69,9 +72,11 @@ class Examination:
             bundle = deployed.bundle(self.params["app"])
             self.evidence |= {name: found.result() for name, found in asked.items()}
         given = follow(self)
-        upstream = [_address(each, (self.evidence["nginx"].get("route") or {}).get("scheme", "")) for each in given]
+        route = self.evidence["nginx"].get("route") or {}
+        upstream = [_address(each, route.get("scheme", "")) for each in given]
         sockets = [f"unix:{path}" for path in bundle.get("sockets", [])]
-        if not self.params["app"] and upstream and not set(upstream) & set(sockets):
+        behind = upstream or [_address(each) for each in [*route.get("beside", []), *self._shadowed(route)]]
+        if not self.params["app"] and behind and not set(behind) & set(sockets):
             bundle, sockets = {}, []
         self.bundle = bundle
         self._choose(sockets, upstream)
@@ -231,10 +236,11 @@ class Examination:
         query = exchange.filled(self.params["query"], token)
         return f"ws://{self.parts.netloc}{self.parts.path or '/'}" + (f"?{query}" if query else "")
 
-    def request(self, token: str) -> tuple[str, list[tuple[str, str]]]:
+    def request(self, token: str, origin: str | None = None) -> tuple[str, list[tuple[str, str]]]:
         """A handshake's path with its query, and its headers."""
         sent = exchange.offered(self.params, token)
-        headers = exchange.client_headers(self.parts.netloc, self.params["origin"], **sent)
+        given = self.params["origin"] if origin is None else origin
+        headers = exchange.client_headers(self.parts.netloc, given, **sent)
         return exchange.target_of(self.address(token)), headers
 
     def attempt(self, via: str, kind: str, server: dict[str, Any] | None = None, **options: Any) -> dict[str, Any]:
@@ -243,6 +249,10 @@ class Examination:
         options.setdefault("origin", self.params["origin"])
         options |= exchange.offered(self.params, token)
         url = page_of(self, options) if kind == "page" else self.address(token)
+        if self.like_nginx and via == "process" and kind not in ("http", "page", "wsgi"):
+            route = self.nginx.route(self.parts, *self.request(token, options["origin"]))
+            if route:
+                options["request"] = (f"GET {route['uri']} HTTP/{route['http_version']}", route["sends"])
         found = self.try_at(server, via, kind, url=url, **options)
         self.evidence["exchanges"].append(found)
         return found
@@ -296,6 +306,7 @@ class Examination:
                 jobs.append(("proxy", "bare", None, {"proxied": False}))
         jobs += tries(self, first, stay)
         self.run(jobs)
+        self.try_like_nginx(jobs)
         if secure := [each for each in alive if self.expects_tls(each)]:
             for each in secure:
                 each["tls"] = True
@@ -311,6 +322,23 @@ class Examination:
         with ThreadPoolExecutor(max(1, len(jobs))) as pool:
             for via, kind, server, options in jobs:
                 pool.submit(self.attempt, via, kind, server, **options)
+
+    def try_like_nginx(self, jobs: list[tuple[str, str, dict[str, Any] | None, dict[str, Any]]]) -> None:
+        """If only nginx's request opens, it is the good one: nginx adds or takes away what the server needs so."""
+        good = [each for each in self.evidence["exchanges"] if each["kind"] == "good"]
+        if not any(opened(each) for each in good if each["via"] == "proxy") or any(
+            opened(each) for each in good if each["via"] == "process"
+        ):
+            return
+        route = self.evidence["nginx"].get("route") or {}
+        if route.get("handler") != "proxy_pass" or not any(each["pid"] for each in self.servers):
+            return
+        former = self.evidence["exchanges"]
+        self.evidence["exchanges"] = [each for each in former if each["via"] != "process"]
+        self.like_nginx = True
+        self.run([job for job in jobs if job[0] == "process"])
+        if not any(opened(each) for each in self.evidence["exchanges"] if each["via"] == "process"):
+            self.evidence["exchanges"], self.like_nginx = former, False
 
     def expects_tls(self, server: dict[str, Any]) -> bool:
         """Whether a server that closes on plain requests answers within TLS."""

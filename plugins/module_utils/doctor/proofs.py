@@ -13,6 +13,7 @@ from ..host.nginx.locations import PASSES
 from .answers import ORIGIN_MARK, REDIRECTS, REFUSED, opened, proxy_code
 from .case import Case
 from .lines import lacking
+from .rules.effective import CLIENT_CERT, answering_rule, shadowed
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,8 @@ def _not_passed(case: Case) -> bool:
 def _full(case: Case) -> bool:
     state = case.nginx.get("connections") or {"used": 0, "limit": 1, "files": 0, "files_limit": 0}
     full = state["used"] >= state["limit"] - 1 or (state["files_limit"] and state["files"] >= state["files_limit"] - 2)
-    return bool(case.said("connections", "files")) or bool(full)
+    limited = bool(case.route.get("max_conns")) and bool(case.said("no_servers"))
+    return bool(case.said("connections", "files")) or bool(full) or limited
 
 
 def _own_answer(case: Case, code: str) -> bool:
@@ -106,12 +108,6 @@ def _own(code: str) -> Callable[[Case], bool]:
 def _other_protocol(case: Case) -> bool:
     handler = case.route.get("handler", "")
     return handler in PASSES and handler != "proxy_pass" and bool(case.direct and case.direct["status"])
-
-
-def _other_block(case: Case) -> bool:
-    shadowed = case.route.get("shadowed") or {}
-    conflict = any("conflicting server name" in line for line in case.nginx.get("warnings", []))
-    return bool(shadowed) and (opened(case.nginx.get("other_name")) or (bool(shadowed["same"]) and conflict))
 
 
 #: By code.
@@ -188,7 +184,7 @@ PROOFS: dict[str, Proof] = {
         "The good request is refused with this one header as nginx sends it.", _headers_differ),
     "E348_OTHER_SERVER_BLOCK": Proof(
         "The same request by the other block's name opens; or nginx warns of the conflict, and the first block counts.",
-        _other_block),
+        shadowed),
     "E349_NOT_RELOADED": Proof(
         "What the files say now opens when it is sent straight to the server, and they are newer than nginx's workers.",
         lambda case: case.outdated),
@@ -196,6 +192,19 @@ PROOFS: dict[str, Proof] = {
         "nginx's log says so during the try, or its fullest worker has as many sockets as it may.", _full),
     "E351_UPSTREAM_CERT": Proof("nginx's log says so during the try.", lambda case: bool(case.said("certificate"))),
     "E352_UPSTREAM_NAME": Proof("nginx's log says so during the try.", lambda case: bool(case.said("name"))),
+    "E354_RULE_ANSWERS": Proof(
+        "By nginx's rules, a return with this status is reached; or it is the only one that may be reached, and what "
+        "nginx would send otherwise is accepted by the server.",
+        lambda case: answering_rule(case) is not None),
+    "E355_CLIENT_CERT": Proof(
+        "The answer is nginx's own text for it.",
+        lambda case: any(CLIENT_CERT in each["body"] for each in _answers(case))),
+    "E356_PROXY_LOOP": Proof(
+        "The request that nginx would send, followed through its configuration again, comes back to the same place.",
+        lambda case: bool(case.route.get("loop")) and not opened(case.proxy)),
+    "E357_ANSWER_CHANGED": Proof(
+        "The header is in the server's 101, and not in nginx's.",
+        lambda case: opened(case.proxy) and opened(case.direct)),
     "E353_UPSTREAM_UNREACHED": Proof(
         "The address is of another host, and a connection from this one fails.",
         lambda case: any(each.get("remote") for each in case.servers)

@@ -48,6 +48,18 @@ PROXY_ENTRIES = (
           "proxy_ssl_verify is on, and nginx refuses the certificate of {upstream}: {error}",
           "proxy_ssl_trusted_certificate with its authority and proxy_ssl_name with its name in {where}; or plain "
           "HTTP on loopback, with http:// in proxy_pass"),
+    Entry("E354_RULE_ANSWERS", "proxy", "A rule of the proxy answers in place of the server",
+          "{line} has: {rule}. So nginx answers {status} itself, and does not ask the server.",
+          "{mend}"),
+    Entry("E355_CLIENT_CERT", "proxy", "The proxy requires a certificate of the client",
+          "ssl_verify_client is on for this server block, and the client sends no certificate.",
+          "In {server}: ssl_verify_client optional; or off; or give each client a certificate of its authority"),
+    Entry("E356_PROXY_LOOP", "proxy", "The proxy passes requests to itself",
+          "{line} leads to {upstream}, which is a port of nginx's own, and from there to the same place again.",
+          "In {line}: lead to where the server listens ({listening}), then nginx -t && systemctl reload nginx"),
+    Entry("E357_ANSWER_CHANGED", "proxy", "The proxy hides what clients check in the server's answer",
+          "The server's 101 has {names}, and nginx's has not: clients give up the handshake.",
+          "Remove {lines}; then nginx -t && systemctl reload nginx"),
     Entry("E353_UPSTREAM_UNREACHED", "proxy", "The server behind the proxy, on another host, cannot be reached",
           "{line} leads to {upstream}, and a connection from this host ends with: {error}",
           "On {host}: start the server, and let this host through to port {port} (ss -ltnp; nft list ruleset); or "

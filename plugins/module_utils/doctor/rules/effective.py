@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from ..answers import opened, told
+from ..answers import REDIRECTS, opened, told
 from ..case import Case, Finding
 from ..lines import lacking, missing
 
 #: What speaks which protocol.
 PROTOCOLS = {"uwsgi_pass": "the uwsgi protocol", "fastcgi_pass": "FastCGI", "scgi_pass": "SCGI",
              "grpc_pass": "HTTP/2", "memcached_pass": "memcached's protocol"}  # fmt: skip
+#: What a client checks in an answer to its handshake (RFC 6455, 4.1).
+ANSWER = ("upgrade", "connection", "sec-websocket-accept")
+#: What nginx answers to a client that lacks the certificate of ssl_verify_client.
+CLIENT_CERT = "No required SSL certificate was sent"
 #: Before this version of nginx, http2 on a port without TLS excluded HTTP/1.1.
 BOTH_VERSIONS = (1, 25, 1)
 
@@ -22,7 +26,13 @@ def effective(case: Case) -> Iterator[Finding]:
     if not route or "sends" not in route or came is None:
         return
     # What keeps a request from being handled at all explains it whole, whatever nginx would send.
-    before = list(_listens(case, came))
+    before = [*_listens(case, came), *_answer_changed(case, came)]
+    if route.get("loop") and not opened(came):
+        listening = ", ".join(address for each in case.host.get("processes", []) if each["speaks"]
+                              for address in each["listens"])  # fmt: skip
+        seen = [told(came), f"{_line(case)}: {route['handler']} {route['value']}"]
+        before.append(case.find("E356_PROXY_LOOP", seen, line=_line(case), upstream=route["pass"],
+                                listening=listening or "the server"))  # fmt: skip
     if not opened(came) and not before and (full := _full(case, came)):
         before.append(full)
     yield from before
@@ -32,13 +42,61 @@ def effective(case: Case) -> Iterator[Finding]:
     replay = case.nginx.get("replay") or {}
     if route["handler"] in PROTOCOLS and case.direct and case.direct["status"]:
         yield _protocol(case, came)
+    elif shadowed(case):
+        yield _other_block(case, came)
+    elif rule := answering_rule(case):
+        yield _rule(case, came, rule)
     elif case.outdated:
         files = ", ".join(case.nginx["unread"])
         yield case.find("E349_NOT_RELOADED", [told(came), told(replay["whole"])], files=files)
     elif replay:
         yield from _differences(case, came, replay)
-    elif not route["pass"] or route["status"]:
-        yield from _other_block(case, came)
+
+
+def answering_rule(case: Case) -> dict[str, Any] | None:
+    """The rule that answers with the status that was seen: one that nginx reaches, or the only one that it may reach.
+
+    Nothing else may explain it: nginx's own request is accepted, or it would not send any.
+    """
+    route, came = case.route, case.proxy
+    if came is None or not opened(case.direct) or case.bundle or came["status"] in REDIRECTS or shadowed(case):
+        return None
+    status = came["status"] or (444 if came["reason"] == "closed without an answer" else 0)
+    if route.get("handler") == "return" and route["status"] == status:
+        return {"where": route["handler_line"], "line": f"return {status}", "status": status}
+    doubts = [each for each in route.get("doubts", []) if each["status"] == status]
+    replayed = opened((case.nginx.get("replay") or {}).get("whole"))
+    return doubts[0] if replayed and len(doubts) == 1 else None
+
+
+def _rule(case: Case, came: dict[str, Any], rule: dict[str, Any]) -> Finding:
+    route, again = case.route, "then nginx -t && systemctl reload nginx"
+    mend = f"Remove {rule['where']}: {rule['line']}; or keep it off the path {case.path}, {again}"
+    if route["handler"] == "return" and not route["passes"] and route["location"]:
+        lacks = ["version", *(name for name in ("upgrade", "connection") if name not in route["headers"])]
+        mend = f"In {rule['where']}: in place of {rule['line']}, proxy_pass {target(case)}; {missing(route, lacks)}"
+    return case.find("E354_RULE_ANSWERS", [told(came), told(case.direct), f"{rule['where']}: {rule['line']}"],
+                     line=rule["where"], rule=rule["line"], status=rule["status"], mend=mend)  # fmt: skip
+
+
+def target(case: Case) -> str:
+    """Where the location should lead, as far as that is known."""
+    server = next((each for each in case.servers if each["pid"]), None)
+    if server is None:
+        return "http://ADDRESS"
+    return f"{'https' if server.get('tls') else 'http'}://{server['address'].removeprefix('tcp:')}"
+
+
+def _answer_changed(case: Case, came: dict[str, Any]) -> Iterator[Finding]:
+    """A 101 that lacks what clients check."""
+    direct = case.direct
+    if not opened(came) or not opened(direct) or not direct or not came["headers"]:
+        return
+    lost_ones = [name for name in ANSWER if name in direct["headers"] and name not in came["headers"]]
+    if lost_ones:
+        lines = [each for each in case.route.get("hides", []) if each.split()[-1].lower() in lost_ones]
+        yield case.find("E357_ANSWER_CHANGED", [told(came), *lines], names=", ".join(lost_ones),
+                        lines=", ".join(lines) or "proxy_hide_header in " + case.route["where"])  # fmt: skip
 
 
 def nothing_runs(case: Case) -> bool:
@@ -63,9 +121,11 @@ def _full(case: Case, came: dict[str, Any]) -> Finding | None:
     """No connection is left: nginx's log says so, or the fullest worker has as many as it may have."""
     state = case.nginx.get("connections") or {}
     said = case.said("connections", "files")
-    used = state and came["stage"] and state["used"] >= state["limit"] - 1
-    files = state and state.get("files_limit") and state["files"] >= state["files_limit"] - 2
-    if not state or not (said or used or (files and came["stage"])):
+    # Without a connection for the client, nginx closes; without one for the server, it answers 500.
+    failed = came["stage"] or came["status"] == 500
+    used = state and failed and state["used"] >= state["limit"] - 1
+    files = state and failed and state["files_limit"] and state["files"] >= state["files_limit"] - 2
+    if not state or not (said or used or files):
         return None
     of_files = any(each["kind"] == "files" for each in said) or bool(files and not said)
     limit = state["files_limit"] if of_files else state["limit"]
@@ -84,6 +144,13 @@ def _said(case: Case, came: dict[str, Any]) -> Iterator[Finding]:
         yield case.find(
             "E351_UPSTREAM_CERT", [told(came), each["line"]], error=each["line"], upstream=case.route["pass"]
         )
+    for each in case.said("no_servers")[: 1 if case.route.get("max_conns") else 0]:
+        line = case.route["max_conns"][0]
+        limit = line.rpartition("max_conns=")[2].split()[0]
+        yield case.find("E350_PROXY_FULL", [told(came), each["line"], line], what="max_conns", limit=limit,
+                        line=line.partition(": ")[0], setting="remove max_conns,")  # fmt: skip
+    if refused := next((each for each in (came, case.outside) if each and CLIENT_CERT in each["body"]), None):
+        yield case.find("E355_CLIENT_CERT", told(refused), server=case.route["server"])
     for each in case.said("name")[:1]:
         yield case.find("E352_UPSTREAM_NAME", [told(came), each["line"]], error=each["line"], where=_line(case))
 
@@ -210,20 +277,28 @@ def _header(case: Case, seen: list[str], trial: dict[str, Any]) -> Finding:
     return case.find("E347_HEADER_CHANGED", seen, name=title, sent=trial["sent"], good=trial["good"], mend=mend)
 
 
-def _other_block(case: Case, came: dict[str, Any]) -> Iterator[Finding]:
+def shadowed(case: Case) -> bool:
+    """Whether another server block gets the request: its name was tried, or nginx warns of the conflict."""
+    other = case.route.get("shadowed") or {}
+    if not other or not case.route["certain"] or opened(case.proxy):
+        return False
+    return opened(case.nginx.get("other_name")) or bool(other["same"] and _warned(case))
+
+
+def _warned(case: Case) -> list[str]:
+    return [line for line in case.nginx.get("warnings", []) if "conflicting server name" in line]
+
+
+def _other_block(case: Case, came: dict[str, Any]) -> Finding:
     """Another server block gets the request than the one that would pass it on."""
-    other, route = case.route.get("shadowed") or {}, case.route
-    if not other or not route["certain"]:
-        return
-    renamed, names = case.nginx.get("other_name") or {}, " ".join(route["names"]) or "no name"
-    warned = [line for line in case.nginx.get("warnings", []) if "conflicting server name" in line]
-    if other["same"] and warned:
-        why = f"Two server blocks have this name and port, and nginx takes the first, {route['server']}."
-        mend = f"Remove the block in {route['server']}, or its name {case.name}; nginx -t && systemctl reload nginx"
-    elif opened(renamed):
+    route, again = case.route, "nginx -t && systemctl reload nginx"
+    other, renamed = route["shadowed"], case.nginx.get("other_name") or {}
+    names = " ".join(route["names"]) or "no name"
+    if opened(renamed):
         why = f"No server block on this port is named {case.name}: nginx takes the first, {route['server']} ({names})."
-        mend = f"In {other['where']}: server_name {other['names']} {case.name}; nginx -t && systemctl reload nginx"
+        mend = f"In {other['where']}: server_name {other['names']} {case.name}; {again}"
     else:
-        return
-    seen = [told(came), *(["with the other block's name: " + told(renamed)] if renamed else []), *warned[:1]]
-    yield case.find("E348_OTHER_SERVER_BLOCK", seen, why=why, other=other["where"], mend=mend)
+        why = f"Two server blocks have this name and port, and nginx takes the first, {route['server']}."
+        mend = f"Remove the block in {route['server']}, or its name {case.name}; {again}"
+    seen = [told(came), *(["with the other block's name: " + told(renamed)] if renamed else []), *_warned(case)[:1]]
+    return case.find("E348_OTHER_SERVER_BLOCK", seen, why=why, other=other["where"], mend=mend)

@@ -10,7 +10,7 @@ from ..answers import ITS_OWN, ORIGIN_MARK, PLAIN, REDIRECTS, REFUSED, opened, p
 from ..case import Case, Finding
 from ..lines import lacking, missing
 from .edge import redirect
-from .effective import lost
+from .effective import answering_rule, lost, shadowed, target
 
 #: Errors of connect(2) that mean that nobody listens: ENOENT, ECONNREFUSED.
 NOBODY = (2, 111)
@@ -57,11 +57,13 @@ def _proxy_answers(case: Case, came: dict[str, Any], inner: dict[str, Any] | Non
     elif status in REDIRECTS:
         if not case.replayed:
             yield redirect(case, came)
+    elif answering_rule(case):
+        return  # it has a code of its own
     elif code in ITS_OWN:
         yield case.find(code, seen, hop="proxy", status=status, origin=came["origin"])
     elif not opened(inner):
         return
-    elif not case.route["pass"] and status in PLAIN and not _other_block(case):
+    elif not case.route["pass"] and status in PLAIN and not shadowed(case):
         yield _not_passed(case, seen, status)
     elif status in REFUSED and (guards := _guards(case)):
         named = ", ".join(guards)
@@ -81,15 +83,10 @@ def _open(guards: str) -> str:
     return " ".join(line for name, line in lines.items() if f" {name} " in f"{guards} ") or "auth_basic off; allow all;"
 
 
-def _other_block(case: Case) -> bool:
-    """Whether another server block is at fault, which has a code of its own."""
-    return opened(case.nginx.get("other_name")) or bool((case.route.get("shadowed") or {}).get("same"))
-
-
 def _not_passed(case: Case, seen: list[str], status: int) -> Finding:
     """A location, or the server block itself, answers in place of a server behind nginx."""
-    route, target = case.route, _target(case)
-    lines = f"proxy_pass {target}; {missing(route, lacking({**route, 'http_version': '1.0', 'sends': []}))}"
+    route = case.route
+    lines = f"proxy_pass {target(case)}; {missing(route, lacking({**route, 'http_version': '1.0', 'sends': []}))}"
     words = " ".join(route["location"])
     taker = f"location {words} in {route['where']}" if words else f"the server block in {route['where']}"
     if route.get("handler") == "return":
@@ -101,15 +98,6 @@ def _not_passed(case: Case, seen: list[str], status: int) -> Finding:
     else:
         mend = f"In {route.get('server') or route['where']}: location ^~ {case.path} {{ {lines} }}"
     return case.find("E313_PATH_NOT_PROXIED", [*seen, taker], status=status, taker=taker, mend=mend)
-
-
-def _target(case: Case) -> str:
-    """Where the location should lead, as far as that is known."""
-    server = next((each for each in case.servers if each["pid"]), None)
-    if server is None:
-        return "http://ADDRESS"
-    address = server["address"].removeprefix("tcp:")
-    return f"{'https' if server.get('tls') else 'http'}://{address}"
 
 
 def _unreached(case: Case, seen: list[str]) -> Iterator[Finding]:

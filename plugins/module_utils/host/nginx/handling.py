@@ -62,6 +62,8 @@ class Handling:
         self.changed: list[Directive] = []
         self.unparsed = self.located = True
         self.moved = False
+        #: Each `if` that may be true, with the `return` in it.
+        self.doubts: list[tuple[Directive, Directive]] = []
         self.branch: Directive | None = None
         self.place = Place()
 
@@ -128,9 +130,13 @@ class Handling:
                 raise self._returned(each)
             elif each.name == "rewrite" and len(each.words) > 2:
                 self._rewrite(each)
-            elif each.name == "if" and variables.holds(each.words[1:]):
-                self.branch = each
-                self._apply(each.block)
+            elif each.name == "if":
+                true = variables.holds(each.words[1:])
+                if true:
+                    self.branch = each
+                    self._apply(each.block)
+                elif true is None:
+                    self.doubts += [(each, one) for one in each.block if one.name == "return"]
 
     def _returned(self, rule: Directive) -> _Answer:
         words = rule.words[1:]

@@ -8,7 +8,7 @@ from typing import Any
 
 from .handling import Handling, Outcome
 from .locations import PASSES, locate
-from .servers import Server, at_socket, flags_of, is_here, named, servers_of, socket_of
+from .servers import Server, at_socket, flags_of, is_here, listen_of, named, servers_of, socket_of
 from .syntax import Directive, main_block
 from .variables import Asked
 
@@ -17,6 +17,8 @@ _DEFAULTS = {"host": "$proxy_host", "connection": "close", "content-length": "",
              "keep-alive": "", "expect": "", "upgrade": ""}  # fmt: skip
 #: Directives that may refuse a request before it is passed on.
 GUARDS = ("deny", "auth_basic", "auth_request", "limit_req", "limit_conn", "limit_except")
+#: A request may pass through nginx several times.
+MOST_HOPS = 5
 #: Directives of modules whose doing cannot be followed here.
 _FOREIGN = re.compile(r".*_by_lua|js_content|perl$|auth_jwt|access_by|rewrite_by|content_by|secure_link|satisfy$")
 
@@ -28,6 +30,9 @@ class Config:
         self.main = main_block(text)
         self.http = [inner for each in self.main if each.name == "http" for inner in each.block]
         self.servers = servers_of(self.http)
+        #: Ports that nginx passes on without looking into them.
+        self.streams = {listen_of(each)["port"] for block in self.main if block.name == "stream"
+                        for each in _deep(block.block) if each.name == "listen"}  # fmt: skip
         self.upstreams = {each.value: each for each in self.http if each.name == "upstream"}
         self.version = _version(text)
 
@@ -43,6 +48,10 @@ class Config:
         if name not in self.upstreams:
             return [name] if name else []
         return [each.value for each in self.upstreams[name].all("server") if "down" not in each.words[2:]]
+
+    def _members(self, name: str) -> list[Directive]:
+        """The `server` lines of an upstream."""
+        return self.upstreams[name].all("server") if name in self.upstreams else []
 
     def all_addresses(self) -> set[str]:
         """The addresses that any location leads to."""
@@ -66,6 +75,8 @@ class Config:
         """
         address = host if re.fullmatch(r"[\d.]+|[0-9a-f:]*:[0-9a-f:.]*", host) else ""
         found = socket_of(self.servers, address, port)
+        if found is None and port in self.streams:
+            return None
         if found is not None:
             server, by_name = named(at_socket(self.servers, found, port), host)
             elsewhere = any(_explicit(each, host) for each in self.servers)
@@ -111,8 +122,29 @@ class Config:
         asked = Asked(target, {name.lower(): value for name, value in sent}, listen["tls"], listen["port"],
                       names=server.names)  # fmt: skip
         options = {"exists": exists} if exists else {}
-        outcome = Handling(self.http, server.directive, asked, **options).run()
-        return self._told(server, listen, certain, outcome, sent)
+        handling = Handling(self.http, server.directive, asked, **options)
+        made = self._told(server, listen, certain, handling.run(), sent)
+        made["doubts"] = [{"where": one.where, "status": int(one.value) if one.value.isdigit() else 302,
+                           "line": " ".join(rule.words)} for rule, one in handling.doubts]  # fmt: skip
+        return made | {"loop": self._loops(made)}
+
+    def _loops(self, route: dict[str, Any], before: tuple[str, ...] = ()) -> bool:
+        """Whether a request comes back to where it has been, because nginx passes it to a port of its own."""
+        if route["where"] in before or len(before) > MOST_HOPS:
+            return True
+        for address in route["upstream"]:
+            host, _, port = address.rpartition(":")
+            if host not in ("127.0.0.1", "localhost", "[::1]") or not port.isdigit():
+                continue
+            if socket_of(self.servers, host.strip("[]").replace("localhost", "127.0.0.1"), int(port)) is None:
+                continue
+            name = next((value for key, value in route["sends"] if key.lower() == "host"), host)
+            asked = Asked(route["uri"], {key.lower(): value for key, value in route["sends"]}, port=int(port))
+            if taken := self.take(re.sub(r":\d+$", "", name), int(port), route["uri"], here=True):
+                outcome = Handling(self.http, taken[0].directive, asked).run()
+                following = self._told(taken[0], taken[1], True, outcome, route["sends"])
+                return self._loops(following, (*before, route["where"]))
+        return False
 
     def _told(
         self, server: Server, listen: dict[str, Any], certain: bool, outcome: Outcome, sent: list[tuple[str, str]]
@@ -147,6 +179,11 @@ class Config:
             "guards": [f"{each.where}: {' '.join(each.words)}" for each in _guards(levels)],
             # the server behind it, and what it gets
             "scheme": scheme, "pass": address, "upstream": self.addresses(address) if passes else [],
+            "passes": any(each.name in PASSES for one in outcome.place.chain[-1:] for each in one.block),
+            "hides": [f"{each.where}: {' '.join(each.words)}" for level in levels for each in level
+                      if each.name == "proxy_hide_header"],
+            "max_conns": [f"{each.where}: {' '.join(each.words)}" for each in self._members(address)
+                          if "max_conns=" in " ".join(each.words)],
             "beside": sorted(self._beside(server)),
             "http_version": version.value if version else default_version, "uri": outcome.uri,
             "changed": [{"where": each.where, "line": " ".join(each.words)} for each in outcome.changed],
