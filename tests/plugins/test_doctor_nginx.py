@@ -17,6 +17,7 @@ from typing import Any
 import crossplane
 import pytest
 from ansible_collections.channels.stack.plugins.module_utils.doctor.examination import Examination
+from ansible_collections.channels.stack.plugins.module_utils.doctor.through_nginx import try_like_nginx
 from ansible_collections.channels.stack.plugins.module_utils.host import access
 from ansible_collections.channels.stack.plugins.module_utils.host.nginx import error_log, look
 from ansible_collections.channels.stack.plugins.module_utils.host.nginx.request import Config, seconds
@@ -257,6 +258,6 @@ def test_what_only_nginx_adds_is_asked_of_the_server_too(raw_server: Callable[..
     jobs = [("process", "good", examination.servers[0], {})]
     examination.run(jobs)
     assert [each["status"] for each in examination.evidence["exchanges"]] == [101, 404]
-    examination.try_like_nginx(jobs)
+    try_like_nginx(examination, jobs)
     assert [each["status"] for each in examination.evidence["exchanges"]] == [101, 101]
     assert asked == ["/app/ws/", "/ws/"]

@@ -61,12 +61,27 @@ for url in sys.argv[1:]:
 """
 #: Prints a token for the stack NAME.
 MINT = f"cd {FOLDER}/NAME/app && set -a && . {FOLDER}/env && {PYTHON} manage.py mint_token --user tester"
-#: Opens sockets and keeps them.
-HOLD = "import socket, sys, time; host, port, head = sys.argv[1:4]; kept = []\n" + (
-    "for _ in range(40):\n    way = socket.create_connection((host, int(port)), 30)\n"
-    "    way.sendall(head.encode()); kept.append(way)\n"
-    "time.sleep(600)"
-)
+#: Opens sockets and keeps them, until nginx has no connection left for another one; then writes a file.
+HOLD = r"""
+import socket, sys, time
+host, port, head, path = sys.argv[1:]
+kept = []
+while True:
+    way = socket.create_connection((host, int(port)), 30)
+    kept.append(way)
+    data = b""
+    try:
+        way.sendall(head.encode())
+        while b"\r\n\r\n" not in data and (more := way.recv(4096)):
+            data += more
+    except OSError:
+        pass
+    if not data.startswith(b"HTTP/1.1 101"):
+        way.close()
+        break
+open(path, "w").close()
+time.sleep(600)
+"""
 
 
 @dataclass
@@ -172,10 +187,10 @@ def test_connections(handmade: Handmade, repair: ExitStack) -> None:  # noqa: F8
         f"GET /ws/dashboard/?token={token} HTTP/1.1\r\nHost: {handmade.address}:8101\r\nUpgrade: websocket\r\n"
         "Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
     )
-    repair.callback(lab.host.run, "systemctl stop handmade-crowd")
-    lab.run("systemd-run --quiet --unit=handmade-crowd python3 -c %s 127.0.0.1 8101 %s", HOLD, head)
-    lab.run("for i in $(seq 600); do [ $(ss -Htn state established '( sport = :8101 )' | wc -l) -ge 20 ] && exit 0; "
-            "sleep 0.1; done; exit 1")  # fmt: skip
+    repair.callback(lab.host.run, "systemctl stop handmade-crowd; rm -f /run/handmade-full")
+    crowd = ("127.0.0.1", "8101", head, "/run/handmade-full")
+    lab.run("systemd-run --quiet --unit=handmade-crowd python3 -c %s %s %s %s %s", HOLD, *crowd)
+    lab.run("for i in $(seq 600); do test -e /run/handmade-full && exit 0; sleep 0.1; done; exit 1")
     found = Diagnosis.each(lab, **cases)["full"]
     found.blames("E350_PROXY_FULL", r"nginx\.conf:\d+: worker_connections 16384;", "fullest worker|not enough")
 

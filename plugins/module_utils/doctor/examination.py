@@ -23,9 +23,8 @@ from ..host.relatives import relatives
 from ..host.steady import Watch
 from ..text.secrets import header_secrets, redact, scrub, secrets_of
 from ..websocket import exchange
-from .answers import opened
 from .following import follow, front_of, hidden, loose, page_of, promised, silence, tries
-from .through_nginx import ThroughNginx
+from .through_nginx import ThroughNginx, try_like_nginx
 
 #: Speak to this many processes at most: they are all alike.
 MOST_SERVERS = 4
@@ -306,7 +305,7 @@ class Examination:
                 jobs.append(("proxy", "bare", None, {"proxied": False}))
         jobs += tries(self, first, stay)
         self.run(jobs)
-        self.try_like_nginx(jobs)
+        try_like_nginx(self, jobs)
         if secure := [each for each in alive if self.expects_tls(each)]:
             for each in secure:
                 each["tls"] = True
@@ -322,23 +321,6 @@ class Examination:
         with ThreadPoolExecutor(max(1, len(jobs))) as pool:
             for via, kind, server, options in jobs:
                 pool.submit(self.attempt, via, kind, server, **options)
-
-    def try_like_nginx(self, jobs: list[tuple[str, str, dict[str, Any] | None, dict[str, Any]]]) -> None:
-        """If only nginx's request opens, it is the good one: nginx adds or takes away what the server needs so."""
-        good = [each for each in self.evidence["exchanges"] if each["kind"] == "good"]
-        if not any(opened(each) for each in good if each["via"] == "proxy") or any(
-            opened(each) for each in good if each["via"] == "process"
-        ):
-            return
-        route = self.evidence["nginx"].get("route") or {}
-        if route.get("handler") != "proxy_pass" or not any(each["pid"] for each in self.servers):
-            return
-        former = self.evidence["exchanges"]
-        self.evidence["exchanges"] = [each for each in former if each["via"] != "process"]
-        self.like_nginx = True
-        self.run([job for job in jobs if job[0] == "process"])
-        if not any(opened(each) for each in self.evidence["exchanges"] if each["via"] == "process"):
-            self.evidence["exchanges"], self.like_nginx = former, False
 
     def expects_tls(self, server: dict[str, Any]) -> bool:
         """Whether a server that closes on plain requests answers within TLS."""

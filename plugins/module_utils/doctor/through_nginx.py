@@ -79,3 +79,21 @@ class ThroughNginx:
         target, headers = self.examination.request(self.examination.token)
         renamed = [(key, name if key == "Host" else value) for key, value in headers]
         return self.examination.try_at(None, "proxy", "other_name", request=(f"GET {target} HTTP/1.1", renamed))
+
+
+def try_like_nginx(
+    examination: Examination, jobs: list[tuple[str, str, dict[str, Any] | None, dict[str, Any]]]
+) -> None:
+    """If only nginx's request opens, it is the good one: nginx adds or takes away what the server needs so."""
+    evidence = examination.evidence
+    good = [each for each in evidence["exchanges"] if each["kind"] == "good"]
+    ways = {each["via"] for each in good if opened(each)}
+    route = evidence["nginx"].get("route") or {}
+    if "proxy" not in ways or "process" in ways or route.get("handler") != "proxy_pass":
+        return
+    former = evidence["exchanges"]
+    evidence["exchanges"] = [each for each in former if each["via"] != "process"]
+    examination.like_nginx = True
+    examination.run([job for job in jobs if job[0] == "process"])
+    if not any(opened(each) for each in evidence["exchanges"] if each["via"] == "process"):
+        evidence["exchanges"], examination.like_nginx = former, False
