@@ -71,7 +71,8 @@ printf 'postgresql_state=%s\n' "$state"
 [ ! -e /usr/local/sbin/channels-postgresql-guard ] || echo postgresql_standby=yes
 printf 'postgresql_connections=%s\n' "$(sed -n 's/^max_connections = //p' \
   /etc/postgresql/*/main/conf.d/channels-start.conf 2>&-)"
-printf 'backup_projects=%s\n' "$(ls /etc/*/backup/settings.json 2>&- | cut -d/ -f3 | tr '\n' ' ')"
+printf 'backup_projects=%s\n' "$(ls /etc/systemd/system/*-backup.timer /etc/cron.d/*-backup 2>&- |
+  sed 's|.*/||; s/-backup[.a-z]*$//' | tr '\n' ' ')"
 printf 'pgbouncer_projects=%s\n' "$(ls /etc/pgbouncer/projects 2>&- | sed -n 's/\.json$//p' | tr '\n' ' ')"
 # Whose connection this is, which sudo takes out of the environment: of the nearest process above that still has it.
 pid=$$ connection=
