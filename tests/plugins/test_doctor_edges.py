@@ -15,9 +15,9 @@ import pytest
 from ansible_collections.channels.stack.plugins.module_utils.doctor import controller, edge
 from ansible_collections.channels.stack.plugins.module_utils.doctor.answers import NOBODY_MARK
 from ansible_collections.channels.stack.plugins.module_utils.doctor.diagnosis import diagnose
-from ansible_collections.channels.stack.plugins.module_utils.doctor.examination import fleet_view
 from ansible_collections.channels.stack.plugins.module_utils.doctor.rules.edges import trusted
 from ansible_collections.channels.stack.plugins.module_utils.host import haproxy
+from ansible_collections.channels.stack.plugins.module_utils.host.deployed import fleet_view
 from test_doctor import BUNDLE, URL, at, came, healthy
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from ansible_collections.channels.stack.plugins.module_utils.doctor import controller, following
@@ -214,6 +215,9 @@ def apache_way(tmp_path: Path, rules: str, version: str = "2.4.62", modules: str
     ("RewriteEngine on\nRewriteCond %{HTTP:Upgrade} =websocket [NC]\nRewriteRule /(.*) ws://127.0.0.1:8001/$1 [P,L]\n"
      "RewriteCond %{HTTP:Upgrade} !=websocket [NC]\nRewriteRule /(.*) http://127.0.0.1:8001/$1 [P,L]", "2.4.62", True,
      "/ws/chat/"),
+    ("RewriteEngine on\nRewriteCond %{HTTP:Upgrade} !=websocket [NC]\nRewriteRule /(.*) http://127.0.0.1:9/$1 [P]\n"
+     "RewriteCond %{HTTP:Upgrade} =websocket [NC]\nRewriteRule /(.*) ws://127.0.0.1:8001/$1 [P]", "2.4.62", True,
+     "/ws/chat/"),
     ("<IfModule mod_nothing.c>\nProxyPass / ws://127.0.0.1:9/\n</IfModule>\nProxyPass / \\\n http://127.0.0.1:8001/",
      "2.4.62", False, "/ws/chat/"),
     ("<Proxy balancer://b>\nBalancerMember ws://127.0.0.1:8001\n</Proxy>\nProxyPass / balancer://b/", "2.4.62", True,
@@ -367,6 +371,19 @@ def test_sound_fronts_have_no_finding(changes: dict[str, Any]) -> None:
     assert report["ok"] and report["noticed"] == [], report
 
 
+def test_another_proxy_behind_nginx_is_followed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is at fault for its own rules, and not for what nginx loses before it."""
+    way = {"upstream": ["127.0.0.1:8001"], "where": "/etc/it.conf:7"}
+    monkeypatch.setattr(following.fronts, "route", lambda *given: way if given[2] == 8080 else {})
+    processes = [{"name": "apache2", "pid": 7, "listens": ["tcp::::8080"]}, {"name": "nginx", "pid": 8, "listens": []}]
+    examination: Any = SimpleNamespace(parts=urlsplit("ws://h/ws/"), processes=processes, evidence={})
+    assert following.behind(examination, ["127.0.0.1:8080"]) == ["127.0.0.1:8001"]
+    assert examination.evidence["front"]["kind"] == "Apache" and examination.evidence["front"]["behind"]
+    assert following.behind(examination, ["127.0.0.1:8081", "unix:/run/a.sock"]) == []
+    evidence = front_is("Apache", PLAIN, **APACHE, behind=True)
+    assert judged(**evidence)["verdict"] != "E368_FRONT"
+
+
 def test_haproxy_that_was_not_watched_long_enough_is_warned_of() -> None:
     report = judged(**front_is("HAProxy", {}, idle=10.0, idle_name="client", idle_where="/etc/it.conf:3", backend="b"))
     assert report["ok"] and [each["code"] for each in report["noticed"]] == ["W364_TUNNEL_TIMEOUT"]
@@ -385,6 +402,7 @@ REDIS_PY_8 = {"versions": {"redis": "8.0.1"}, "layer": "channels_redis.core.Redi
 @pytest.mark.parametrize(("changes", "seconds"), [
     ({}, 0), ({"project": REDIS_PY_8}, 7), ({"project": {**REDIS_PY_8, "patient": True}}, 0),
     ({"nginx": {"route": {"read_timeout": 60.0}}}, 0), ({"nginx": {"route": {"read_timeout": 10.0}}}, 13),
+    ({"nginx": {"route": {"read_timeout": 25.0}}}, 0),  # the server's pings come sooner
     ({"front": {"idle": 10.0}}, 13), ({"front": {"idle": 3600.0}}, 0),
     ({"processes": [{"server": "daphne", "ping": 20.0, "websocket_timeout": 5.0}]}, 8),
     ({"processes": [{"server": "daphne", "ping": 20.0, "websocket_timeout": 600.0}]}, 0),

@@ -203,7 +203,7 @@ def check_random(lab: LabHost, bodies: list[list[str]]) -> None:
     configuration, asked, made = random_nginx.plan(bodies)
     lab.run("printf %%s %s > /tmp/random.conf", configuration)
     lab.run("printf %%s %s > /tmp/random.json", asked)
-    seen = json.loads(lab.run("python3 /tmp/random.py /tmp/random.json /tmp/random.conf"))
+    seen = json.loads(lab.run("python3 /tmp/ask_nginx.py /tmp/random.json /tmp/random.conf"))
     config = Config(lab.run("/usr/sbin/nginx -v 2>&1") + "\n" + seen["configuration"])
     wrong = []
     for (port, name, target), found in zip(made, seen["found"], strict=True):
@@ -219,6 +219,6 @@ def check_random(lab: LabHost, bodies: list[list[str]]) -> None:
 
 def test_nginx_does_what_the_doctor_expects(lab: LabHost, repair: ExitStack) -> None:
     """Servers, locations, rules, paths and headers: nginx's own answer counts."""
-    repair.callback(lab.host.run, "rm -f /tmp/random.*")
-    lab.run("printf %%s %s > /tmp/random.py", random_nginx.PROGRAM)
+    repair.callback(lab.host.run, "rm -f /tmp/random.* /tmp/ask_nginx.py; rm -rf /tmp/r[1-5]")
+    lab.run("printf %%s %s > /tmp/ask_nginx.py", random_nginx.PROGRAM)
     check_random(lab)

@@ -87,7 +87,7 @@ def test_proxy(lab: LabHost, repair: ExitStack) -> None:
         r"Point proxy_pass or its upstream to unix:/run/dashboard/.*\.sock.*reload nginx",
         "502",
     )
-    found["unproxied"].blames("E313_PATH_NOT_PROXIED", "location /ws/dashboard/ {", "404")
+    found["unproxied"].blames("E313_PATH_NOT_PROXIED", r"location \^~ /ws/dashboard/ \{ proxy_pass http://unix:", "404")
 
 
 def test_faulty_configuration(lab: LabHost) -> None:

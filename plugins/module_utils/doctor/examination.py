@@ -6,7 +6,6 @@ Changes nothing, and judges nothing: the diagnosis does.
 from __future__ import annotations
 
 import os
-import re
 import time
 import traceback
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -14,7 +13,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ..certificates import state
-from ..host import deployed, logs, proc, raw, redis, servers, stores, units
+from ..host import deployed, logs, proc, redis, servers, stores, units
 from ..host.nginx.look import Nginx
 from ..host.nginx.servers import is_here
 from ..host.processes import processes
@@ -92,7 +91,7 @@ class Examination:
         listening = {address for each in self.processes for address in each["listens"]}
         beside = [f"unix:{path}" for path in bundle.get("wsgi", {}).get("sockets", [])]
         self.evidence["wsgi"] = [{"address": address, "listening": address in listening} for address in beside]
-        self.evidence["fleet"] = fleet_view(bundle["app"]) if bundle else {}
+        self.evidence["fleet"] = deployed.fleet_view(bundle["app"]) if bundle else {}
         self.evidence["bundle"] = {
             key: bundle[key]
             for key in ("app", "generation", "manager", "unit", "server", "application", "home")
@@ -247,11 +246,11 @@ class Examination:
         token = {"none": "", "bad": spoiled(self.token), "expired": self.expired}.get(kind, self.token)
         options.setdefault("origin", self.params["origin"])
         options |= exchange.offered(self.params, token)
-        url = page_of(self, options) if kind == "page" else self.address(token)
-        if self.like_nginx and via == "process" and kind not in ("http", "page", "wsgi"):
+        if self.like_nginx and via == "process" and kind not in ("http", "wsgi", "page"):
             route = self.nginx.route(self.parts, *self.request(token, options["origin"]))
             if route:
                 options["request"] = (f"GET {route['uri']} HTTP/{route['http_version']}", route["sends"])
+        url = page_of(self, options) if kind == "page" else self.address(token)
         found = self.try_at(server, via, kind, url=url, **options)
         self.evidence["exchanges"].append(found)
         return found
@@ -406,15 +405,6 @@ class Examination:
         self.evidence["seconds"] = round(time.time() - self.begun, 2)
         known = [secret for secret in self.secrets if len(secret or "") >= 6]
         return scrub(redact(self.evidence, known))
-
-
-def fleet_view(app: str) -> dict[str, Any]:
-    """What edges cannot see of an app host: whether it was taken out on purpose, and whom its nginx trusts."""
-    site = raw.read(f"/etc/nginx/sites-enabled/{app}.conf")
-    return {
-        "drained": os.path.exists(f"/srv/{app}/drained"),
-        "trusts": sorted(set(re.findall(r"^\s*set_real_ip_from (\S+);", site, re.MULTILINE))),
-    }
 
 
 def _is_meant(name: str, each: dict[str, Any], addresses: list[str]) -> bool:

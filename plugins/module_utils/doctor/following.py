@@ -35,7 +35,7 @@ def follow(examination: Examination) -> list[str]:
     nginx = evidence["nginx"]
     own: list[str] = (nginx.get("route") or {}).get("upstream", [])
     if not found or any(each["kind"] == "nginx" for each in found):
-        return own
+        return own if examination.params["app"] else behind(examination, own) or own
     first = found[0]
     way = fronts.route(first["kind"], parts.hostname or "", port, parts.path or "/")
     upstream = [str(each) for each in way.get("upstream", [])]
@@ -48,6 +48,30 @@ def follow(examination: Examination) -> list[str]:
         nginx |= {"aside": True, "route": None, "others": sorted(taken)}
     evidence["front"] = {**way, **first, "chained": chained}
     return upstream if nginx.get("aside") else own
+
+
+def behind(examination: Examination, upstream: list[str]) -> list[str]:
+    """Where another proxy behind nginx leads, which is noted as the one to look at; empty if there is none."""
+    parts = examination.parts
+    for each in examination.processes:
+        kind = fronts.KINDS.get(each["name"], "nginx")
+        place = next((one for one in upstream if _listens_at(each, one)), "")
+        if kind in ("Apache", "HAProxy", "Caddy") and place:
+            port = int(place.rpartition(":")[2])
+            way = fronts.route(kind, parts.hostname or "", port, parts.path or "/")
+            examination.evidence["front"] = {
+                **way, "kind": kind, "name": each["name"], "pid": each["pid"], "address": place.rpartition(":")[0],
+                "port": port, "chained": False, "behind": True,
+            }  # fmt: skip
+            return [str(one) for one in way.get("upstream", [])]
+    return []
+
+
+def _listens_at(process: dict[str, Any], place: str) -> bool:
+    """Whether a process listens at a place of this host, such as `127.0.0.1:8080`, or at all addresses."""
+    host, _, port = place.rpartition(":")
+    known = {f"tcp:{'127.0.0.1' if host == 'localhost' else host}:{port}", f"tcp:0.0.0.0:{port}", f"tcp::::{port}"}
+    return port.isdigit() and bool(known & set(process["listens"]))
 
 
 def promised(examination: Examination, addresses: list[str]) -> bool:

@@ -48,7 +48,7 @@ def _unlooked(case: Case) -> bool:
 
 def _no_answer(case: Case) -> bool:
     came = case.direct or (case.outside if _unlooked(case) else None)
-    return bool(came and not came["status"])
+    return bool(came and not came["status"]) and not case.route.get("loop")  # or nginx asks itself
 
 
 def _errno(case: Case, *numbers: int) -> bool:
@@ -67,7 +67,7 @@ def _cause(case: Case, *names: str) -> bool:
 
 def _headers_differ(case: Case) -> bool:
     causes = (case.nginx.get("replay") or {}).get("causes", [])
-    return bool({*causes} - {"scheme", "path", "query", *lacking(case.route)})
+    return bool(causes) and bool({*causes} - {"scheme", "path", "query", *lacking(case.route)})
 
 
 def _flag(case: Case, name: str) -> bool:
@@ -157,8 +157,8 @@ PROOFS: dict[str, Proof] = {
         "nginx's log says that it has refused; or the same handshake opens on the host, and not from outside.",
         _refusing),
     "E312_EDGE": Proof(
-        "The same handshake opens through nginx on the host, or at the server, and not from outside.",
-        lambda case: not opened(case.outside) and (opened(case.proxy) or opened(case.direct))),
+        "The same handshake opens through nginx on the host (without one, at the server), and not from outside.",
+        lambda case: not opened(case.outside) and opened(case.proxy or case.direct)),
     "E313_PATH_NOT_PROXIED": Proof(
         "By nginx's rules, no …_pass counts for the path, and the server accepts the handshake.", _not_passed),
     "E340_PATH_CHANGED": Proof(
@@ -205,6 +205,14 @@ PROOFS: dict[str, Proof] = {
     "E357_ANSWER_CHANGED": Proof(
         "The header is in the server's 101, and not in nginx's.",
         lambda case: opened(case.proxy) and opened(case.direct)),
+    "E408_CONSUMER_RAISES": Proof(
+        "The server itself answers a handshake with 5xx or closes with 1011, or nobody has looked at the host.",
+        lambda case: not case.route.get("loop") and any(
+            each["status"] >= 500 or (each["close"] or {}).get("code") == 1011
+            for each in (*case.directs, *([case.outside] if case.outside and _unlooked(case) else [])))),
+    "E410_CONNECT_SLOW": Proof(
+        "Straight at the server, a plain request is answered, and a handshake is not.",
+        _no_answer),
     "E353_UPSTREAM_UNREACHED": Proof(
         "The address is of another host, and a connection from this one fails.",
         lambda case: any(each.get("remote") for each in case.servers)

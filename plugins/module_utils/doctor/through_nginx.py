@@ -88,8 +88,8 @@ def try_like_nginx(
     evidence = examination.evidence
     good = [each for each in evidence["exchanges"] if each["kind"] == "good"]
     ways = {each["via"] for each in good if opened(each)}
-    route = evidence["nginx"].get("route") or {}
-    if "proxy" not in ways or "process" in ways or route.get("handler") != "proxy_pass":
+    is_passed = (evidence["nginx"].get("route") or {}).get("handler") == "proxy_pass"
+    if "proxy" not in ways or "process" in ways or not is_passed:
         return
     former = evidence["exchanges"]
     evidence["exchanges"] = [each for each in former if each["via"] != "process"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 import json
 import os
+import re
 import shlex
 from typing import Any
 
@@ -42,3 +43,12 @@ def shared(bundle: dict[str, Any]) -> list[dict[str, str]]:
         elif not raw.output("runuser", "--user", user, "--", "sh", "-c", 'test -w "$1" && echo yes', "sh", there):
             found.append({"seen": f"{there} is not writable for {user}", "mend": f"chown -R {user}: {other}"})
     return found
+
+
+def fleet_view(app: str) -> dict[str, Any]:
+    """What edges cannot see of an app host: whether it was taken out on purpose, and whom its nginx trusts."""
+    site = raw.read(f"/etc/nginx/sites-enabled/{app}.conf")
+    return {
+        "drained": os.path.exists(f"/srv/{app}/drained"),
+        "trusts": sorted(set(re.findall(r"^\s*set_real_ip_from (\S+);", site, re.MULTILINE))),
+    }

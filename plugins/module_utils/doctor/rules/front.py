@@ -105,7 +105,8 @@ def _through(case: Case, front: dict[str, Any]) -> Iterator[Finding]:
         if kind == "Apache":
             yield from _apache(case, front, seen)
             return
-    if opened(inner) and came["status"] not in REDIRECTS:
+    # Behind nginx, it is nginx that may have lost the handshake.
+    if opened(inner) and came["status"] not in REDIRECTS and not front.get("behind"):
         name = kind or front["name"]
         yield case.find("E368_FRONT", seen, front=name, right=_look_there(name, front, case.path, place))
 
@@ -138,7 +139,7 @@ def _apache(case: Case, front: dict[str, Any], seen: list[str]) -> Iterator[Find
         yield case.find("E370_APACHE_PATH", seen, rule=front["rule"], asked=front["asked"],
                         right=f"ProxyPass \"{case.path}\" \"{target}{case.path}\""
                         + (" upgrade=websocket" if not tunnel else ""))  # fmt: skip
-    elif opened(inner):
+    elif opened(inner) and not front.get("behind"):
         yield case.find(
             "E368_FRONT", seen, front="Apache", right=f"Look at {front['where']}, and in Apache's error log"
         )
