@@ -77,7 +77,7 @@ def test_way_is_encrypted_and_the_collector_proves_itself(render: Render) -> Non
     text = rendered(render, logs_peer="peer.example.org", logs_authority="/ca.pem", logs_queue_mb=77)
     for setting in (
         'target="logs.example.org" port="6514"', 'StreamDriverMode="1" StreamDriverAuthMode="x509/name"',
-        'StreamDriverPermittedPeers="peer.example.org"', 'CAFile="/etc/rsyslog.d/channels-dash-board.pem"',
+        'StreamDriverPermittedPeers="peer.example.org"', 'CAFile="/etc/channels-logs/dash-board.pem"',
         'queue.maxDiskSpace="77m"', 'queue.timeoutEnqueue="0"', 'action.resumeRetryCount="-1"',
     ):  # fmt: skip
         assert setting in text

@@ -30,7 +30,8 @@ def take(client, context, file):
             while size := number(frames):
                 file.write(frames.read(size).replace(b"\n", b" ") + b"\n")
     except OSError as error:
-        print(error, file=sys.stderr, flush=True)
+        print(error, flush=True)
+    print("a client has left", flush=True)
 
 
 def number(frames):

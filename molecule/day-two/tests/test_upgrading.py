@@ -14,6 +14,7 @@ import yaml
 from clients import Clients
 from lab_host import ROOT, LabHost
 from testinfra import get_host
+from testinfra.host import Host
 
 testinfra_hosts = ["ansible://day-two-site"]
 
@@ -33,6 +34,10 @@ PROJECT = {
 
 class Former(LabHost):
     """A host that the last released version has set up."""
+
+    def __init__(self, host: Host) -> None:
+        super().__init__(host)
+        self.name = NAME
 
     def load_options(self, *_: str) -> list[str]:
         """Lead the load generator to it."""

@@ -48,7 +48,7 @@ done
 printf 'users=%s\n' "$(awk -F: '$6 != "/srv/" $1 { printf "%s ", $1 }' /etc/passwd 2>/dev/null)"
 printf 'run=%s\n' "$(cd /run 2>/dev/null && ls -d -- */ 2>/dev/null | tr -d '/' | tr '\n' ' ')"
 printf 'redis_projects=%s\n' "$(sed -n 's/^# //;/^project=/p' /etc/redis/users.d/*.acl 2>&- | tr '\n' ';')"
-printf 'logs_there=%s\n' "$(ls /etc/rsyslog.d/60-channels-*.conf 2>&- | tr '\n' ' ')"
+printf 'logs_there=%s\n' "$(ls /etc/channels-logs/*.conf 2>&- | tr '\n' ' ')"
 [ ! -f /etc/redis/primary.json ] || echo redis_group=yes
 for env in /srv/*/generations/*/env; do
   [ -f "$env" ] || continue
