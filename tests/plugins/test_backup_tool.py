@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "roles" / "backup" / "files"))
-from backups import collect, report, restic, restore
+from backups import collect, commands, report, restic, restore
 from backups.settings import Failed, Settings
 
 SNAPSHOTS = [
@@ -100,6 +100,19 @@ def test_ssh_reads_its_own_settings(settings: Settings, address: str, ssh: str) 
 def test_errors_say_what_they_mean(settings: Settings, said: str, meant: str) -> None:
     text = at(settings, "/mnt/x").meaning(f"first\n{said}\n")
     assert meant in text and said.splitlines()[-1] in text
+
+
+def test_a_repository_in_the_place_of_another_is_not_written_to(settings: Settings, monkeypatch: Any) -> None:
+    """A disk that is not mounted, for example. Another address is another place."""
+    repository = at(settings, "/mnt/x")
+    monkeypatch.setattr(restic.Repository, "identity", lambda self: self.settings.repository[-1] * 64)
+    commands.known(settings, repository)
+    commands.known(settings, repository)
+    monkeypatch.setattr(restic.Repository, "identity", lambda _: "f" * 64)
+    with pytest.raises(Failed, match="another one than before \\(ffffffff, not xxxxxxxx\\)"):
+        commands.known(settings, repository)
+    commands.known(settings, at(settings, "/mnt/y"))
+    assert report.read(settings)["repository"] == "f" * 64
 
 
 def test_sqlite_is_found_and_copied_whole(tmp_path: Path) -> None:

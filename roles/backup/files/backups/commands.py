@@ -155,13 +155,19 @@ def backup(settings: Settings, reason: str) -> dict[str, Any]:
 
 def known(settings: Settings, repository: Repository) -> None:
     """Check that the repository is the one that this host has written to; raise Failed if another is in its place."""
-    found, noted = repository.identity(), report.read(settings).get("repository")
+    found, noted = repository.identity(), noted_repository(settings)
     if noted and noted != found:
         raise Failed(
             f"The repository {settings.repository} is another one than before ({found[:8]}, not {noted[:8]}). If that "
             f"is meant, remove {settings.state}/state.json"
         )
-    report.note(settings, repository=found)
+    report.note(settings, repository=found, address=settings.repository)
+
+
+def noted_repository(settings: Settings) -> str:
+    """Return the name of the repository that this host has written to at its address; empty if there was none."""
+    state = report.read(settings)
+    return str(state.get("repository", "")) if state.get("address") == settings.repository else ""
 
 
 def now_(given: argparse.Namespace) -> int:
@@ -191,7 +197,7 @@ def prepare_(_: argparse.Namespace) -> None:
     repository = Repository(settings)
     with alone(settings):
         if not repository.exists():
-            if report.read(settings).get("repository"):
+            if noted_repository(settings):
                 raise Failed(
                     f"The repository {settings.repository}, to which this host has written, is gone. If its disk is "
                     f"not mounted, mount it. To begin a new one, remove {settings.state}/state.json"
