@@ -186,7 +186,7 @@ class FakeProject:
     def __init__(self, *_arguments: Any) -> None:
         self.known = True
 
-    def ask(self, _application: str, commands: dict[str, Any], *_timeout: Any) -> dict[str, Any]:
+    def ask(self, _application: str, commands: dict[str, Any], *_given: Any, **_options: Any) -> dict[str, Any]:
         """What the project would say of itself."""
         project: dict[str, Any] = json.loads(json.dumps(self.site.project))
         project["minted"] = {name: token for name, token in project["minted"].items() if name in commands}

@@ -314,9 +314,11 @@ def test_order(evaluate: Callable[..., Any], given: dict[str, Any], order: list[
 
 @pytest.mark.parametrize(
     ("init", "source", "needs"),
-    [("init", "acme", ["", "scheduled"]), ("systemd", "acme", [""]), ("init", "provided", [""])],
+    [("init", "acme", ["", "scheduled"]), ("systemd", "acme", [""]), ("init", "provided", ["", "scheduled"])],
 )
-def test_cron_is_there_where_it_renews(evaluate: Callable[..., Any], init: str, source: str, needs: list[str]) -> None:
+def test_cron_is_there_where_nothing_else_has_timers(
+    evaluate: Callable[..., Any], init: str, source: str, needs: list[str]
+) -> None:
     host = {"cores": "4", "memory_mb": "2000", "init": init}
     assert ast.literal_eval(evaluate("_base_needs", preflight_host=host, certificate_source=source)) == needs
 

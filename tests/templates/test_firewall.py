@@ -93,7 +93,9 @@ def test_stores_are_for_hosts_of_the_groups_that_use_them(render: Render) -> Non
     tables = parsed(render("firewall/project.nft.j2", **host))
     peers = ("ip saddr 10.0.0.2", "ip6 saddr fd00::3", "ip saddr 10.0.0.9")
     stores = [f"{peer} tcp dport {port} accept" for port in (6380, 5433) for peer in peers]
-    assert tables["chain project_dash-board"] == ["tcp dport 22 accept", "tcp dport 2222 accept", *stores]
+    # From the host of group monitoring alone.
+    metrics = [f"{peers[-1]} tcp dport {port} accept" for port in (9100, 9121, 9187)]
+    assert tables["chain project_dash-board"] == ["tcp dport 22 accept", "tcp dport 2222 accept", *stores, *metrics]
     assert "set untracked" not in tables
     # While Redis gets TLS, releases that know of no other port come to the one without.
     tables = parsed(render("firewall/project.nft.j2", **host | {"redis_plain_port": 6379}))

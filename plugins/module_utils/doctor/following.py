@@ -167,18 +167,9 @@ def hidden(upstream: list[str], processes: list[dict[str, Any]]) -> list[dict[st
         spaces = [proc.link(pid, "ns/mnt") for pid in (server["pid"], master)]
         if not all(spaces) or spaces[0] == spaces[1]:
             continue
-        made, seen = (_inode(pid, path) for pid in (server["pid"], master))
+        made, seen = (proc.inode(pid, path) for pid in (server["pid"], master))
         if made and made != seen:
             who = "The proxy" if spaces[0] == proc.link(os.getpid(), "ns/mnt") else "The server"
             folder = re.match(r"/(var/)?\w+", path)
             found.append({"socket": path, "folder": folder[0] if folder else "/", "who": who})
     return found
-
-
-def _inode(pid: int, path: str) -> tuple[int, int] | None:
-    """A file as a process sees it; None if there is none, or it may not be looked at."""
-    try:
-        seen = os.stat(f"/proc/{pid}/root{path}")
-    except OSError:
-        return None
-    return seen.st_dev, seen.st_ino

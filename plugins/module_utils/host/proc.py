@@ -76,6 +76,15 @@ def link(pid: int, name: str) -> str:
         return ""
 
 
+def inode(pid: int, path: str) -> tuple[int, int] | None:
+    """Return the device and inode of a file as a process sees it; None if it sees none, or it may not be looked at."""
+    try:
+        seen = os.stat(f"/proc/{pid}/root{path}")
+    except OSError:
+        return None
+    return seen.st_dev, seen.st_ino
+
+
 def open_files(pid: int) -> list[str]:
     """Return what a process has open: paths, and `socket:[INODE]` for sockets."""
     folder, found = PROC / str(pid) / "fd", []

@@ -39,7 +39,7 @@ def _address(case: Case, host: dict[str, Any]) -> Finding | None:
         return case.find("E532_LAYER_TLS", seen, address=address)
     if scheme in ("", "redis") and speaks == "tls" and not case.bundle:
         return case.find("E533_REDIS_WANTS_TLS", seen, address=address)
-    there = _redis_here(case)
+    there = _redises(case)
     if path := host.get("path", ""):
         places = [place for each in case.host.get("processes", []) for place in each["listens"]
                   if each["name"] == "redis-server" and place.startswith("unix:")]  # fmt: skip
@@ -58,7 +58,7 @@ def _address(case: Case, host: dict[str, Any]) -> Finding | None:
     return None
 
 
-def _redis_here(case: Case) -> list[str]:
+def _redises(case: Case) -> list[str]:
     """Where a Redis of this host listens, addresses of IPv4 first."""
     found = [address.removeprefix("tcp:") for each in case.host.get("processes", []) for address in each["listens"]
              if each["name"] == "redis-server" and address.startswith("tcp:")]  # fmt: skip
