@@ -155,7 +155,7 @@ def test_log_that_grows_fast_is_rotated_before_its_day_is_over(lab: LabHost, col
     lab.run("logrotate /etc/logrotate.conf")  # notes that the files are known, from now on
     lab.run("truncate --size 300M %s", log)
     lab.run("systemctl start logrotate.service")
-    assert int(lab.run("stat --format=%s %s", log)) < 2**20
+    assert int(lab.run("stat --format=%%s %s", log)) < 2**20
     lab.connect(user_agent_header=mark).close()
     collector.await_that(mark)
     lab.run("rm -f /var/log/nginx/*.1 && systemctl start logrotate.service")
