@@ -131,6 +131,13 @@ def test_a_worker_that_sends_nothing_as_far_as_is_known_is_noticed() -> None:
     assert report["ok"] and [each["code"] for each in report["noticed"]] == ["W537_LAYER_WORKERS"]
 
 
+@pytest.mark.parametrize(("speaks", "code"), [("plain", "E510_LAYER"), ("silent", "E501_REDIS_DOWN")])
+def test_a_redis_that_answers_is_not_down(speaks: str, code: str) -> None:
+    told = redis_at("127.0.0.1:6379", "TimeoutError: no answer within 7 s", speaks=speaks)
+    report = judged(**{path: value for path, value in told.items() if "project" in path})
+    assert report["verdict"] == code, report
+
+
 def test_relatives_of_a_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Workers in the same folder are found with the file by which they send; other projects' and shells are not."""
     (tmp_path / "chat" / "management" / "commands").mkdir(parents=True)

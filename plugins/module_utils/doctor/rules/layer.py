@@ -19,7 +19,11 @@ def layer(case: Case) -> Iterator[Finding]:
         code = signature(error)
         if not code.startswith("E5"):
             gone = re.search(r"[Cc]onnect|refused|Timeout|No master found", error)
-            code = "E501_REDIS_DOWN" if gone else "E510_LAYER"
+            # A Redis that answers a PING is up: what waits for it is slow, or waits for something else.
+            slow = "Timeout" in error and any(
+                each.get("speaks") in ("plain", "tls") for each in case.project.get("layer_hosts") or []
+            )
+            code = "E501_REDIS_DOWN" if gone and not slow else "E510_LAYER"
         yield of_text(case, code, error, [])
     if error := case.project.get("database_error", ""):
         yield case.find("W513_DATABASE" if opened(case.direct) else "E513_DATABASE", error, error=error[:200])
