@@ -159,10 +159,6 @@ class Config:
         timeout, buffers = _single(levels, "proxy_read_timeout"), _single(levels, "large_client_header_buffers")
         foreign = {each.name for level in levels for each in level if _FOREIGN.match(each.name)}
         default_version = "1.1" if self.version >= (1, 29, 7) else "1.0"
-        upgrading = (
-            each.words[-1] for each in self.http if each.name == "map" and each.value == "$http_upgrade"
-            and any(one.name == "default" and one.value == "upgrade" for one in each.block)
-        )  # fmt: skip
         return {
             # the place
             "where": (outcome.block or server.directive).where,
@@ -192,12 +188,18 @@ class Config:
             "header_lines": {each.value.lower(): each.where for each in rules},
             "hidden": {each.value.lower(): each.where for each in hidden},
             "without_headers": off.where if off and off.value == "off" else "",
-            "map": next(upgrading, ""),
+            "map": self._upgrade_map(),
             # what else counts for sockets
             "read_timeout": seconds(timeout.value) if timeout else 60.0,
             "buffers": " ".join(buffers.words[1:]) if buffers else "4 8k",
             "logs": [each.value for level in [*levels, self.main] for each in level if each.name == "error_log"],
         }  # fmt: skip
+
+    def _upgrade_map(self) -> str:
+        """The variable of a map that is `upgrade` for a handshake; empty if there is none."""
+        maps = [each for each in self.http if each.name == "map" and each.value == "$http_upgrade"]
+        good = [each for each in maps if any(one.words == ["default", "upgrade"] for one in each.block)]
+        return good[0].words[-1] if good else ""
 
     def _sends(
         self, scheme: str, address: str, rules: list[Directive], sent: list[tuple[str, str]], outcome: Outcome
