@@ -145,34 +145,3 @@ def test_collector_that_cannot_prove_itself_gets_nothing(lab: LabHost, collector
     assert mark not in collector.got()
     collector.start()
     collector.await_that(mark)
-
-
-def test_log_that_grows_fast_is_rotated_before_its_day_is_over(lab: LabHost, collector: Collector) -> None:
-    """Each hour, by its size; nothing that is in it is lost on the way to the collector."""
-    log, mark = "/var/log/nginx/dashboard.access.log", uuid.uuid4().hex
-    assert "hourly" in lab.run("systemctl cat logrotate.timer")
-    assert "maxsize 256M" in lab.run("cat /etc/logrotate.d/00-channels")
-    lab.run("logrotate /etc/logrotate.conf")  # notes that the files are known, from now on
-    lab.run("truncate --size 300M %s", log)
-    lab.run("systemctl start logrotate.service")
-    assert int(lab.run("stat --format=%%s %s", log)) < 2**20
-    lab.connect(user_agent_header=mark).close()
-    collector.await_that(mark)
-    lab.run("rm -f /var/log/nginx/*.1 && systemctl start logrotate.service")
-
-
-def test_logs_stay_on_the_host_again(lab: LabHost, collector: Collector) -> None:
-    """Comes last: without a target, nothing is sent, and nothing of it is left."""
-    mark = uuid.uuid4().hex
-    assert Run(*PROVISION).changed("day-two-site") >= 1
-    assert Run(*PROVISION).changed("day-two-site") == 0
-    assert lab.run("find /etc/channels-logs /var/lib/channels-logs -mindepth 1") == ""
-    assert "dashboard-shipping" not in lab.run("systemctl list-units --all --no-legend; ls /etc/systemd/system")
-    say(lab, mark)
-    assert mark not in collector.got()
-
-
-def test_bad_target_is_refused_before_anything_changes() -> None:
-    done = Run(*PROVISION, "-e", "logs_target=logs.example.org", "-e", "logs_authority=/nowhere.pem")
-    assert done.code and "logs_target" in done.output and "HOST:PORT" in done.output, done.output
-    assert "nothing was changed" in done.output
