@@ -15,6 +15,7 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
+TESTS = sorted((ROOT / "tests/templates").glob("rules*_test.yml"))
 Render = Callable[..., str]
 FLEET: dict[str, Any] = {
     "inventory_hostname": "app-1",
@@ -122,7 +123,7 @@ def test_each_alert_has_a_runbook_and_a_test(render: Render) -> None:
     names = [rule["alert"] for rule in found]
     sections = re.findall(r"^## (\w+)$", (ROOT / "docs/runbooks.md").read_text(), re.MULTILINE)
     assert sections == names, "in the same order"
-    tests = yaml.safe_load((ROOT / "tests/templates/rules_test.yml").read_text())["tests"]
+    tests = [test for path in TESTS for test in yaml.safe_load(path.read_text())["tests"]]
     assert {name for test in tests for name in (test["name"].removesuffix(" not"),) if name in names} == set(names)
     assert [test["name"] for test in tests].count("A deploy raises nothing") == 1
     for rule in found:
@@ -147,8 +148,8 @@ def test_rules_and_dashboard_read_what_is_written(render: Render) -> None:
 @pytest.mark.skipif(not shutil.which("promtool"), reason="scenario day-two does it on a host that has promtool")
 def test_rules_do_what_their_tests_say(render: Render, tmp_path: Path) -> None:
     (tmp_path / "rules.yml").write_text(render("monitoring/rules.yml.j2"))
-    shutil.copy(ROOT / "tests/templates/rules_test.yml", tmp_path)
-    subprocess.run(["promtool", "test", "rules", "rules_test.yml"], cwd=tmp_path, check=True)
+    names = [shutil.copy(path, tmp_path) for path in TESTS]
+    subprocess.run(["promtool", "test", "rules", *names], cwd=tmp_path, check=True)
 
 
 def test_edge_shows_its_metrics_to_nobody_else(render: Render) -> None:

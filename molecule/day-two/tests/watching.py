@@ -47,7 +47,7 @@ def ask(watch: LabHost, path: str, **query: str) -> Any:
     """What Prometheus answers."""
     script = (
         "import sys, urllib.parse, urllib.request\n"
-        "words = urllib.parse.urlencode([each.split('=', 1) for each in sys.argv[2:]])\n"
+        "words = urllib.parse.urlencode([tuple(each.split('=', 1)) for each in sys.argv[2:]])\n"
         "print(urllib.request.urlopen(f'http://127.0.0.1:9390/api/v1/{sys.argv[1]}?{words}').read().decode())"
     )
     return json.loads(watch.python(script, path, *(f"{key}={value}" for key, value in query.items())))["data"]
