@@ -188,14 +188,14 @@ class Config:
             "header_lines": {each.value.lower(): each.where for each in rules},
             "hidden": {each.value.lower(): each.where for each in hidden},
             "without_headers": off.where if off and off.value == "off" else "",
-            "map": self._upgrade_map(),
+            "map": self._map_of_upgrades(),
             # what else counts for sockets
             "read_timeout": seconds(timeout.value) if timeout else 60.0,
             "buffers": " ".join(buffers.words[1:]) if buffers else "4 8k",
             "logs": [each.value for level in [*levels, self.main] for each in level if each.name == "error_log"],
         }  # fmt: skip
 
-    def _upgrade_map(self) -> str:
+    def _map_of_upgrades(self) -> str:
         """The variable of a map that is `upgrade` for a handshake; empty if there is none."""
         maps = [each for each in self.http if each.name == "map" and each.value == "$http_upgrade"]
         good = [each for each in maps if any(one.words == ["default", "upgrade"] for one in each.block)]
