@@ -89,12 +89,13 @@ def _not_passed(case: Case, seen: list[str], status: int) -> Finding:
     lines = f"proxy_pass {target(case)}; {missing(route, lacking({**route, 'http_version': '1.0', 'sends': []}))}"
     words = " ".join(route["location"])
     taker = f"location {words} in {route['where']}" if words else f"the server block in {route['where']}"
-    if route.get("handler") == "return":
-        mend = (
-            f"In {route['handler_line']}: keep handshakes from the return, with {lines} in a location for {case.path}"
-        )
+    returns = route.get("handler") == "return"
+    if returns and not words:  # of the server block: it comes before all locations
+        mend = f"In {route['handler_line']}: move the return into location / {{ }}, and add location ^~ {case.path} "
+        mend += f"{{ {lines} }}"
     elif words in (case.path, f"= {case.path}", f"^~ {case.path}"):
-        mend = f"In {route['where']}: {lines}"
+        mend = f"In {route['handler_line']}: in place of the return, {lines}" if returns else (
+            f"In {route['where']}: {lines}")  # fmt: skip
     else:
         mend = f"In {route.get('server') or route['where']}: location ^~ {case.path} {{ {lines} }}"
     return case.find("E313_PATH_NOT_PROXIED", [*seen, taker], status=status, taker=taker, mend=mend)
