@@ -16,7 +16,7 @@ found = {}
 for folder in pathlib.Path("/proc").glob("[0-9]*"):
     try:
         words = (folder / "cmdline").read_bytes().split(b"\\0")
-        name = next((word.decode().rpartition("/")[2] for word in words[:2] if b"prometheus-" in word
+        name = next((word.decode().rpartition("/")[2] for word in words[:3] if word.startswith(b"/usr/bin/prometheus-")
                      or word.endswith(b"sbin/channels-metrics")), None)
         if name:
             rest = (folder / "stat").read_text().rpartition(")")[2].split()
