@@ -6,7 +6,7 @@
 set -eu
 cd "$(dirname "$0")/.."
 mkdir -p artifacts/molecule
-LONGEST="release fleet secure supervisor projects default doctor"
+LONGEST="release fleet secure day-two supervisor doctor projects default"
 
 if [ "${1:-}" = --one ]; then
     log=artifacts/molecule/$2.log
