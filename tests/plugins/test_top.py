@@ -117,6 +117,8 @@ def test_sockets_of_a_draining_generation_are_as_old_as_the_switch_at_least(tmp_
         ("""LAYER='{"hosts": ["redis://:x@h1:1/0", "redis://:x@h2:2/0"]}'\n""", ["h1:1", "h2:2"]),
         ("A=unix:///run/redis/redis.sock\n", ["/run/redis/redis.sock"]),
         ("A=redis://u:p@[::1]:7/0\n", ["::1:7"]),
+        ("A=redis://u:p,:;.-_q@h:1/0\n", ["h:1"]),
+        ("A=redis://h1:1,redis://u:p,q@h2:2/0,rediss://:x@h3\n", ["h1:1", "h2:2", "h3:6379"]),
         ("A='half a quote\nREDIS_URL=redis://h\n", []),
         ("DEBUG=0\n", []),
     ],

@@ -19,7 +19,9 @@ PORT = 6379
 PATIENCE = 2.0  # seconds
 # Lists of URLs and JSON are among the values, so brackets belong to a URL only around an IPv6 address.
 PLAIN = r"[^\s\"'\[\]{}()<>,;]"
-URL = re.compile(rf"(?:rediss?|unix|redis\+socket)://(?:{PLAIN}*@)?(?:\[[0-9a-fA-F:.]+\])?{PLAIN}*")
+# A password may have commas, and lists of URLs have them between URLs, whose schemes have slashes.
+LOGIN = r"[^\s\"'\[\]{}()<>/@]*@"
+URL = re.compile(rf"(?:rediss?|unix|redis\+socket)://(?:{LOGIN})?(?:\[[0-9a-fA-F:.]+\])?{PLAIN}*")
 
 
 class Address(NamedTuple):
