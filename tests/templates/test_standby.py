@@ -82,6 +82,9 @@ def test_a_standby_accepts_as_many_connections_as_its_primary_did(evaluate: Eval
     """With fewer, it does not start."""
     had = {"preflight_host": {"postgresql_connections": "700"}}
     assert int(evaluate("postgresql_max_connections", **{**ON, **had})) == 700
+    # A new one has none yet, and takes its primary's.
+    known = {name: {**each, **(had if name == "db-1" else {})} for name, each in ON["hostvars"].items()}
+    assert int(evaluate("postgresql_max_connections", **{**ON, "hostvars": known})) == 700
 
 
 def test_only_the_partner_may_copy(render: Callable[..., str]) -> None:
