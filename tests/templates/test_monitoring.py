@@ -65,6 +65,9 @@ def test_redis_exporter_has_its_own_user_and_no_password_in_its_arguments(render
     (line,) = [line for line in acl.splitlines() if line.startswith("user channels-metrics ")]
     assert "-@all" in line and not re.search(r"[+](@|config|get|publish|subscribe|acl|monitor)\b(?![|]get)", line)
     assert secret not in acl and "metrics" not in render("redis/project.acl.j2")
+    # Slow commands stand in their log with all arguments, which are the messages.
+    (line,) = [line for line in acl.splitlines() if "-metrics on" in line]
+    assert "slowlog|get" not in line and "~" not in line and "&" not in line, line
 
 
 def test_only_the_watching_hosts_pass_the_firewall(render: Render) -> None:
