@@ -374,6 +374,19 @@ def test_machine(library: Callable[[str], ModuleType], certificates: Any, tmp_pa
     assert machine.nginx().text() == "" and values(machine.cron(), "channels_cron_up") == {"": 0}
 
 
+def test_processes_killed_for_their_memory(library: Callable[[str], ModuleType], tmp_path: Path) -> None:
+    """Those of this host alone, whatever the machine's kernel has counted; none are claimed where nobody counts."""
+    machine = library("machine")
+    machine.CGROUPS = tmp_path
+    assert machine.out_of_memory().text() == ""
+    for name, kills in (("system.slice", 2), ("user.slice", 1)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "memory.events").write_text(
+            f"low 0\nhigh 0\nmax 9\noom 8\noom_kill {kills}\noom_group_kill 7\n"
+        )
+    assert values(machine.out_of_memory(), "channels_out_of_memory_kills_total") == {"": 3}
+
+
 def test_one_part_that_fails_takes_nothing_with_it(library: Callable[[str], ModuleType], tmp_path: Path) -> None:
     module = library("__main__")
     module.SETTINGS, module.OUTPUT = tmp_path / "etc", tmp_path / "out"

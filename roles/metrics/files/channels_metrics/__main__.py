@@ -121,7 +121,7 @@ class Daemon:
                 samples.extend(watched.probe.latest)
             write(OUTPUT / f"channels-{app}.prom", samples.text())
         samples = Samples()
-        parts = {"nginx": machine.nginx, "reboot": machine.reboot}
+        parts = {"nginx": machine.nginx, "memory": machine.out_of_memory, "reboot": machine.reboot}
         if any(one.settings["cron"] for one in self.watched.values()):
             parts["cron"] = machine.cron
         for name, part in parts.items():

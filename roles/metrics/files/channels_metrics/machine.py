@@ -1,4 +1,4 @@
-"""The host beside its projects: nginx's workers, certificates, cron, and whether a reboot is due."""
+"""The host beside its projects: nginx's workers, certificates, processes killed for their memory, cron, due reboots."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 from .samples import Samples
 
 PROC, RUN, NGINX = Path("/proc"), Path("/run"), Path("/etc/nginx/nginx.conf")
+CGROUPS = Path("/sys/fs/cgroup")
 
 
 class Certificates:
@@ -65,6 +66,21 @@ def nginx() -> Samples:
         samples.add("channels_nginx_worker_files_limit", float(limit[1]))
     if NGINX.exists() and (most := re.search(r"^\s*worker_connections\s+(\d+);", NGINX.read_text(), re.MULTILINE)):
         samples.add("channels_nginx_worker_connections_limit", float(most[1]))
+    return samples
+
+
+def out_of_memory() -> Samples:
+    """Samples of the processes that the kernel has killed for their memory.
+
+    /proc/vmstat counts them too, but for the whole kernel: a host that is a container would be blamed for what its
+    neighbours lose. A cgroup's memory.events counts those below it, for a limit of their own or the machine's (Linux,
+    Documentation/admin-guide/cgroup-v2.rst). Without cgroup v2 there are no samples.
+    """
+    samples = Samples()
+    found = [path.read_text() for path in sorted(CGROUPS.glob("*.slice/memory.events"))]
+    if found:
+        counts = re.findall(r"^oom_kill (\d+)$", "\n".join(found), re.MULTILINE)
+        samples.add("channels_out_of_memory_kills_total", sum(map(int, counts)))
     return samples
 
 

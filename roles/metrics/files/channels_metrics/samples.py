@@ -30,6 +30,7 @@ KNOWN = {
     "channels_nginx_worker_connections_limit": ("gauge", "Connections that each nginx worker may have."),
     "channels_certificate_not_after_timestamp_seconds": ("gauge", "When a certificate ends."),
     "channels_certificate_not_before_timestamp_seconds": ("gauge", "When a certificate began."),
+    "channels_out_of_memory_kills_total": ("counter", "Processes that the kernel has killed for their memory."),
     "channels_reboot_required": ("gauge", "Whether a package has asked for a reboot."),
     "channels_cron_up": ("gauge", "Whether cron runs, on a host where commands wait for it."),
     "channels_probe_success": ("gauge", "Whether the last probe opened a socket and got its echo."),
