@@ -75,7 +75,9 @@ def former(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Former]:
     version = yaml.safe_load((ROOT / "galaxy.yml").read_text())["version"]
     tag = git("tag", "--list", f"v{version}").decode().strip()
     commit = tag or git("log", "--format=%H", f"--grep=^{RELEASED}$", "-1").decode().strip()
-    assert commit, f"the history holds neither v{version} nor the commit: fetch all of it (git fetch --unshallow)"
+    if git("rev-parse", "--is-shallow-repository").strip() == b"true" and not commit:
+        pytest.skip(f"the history holds no v{version}: fetch all of it (git fetch --unshallow)")
+    assert commit, f"there is neither a tag v{version} nor the commit that was released without one"
     tree = tmp_path_factory.mktemp("former")
     subprocess.run(["tar", "-x", "-C", str(tree)], input=git("archive", commit), check=True)
     (tree / ".lab").symlink_to(ROOT / ".lab")
