@@ -158,6 +158,12 @@ def test_table_marks_what_differs() -> None:
     assert lines[4].endswith("missed deploys since 1970-01-01 00:01 UTC")
 
 
+def test_settings_of_a_host_alone_are_no_difference() -> None:
+    """One of them has the Redis that it reaches at 127.0.0.1, or what runs only once in all."""
+    found = {"a": listing("r1-1", "v1"), "b": listing("r1-2", "v1"), "c": listing("r1-1", "v1")}
+    assert [line[0] for line in table_of("abc", found, {}).splitlines()[1:]] == [" ", " ", " "]
+
+
 def test_table_shows_hosts_on_which_nothing_serves() -> None:
     assert "nothing serves" in table_of(["a", "b"], {"a": {"generations": []}}, {})
 

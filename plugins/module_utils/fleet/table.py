@@ -23,7 +23,7 @@ def table_of(
     views = views or Views()
     head = (*HEAD[:-1], *views.columns, "")
     rows = {name: row_of(found[name]) if name in found else recorded(name, record) for name in members}
-    serving = Counter(rows[name][1] for name in members if name in found)
+    serving = Counter(release_of(rows[name]) for name in members if name in found)
     usual = serving.most_common(1)[0][0] if serving else ""
     lines = []
     for name, row in rows.items():
@@ -49,6 +49,15 @@ def row_of(listed: Mapping[str, Any]) -> tuple[str, ...]:
     return live["version"], live["generation"], processes, str(live["connections"]), drains, live["manager"]
 
 
+def release_of(row: tuple[str, ...]) -> str:
+    """Return the release in a host's columns; empty if nothing serves.
+
+    A generation's name also has a digest of its settings, and these may differ between hosts for good reasons: one of
+    them has the Redis that it reaches at 127.0.0.1, or the workers that run only once.
+    """
+    return row[1].rpartition("-")[0]
+
+
 def recorded(name: str, record: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the columns of a host that did not answer: what the last deploy wrote down."""
     known = (record.get("hosts") or {}).get(name) or {}
@@ -58,7 +67,7 @@ def recorded(name: str, record: Mapping[str, Any]) -> tuple[str, ...]:
 def notes_of(name: str, row: tuple[str, ...], usual: str, answered: bool, record: Mapping[str, Any]) -> list[str]:
     """Return what is unusual about a host."""
     notes = [] if answered else ["not asked or no answer; this is what was recorded"]
-    if usual and row[1] != usual:
+    if usual and row[1] != "?" and release_of(row) != usual:
         notes.append("serves something else than most")
     running, _, wanted = row[2].partition("/")
     if running != wanted and wanted:
