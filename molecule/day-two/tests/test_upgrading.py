@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,9 +13,10 @@ from pathlib import Path
 import pytest
 import yaml
 from clients import Clients
-from lab_host import ROOT, LabHost
+from lab_host import ROOT, LabHost, Run
 from testinfra import get_host
 from testinfra.host import Host
+from watching import ask, watch  # noqa: F401 - pytest finds fixtures by their names
 
 testinfra_hosts = ["ansible://day-two-site"]
 
@@ -102,4 +104,14 @@ def test_upgrade_of_the_bundle_disturbs_nobody(former: Former, tmp_path: Path) -
     assert former.pids_of("nginx", "redis-server") == daemons
     assert former.run("ls -A /usr/local/lib/dashboard").split() == ["generations", "generations.py"]
     again = site(ROOT, tmp_path / "again")
-    assert f"{NAME} " in again and "changed=0 " in again.partition(f"{NAME} ")[2].splitlines()[0], again
+    assert re.search(rf"^{NAME} *:.* changed=0 ", again, re.MULTILINE), again
+
+
+def test_host_that_watches_is_upgraded_and_watches_again(watch: LabHost) -> None:  # noqa: F811
+    """It has nothing to upgrade, and is rebooted all the same."""
+    started = "ps -o lstart= -p 1"
+    before = watch.run(started)
+    run = Run("playbooks/upgrade.yml", "--limit", "day-two-watch", "-e", "upgrade_reboot=always")
+    assert run.code == 0, run.output
+    assert watch.run(started) != before
+    assert ask(watch, "query", query='up{job="prometheus"}')["result"], "Prometheus answers as soon as the run ends"
