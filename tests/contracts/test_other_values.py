@@ -15,7 +15,8 @@ ELSEWHERE = {
     "molecule/day-two/inventory/hosts.yml": [
         "backup_ssh_key", "backup_ssh_known_hosts",
         "metrics_probe_broadcast", "monitoring_alerts_port", "monitoring_keep_days", "monitoring_keep_mb",
-        "monitoring_port", "monitoring_repeat_hours", "monitoring_rules", "monitoring_runbooks",
+        "monitoring_port", "monitoring_repeat_hours", "monitoring_report_hours", "monitoring_rules",
+        "monitoring_runbooks",
         "monitoring_webhook_token", "monitoring_webhook_url",
     ],
     "molecule/day-two/tests/test_backup.py": [

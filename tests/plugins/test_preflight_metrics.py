@@ -64,6 +64,8 @@ def test_sound_values_have_no_problem() -> None:
         ({"monitoring_webhook_url": "hooks/s3cret"}, "monitoring_webhook_url: is no URL"),
         ({"monitoring_keep_mb": 10}, "monitoring_keep_mb: is 10"),
         ({"monitoring_keep_days": 0}, "monitoring_keep_days: is 0"),
+        ({"monitoring_report_hours": 49, "monitoring_keep_days": 2}, "monitoring_report_hours: is 49"),
+        ({"monitoring_report_hours": 0}, "monitoring_report_hours: is 0"),
         ({"monitoring_rules": ["/none/own.yml"]}, "there is no such file"),
     ],
 )

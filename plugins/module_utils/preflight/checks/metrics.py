@@ -111,6 +111,11 @@ def monitoring_receiver(host: HostView) -> Iterator[Problem]:
         value = host.get(variable)
         if isinstance(value, int) and not 1 <= value <= most:
             yield Problem(variable, f"is {value}", f"Write a number from 1 to {most}.")
+    hours, days = host.get("monitoring_report_hours"), host.get("monitoring_keep_days")
+    longest = 24 * days if isinstance(days, int) and days > 0 else 24 * 3650
+    if isinstance(hours, int | float) and not 0.1 <= hours <= longest:
+        fix = f"Write a number of hours from 0.1 to {longest}: Prometheus keeps no more (monitoring_keep_days)."
+        yield Problem("monitoring_report_hours", f"is {hours}", fix)
     if (keep := host.get("monitoring_keep_mb")) and isinstance(keep, int) and keep < 100:
         yield Problem("monitoring_keep_mb", f"is {keep}", "Write at least 100.")
 
