@@ -44,8 +44,9 @@ def ceiling(most: float, unit: str = "") -> float:
     if most <= 0:
         return 1.0
     base = 1024 ** int(math.log(most, 1024)) if unit == "bytes" and most >= 1024 else 1
-    power = 10 ** math.floor(math.log10(most / base))
-    round_one = next(step * power * base for step in (1, 2, 2.5, 5, 10, 20) if step * power * base >= most)
+    power = 10.0 ** math.floor(math.log10(most / base))
+    # The smallest numbers that there are have no power of ten below them.
+    round_one = next((one for step in (1, 2, 2.5, 5, 10, 20) if (one := step * power * base) >= most), most)
     return max(1.0, round_one) if unit in ("", "bytes") else round_one
 
 
