@@ -12,6 +12,7 @@ from ansible.utils.display import Display
 
 from ..module_utils.doctor import controller
 from ..module_utils.doctor.diagnosis import diagnose
+from ..module_utils.doctor.notices import notices
 from ..module_utils.doctor.page import lines, plain
 
 
@@ -21,7 +22,7 @@ class ActionModule(ActionBase):
     _requires_connection = False
     _VALID_ARGS = frozenset(
         ("name", "url", "query", "origin", "foreign_origin", "token", "collected", "idle_seconds", "timeout",
-         "validate_certs", "ca_path", "report", "headers", "subprotocols", "connect_to", "fleet")
+         "validate_certs", "ca_path", "report", "headers", "subprotocols", "connect_to", "fleet", "notices")
     )  # fmt: skip
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -41,6 +42,11 @@ class ActionModule(ActionBase):
         # The report is this task's result, not a host's state, so it does not count as a change.
         if path:
             controller.write(Path(path), report)
+        noted = []
+        if (evidence["host"] or {}).get("bundle"):
+            told = notices(args.get("notices") or {}, collected.get("backup"), evidence["now"])
+            noted = [f"  {line}" for line in told]
         shown = lines(report, lambda text, colour: stringc(text, colour))
-        Display().display("\n".join(["", *shown, f"  {path}" if path else ""]))
-        return {"changed": False, "verdict": report["verdict"], "ok": report["ok"], "lines": lines(report, plain)}
+        Display().display("\n".join(["", *shown, *noted, f"  {path}" if path else ""]))
+        plainly = [*lines(report, plain), *noted]
+        return {"changed": False, "verdict": report["verdict"], "ok": report["ok"], "lines": plainly}

@@ -12,6 +12,7 @@ from typing import Any
 from ansible.plugins.action import ActionBase
 
 from ..module_utils.doctor import controller
+from ..module_utils.doctor.notices import notices
 from ..module_utils.handshake import report as doctor_proof
 from ..module_utils.handshake.results import result
 from ..module_utils.handshake.sockets import (
@@ -40,7 +41,7 @@ class ActionModule(ActionBase):
     _requires_connection = False
     _VALID_ARGS = frozenset(
         ("name", "collected", "url", "query", "token", "origin", "foreign_origin", "send", "validate_certs", "timeout",
-         "report", "headers", "subprotocols", "ca_path", "connect_to", "edges")
+         "report", "headers", "subprotocols", "ca_path", "connect_to", "edges", "notices")
     )  # fmt: skip
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -82,6 +83,7 @@ class ActionModule(ActionBase):
             head = f"{len(failed)} of {len(results)} checks failed on {args['name']}, {report['verdict']}"
             where = f"All of it as data and as a page: {path or 'handshake_report names no file'}"
             return {"failed": True, "msg": f"{head}:\n{told}\n{where}"}
+        lines += notices(args.get("notices") or {}, collected.get("backup"), evidence["now"])
         return {"changed": False, "lines": lines, "results": report["results"]}
 
 

@@ -47,6 +47,13 @@ options:
         app host as C(fleet), and C(shared) the C(address) that edges share, its C(holders), and C(all_asked).
     type: dict
     default: {}
+  notices:
+    description:
+      - What to mention at the end of a report about monitoring and backups. C(app) is the project, C(watched) says
+        whether something watches the site, C(times) when backups are made, and C(site) whether to speak for the whole
+        site or for this host alone. If it is empty, nothing is mentioned.
+    type: dict
+    default: {}
   report:
     description: File on the controller for the report, ending in C(.json). Without it, none is written.
     type: path

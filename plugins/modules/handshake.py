@@ -72,6 +72,10 @@ versions:
   description: Versions of Python and of the packages that matter, in the project's environment.
   type: dict
   returned: always
+backup:
+  description: When the newest backup was made, in seconds since 1970; 0 if none was, none if nothing makes any.
+  type: float
+  returned: always
 """
 
 import traceback
@@ -82,6 +86,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ..module_utils.handshake.host import Host
 from ..module_utils.handshake.prove import prove, why
 from ..module_utils.handshake.results import Proof
+from ..module_utils.host.backups import newest
 from ..module_utils.text.secrets import harmless, redact
 from ..module_utils.websocket.dependency import HAS_WSPROTO
 
@@ -131,7 +136,7 @@ def main() -> None:
     failed = any(each["state"] == "failed" for each in proof.results)
     module.exit_json(
         changed=False, results=redact(proof.results, host.secrets), token=host.tokens["good"],
-        versions=host.project.get("versions", {}), generation=host.generation,
+        versions=host.project.get("versions", {}), generation=host.generation, backup=newest(module.params["app"]),
         evidence=why(host) if failed else {"exchanges": host.exchanges},
     )  # fmt: skip
 

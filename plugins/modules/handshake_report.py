@@ -36,6 +36,13 @@ options:
     type: dict
     default: {}
   timeout: {description: Seconds for each handshake and each answer., type: float, required: true}
+  notices:
+    description:
+      - What to mention at the end of a report about monitoring and backups. C(app) is the project, C(watched) says
+        whether something watches the site, C(times) when backups are made, and C(site) whether to speak for the whole
+        site or for this host alone. If it is empty, nothing is mentioned.
+    type: dict
+    default: {}
   report:
     description: File on the controller for the report, ending in C(.json). Without it, none is written.
     type: path

@@ -54,11 +54,16 @@ token:
   description: The token that was used, for later handshakes from elsewhere.
   type: str
   returned: always
+backup:
+  description: When the newest backup was made, in seconds since 1970; 0 if none was, none if nothing makes any.
+  type: float
+  returned: always
 """
 
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils.doctor.examination import Examination
+from ..module_utils.host.backups import newest
 from ..module_utils.text.secrets import harmless
 
 
@@ -86,7 +91,8 @@ def main() -> None:
     module.no_log_values.difference_update(harmless(module.params["headers"], module.params["subprotocols"]))
     examination = Examination(module.params)
     examination.examine()
-    module.exit_json(changed=False, evidence=examination.shown(), token=examination.token)
+    backup = newest(examination.bundle["app"]) if examination.bundle else None
+    module.exit_json(changed=False, evidence=examination.shown(), token=examination.token, backup=backup)
 
 
 if __name__ == "__main__":

@@ -578,3 +578,13 @@ def test_edge_that_fails_is_named_and_looked_through(outside: Callable[..., dict
     assert "app-1" in done["msg"] and "through edge-2" in done["msg"]
     assert [each["to"] for each in done["report"]["evidence"]["outside"]] == ["127.0.0.1:1"]
     assert done["report"]["verdict"] == "E011_TCP_REFUSED"
+
+
+def test_a_proof_ends_with_what_is_amiss_and_passes(outside: Callable[..., dict[str, Any]]) -> None:
+    noted = {"app": "dashboard", "site": True, "watched": False, "times": []}
+    done = outside(notices=noted)
+    assert "failed" not in done
+    assert [line.split(".")[0] for line in done["lines"][-2:]] == [
+        "note Nothing watches this site", "note No backup is set up",
+    ]  # fmt: skip
+    assert not [line for line in outside()["lines"] if line.startswith("note ")]

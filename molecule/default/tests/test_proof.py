@@ -183,6 +183,8 @@ def test_healed_host_passes(lab: LabHost) -> None:
     verdict = Verdict(lab)
     assert verdict.run.changed(lab.name) == 0
     assert verdict.report["ok"] is True and not verdict.failed
+    told = " ".join(verdict.run.output.split())
+    assert "note Nothing watches this site." in told and "note No backup is set up." in told, verdict.run.output
     states = {name: entry["state"] for name, entry in verdict.results.items()}
     assert states.pop("steady") in ("passed", "warned"), "other tests have killed processes within the last hour"
     assert states.pop("idle") == "skipped" and set(states.values()) == {"passed"}, states

@@ -25,6 +25,7 @@ def test_healthy_host(lab: LabHost) -> None:
     seconds = time.monotonic() - begun
     print(f"a run takes {seconds:.1f} s, of which the host {healthy.evidence['host']['seconds']} s")
     assert healthy.report["ok"] and healthy.codes == [], healthy.told()
+    assert "note Nothing watches this site." in healthy.run.output and "note No backup is set up." in healthy.run.output
     states = {hop["id"]: hop["state"] for hop in healthy.report["hops"]}
     assert {name for name, state in states.items() if state != "ok"} == {"tls", "idle"}, states
     # The doctor doesn't write what the services do: logs, and the example's own records of its processes.
