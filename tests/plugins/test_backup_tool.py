@@ -165,6 +165,25 @@ def test_what_is_replaced_comes_back_or_goes(settings: Settings) -> None:
     assert sorted(path.name for path in settings.home.iterdir()) == ["shared"]
 
 
+@pytest.mark.parametrize(
+    ("known", "host", "noted"),
+    [({}, "", 1796047201), ({"repository": "r"}, "app-1", 1796047201), ({}, "app-2", None),
+     ({"last_success_timestamp_seconds": 5}, "", 5)],
+)  # fmt: skip
+def test_new_machine_knows_the_newest_backup_at_once(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, known: dict[str, Any], host: str, noted: int | None
+) -> None:
+    """Not the one that is restored, and none of another host."""
+    monkeypatch.setattr(restic.Repository, "snapshots", lambda *_: [
+        *SNAPSHOTS[:2], SNAPSHOTS[2] | {"time": "2026-11-30T15:00:01.123456789+01:00"},
+    ])  # fmt: skip
+    monkeypatch.setattr(restic.Repository, "restore", lambda *_: None)
+    report.note(settings, **known)
+    with pytest.raises(Failed, match="no backup has been fetched"):
+        restore.Restore(settings, settings, host, "").fetch("2026-11-28")
+    assert report.read(settings).get("last_success_timestamp_seconds") == noted
+
+
 def test_a_killed_restore_loses_nothing(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     """Between the two renames there is no shared folder: the next command brings it back."""
     settings.shared.mkdir()

@@ -207,8 +207,11 @@ def test_a_lost_site_comes_back(lab: LabHost, lost: str) -> None:
     assert not lab.host.file("/usr/local/sbin/dashboard-backup").exists
     asked = Run("playbooks/restore.yml")
     assert asked.code != 0 and "-e restore_snapshot=latest" in asked.output and "by-hand" in asked.output
+    made = "grep -h '^channels_backup_last_success_timestamp_seconds' %s/channels_backup_dashboard.prom"
+    assert lab.host.run(made, METRICS).rc != 0
     run = restored("-e", "restore_snapshot=latest")
     run.changed(lab.name)
+    assert 0 < time.time() - float(lab.run(made, METRICS).split()[-1]) < 6 * 3600, "the new host's backups are watched"
     assert "PLAY [Prove the WebSockets]" in run.output and "was restored" in run.output
     assert lab.python(DIGEST) == lost
     with lab.connect() as websocket:

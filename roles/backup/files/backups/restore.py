@@ -12,6 +12,7 @@ import pwd
 import re
 import shutil
 import time
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -59,7 +60,9 @@ class Restore:
     def fetch(self, wanted: str) -> dict[str, Any]:
         """Bring a backup to the host, beside what serves, and check it. Raise Failed if it is not whole."""
         repository = Repository(self.source)
-        snapshot = chosen(repository.snapshots(self.host, self.app), wanted)
+        known = repository.snapshots(self.host, self.app)
+        snapshot = chosen(known, wanted)
+        self.remember(known[-1])
         self.discard()
         self.scratch.mkdir(mode=0o700)
         repository.restore(str(snapshot["id"]), str(self.scratch))
@@ -77,6 +80,14 @@ class Restore:
             self.server.load(dump, str(manifest["owner"]))
             self.compare_tables(manifest["tables"])
         return {**snapshot, **manifest}
+
+    def remember(self, newest: dict[str, Any]) -> None:
+        """Note when the newest backup of this host was made, if a new machine doesn't know: it is watched at once."""
+        settings = self.settings
+        own = (self.source.folder, self.host, self.app) == (settings.folder, settings.host, settings.app)
+        if own and "last_success_timestamp_seconds" not in report.read(settings):
+            made = int(datetime.fromisoformat(str(newest["time"])).timestamp())
+            report.note(settings, last_success_timestamp_seconds=made)
 
     def prepare_files(self, manifest: dict[str, Any]) -> None:
         """Put SQLite's copies in their places, and give all files to the users who have the same names here."""
