@@ -180,6 +180,12 @@ def test_value_alone_is_drawn() -> None:
     assert numbers(charts.area([None, 0.0, None], [None, 4.0, None], 8.0))[:2] == [(333.3, 50.0), (666.7, 50.0)]
 
 
+def test_area_without_height_is_not_drawn() -> None:
+    """Its edge would look like a value."""
+    assert charts.area([0.0, 0.0], [0.0, 0.0], 2.0) == ""
+    assert numbers(charts.area([0.0, 0.0], [0.0, 2.0], 2.0))[0] == (500.0, 0.0)
+
+
 def test_only_the_highest_of_many_are_drawn_and_the_page_says_so() -> None:
     rows = [{"name": f"app-{number}", "values": [float(number)]} for number in range(1, 12)]
     drawn = charts.chart("x", "X", rows)
