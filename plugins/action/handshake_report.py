@@ -14,7 +14,7 @@ from ansible.plugins.action import ActionBase
 from ..module_utils.doctor import controller
 from ..module_utils.doctor.notices import notices
 from ..module_utils.handshake import report as doctor_proof
-from ..module_utils.handshake.results import result
+from ..module_utils.handshake.results import result, since, tried, tried_socket
 from ..module_utils.handshake.sockets import (
     ACCEPTED,
     LINGER,
@@ -102,27 +102,40 @@ def through(args: dict[str, Any]) -> str:
     return f", through {args[EDGE]}" if args.get(EDGE) else ""
 
 
+def asking(args: dict[str, Any], origin: str) -> str:
+    """What a handshake from here asks, and where."""
+    place = f", at {args['connect_to']}" if args.get("connect_to") else ""
+    return f"GET {args['url']}{f', Origin {origin}' if origin else ''}{place}, from here,"
+
+
 def try_outside(args: dict[str, Any], token: str) -> dict[str, Any]:
     """5: a good token opens a socket from here, with the site's own Origin, and its echo comes back."""
     title = f"Handshake from the controller, as a browser would ({args['url']}{through(args)})"
+    begun, tries = time.monotonic(), []
     try:
         with opened(args, token, args.get("origin", "")) as websocket:
+            tries.append(tried_socket(f"{asking(args, args.get('origin', ''))} with a good token", websocket, 0))
             seen = f"101 in {websocket.timings['handshake']:.0f} ms"
             if args.get("subprotocols") and not websocket.subprotocol:
-                return result("outside", title, "failed", f"{seen}, and none of the subprotocols", fix=NO_SUBPROTOCOL)
+                seen += ", and none of the subprotocols"
+                return result("outside", title, "failed", seen, tries, fix=NO_SUBPROTOCOL)
             if not args.get("send"):
                 if ended := closed_within(websocket, LINGER):
                     problem = explain(ended)
-                    return result("outside", title, "failed", problem["what"], fix=problem["fix"])
-                return result("outside", title, "passed", seen)
+                    tries.append(tried(f"{LINGER:g} s of silence", problem["what"]))
+                    return result("outside", title, "failed", problem["what"], tries, fix=problem["fix"])
+                return result("outside", title, "passed", seen, tries)
+            sent = time.monotonic()
             wrong = echo(websocket, args["send"], uuid.uuid4().hex, float(args["timeout"]))
+            tries.append(tried("a message over it", wrong or "its echo", {"echo": since(sent)}))
             if wrong:
                 seen = f"101, but the echo did not come back: {wrong}"
-                return result("outside", title, "failed", seen, guess="E416_NO_ECHO", values={"error": wrong})
-            return result("outside", title, "passed", f"{seen} and its echo")
+                return result("outside", title, "failed", seen, tries, guess="E416_NO_ECHO", values={"error": wrong})
+            return result("outside", title, "passed", f"{seen} and its echo", tries)
     except (HandshakeFailed, HandshakeRefused) as error:
         problem = explain(error)
-        return result("outside", title, "failed", problem["what"], fix=problem["fix"])
+        tries.append(tried_socket(f"{asking(args, args.get('origin', ''))} with a good token", error, since(begun)))
+        return result("outside", title, "failed", problem["what"], tries, fix=problem["fix"])
 
 
 def try_foreign(args: dict[str, Any], token: str) -> dict[str, Any]:
@@ -131,14 +144,16 @@ def try_foreign(args: dict[str, Any], token: str) -> dict[str, Any]:
         seen = "handshake_foreign_origin is empty, as where every Origin may connect"
         return result("foreign_origin", "Handshake with a foreign Origin is refused", "skipped", seen)
     title = f"Handshake with a foreign Origin ({args['foreign_origin']}{through(args)}) is refused"
+    begun = time.monotonic()
     try:
         attempt: WebSocket | HandshakeRefused | HandshakeFailed = opened(args, token, args["foreign_origin"])
     except (HandshakeRefused, HandshakeFailed) as error:
         attempt = error
+    tries = [tried_socket(f"{asking(args, args['foreign_origin'])} with a good token", attempt, since(begun))]
     if refused := refusal(attempt, REFUSING):
-        return result("foreign_origin", title, "passed", refused)
+        return result("foreign_origin", title, "passed", refused, tries)
     seen = unwelcome(attempt)
     if seen == ACCEPTED:
-        return result("foreign_origin", title, "failed", seen, code="W407_ORIGIN_UNCHECKED")
+        return result("foreign_origin", title, "failed", seen, tries, code="W407_ORIGIN_UNCHECKED")
     fix = {} if isinstance(attempt, WebSocket) else {"fix": explain(attempt)["fix"]}
-    return result("foreign_origin", title, "failed", seen, **fix)
+    return result("foreign_origin", title, "failed", seen, tries, **fix)

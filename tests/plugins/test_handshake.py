@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import re
 import subprocess
@@ -15,6 +16,7 @@ from unittest.mock import MagicMock
 
 import pytest
 from ansible_collections.channels.stack.plugins.module_utils.doctor import examination
+from ansible_collections.channels.stack.plugins.module_utils.doctor.page import page
 from ansible_collections.channels.stack.plugins.module_utils.handshake import host as proof_host
 from ansible_collections.channels.stack.plugins.module_utils.handshake import prove as whole_proof
 from ansible_collections.channels.stack.plugins.module_utils.handshake import sockets
@@ -86,6 +88,29 @@ def test_a_sound_site_passes_all_of_it(prove: Proved) -> None:
         "handshake_nginx", "refused_no", "refused_bad", "refused_expired", "idle", "broadcast", "logs",
         "steady", "workers",
     }  # fmt: skip
+
+
+def test_each_check_says_what_was_tried_and_what_came(prove: Proved, site: Site) -> None:
+    """On the page, too: the request and its place, status, headers that say who answered, and times; no token."""
+    results = prove()
+    assert [name for name, each in results.items() if not each["tried"]] == []
+    (shook, echoed) = results["handshake_1"]["tried"]
+    assert shook["what"] == f"GET /ws/, Origin http://localhost, at {site.sockets[0]}, with a good token"
+    assert shook["came"] == "101 Switching Protocols" and shook["ms"]["handshake"] > 0
+    assert "server" in shook["headers"] and "date" not in shook["headers"]
+    assert echoed["came"] == "its echo" and echoed["ms"]["echo"] > 0
+    assert [each["came"] for each in results["refused_no"]["tried"]] == ["403 Forbidden"] * 2
+    assert results["http"]["tried"][0]["came"] == "200 OK" and len(results["http"]["tried"]) == 3
+    assert {each["came"] for each in results["logs"]["tried"]} == {"it is there", "not there"}
+    site.wrong(handshake=404)
+    wrong = prove()
+    assert wrong["handshake_2"]["tried"][0]["came"] == "404 Not Found" and wrong["handshake_2"]["state"] == "failed"
+    (kept,) = [each for each in wrong["handshake_nginx"]["tried"] if f"127.0.0.1:{site.front.port}" in each["what"]]
+    shown = page({"name": "app-1", "url": site.url, "at": "now", **report_of(
+        [result(each["id"], each["title"], each["state"], each["seen"], each["tried"]) for each in wrong.values()],
+        {"name": "app-1", "url": site.url, "now": 0.0})})  # fmt: skip
+    assert shown.count('class="check failed"') == len(failed(wrong)) and html.escape(kept["what"]) in shown
+    assert GOOD not in json.dumps([results, wrong]) and GOOD not in shown
 
 
 # --- 1: processes, and their environment

@@ -43,10 +43,13 @@ def report(text: str) -> dict[str, Any]:
         "severity": text, "code": text, "title": text, "cause": text, "seen": [text, text], "fix": text,
         "settings": {"site_name": text}, "commands": [text],
     }  # fmt: skip
+    tried = [{"what": text, "came": text, "ms": {text: 1.0}, "headers": {text: text}}]
+    check = {"id": text, "title": text, "state": "failed", "seen": text, "code": text, "tried": tried}
     hop = {"id": text, "title": text, "state": "broken", "ms": None, "detail": text[:40]}
     return {
         "name": text, "url": text, "at": text, "verdict": text, "finding": finding, "noticed": [finding],
         "hops": [hop, hop | {"state": text, "ms": 1500.0}], "versions": {text: text}, "evidence": {"log": text},
+        "results": [check],
     }  # fmt: skip
 
 
@@ -73,6 +76,25 @@ def test_page_draws_the_way_and_asks_for_nothing_from_elsewhere() -> None:
     assert 'viewBox="0 0 360 138"' in text and "broken: Proxy" in text and 'y1="78" y2="106"' in text
     assert "0 ms" in text and "1.5 s" in text and f"{'d' * 41}…<" in text and "Nothing is broken." in text
     assert text.startswith("<!doctype html>\n") and not re.search(r"(src|href)=|url\(|https?://", text)
+
+
+def test_page_of_the_doctor_shows_what_it_tried() -> None:
+    """The request, its place, status, how it ended, the headers that say who answered, and times."""
+    shook = {"via": "proxy", "kind": "good", "origin": "https://a.example", "to": "127.0.0.1:80", "stage": "",
+             "reason": "", "status": 101, "headers": {"server": "nginx", "date": "today"}, "close": None, "idle": 12.0,
+             "ms": {"tcp": 0.2, "handshake": 1500.0}}  # fmt: skip
+    reset = {**shook, "via": "outside", "kind": "strange", "origin": "", "stage": "tcp", "reason": "refused", "ms": {}}
+    cut = {**shook, "via": "process", "close": {"code": 1006, "at": 5.0}}
+    text = Seen(page(report("x") | {"evidence": {"outside": [reset], "host": {"exchanges": [shook, cut]}}})).text
+    assert "What was tried" not in text, "the checks of a proof have it"
+    only = report("x") | {"evidence": {"outside": [reset], "host": {"exchanges": [shook, cut]}}}
+    del only["results"]
+    text = Seen(page(only)).text
+    for each in ("A handshake with a good token, Origin https://a.example, on the host, through the proxy (127.",
+                 "101 Switching Protocols, open for 12 s of silence", "handshake 1.5 s", "server: nginx",
+                 "strange, from here (127.0.0.1:80)", "tcp: refused", "closed with 1006 after 5.0 s"):  # fmt: skip
+        assert each in text, each
+    assert "date: today" not in text
 
 
 def test_template_without_a_value_ends_in_an_error(tmp_path: Path) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..websocket.http import phrase
+
 REFUSED = (401, 403)
 REDIRECTS = (301, 302, 303, 307, 308)
 TOO_LONG = (413, 414, 431, 494)
@@ -47,6 +49,17 @@ def told(exchange: dict[str, Any] | None) -> str:
     if exchange["close"]:
         answer += f", closed with {exchange['close']['code']} after {exchange['close']['at']} s"
     return answer
+
+
+def outcome(exchange: dict[str, Any]) -> str:
+    """What came, in words, without what its headers say."""
+    if exchange["stage"]:
+        return f"{exchange['stage']}: {exchange['reason']}"
+    close, idle = exchange["close"], exchange["idle"]
+    answer = f"{exchange['status']} {phrase(exchange['status'])}".strip()
+    if close:
+        return f"{answer}, closed with {close['code']} after {close['at']} s"
+    return f"{answer}, open for {idle:g} s of silence" if idle else answer
 
 
 def refusal(exchange: dict[str, Any] | None) -> str:

@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from ..text.templates import render
+from ..websocket.http import telling
+from .answers import outcome
 
 #: Colours in a terminal, by the state of a hop or the weight of a finding.
 COLOURS = {"ok": "green", "broken": "bright red", "unknown": "dark gray", "error": "bright red", "warning": "yellow",
            "note": "dark gray"}  # fmt: skip
 MARKS = {"ok": "✓", "broken": "✗", "unknown": "·"}
+#: Marks of a proof's results on the page.
+RESULTS = {"passed": "✓", "failed": "✗", "warned": "!", "skipped": "–"}
+#: What an exchange's kind means.
+KINDS = {
+    "good": "A handshake with a good token", "none": "A handshake with no token", "bad": "A handshake with a bad token",
+    "expired": "A handshake with an expired token", "foreign": "A handshake with a foreign Origin",
+    "http": "A plain request", "page": "A request for a page", "wsgi": "A plain request to the WSGI server",
+}  # fmt: skip
 PAGE = Path(__file__).parent / "templates" / "page.html.j2"
 
 
@@ -64,4 +74,16 @@ def _time(milliseconds: float) -> str:
 
 def page(report: dict[str, Any]) -> str:
     """Return a report as one HTML page, with its styles and its picture inside."""
-    return render(PAGE, {"versions": {}, **report}, {"as_yaml": settings_lines, "duration": _time})
+    tried = [] if "results" in report else list(tries_of(report.get("evidence") or {}))
+    given = {"versions": {}, "results": [], "tried": tried, "marks": RESULTS, **report}
+    return render(PAGE, given, {"as_yaml": settings_lines, "duration": _time})
+
+
+def tries_of(evidence: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """What the doctor tried, and what came, in the form that a proof's results have."""
+    for each in [*evidence.get("outside", []), *(evidence.get("host") or {}).get("exchanges", [])]:
+        way = {"outside": "from here", "proxy": "on the host, through the proxy", "process": "straight to the process"}
+        origin = f", Origin {each['origin']}" if each["origin"] else ""
+        yield {"what": f"{KINDS.get(each['kind'], each['kind'])}{origin}, {way.get(each['via'], each['via'])}"
+                       f" ({each['to']})",
+               "came": outcome(each), "ms": each["ms"], "headers": telling(each["headers"])}  # fmt: skip

@@ -88,6 +88,12 @@ class Host:
         """The path and query of the WebSocket."""
         return f"{urlsplit(self.params['url']).path or '/'}?{self.params['query']}".rstrip("?")
 
+    def asking(self, socket: str | None) -> str:
+        """What a handshake asks, and where: at a process's socket, or at nginx on loopback."""
+        place = socket or f"127.0.0.1:{self.params['local_port']}"
+        origin = f", Origin {self.params['origin']}" if self.params["origin"] else ""
+        return f"GET {self.path.partition('?')[0]}{origin}, at {place},"
+
     def open(self, token: str, socket: str | None, **options: Any) -> WebSocket:
         """Open a WebSocket to a process's socket, or through nginx on loopback."""
         host, port = self.params["host"], self.params["local_port"]

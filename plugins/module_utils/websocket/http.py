@@ -12,6 +12,11 @@ from .transport import connect_tcp, connect_unix, parse_address, wrap_tls
 
 #: How much of an error page is kept, in bytes.
 BODY_EXCERPT_BYTES = 2048
+#: Headers of an answer that say who has answered, and why so.
+TELLING = (
+    "server", "via", "upgrade", "connection", "sec-websocket-protocol", "sec-websocket-extensions", "location",
+    "content-type", "www-authenticate", "retry-after",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -76,6 +81,11 @@ def header_dict(pairs: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
         name, value = bytes(raw_name).decode("latin-1").lower(), bytes(raw_value).decode("latin-1")
         headers[name] = f"{headers[name]}, {value}" if name in headers else value
     return headers
+
+
+def telling(headers: Mapping[str, str]) -> dict[str, str]:
+    """The headers that say who has answered, and why so; `headers` has lower-case names."""
+    return {name: headers[name] for name in TELLING if name in headers}
 
 
 def phrase(status: int) -> str:

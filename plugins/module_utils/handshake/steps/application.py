@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..host import Host
-from ..results import Proof
+from ..results import Proof, tried
 
 REDIS_PY_SECONDS = 6  # its timeout of 5 s, and one for the close to arrive
 
@@ -11,11 +11,14 @@ REDIS_PY_SECONDS = 6  # its timeout of 5 s, and one for the close to arrive
 def check_application(host: Host, proof: Proof) -> None:
     """2: the ASGI path imports."""
     title = f"{host.bundle['application']} imports"
-    if error := host.project.get("import_error") or host.project.get("unasked"):
-        proof.failed("application", title, error, guess="E204_IMPORT_ERROR", values={"error": error})
+    error = host.project.get("import_error") or host.project.get("unasked")
+    took = {"import": host.project.get("import_ms")}
+    tries = [tried(f"import {host.bundle['application'].partition(':')[0]}", error or "imported", took)]
+    if error:
+        proof.failed("application", title, error, tries, guess="E204_IMPORT_ERROR", values={"error": error})
     else:
         versions = ", ".join(f"{name} {version}" for name, version in host.project.get("versions", {}).items())
-        proof.passed("application", title, versions)
+        proof.passed("application", title, versions, tries)
 
 
 def check_layer(host: Host, proof: Proof) -> None:
@@ -23,14 +26,20 @@ def check_layer(host: Host, proof: Proof) -> None:
     title = "Channel layer carries a message"
     if "layer" not in host.project and "layer_error" not in host.project:
         proof.skipped("channel_layer", title, "the project has no channel layer, or it did not import")
-    elif error := host.project.get("layer_error"):
-        proof.failed("channel_layer", title, error, guess="E510_LAYER", values={"error": error})
+        return
+    layer, error = host.project.get("layer", "the layer"), host.project.get("layer_error", "")
+    places = ", ".join(map(str, host.project.get("hosts") or []))
+    what = f"a message sent and received over {layer}" + (f" at {places}" if places else "")
+    tries = [tried(what, error or "received", {"message": host.project.get("layer_ms")})]
+    if error:
+        proof.failed("channel_layer", title, error, tries, guess="E510_LAYER", values={"error": error})
     elif host.project["layer"].endswith("InMemoryChannelLayer") and len(host.sockets) > 1:
         count = len(host.sockets)
-        proof.failed("channel_layer", title, f"{host.project['layer']} reaches one process only, and {count} serve",
+        seen = f"{host.project['layer']} reaches one process only, and {count} serve"
+        proof.failed("channel_layer", title, seen, tries,
                      code="E508_LAYER_MEMORY", values={"count": count})  # fmt: skip
     else:
-        proof.passed("channel_layer", title, host.project["layer"])
+        proof.passed("channel_layer", title, host.project["layer"], tries)
 
 
 def check_redis_py(host: Host, proof: Proof) -> None:

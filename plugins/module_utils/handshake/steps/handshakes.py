@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import uuid
 from typing import Any
 
@@ -11,7 +12,7 @@ from ...websocket.errors import HandshakeFailed, HandshakeRefused
 from ...websocket.exchange import carries_token, opened_exchange
 from ...websocket.explain import NO_SUBPROTOCOL, explain
 from ..host import Host
-from ..results import Proof
+from ..results import Proof, since, tried, tried_socket
 from ..sockets import ACCEPTED, echo, refusal, unwelcome
 
 Attempt = WebSocket | HandshakeFailed | HandshakeRefused
@@ -27,22 +28,25 @@ def check_good(host: Host, proof: Proof) -> list[tuple[str, WebSocket]]:
     for name, socket in [*zip(host.instances, host.sockets, strict=True), ("nginx", None)]:
         title = f"Handshake with a good token, {'through nginx on loopback' if socket is None else 'process ' + name}"
         identity = "handshake_nginx" if socket is None else f"handshake_{name.rpartition('-')[2]}"
-        attempt = try_open(host, host.tokens["good"], socket)
+        attempt, tries = try_open(host, "a good", host.tokens["good"], socket)
         if not isinstance(attempt, WebSocket):
-            proof.failed(identity, title, outcome(attempt), **hints_of(attempt))
+            proof.failed(identity, title, outcome(attempt), tries, **hints_of(attempt))
             continue
         if host.params["subprotocols"] and not attempt.subprotocol:
-            proof.failed(identity, title, f"{outcome(attempt)}, and none of the subprotocols", fix=NO_SUBPROTOCOL)
+            seen = f"{outcome(attempt)}, and none of the subprotocols"
+            proof.failed(identity, title, seen, tries, fix=NO_SUBPROTOCOL)
             attempt.close()
             continue
-        wrong = (
-            echo(attempt, host.params["send"], uuid.uuid4().hex, host.params["timeout"]) if host.params["send"] else ""
-        )
+        wrong = ""
+        if host.params["send"]:
+            begun = time.monotonic()
+            wrong = echo(attempt, host.params["send"], uuid.uuid4().hex, host.params["timeout"])
+            tries.append(tried("a message over it", wrong or "its echo", {"echo": since(begun)}))
         if wrong:
-            proof.failed(identity, title, f"101, but the echo did not come back: {wrong}",
+            proof.failed(identity, title, f"101, but the echo did not come back: {wrong}", tries,
                          guess="E416_NO_ECHO", hop="origin", values={"error": wrong})  # fmt: skip
         else:
-            proof.passed(identity, title, outcome(attempt) + (" and its echo" if host.params["send"] else ""))
+            proof.passed(identity, title, outcome(attempt) + (" and its echo" if host.params["send"] else ""), tries)
             opened.append((name, attempt))
             host.exchanges.append(opened_exchange("process" if socket else "proxy", socket or "nginx", attempt.timings))
     if not host.params["send"]:
@@ -86,24 +90,28 @@ def check_one_refused(
     host: Host, proof: Proof, ways: list[str | None], identity: str, title: str, token: str, kind: str
 ) -> None:
     """A token is refused by a process, and through nginx, which is None among `ways`."""
-    told = []
+    told, tries = [], []
     for socket in ways:
-        attempt, where = try_open(host, token, socket), "through nginx: " if socket is None else ""
+        (attempt, made), where = try_open(host, kind, token, socket), "through nginx: " if not socket else ""
+        tries += made
         if not (refused := refusal(attempt)):
             seen = unwelcome(attempt)
             unchecked = {"code": "W412_TOKEN_UNCHECKED", "values": {"kind": kind}}
-            proof.failed(identity, title, where + seen, **(unchecked if seen == ACCEPTED else hints_of(attempt)))
+            proof.failed(identity, title, where + seen, tries, **(unchecked if seen == ACCEPTED else hints_of(attempt)))
             return
         told.append(where + refused)
-    proof.passed(identity, title, ", ".join(told))
+    proof.passed(identity, title, ", ".join(told), tries)
 
 
-def try_open(host: Host, token: str, socket: str | None, **options: Any) -> Attempt:
-    """Open a WebSocket, or return what came instead."""
+def try_open(host: Host, kind: str, token: str, socket: str | None) -> tuple[Attempt, list[dict[str, Any]]]:
+    """Open a WebSocket with a kind of token; return it, or what came instead, and the same for the report."""
+    attempt: Attempt
+    begun = time.monotonic()
     try:
-        return host.open(token, socket, **options)
+        attempt = host.open(token, socket)
     except (HandshakeFailed, HandshakeRefused) as error:
-        return error
+        attempt = error
+    return attempt, [tried_socket(f"{host.asking(socket)} with {kind} token", attempt, since(begun))]
 
 
 def outcome(attempt: Attempt) -> str:

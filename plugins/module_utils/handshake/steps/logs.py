@@ -8,7 +8,7 @@ import time
 from ...host import raw
 from ...text.secrets import redact
 from ..host import Host
-from ..results import Proof
+from ..results import Proof, tried
 
 
 def check_logs(host: Host, proof: Proof, offsets: dict[str, int], begun: float) -> None:
@@ -29,14 +29,17 @@ def check_logs(host: Host, proof: Proof, offsets: dict[str, int], begun: float) 
     secrets = [token for token in host.tokens.values() if token]
     # nginx logs a query as it came, with a token's special characters escaped.
     leaking = [name for name, text in texts.items() if redact(text, secrets) != text]
+    shown = host.mark in lines
+    tries = [tried(f"{name} for the token", "it is there" if name in leaking else "not there") for name in texts]
+    tries.insert(0, tried(f"{access} for the handshake through nginx", "it is there" if shown else "not there"))
     if leaking:
-        proof.failed("logs", title, f"the token stands in {', '.join(leaking)}",
+        proof.failed("logs", title, f"the token stands in {', '.join(leaking)}", tries,
                      code="E414_TOKEN_LOGGED", values={"logs": ", ".join(leaking)})  # fmt: skip
-    elif host.mark not in lines:
-        proof.failed("logs", title, f"{access} does not show the handshake through nginx",
+    elif not shown:
+        proof.failed("logs", title, f"{access} does not show the handshake through nginx", tries,
                      guess="E415_NOT_LOGGED", hop="proxy", values={"logs": access})  # fmt: skip
     else:
-        proof.passed("logs", title, f"{access} shows it; {len(texts)} logs hold no token")
+        proof.passed("logs", title, f"{access} shows it; {len(texts)} logs hold no token", tries)
 
 
 def read_new(path: str, offsets: dict[str, int]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from ...doctor.https import forwarded, judge, leads_back
@@ -9,7 +10,7 @@ from ...websocket.errors import HandshakeFailed
 from ...websocket.explain import explain
 from ...websocket.http import http_get
 from ..host import Host
-from ..results import Proof
+from ..results import Proof, since, tried, tried_http
 
 
 def check_http(host: Host, proof: Proof) -> None:
@@ -23,8 +24,10 @@ def check_http(host: Host, proof: Proof) -> None:
         (f"process {name}", {"unix_socket": path})
         for name, path in zip(plain.get("instances", []), plain.get("sockets", []), strict=True)
     ]
-    answers, faults = [], []
+    answers, faults, tries = [], [], []
     for name, way in ways:
+        what = f"GET {host.params['health_path']} at {way.get('address') or way['unix_socket']}"
+        begun = time.monotonic()
         try:
             answer = http_get(
                 host.params["health_path"], host=host.params["host"], timeout=host.params["timeout"],
@@ -32,7 +35,9 @@ def check_http(host: Host, proof: Proof) -> None:
             )  # fmt: skip
         except HandshakeFailed as error:
             faults.append(f"{name}: {explain(error)['what']}")
+            tries.append(tried(what, explain(error)["what"], {"total": since(begun)}))
             continue
+        tries.append(tried_http(what, answer, since(begun)))
         answers.append(str(answer.status))
         location = answer.headers.get("location", "")
         if "unix_socket" in way and leads_back(
@@ -43,9 +48,9 @@ def check_http(host: Host, proof: Proof) -> None:
             faults.append(f"{name}: {answer.status} {answer.reason} {answer.body[:120]}".strip())
     title = f"Port {host.params['local_port']} and each process answer HTTP"
     if faults:
-        proof.failed("http", title, "; ".join(faults))
+        proof.failed("http", title, "; ".join(faults), tries)
     else:
-        proof.passed("http", title, f"{host.params['health_path']}: {', '.join(answers)}")
+        proof.passed("http", title, f"{host.params['health_path']}: {', '.join(answers)}", tries)
 
 
 def check_pages(host: Host, proof: Proof) -> None:
@@ -53,8 +58,23 @@ def check_pages(host: Host, proof: Proof) -> None:
     title = "Pages work at the address that browsers use"
     if "page" not in host.project:
         return
-    found = list(judge(host.project["page"]))
+    said = host.project["page"]
+    found = list(judge(said))
+    tries = [tried(f"Django with a request for a page of {said['origin']}", views(said))]
     for code, seen, values in found:
-        proof.add("pages", title, "failed" if code.startswith("E") else "warned", seen, code=code, values=values)
+        state = "failed" if code.startswith("E") else "warned"
+        proof.add("pages", title, state, seen, tries, code=code, values=values)
     if not found:
-        proof.passed("pages", title, host.params["origin"])
+        proof.passed("pages", title, host.params["origin"], tries)
+
+
+def views(said: dict[str, Any]) -> str:
+    """How Django sees a page of the site, in words."""
+    cookies = ", ".join(f"{name} {'on' if secure else 'off'}" for name, secure in said["cookies"].items())
+    return "; ".join(
+        each for each in (
+            f"is_secure() is {'true' if said['secure'] else 'false'}",
+            f"SECURE_SSL_REDIRECT {'redirects' if said['redirects'] else 'does not redirect'}",
+            f"the site is {said['host']}" if said["host"] else "the Host header is refused", cookies,
+        ) if each
+    )  # fmt: skip
