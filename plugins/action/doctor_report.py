@@ -10,10 +10,10 @@ from ansible.plugins.action import ActionBase
 from ansible.utils.color import stringc
 from ansible.utils.display import Display
 
-from ..module_utils.doctor import controller
+from ..module_utils.doctor import controller, sharing
 from ..module_utils.doctor.diagnosis import diagnose
 from ..module_utils.doctor.notices import notices
-from ..module_utils.doctor.page import lines, plain
+from ..module_utils.doctor.page import lines, page, plain
 
 
 class ActionModule(ActionBase):
@@ -22,7 +22,7 @@ class ActionModule(ActionBase):
     _requires_connection = False
     _VALID_ARGS = frozenset(
         ("name", "url", "query", "origin", "foreign_origin", "token", "collected", "idle_seconds", "timeout",
-         "validate_certs", "ca_path", "report", "headers", "subprotocols", "connect_to", "fleet", "notices")
+         "validate_certs", "ca_path", "report", "headers", "subprotocols", "connect_to", "fleet", "notices", "share")
     )  # fmt: skip
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -40,12 +40,20 @@ class ActionModule(ActionBase):
         report = controller.masked(report, controller.secrets_of_query(args, token))
         path = os.path.realpath(args["report"]) if args.get("report") else ""
         # The report is this task's result, not a host's state, so it does not count as a change.
-        if path:
+        masks = None
+        if args.get("share"):
+            masks = sharing.masks_of(report, sharing.names_of(task_vars or {}))
+            report = masks.mask(report)
+            if path:
+                target = sharing.shown_path(path, masks)
+                sharing.write(target, report, page(report), lines(report, plain))
+                path = os.path.relpath(target)
+        elif path:
             controller.write(Path(path), report)
         noted = []
         if (evidence["host"] or {}).get("bundle"):
             told = notices(args.get("notices") or {}, collected.get("backup"), evidence["now"])
-            noted = [f"  {line}" for line in told]
+            noted = [f"  {line}" for line in (masks.mask(told) if masks else told)]
         shown = lines(report, lambda text, colour: stringc(text, colour))
         Display().display("\n".join(["", *shown, *noted, f"  {path}" if path else ""]))
         plainly = [*lines(report, plain), *noted]

@@ -11,8 +11,9 @@ from typing import Any
 
 from ansible.plugins.action import ActionBase
 
-from ..module_utils.doctor import controller
+from ..module_utils.doctor import controller, sharing
 from ..module_utils.doctor.notices import notices
+from ..module_utils.doctor.page import page
 from ..module_utils.handshake import report as doctor_proof
 from ..module_utils.handshake.results import result, since, tried, tried_socket
 from ..module_utils.handshake.sockets import (
@@ -41,7 +42,7 @@ class ActionModule(ActionBase):
     _requires_connection = False
     _VALID_ARGS = frozenset(
         ("name", "collected", "url", "query", "token", "origin", "foreign_origin", "send", "validate_certs", "timeout",
-         "report", "headers", "subprotocols", "ca_path", "connect_to", "edges", "notices")
+         "report", "headers", "subprotocols", "ca_path", "connect_to", "edges", "notices", "share")
     )  # fmt: skip
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -75,15 +76,24 @@ class ActionModule(ActionBase):
         report = controller.masked(report, controller.secrets_of_query(args, token))
         # The report is this task's result, not a host's state, so it does not count as a change.
         path = os.path.realpath(args["report"]) if args.get("report") else ""
-        if path and not self._task.check_mode:
+        masks = None
+        if args.get("share"):
+            masks = sharing.masks_of(report, sharing.names_of(task_vars or {}))
+            report = masks.mask(report)
+            target = sharing.shown_path(path, masks) if path else None
+            path = os.path.relpath(target) if target else ""
+            if target and not self._task.check_mode:
+                sharing.write(target, report, page(report), doctor_proof.lines(report["results"]))
+        elif path and not self._task.check_mode:
             controller.write(Path(path), report)
         lines = list(doctor_proof.lines(report["results"]))
         if failed:
             told = "\n".join(lines)
-            head = f"{len(failed)} of {len(results)} checks failed on {args['name']}, {report['verdict']}"
+            head = f"{len(failed)} of {len(results)} checks failed on {report['name']}, {report['verdict']}"
             where = f"All of it as data and as a page: {path or 'handshake_report names no file'}"
             return {"failed": True, "msg": f"{head}:\n{told}\n{where}"}
-        lines += notices(args.get("notices") or {}, collected.get("backup"), evidence["now"])
+        noted = notices(args.get("notices") or {}, collected.get("backup"), evidence["now"])
+        lines += masks.mask(noted) if masks else noted
         return {"changed": False, "lines": lines, "results": report["results"]}
 
 

@@ -43,6 +43,12 @@ options:
         site or for this host alone. If it is empty, nothing is mentioned.
     type: dict
     default: {}
+  share:
+    description:
+      - Whether names of hosts, users and the project, domains and addresses are masked, so that the report can be shown
+        to anybody. It is written beside O(report), under the host's mask, and also as text.
+    type: bool
+    default: false
   report:
     description: File on the controller for the report, ending in C(.json). Without it, none is written.
     type: path

@@ -97,6 +97,7 @@ NOWHERE = {
     "preflight_roles": "the roles that there are",
     "base_controller_folder": "the folder that tests are run in is another one at each run",
     "doctor_foreign_origin": "a name that nobody has, as is any other",
+    "doctor_share": "tests/plugins/test_masks.py has what it does to reports",
     "handshake_validate_certs": "the doctor's does the same",
     "asgi_program_template": "found as asgi_unit_template is",
     "nginx_maintenance_template": "found as nginx_site_template is",
