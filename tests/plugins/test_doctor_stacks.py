@@ -19,7 +19,8 @@ from ansible_collections.channels.stack.plugins.module_utils.doctor.proofs impor
 from ansible_collections.channels.stack.plugins.module_utils.host.nginx.look import harmless
 from ansible_collections.channels.stack.plugins.module_utils.host.nginx.request import Config
 from ansible_collections.channels.stack.plugins.module_utils.websocket import exchange
-from test_doctor import RECORDED, at, came, healthy
+from test_doctor import RECORDED, at, came, everywhere, healthy
+from test_doctor_follow import CASES, FRONTS, PROJECT
 
 SITE = "/etc/nginx/sites-enabled/app"
 HOST, PORT, DAPHNE = "192.0.2.7", 8101, "127.0.0.1:9001"
@@ -245,6 +246,49 @@ def test_a_sound_stack_is_sound(body: str) -> None:
 # --- proofs
 
 
+def layer(error: str, speaks: str = "plain") -> dict[str, Any]:
+    """A layer whose own test ends with an error."""
+    host = {"scheme": "redis", "host": "127.0.0.1", "port": 6379, "options": [], "speaks": speaks}
+    return {**everywhere(status=500), "host__project__layer_error": error, "host__project__layer_hosts": [host]}
+
+
+PAGE_OF = {"origin": "https://app.example.org", "secure": False, "redirects": True, "csrf": True, "trusted": [],
+           "host": "app.example.org", "cookies": {}}  # fmt: skip
+CUT = {"close": {"code": 1011, "reason": "", "at": 5.0}}
+#: What else proves a code of the project, its token and its layer, beside a healthy host's evidence.
+PROVEN: dict[str, dict[str, Any]] = {
+    "E201_ASGI_MODULE": {"host__bundle": {"app": "app"}, "host__project__import_error":
+                         "ModuleNotFoundError: No module named 'core.azgi'"},
+    "E202_ASGI_ATTRIBUTE": {"host__bundle": {"app": "app"}, "host__project__import_error":
+                            "AttributeError: module 'core.asgi' has no attribute 'app'"},
+    "E203_APPS_NOT_READY": {"host__bundle": {"app": "app"}, "host__project__import_error":
+                            "AppRegistryNotReady: Apps aren't loaded yet."},
+    "E204_IMPORT_ERROR": {"host__bundle": {"app": "app"}, "host__project__import_error": "KeyError: 'SECRET_KEY'"},
+    "E402_TOKEN_BAD": everywhere(status=403),
+    "E403_TOKEN_EXPIRED": {**everywhere(status=403), "token__claims": {"exp": 1.7e9}},
+    "E404_NO_ROUTE": {**everywhere(status=500), "host__log": ["ValueError: No route found for path 'ws/nowhere/'."]},
+    "E405_ORIGIN": {**everywhere(status=403),
+                    "host__exchanges__5": came("process", "other_origin", origin="https://o.example")},
+    "E406_ALLOWED_HOSTS": {"host__project__allowed_hosts": ["a.example"],
+                           "host__exchanges__2": came("process", "http", status=400)},
+    "E411_TOKEN_COMMAND": {**everywhere(status=403), "token__present": False,
+                           "host__project__not_minted": {"good": "CommandError"}},
+    "E417_HTTPS_LOOP": {"host__project__page": PAGE_OF},
+    "E418_HTTPS_MISSING": {"host__project__page": {**PAGE_OF, "origin": "http://app.example.org"}},
+    "E501_REDIS_DOWN": layer("ConnectionError: Error 111 connecting to 127.0.0.1:6379. Refused.", speaks="refused"),
+    "E502_REDIS_PASSWORD": layer("AuthenticationError: WRONGPASS invalid username-password pair or user is disabled."),
+    "E503_REDIS_ACL": layer("NoPermissionError: NOPERM User chat has no permissions to run the 'bzpopmin' command"),
+    "E507_REDIS_CLIENTS": layer("ConnectionError: max number of clients reached"),
+    "E510_LAYER": layer("ConnectionError: Connection closed by server."),
+    "E504_REDIS_DATABASE": layer("ResponseError: DB index is out of range"),
+    "E601_IDLE_PROXY": {"host__exchanges__1": came("proxy", **CUT), "outside__0": came("outside", **CUT)},
+    "E603_REDIS_PY_8": {**everywhere(**CUT), "host__project__layer": "channels_redis.core.RedisChannelLayer",
+                        "host__project__versions": {"redis": "8.0.1"}},
+    "E607_WEBSOCKET_TIMEOUT": {**everywhere(close={"code": 1000, "reason": "", "at": 5.0}),
+                               "host__processes__0__websocket_timeout": 4.0},
+}  # fmt: skip
+
+
 def everything() -> dict[str, tuple[str, dict[str, Any]]]:
     """The evidence of every recorded case and stack, with its code."""
     cases = {name: (code, evidence) for name, (evidence, code, _fix) in STACKS.items()}
@@ -253,6 +297,13 @@ def everything() -> dict[str, tuple[str, dict[str, Any]]]:
         for path, value in changes.items():
             at(evidence, path.replace("__", "."), value)
         cases[code] = code, evidence
+    more = [*PROVEN.items(), *((code, PROJECT | changes) for code, changes, _ in CASES),
+            *((code, changes) for code, changes, _ in FRONTS)]  # fmt: skip
+    for number, (code, changes) in enumerate(more):
+        evidence = copy.deepcopy(healthy())
+        for path, value in changes.items():
+            at(evidence, path.replace("__", "."), copy.deepcopy(value))
+        cases[f"{code} {number}"] = code, evidence
     return cases
 
 
@@ -271,6 +322,16 @@ def test_a_code_has_its_proof_in_its_own_cases_and_tells_nothing_in_those_of_oth
     assert others > 50 and (own or code in ("E305_REDIRECT_HTTPS", "E306_REDIRECT_PATH", "E107_STALE_SOCKET",
         "E304_HEADER_BUFFERS", "E311_LIMIT", "E308_PROXY_DOWN", "E309_PROXY_CONFIG", "E104_NOT_RUNNING",
         "E110_OPEN_FILES", "E408_CONSUMER_RAISES")), "no case here has this code"  # fmt: skip
+
+
+@pytest.mark.parametrize("code", PROVEN)
+def test_a_project_s_code_is_the_verdict_of_its_own_case(code: str) -> None:
+    """No other error is told besides."""
+    (evidence,) = (evidence for name, (_, evidence) in everything().items() if name.startswith(f"{code} ") and
+                   name.rpartition(" ")[2] == str(list(PROVEN).index(code)))  # fmt: skip
+    report = diagnose(evidence)
+    assert report["verdict"] == code, report["finding"]
+    assert [each["code"] for each in report["noticed"] if each["severity"] == "error"] == []
 
 
 def test_a_finding_without_its_proof_is_not_told(monkeypatch: pytest.MonkeyPatch) -> None:

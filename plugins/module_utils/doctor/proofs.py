@@ -6,22 +6,15 @@ A finding whose proof does not hold is not told, whichever rule has found it. Da
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from ..host.nginx.locations import PASSES
 from .answers import ORIGIN_MARK, REDIRECTS, REFUSED, opened, proxy_code
 from .case import Case
 from .lines import lacking
+from .project_proofs import PROJECT_PROOFS
+from .proof import Proof
 from .rules.effective import CLIENT_CERT, answering_rule, shadowed
-
-
-@dataclass(frozen=True)
-class Proof:
-    """A proof in words, and whether it is there."""
-
-    text: str
-    holds: Callable[[Case], bool]
 
 
 def proven(code: str, case: Case) -> bool:
@@ -112,6 +105,7 @@ def _other_protocol(case: Case) -> bool:
 
 #: By code.
 PROOFS: dict[str, Proof] = {
+    **PROJECT_PROOFS,
     "E104_NOT_RUNNING": Proof(
         "No process of this host listens at the address that nginx leads to, or no server runs at all.",
         lambda case: _nobody_listens(case) or _unlooked(case)),

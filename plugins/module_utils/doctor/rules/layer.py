@@ -17,13 +17,9 @@ def layer(case: Case) -> Iterator[Finding]:
     error, name = case.project.get("layer_error", ""), case.project.get("layer", "")
     if error:
         code = signature(error)
-        if not code.startswith("E5"):
-            gone = re.search(r"[Cc]onnect|refused|Timeout|No master found", error)
-            # A Redis that answers a PING is up: what waits for it is slow, or waits for something else.
-            slow = "Timeout" in error and any(
-                each.get("speaks") in ("plain", "tls") for each in case.project.get("layer_hosts") or []
-            )
-            code = "E501_REDIS_DOWN" if gone and not slow else "E510_LAYER"
+        if code == "E501_REDIS_DOWN" or not code.startswith("E5"):
+            gone = re.search(r"[Cc]onnect|refused|[Tt]imeout|timed out|No master found", error)
+            code = "E501_REDIS_DOWN" if gone and not answered(case, error) else "E510_LAYER"
         yield of_text(case, code, error, [])
     if error := case.project.get("database_error", ""):
         yield case.find("W513_DATABASE" if opened(case.direct) else "E513_DATABASE", error, error=error[:200])
@@ -42,6 +38,17 @@ def layer(case: Case) -> Iterator[Finding]:
             )
     if case.host.get("crowded"):
         yield case.find("W509_CAPACITY", case.host["crowded"])
+
+
+def answered(case: Case, error: str) -> bool:
+    """Whether a Redis answers where a connection failed, by the message of the failure.
+
+    One that answers a PING is up: what waits for it is slow, or waits for something else.
+    """
+    hosts = case.project.get("layer_hosts") or []
+    up = {f"{each.get('host')}:{each.get('port')}" for each in hosts if each.get("speaks") in ("plain", "tls")}
+    place = re.search(r"connecting to (\S+?:\d+)", error)
+    return "No master found" not in error and (place[1] in up if place else bool(up))
 
 
 def _processes_at(case: Case, address: str) -> int:
