@@ -64,13 +64,14 @@ class ActionModule(ActionBase):
         results = [*collected["results"], *(each for _, each in tried)]
         failed = [each for each in results if each["state"] == "failed"]
         evidence: dict[str, Any] = {"name": args["name"], "url": args["url"], "now": time.time()}
+        looked: dict[str, dict[str, Any]] = {}
         if failed:
-            # Over the edge that fails, if one does: over another, there may be nothing to see.
-            broken = [way for way, each in tried if each["state"] == "failed"]
-            evidence = controller.evidence_of((broken or ways or [args])[0], collected)
+            looked = look_through([way for way, each in tried if each["state"] == "failed"] or (ways or [args])[:1],
+                                  collected)  # fmt: skip
+            evidence = next(iter(looked.values()))
         report = {
             "schema": controller.SCHEMA, "name": args["name"], "url": args["url"],
-            "at": controller.stamp(evidence["now"]), **doctor_proof.report_of(results, evidence),
+            "at": controller.stamp(evidence["now"]), **doctor_proof.report_of(results, evidence, looked),
             "versions": collected["versions"], "evidence": evidence if failed else None,
         }  # fmt: skip
         report = controller.masked(report, controller.secrets_of_query(args, token))
@@ -95,6 +96,14 @@ class ActionModule(ActionBase):
         noted = notices(args.get("notices") or {}, collected.get("backup"), evidence["now"])
         lines += masks.mask(noted) if masks else noted
         return {"changed": False, "lines": lines, "results": report["results"]}
+
+
+def look_through(ways: list[dict[str, Any]], collected: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """What is seen through each edge that fails, by its name; over another, there may be nothing, or something else."""
+    named = {way.get(EDGE, ""): way for way in ways}
+    with ThreadPoolExecutor() as pool:
+        looked = pool.map(controller.evidence_of, named.values(), [collected] * len(named))
+        return dict(zip(named, looked, strict=True))
 
 
 def opened(args: dict[str, Any], token: str, origin: str) -> WebSocket:

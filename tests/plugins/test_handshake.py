@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import json
 import re
+import socket
 import subprocess
 import sys
 import tempfile
@@ -25,6 +26,7 @@ from ansible_collections.channels.stack.plugins.module_utils.handshake.results i
 from ansible_collections.channels.stack.plugins.module_utils.host import deployed, raw
 from ansible_collections.channels.stack.plugins.module_utils.host.programs import text_of
 from ansible_collections.channels.stack.plugins.module_utils.host.project import MARK
+from ansible_collections.channels.stack.plugins.module_utils.websocket.exchange import opened_exchange
 from handshake_site import SECRET, FakeProject, Site, Tool, commands_of, load
 from small_server import EXPIRED, GOOD
 
@@ -613,3 +615,24 @@ def test_a_proof_ends_with_what_is_amiss_and_passes(outside: Callable[..., dict[
         "note Nothing watches this site", "note No backup is set up",
     ]  # fmt: skip
     assert not [line for line in outside()["lines"] if line.startswith("note ")]
+
+
+def test_each_edge_is_judged_by_what_itself_answers(
+    outside: Callable[..., dict[str, Any]], raw_server: Callable[..., SimpleNamespace]
+) -> None:
+    """An edge is down, and the address that edges share answers that no app host serves: its port is not closed."""
+    body = b"No host can serve this now. Try again in a few seconds.\n"
+
+    def nobody(way: socket.socket, _request: bytes) -> None:
+        way.sendall(b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
+
+    shared = raw_server(nobody).url.split("/")[2]
+    evidence = {"exchanges": [opened_exchange("proxy", "nginx", {})]}
+    collected = {"results": [], "token": GOOD, "versions": {}, "evidence": evidence}
+    done = outside(edges={"edge-1": "127.0.0.1:1", "keepalived_address": shared}, collected=collected)
+    told = {(each["edge"], each["code"]) for each in done["report"]["results"]}
+    assert told == {("edge-1", "E011_TCP_REFUSED"), ("keepalived_address", "E335_NO_HOST_SERVES")}
+    (noticed,) = done["report"]["noticed"]
+    assert done["report"]["verdict"] == "E011_TCP_REFUSED" and noticed["code"] == "E335_NO_HOST_SERVES"
+    assert not any("keepalived_address" in line for line in done["report"]["finding"]["seen"])
+    assert any("keepalived_address" in line for line in noticed["seen"]) and "503" in done["msg"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ..doctor.case import Case, Finding
@@ -25,21 +25,25 @@ TOLD = ("code", "cause", "fix", "settings", "commands")
 NOTHING: Finding = {"code": "", "cause": "", "fix": "", "settings": {}, "commands": []}
 
 
-def report_of(results: list[dict[str, Any]], evidence: dict[str, Any]) -> dict[str, Any]:
+def report_of(
+    results: list[dict[str, Any]], evidence: dict[str, Any], edges: Mapping[str, dict[str, Any]] | None = None
+) -> dict[str, Any]:
     """The report: `results` with their findings, and what a diagnosis has (`verdict`, `finding`, `noticed`, `hops`).
 
-    If all went well on the host, there is no evidence from it, and the findings come from the results alone.
+    If all went well on the host, there is no evidence from it, and the findings come from the results alone. `edges`
+    has the evidence for results that went through one, by its name: one edge says nothing of another.
     """
     case = Case(evidence)
     failed = any(each["state"] == "failed" for each in results)
     diagnosis = diagnose(evidence) if failed else {"finding": None, "noticed": [], "hops": []}
-    found = [each for each in [diagnosis["finding"], *diagnosis["noticed"]] if each]
+    found = _errors_and_more(diagnosis)
+    through = {name: _errors_and_more(diagnose(own)) for name, own in (edges or {}).items() if own is not evidence}
     told, by_code = [], {each["code"]: each for each in found}
     for each in results:
         bare = {key: value for key, value in each.items() if key != "hints"}
         finding = NOTHING
         if each["state"] in ("failed", "warned"):
-            finding = _finding(each, found, case)
+            finding = _finding(each, through.get(each.get("edge", ""), found), case)
             finding = by_code.setdefault(finding["code"], finding)
             finding["seen"] = [*finding["seen"], f"{each['title']}: {each['seen']}"]
         told.append({**bare, **{key: finding[key] for key in TOLD}})
@@ -51,6 +55,10 @@ def report_of(results: list[dict[str, Any]], evidence: dict[str, Any]) -> dict[s
         "hops": diagnosis["hops"] if diagnosis["finding"] else _hops(results, evidence["url"]), "results": told,
         "not_proven": [each["title"] for each in results if each["state"] == "skipped"],
     }  # fmt: skip
+
+
+def _errors_and_more(diagnosis: dict[str, Any]) -> list[Finding]:
+    return [each for each in [diagnosis["finding"], *diagnosis["noticed"]] if each]
 
 
 def _finding(entry: dict[str, Any], found: list[Finding], case: Case) -> Finding:
