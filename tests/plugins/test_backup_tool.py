@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import sqlite3
 import sys
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "roles" / "backup" / "files"))
-from backups import collect, commands, report, restic, restore
+from backups import collect, commands, reach, report, restic, restore
 from backups.settings import Failed, Settings
 
 SNAPSHOTS = [
@@ -92,6 +93,12 @@ def test_ssh_reads_its_own_settings(settings: Settings, address: str, ssh: str) 
         ("subprocess ssh: me@host: Permission denied (publickey).", "lets nobody in by this key"),
         ("Fatal: unable to open config file: stat /mnt/x/config: no such file or directory\n"
          "Is there a repository at the following location?", "it is not there"),
+        ("Fatal: unable to open config file: unexpected HTTP response (401): 401 Unauthorized\n"
+         "Is there a repository at the following location?", "refuses the user, the password or the keys"),
+        ("Fatal: unable to open config file: Stat: Access Denied.\n"
+         "Is there a repository at the following location?", "refuses the user, the password or the keys"),
+        ("Fatal: unable to open config file: Stat: The specified key does not exist.\n"
+         "Is there a repository at the following location?", "it is not there"),
         ("subprocess ssh: ssh: connect to host x port 22: Connection refused", "cannot be reached"),
         ("unable to create lock in backend: repository is already locked by PID 7", "shop-backup restic unlock"),
         ("Fatal: something else", "restic failed"),
@@ -100,6 +107,33 @@ def test_ssh_reads_its_own_settings(settings: Settings, address: str, ssh: str) 
 def test_errors_say_what_they_mean(settings: Settings, said: str, meant: str) -> None:
     text = at(settings, "/mnt/x").meaning(f"first\n{said}\n")
     assert meant in text and said.splitlines()[-1] in text
+
+
+@pytest.mark.parametrize(
+    ("repository", "variables", "place"),
+    [
+        ("rest:https://user:word@host:8000/shop", "", ("host", 8000)), ("rest:http://host/shop/", "", ("host", 80)),
+        ("s3:s3.eu-west-1.amazonaws.com/bucket/shop", "", ("s3.eu-west-1.amazonaws.com", 443)),
+        ("s3:http://10.0.0.9:9000/bucket", "PATH", ("10.0.0.9", 9000)), ("s3://host/bucket", "", ("host", 443)),
+        ("rest:https://[::1]:8000/", "", ("::1", 8000)), ("rest:https://host:port/", "", None),
+        ("rest:https://host/", "HTTPS_PROXY", None), ("sftp:me@host:folder", "", None), ("/mnt/disk", "", None),
+    ],
+)  # fmt: skip
+def test_service_of_a_repository(repository: str, variables: str, place: tuple[str, int] | None) -> None:
+    assert reach.service(repository, variables.split()) == place
+
+
+def test_service_that_is_away_is_said_at_once(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """restic would try for a quarter of an hour, and so would the run of a playbook that waits for it."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        assert reach.fault("127.0.0.1", port) == ""
+    monkeypatch.setattr(reach.fault, "__defaults__", (0.0,))
+    monkeypatch.setattr(restic.subprocess, "run", lambda *_, **__: pytest.fail("restic was started"))
+    repository = at(settings, f"rest:http://user:s3cret@127.0.0.1:{port}/shop")
+    with pytest.raises(Failed, match=f"cannot be reached.*127.0.0.1, port {port}: Connection refused") as failed:
+        repository.exists()
+    assert "s3cret" not in str(failed.value)
 
 
 def test_a_repository_in_the_place_of_another_is_not_written_to(settings: Settings, monkeypatch: Any) -> None:

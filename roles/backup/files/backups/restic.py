@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+from . import reach
 from .settings import Failed, Settings
 
 LOCKED = "repository is already locked"
@@ -20,23 +21,28 @@ INCOMPLETE = 3  # restic's status if it could not read some files
 PASSWORD = r"wrong password or no key found"
 FULL = r"no space left|[Dd]isk quota exceeded|507 Insufficient|QuotaExceeded|sftp: \"?Failure|SSH_FX_FAILURE"
 DENIED = r"Permission denied \(|Host key verification failed|REMOTE HOST IDENTIFICATION"
-GONE = (
-    r"Is there a repository at the following location|repository does not exist|"
-    r"unable to open config file: .*(no such file|not exist)"
+# Of REST servers, and of S3, by the codes of its errors.
+REFUSED = (
+    r"HTTP response \(40[13]\)|Access ?Denied|InvalidAccessKeyId|SignatureDoesNotMatch|"
+    r"Access Key Id you provided does not exist|signature we calculated does not match"
 )
+# "Is there a repository at the following location?" follows any error at all, so it means nothing.
+GONE = r"repository does not exist|unable to open config file: .*(no such file|not exist)"
 UNREACHABLE = (
     r"[Cc]onnection refused|No route to host|timed out|Could not resolve|no such host|[Cc]onnection reset|"
     r"Network is unreachable|unable to start the sftp session|Connection closed|ssh command exited"
 )
+AWAY = "it cannot be reached. Earlier backups are untouched"
 MEANINGS = (
     (PASSWORD, "the password does not open it, so nothing was changed. Write the one that it was made with "
      "(backup_password); without it, nobody can read these backups"),
     (FULL, "it has no room left, or refuses to write. Earlier backups are whole. Make room there, or keep fewer "
      "(backup_keep_daily and so on)"),
     (DENIED, "its host lets nobody in by this key, or is not the one that backup_ssh_known_hosts names"),
+    (REFUSED, "it refuses the user, the password or the keys in backup_credentials. Earlier backups are untouched"),
     (GONE, "it is not there. If it was moved or its disk is not mounted, bring it back; nothing new is begun in its "
      "place"),
-    (UNREACHABLE, "it cannot be reached. Earlier backups are untouched"),
+    (UNREACHABLE, AWAY),
     (LOCKED, "somebody else has been working in it for longer than half an hour. If nobody is, remove their lock: "
      "{tool} restic unlock --remove-all"),
 )  # fmt: skip
@@ -78,7 +84,13 @@ class Repository:
         return out
 
     def attempt(self, *words: str, cwd: str = "/") -> tuple[int, str, str]:
-        """Run restic, again while another host has the repository locked; return its status and what it said."""
+        """Run restic, again while another host has the repository locked; return its status and what it said.
+
+        Raise Failed if the service that keeps the repository does not answer.
+        """
+        place = reach.service((self.settings.folder / "repository").read_text().strip(), self.environment())
+        if place and (fault := reach.fault(*place)):
+            raise Failed(f"The repository {self.settings.repository}: {AWAY}. {fault}")
         deadline = time.monotonic() + LOCK_SECONDS
         while True:
             done = subprocess.run(
@@ -101,7 +113,7 @@ class Repository:
     def exists(self) -> bool:
         """Tell whether there is a repository; raise Failed if that cannot be told, or the password is wrong."""
         code, out, err = self.attempt("cat", "config")
-        if code and re.search(GONE, err) and not re.search(f"{UNREACHABLE}|{PASSWORD}|{DENIED}", err):
+        if code and re.search(GONE, err) and not re.search(f"{UNREACHABLE}|{PASSWORD}|{DENIED}|{REFUSED}", err):
             return False
         if code:
             raise Failed(self.meaning(err or out))
