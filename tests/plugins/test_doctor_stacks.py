@@ -42,6 +42,8 @@ def daphne(request: replay.Request, tls: bool = False) -> dict[str, Any]:
         answer = {"status": 0, "stage": "tls" if request.tls else "handshake", "reason": "wrong version number"}
     elif values.get("upgrade") != "websocket" or "upgrade" not in values.get("connection", ""):
         answer = {"status": 404}
+    elif request.version != "1.1":
+        answer = {"status": 505}
     elif request.target.partition("?")[0] != "/ws/chat/":
         answer = {"status": 500}
     elif values.get("origin") != PAGE or "sec-websocket-key" not in values or "token" not in request.target:
@@ -51,10 +53,15 @@ def daphne(request: replay.Request, tls: bool = False) -> dict[str, Any]:
 
 def stack(body: str, more: str = "", tls: bool = False, **host: Any) -> dict[str, Any]:
     """The evidence of a site with this body, with daphne behind it, as an examination would collect it."""
+    return evidence_of(f"server {{ listen {PORT};\n{body}\n}}\n{more}\n", tls, **host)
+
+
+def evidence_of(site: str, tls: bool = False, **host: Any) -> dict[str, Any]:
+    """The same, for the text of the site's file."""
     text = (
         "nginx version: nginx/1.22.1\n# configuration file /etc/nginx/nginx.conf:\nhttp {\n"
         "map $http_upgrade $up { default upgrade; '' close; }\ninclude sites-enabled/*;\n}\n"
-        f"# configuration file {SITE}:\nserver {{ listen {PORT};\n{body}\n}}\n{more}\n"
+        f"# configuration file {SITE}:\n{site}"
     )
     config, target = Config(text), "/ws/chat/?token=secret"
     headers = exchange.client_headers(f"{HOST}:{PORT}", PAGE)
