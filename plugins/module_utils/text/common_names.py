@@ -50,7 +50,7 @@ _SAFE_TLDS = """
 SAFE_TLDS = frozenset(_SAFE_TLDS.split())
 _PUBLIC = """
     acme-v02.api.letsencrypt.org debian.org digicert djangoproject.com globalsign.com isrg
-    letsencrypt.org nginx.org pypi.org python.org readthedocs.io redis.io sectigo
+    letsencrypt.org nginx.org python.org readthedocs.io redis.io sectigo
     ubuntu.com w3.org zerossl
 """
 #: Domains, and parties of certificates, that everybody knows.

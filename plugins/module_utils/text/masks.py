@@ -122,7 +122,7 @@ class Masks:
         kept = [each for each in base if each not in self._common and not each.isdigit()]
         if kind != "host" and not kept:
             return
-        if kind != "host" and len(kept) < len(base) and any(len(each) > 2 for each in kept):
+        if kind != "host" and self._common & set(base) and any(len(each) > 2 for each in kept):
             for each in kept:
                 self._word(each, kind)
             return
