@@ -54,13 +54,7 @@ class ActionModule(ActionBase):
         # A token that was given is masked in the module's result.
         token = args.get("token") or collected["token"]
         ways = [{**args, EDGE: name, "connect_to": place} for name, place in (args.get("edges") or {}).items()]
-        with ThreadPoolExecutor() as pool:
-            trying = [
-                (way, pool.submit(attempt, way, token))
-                for way in ways or [args]
-                for attempt in (try_outside, try_foreign)
-            ]
-        tried = [(way, each.result() | ({EDGE: way[EDGE]} if way.get(EDGE) else {})) for way, each in trying]
+        tried = try_ways(ways or [args], token)
         results = [*collected["results"], *(each for _, each in tried)]
         failed = [each for each in results if each["state"] == "failed"]
         evidence: dict[str, Any] = {"name": args["name"], "url": args["url"], "now": time.time()}
@@ -96,6 +90,13 @@ class ActionModule(ActionBase):
         noted = notices(args.get("notices") or {}, collected.get("backup"), evidence["now"])
         lines += masks.mask(noted) if masks else noted
         return {"changed": False, "lines": lines, "results": report["results"]}
+
+
+def try_ways(ways: list[dict[str, Any]], token: str) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+    """Try each way from here; return each result beside its way."""
+    with ThreadPoolExecutor() as pool:
+        trying = [(way, pool.submit(attempt, way, token)) for way in ways for attempt in (try_outside, try_foreign)]
+    return [(way, each.result() | ({EDGE: way[EDGE]} if way.get(EDGE) else {})) for way, each in trying]
 
 
 def look_through(ways: list[dict[str, Any]], collected: dict[str, Any]) -> dict[str, dict[str, Any]]:
