@@ -37,6 +37,10 @@ left_out:
   type: list
   elements: str
   returned: always
+known:
+  description: Whether the configuration has servers of that backend at all. It has none before the host is an edge.
+  type: bool
+  returned: always
 """
 
 import os
@@ -46,7 +50,7 @@ from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils.host.haproxy import CONFIG, leaving_out, left_out
+from ..module_utils.host.haproxy import CONFIG, configured, leaving_out, left_out
 from ..module_utils.host.service.manage import find, manage
 from ..module_utils.host.service.service import ServiceError
 
@@ -79,7 +83,8 @@ def main() -> None:
     given, path = module.params, Path(module.params["path"])
     before = path.read_text() if path.exists() else ""
     if given["servers"] is None or not before:
-        module.exit_json(changed=False, left_out=left_out(before, given["backend"]))
+        known = bool(configured(before, given["backend"]))
+        module.exit_json(changed=False, left_out=left_out(before, given["backend"]), known=known)
     after = leaving_out(before, given["backend"], given["servers"])
     changed = after != before
     if changed and not module.check_mode:
@@ -95,7 +100,8 @@ def main() -> None:
             changed = manage(service, module.check_mode, module.run_command, module.warn)["changed"] or changed
     except ServiceError as error:
         module.fail_json(msg=str(error))
-    told = {"changed": changed, "left_out": left_out(after, given["backend"])}
+    backend = given["backend"]
+    told = {"changed": changed, "left_out": left_out(after, backend), "known": bool(configured(after, backend))}
     module.exit_json(**told, diff={"before": before, "after": after, "before_header": str(path)})
 
 

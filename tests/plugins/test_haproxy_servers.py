@@ -115,3 +115,4 @@ def test_servers_are_left_out_by_the_configuration() -> None:
     ]  # fmt: skip
     assert haproxy.leaving_out(changed, "app", ["app-20"]) == CONFIG
     assert haproxy.left_out("", "app") == [] and haproxy.leaving_out("", "app", ["app-1"]) == ""
+    assert haproxy.configured(CONFIG, "app") and not haproxy.configured("defaults\n    mode http\n", "app")

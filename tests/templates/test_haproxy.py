@@ -330,6 +330,17 @@ def test_host_that_missed_a_deploy_stays_out(render: Render) -> None:
     ]  # fmt: skip
 
 
+def test_edge_that_is_built_anew_leaves_out_what_the_others_do(render: Render) -> None:
+    """Of two others, one does not answer."""
+    others = {"results": [{"unreachable": True, "msg": "no route"}, {"left_out": ["app-2"], "known": True}]}
+    own = {"left_out": [], "known": False}
+    lines = section(rendered(render, __haproxy_left_out=own, __haproxy_left_out_elsewhere=others), "backend app")
+    assert [line.endswith(" disabled") for line in lines if line.startswith("server ")] == [False, True]
+    known = {"__haproxy_left_out": {**own, "known": True}, "__haproxy_left_out_elsewhere": {"skipped": True}}
+    skipped = rendered(render, **known)
+    assert "30s disabled" not in skipped
+
+
 def test_edges_sockets_are_in_no_table_of_connections(render: Render) -> None:
     """Neither half of them: the client's, and the one to an app host."""
     rules = render("firewall/project.nft.j2", **FLEET, firewall_enabled=True)

@@ -50,8 +50,10 @@ def test_host_that_missed_a_deploy_gets_nothing_until_it_has_caught_up(lab: Flee
     lab.await_states({APP_1: "UP", APP_2: "MAINT"})
     with lab.sockets(4) as websockets:
         assert sum(lab.spread(websockets).values(), Counter()) == {APP_1: 8}
+    # Not even where an edge is built anew.
+    first.run("rm /etc/haproxy/haproxy.cfg")
     done = playbook("playbooks/provision.yml", "--limit", "proxy")
-    assert [done.changed(edge.name) for edge in lab.edges] == [0, 0], done.output
+    assert [done.changed(edge.name) > 0 for edge in lab.edges] == [True, False], done.output
     lab.await_states({APP_1: "UP", APP_2: "MAINT"})
 
     # A run without it changes nothing of that, and mends an edge that has lost it.

@@ -93,7 +93,7 @@ def told(found: list[dict[str, str | int]]) -> list[str]:
 
 def left_out(config: str, backend: str) -> list[str]:
     """The servers of a backend that a configuration leaves out."""
-    return [name for name, out in _lines(config, backend) if out]
+    return [name for name, out in configured(config, backend) if out]
 
 
 def leaving_out(config: str, backend: str, names: Collection[str]) -> str:
@@ -110,8 +110,8 @@ def leaving_out(config: str, backend: str, names: Collection[str]) -> str:
     return "\n".join(line_of(line) for line in config.split("\n"))
 
 
-def _lines(config: str, backend: str) -> list[tuple[str, bool]]:
-    """The names of a backend's servers, each with whether it is left out."""
+def configured(config: str, backend: str) -> list[tuple[str, bool]]:
+    """The names of a backend's servers in a configuration, each with whether it is left out."""
     found = re.search(rf"^backend {re.escape(backend)}\n((?:[ \t#].*\n|\n)*)", f"{config}\n", re.MULTILINE)
     lines = found[1].splitlines() if found else []
     return [(one[1], line.endswith(OUT)) for line in lines if (one := re.match(r"\s+server (\S+) ", line))]
