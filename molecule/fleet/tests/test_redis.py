@@ -85,14 +85,15 @@ def test_cut_off(
     staying = [websocket for (host, _), websocket in sockets.items() if host == other]
     running = clients()
     with group.cut_off(primary):
-        begun, refused, promoted = time.time(), None, None
+        begun, refused, promoted, answer = time.time(), None, None, ""
         while refused is None or promoted is None:
-            if refused is None and group.as_project(primary, "ZADD", "asgi-cut", "1", "x").startswith("NOREPLICAS"):
-                refused = time.time() - begun
+            if refused is None:
+                answer = group.as_project(primary, "ZADD", "asgi-cut", "1", "x")
+                refused = time.time() - begun if answer.startswith("NOREPLICAS") else None
             said = group.status(group.others(primary)[0])["redis"]
             if promoted is None and "primary" in said.values():
                 promoted = time.time() - begun
-            assert time.time() < begun + PATIENCE, (refused, promoted)
+            assert time.time() < begun + PATIENCE, (refused, promoted, answer, said)
         await_handshake(SHARED, lab.shake)
         handshakes = time.time() - begun
         left_out = lab.await_states({other: "UP", primary.name: "DOWN"})
