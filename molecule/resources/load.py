@@ -9,7 +9,7 @@ figures, failures, closings, what was open at the end, when each message was sen
 latencies and the sockets that were open on each generation.
 For all of them: one message a second, which each open socket must get once. A socket that is closed is noted and opened
 again, as a browser's would be. Prints "ready" when all are open. SIGUSR1 opens a tenth more; SIGTERM (or the end of
---seconds) ends the run and writes the report. Timeouts are 30 s: slowness is no failure here.
+--seconds) ends the run and writes the report. Timeouts are 60 s: slowness is no failure here.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from typing import Any
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-TIMEOUT = 30.0  # seconds
+TIMEOUT = 60.0  # seconds
 ECHO_SECONDS = 2.0
 JOINING = 1.0  # seconds after a handshake in which a message may be too early for the socket: see join()
 UNDECIDED = 10.0  # seconds before a socket's end in which a message to it may still have been on its way
