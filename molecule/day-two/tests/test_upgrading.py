@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from boots import engine
 from clients import Clients
 from lab_host import ROOT, LabHost, Run
 from testinfra import get_host
@@ -111,7 +112,11 @@ def test_host_that_watches_is_upgraded_and_watches_again(watch: LabHost) -> None
     """It has nothing to upgrade, and is rebooted all the same."""
     started = "ps -o lstart= -p 1"
     before = watch.run(started)
-    run = Run("playbooks/upgrade.yml", "--limit", "day-two-watch", "-e", "upgrade_reboot=always")
+    engine("update", "--restart=always", "day-two-watch")  # starts its container again after the reboot
+    try:
+        run = Run("playbooks/upgrade.yml", "--limit", "day-two-watch", "-e", "upgrade_reboot=always")
+    finally:
+        engine("update", "--restart=no", "day-two-watch")
     assert run.code == 0, run.output
     assert watch.run(started) != before
     assert ask(watch, "query", query='up{job="prometheus"}')["result"], "Prometheus answers as soon as the run ends"
