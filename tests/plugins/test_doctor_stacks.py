@@ -21,6 +21,7 @@ from ansible_collections.channels.stack.plugins.module_utils.host.nginx.request 
 from ansible_collections.channels.stack.plugins.module_utils.websocket import exchange
 from test_doctor import RECORDED, at, came, everywhere, healthy
 from test_doctor_follow import CASES, FRONTS, PROJECT
+from test_doctor_unseen import UNSEEN
 
 SITE = "/etc/nginx/sites-enabled/app"
 HOST, PORT, DAPHNE = "192.0.2.7", 8101, "127.0.0.1:9001"
@@ -305,7 +306,7 @@ def everything() -> dict[str, tuple[str, dict[str, Any]]]:
             at(evidence, path.replace("__", "."), value)
         cases[code] = code, evidence
     more = [*PROVEN.items(), *((code, PROJECT | changes) for code, changes, _ in CASES),
-            *((code, changes) for code, changes, _ in FRONTS)]  # fmt: skip
+            *((code, changes) for code, changes, _ in (*FRONTS, *UNSEEN))]  # fmt: skip
     for number, (code, changes) in enumerate(more):
         evidence = copy.deepcopy(healthy())
         for path, value in changes.items():

@@ -230,8 +230,7 @@ _ENTRIES = (
           "URLRouter: No route found for path. Slashes at both ends count.",
           "In routing.py: re_path(r\"^{pattern}$\", MyConsumer.as_asgi()), or correct the client's path"),
     Entry("E405_ORIGIN", "origin", "The Origin is refused",
-          "AllowedHostsOriginValidator or a similar rule does not allow {origin}; a valid token from another Origin is "
-          "accepted.",
+          "AllowedHostsOriginValidator or a similar rule does not allow {origin}.",
           "Add the host of {origin} to ALLOWED_HOSTS (release_environment), and deploy"),
     Entry("E406_ALLOWED_HOSTS", "origin", "The Host header is refused",
           "Django answers 400 (DisallowedHost) to {host}.",

@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ..certificates import state
-from ..host import deployed, logs, proc, redis, servers, stores, units
+from ..host import consumer_source, deployed, logs, proc, redis, servers, stores, units
 from ..host.nginx.look import Nginx
 from ..host.nginx.servers import is_here
 from ..host.processes import processes
@@ -159,7 +159,8 @@ class Examination:
             taken = {_address(each) for each in self.evidence["nginx"].get("others", [])}
             route = self.evidence["nginx"].get("route") or {}
             near = [_address(each) for each in [*route.get("beside", []), *self._shadowed(route)]]
-            running = [each for each in self.processes if each["server"] and not taken & set(each["listens"])]
+            running = [each for each in self.processes if each["server"] and not taken & set(each["listens"])
+                       and (each["speaks"] or not upstream)]  # fmt: skip
             # One that should listen there and does not run is what this is about, and not whatever else runs.
             if upstream and promised(self, upstream):
                 running = []
@@ -220,6 +221,8 @@ class Examination:
         self.expired = minted.get("expired", "")
         self.secrets += [*found.pop("secrets", []), *minted.values()]
         self.evidence["project"] = found
+        if consumer := found.get("consumer"):
+            consumer["connect"] = consumer_source.look(consumer.get("file") or "", consumer["name"])
         found["certificates"] = list(stores.certificates(environ or disk))
         databases = {
             urlsplit(proc.environment_of(each["pid"]).get("REDIS_URL", "")).path.lstrip("/")

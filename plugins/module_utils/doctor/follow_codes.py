@@ -36,6 +36,20 @@ FOLLOW_ENTRIES = (
           "own connect() takes too long, or a handler of any socket does, and holds up all others.",
           "Have handlers do nothing that waits: an AsyncWebsocketConsumer that awaits, or a task queue; until then, "
           "more processes: {log}"),
+    Entry("E451_NEVER_ACCEPTS", "origin", "The consumer never accepts the socket",
+          "connect() of {consumer} {why}. So the handshake gets no answer, and the server drops it after a while.",
+          "In {place}: {mend}"),
+    Entry("E452_TOKEN_UNREAD", "token", "Nothing in the project reads the token",
+          "The handshake has a token, but users come from the session's cookie alone: neither the middleware nor "
+          "{consumer} reads a token. So the user is anonymous, and the handshake is refused with {status}.",
+          "In {module}: inside AuthMiddlewareStack, around the URLRouter, a middleware of your own that sets "
+          "scope[\"user\"] from the token; or log in on a page of the same host, so that its cookie is sent"),
+    Entry("E453_CONSUMER_CLOSES", "origin", "The consumer itself refuses the handshake",
+          "connect() of {consumer} closes the socket ({status}), and reads neither a token nor a user.",
+          "See the condition for close() at {lines}, with the path {path}"),
+    Entry("E454_OTHER_PATH", "origin", "The project has no WebSocket at this path",
+          "The project's URLRouter has no route for {path}. Its routes: {routes}.",
+          "In the client's URL: a path that is among the routes; or in routing.py: a route for {path}"),
     Entry("E445_MIGRATIONS", "origin", "A table is missing in the database",
           "Migrations have not been applied to the database that the processes use: {error}",
           "In the project's folder and environment: python manage.py migrate"),
@@ -101,6 +115,12 @@ FOLLOW_ENTRIES = (
     Entry("E151_SUPERVISORD_DOWN", "process", "supervisor does not run, and it should start the server",
           "{program} in {file} is the server's program, but supervisord {state}.",
           "{start}"),
+    Entry("E124_UNIT_CANNOT_START", "process", "systemd cannot start the server",
+          "{unit} fails before the server's program runs: {why}.",
+          "{mend}; then systemctl daemon-reload && systemctl restart {unit}"),
+    Entry("E125_UNIT_NOT_RELOADED", "process", "The server runs with the former file of its unit",
+          "{file} was changed, and systemd has not read it since.",
+          "systemctl daemon-reload && systemctl restart {unit}"),
     Entry("W447_PAGE_FAILS", "origin", "A page of the site fails",
           "GET / is answered with {status}, while sockets open.",
           "See the application's error: {log}"),
@@ -139,6 +159,19 @@ FOLLOW_ENTRIES = (
           "Redis could not write its snapshot to the disk: {error}",
           "Free the disk and let Redis write to its folder (redis-cli config get dir); or, since messages need not be "
           "kept: stop-writes-on-bgsave-error no in redis.conf"),
+    Entry("E541_LAYER_BACKEND", "layer", "The channel layer's backend cannot be imported",
+          "{error}",
+          "In CHANNEL_LAYERS: \"BACKEND\": \"channels_redis.core.RedisChannelLayer\", and channels_redis in the "
+          "project's environment"),
+    Entry("E542_REDIS_SOCKET_DENIED", "layer", "The project may not open Redis's unix socket",
+          "Redis's socket refuses the server's user: {error}",
+          "usermod -aG redis USER, for the user of the server's processes, and unixsocketperm 770 in redis.conf; then "
+          "restart both"),
+    Entry("E543_NO_LAYER", "layer", "The project has no channel layer",
+          "The consumer uses self.channel_layer, which is None: the server's settings have no CHANNEL_LAYERS with a "
+          "\"default\".",
+          "In the settings: CHANNEL_LAYERS = {{\"default\": {{\"BACKEND\": "
+          "\"channels_redis.core.RedisChannelLayer\", \"CONFIG\": {{\"hosts\": [(\"127.0.0.1\", 6379)]}}}}}}"),
     Entry("E537_LAYER_WORKERS", "layer", "The channel layer does not leave the process",
           "InMemoryChannelLayer reaches only sockets of the process that sends, and {workers} sends from a process of "
           "its own. Nothing arrives, and nothing is logged.",
@@ -158,8 +191,9 @@ _PROXY = (
     "E312_EDGE", "E313_PATH_NOT_PROXIED", "E905_UNEXPLAINED",
 )  # fmt: skip
 _LAYER = (*_GENERAL, "E501_REDIS_DOWN", "E510_LAYER", "E514_REDIS_TLS")
+_TOKEN = ("E401_NO_TOKEN", "E402_TOKEN_BAD", "E413_OTHER_SECRET")
 EXPLAINS: dict[str, tuple[str, ...]] = {
-    "E251_NO_WEBSOCKET": (*_GENERAL, "E301_UPGRADE_LOST", "E312_EDGE"),
+    "E251_NO_WEBSOCKET": (*_GENERAL, "E252_NO_HTTP", "E301_UPGRADE_LOST", "E312_EDGE", *_TOKEN),
     "E361_APACHE_UPGRADE": _PROXY,
     "E362_APACHE_ORDER": _PROXY,
     "E363_APACHE_MODULE": _PROXY,
@@ -175,6 +209,8 @@ EXPLAINS: dict[str, tuple[str, ...]] = {
     "E376_ONE_OF_SEVERAL": ("E102_WSGI", "E367_WRONG_SERVER", "E372_SOMETIMES", "E404_NO_ROUTE", *_PROXY),
     "E374_UNDERSCORES": (*_PROXY, "E401_NO_TOKEN", "E402_TOKEN_BAD"),
     "E375_SOCKET_HIDDEN": ("E113_SOCKET_PERMISSION", "E307_UPSTREAM_ELSEWHERE", "E104_NOT_RUNNING", *_PROXY),
+    "E109_TWO_SERVERS": ("E101_RUNSERVER", "E102_WSGI"),
+    "E125_UNIT_NOT_RELOADED": ("E104_NOT_RUNNING", "E307_UPSTREAM_ELSEWHERE"),
     "E151_SUPERVISORD_DOWN": ("E104_NOT_RUNNING", "E107_STALE_SOCKET", "E201_ASGI_MODULE", "E905_UNEXPLAINED"),
     "E441_ORIGIN_LIST": ("E405_ORIGIN", "E401_NO_TOKEN", "E402_TOKEN_BAD", "E413_OTHER_SECRET"),
     "E442_MIDDLEWARE_ORDER": _GENERAL,
@@ -182,6 +218,15 @@ EXPLAINS: dict[str, tuple[str, ...]] = {
     "E445_MIGRATIONS": _GENERAL,
     "E449_NOT_LOGGED_IN": ("E401_NO_TOKEN",),
     "E450_THREAD_BUSY": _GENERAL,
+    "E451_NEVER_ACCEPTS": (*_GENERAL, "E450_THREAD_BUSY"),
+    "E452_TOKEN_UNREAD": (*_TOKEN, "E403_TOKEN_EXPIRED", "E409_CLOCK"),
+    "E453_CONSUMER_CLOSES": (*_TOKEN, "E403_TOKEN_EXPIRED", "E409_CLOCK", "E449_NOT_LOGGED_IN"),
+    "E454_OTHER_PATH": ("E101_RUNSERVER", "E102_WSGI", "E367_WRONG_SERVER", *_PROXY),
+    "E513_DATABASE": _GENERAL,
+    "E514_REDIS_TLS": (*_GENERAL, "E510_LAYER"),
+    "E541_LAYER_BACKEND": (*_LAYER, "E201_ASGI_MODULE", "E202_ASGI_ATTRIBUTE", "E204_IMPORT_ERROR"),
+    "E542_REDIS_SOCKET_DENIED": _LAYER,
+    "E543_NO_LAYER": _GENERAL,
     "E531_LAYER_TLS_OPTIONS": _LAYER,
     "E532_LAYER_TLS": _LAYER,
     "E533_REDIS_WANTS_TLS": _LAYER,

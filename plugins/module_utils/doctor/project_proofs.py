@@ -11,6 +11,7 @@ from .case import Case, version_of
 from .https import judge
 from .proof import Proof
 from .rules.application import ORDER, TABLES
+from .rules.consumer import closes_itself, never_accepts, off_the_routes, reads, token_unread
 from .rules.layer import answered
 from .rules.layer_address import GONE
 from .signatures import signature
@@ -133,7 +134,7 @@ PROJECT_PROOFS: dict[str, Proof] = {
     # --- the token
     "E401_NO_TOKEN": Proof(
         "The server refuses the handshake (401, 403 or a close), and none was sent with it.",
-        lambda case: _refused(case) and not _token(case).get("present")),
+        lambda case: _refused(case) and not _token(case).get("present") and reads(case, "tokens")),
     "E402_TOKEN_BAD": Proof(
         "The server itself refuses a handshake with the token, and with the same token no other Origin opens one.",
         lambda case: _accused(case, minted=False)),
@@ -153,9 +154,10 @@ PROJECT_PROOFS: dict[str, Proof] = {
     "E404_NO_ROUTE": Proof(
         "The application's log says so during the try (No route found for path).", _said("E404_NO_ROUTE")),
     "E405_ORIGIN": Proof(
-        "The same handshake with another Origin, one of ALLOWED_HOSTS, opens.",
-        lambda case: _refused(case) and any(
-            each["kind"] == "other_origin" and opened(each) for each in case.exchanges)),
+        "The same handshake with another Origin, one of ALLOWED_HOSTS, opens; or the project's validator, asked with "
+        "its settings, does not allow this one.",
+        lambda case: _refused(case) and (case.project.get("origin_allowed") is False or any(
+            each["kind"] == "other_origin" and opened(each) for each in case.exchanges))),
     "E406_ALLOWED_HOSTS": Proof(
         "The server answers a plain request for this host with 400, and the project's own ALLOWED_HOSTS lacks it.",
         lambda case: "allowed_hosts" in case.project and any(
@@ -168,7 +170,8 @@ PROJECT_PROOFS: dict[str, Proof] = {
         _page("E418_HTTPS_MISSING")),
     "E441_ORIGIN_LIST": Proof(
         "The validator's own list, read from the project, does not allow the Origin, and the server refuses it.",
-        lambda case: case.project.get("origin_allowed") is False and bool(refusal(case.direct))),
+        lambda case: case.project.get("origin_allowed") is False and bool(refusal(case.direct))
+        and sorted(case.project.get("origins") or []) != sorted(case.project.get("allowed_hosts") or [])),
     "E442_MIDDLEWARE_ORDER": Proof(
         "The application's log has the error of the middleware or the scope.", _logged(ORDER)),
     "E443_AS_ASGI": Proof(
@@ -179,6 +182,18 @@ PROJECT_PROOFS: dict[str, Proof] = {
         lambda case: bool((case.evidence.get("asked") or {}).get("subprotocols")) and any(
             opened(each) and "sec-websocket-protocol" not in each["headers"]
             for each in [case.direct or case.outside] if each)),
+    "E451_NEVER_ACCEPTS": Proof(
+        "The consumer's own source shows it, with all that its connect() calls; and the handshake gets no answer at "
+        "the server.", lambda case: never_accepts(case) is not None),
+    "E452_TOKEN_UNREAD": Proof(
+        "The server refuses a handshake with a token, all middleware is Channels' own, and the source of connect() "
+        "asks for a user and reads no token.", token_unread),
+    "E453_CONSUMER_CLOSES": Proof(
+        "The server refuses the handshake, all middleware is Channels' own and allows the Origin, and the source of "
+        "connect() has a close() and reads neither a token nor a user.", closes_itself),
+    "E454_OTHER_PATH": Proof(
+        "The project's router, imported, has routes and none for the path; and the server that was asked is another "
+        "one, which takes the handshake for a plain request.", off_the_routes),
     "E445_MIGRATIONS": Proof("The application's log says which table is missing.", _logged(TABLES)),
     "E448_CSP": Proof(
         "The page's own header, as it came, does not allow the socket's address.",
@@ -187,7 +202,7 @@ PROJECT_PROOFS: dict[str, Proof] = {
         "The server refuses the handshake, the project's middleware takes users from the session, and neither a cookie "
         "nor a token was sent.",
         lambda case: _refused(case) and "AuthMiddleware" in (case.project.get("chain") or [])
-        and not _token(case).get("present")),
+        and not _token(case).get("present") and reads(case, "users")),
     "E450_THREAD_BUSY": Proof(
         "The consumer is synchronous; a handshake gets no answer at the server, and a plain request does.",
         lambda case: bool((case.project.get("consumer") or {}).get("sync"))
@@ -217,6 +232,12 @@ PROJECT_PROOFS: dict[str, Proof] = {
         "The project, asked in its environment, cannot connect to its database, and the handshake fails.",
         lambda case: bool(case.project.get("database_error")) and not opened(case.direct)),
     "E514_REDIS_TLS": Proof("The layer's own test ends with an error of TLS.", _said("E514_REDIS_TLS")),
+    "E541_LAYER_BACKEND": Proof("Django's own error (Cannot import BACKEND).", _said("E541_LAYER_BACKEND")),
+    "E542_REDIS_SOCKET_DENIED": Proof(
+        "connect(2) to Redis's socket fails with errno 13, in the layer's own test or in the log.",
+        _said("E542_REDIS_SOCKET_DENIED")),
+    "E543_NO_LAYER": Proof(
+        "The log says that the layer is None, or the consumer's use of it does.", _said("E543_NO_LAYER")),
     "E531_LAYER_TLS_OPTIONS": Proof(
         "The layer's address, as the project has parsed it, is redis:// and has options that begin with ssl_; the "
         "client raises the TypeError.",

@@ -122,6 +122,14 @@ PROOFS: dict[str, Proof] = {
     "E113_SOCKET_PERMISSION": Proof(
         "connect(2) fails with errno 13 in nginx's log, or when the doctor tries it as nginx's own user.",
         lambda case: _errno(case, 13)),
+    "E124_UNIT_CANNOT_START": Proof(
+        "systemd's status of the unit (such as 217/USER) or its log names the step that failed, and what it needs was "
+        "looked at on the host.",
+        lambda case: any(each.get("setup") and each["state"] != "active" for each in case.units)),
+    "E125_UNIT_NOT_RELOADED": Proof(
+        "systemd says so (NeedDaemonReload=yes), the unit runs, and nobody listens where nginx leads to.",
+        lambda case: any((each.get("setup") or {}).get("changed") for each in case.units)
+        and any(not each["listening"] for each in case.host.get("upstream") or [])),
     "E301_UPGRADE_LOST": Proof(
         "The headers that nginx would send, computed from its whole configuration, lack Upgrade; sent straight to the "
         "server, they get the same refusal. From outside alone, the answer of a server to a plain GET.",

@@ -102,8 +102,8 @@ def types_of(part: Any) -> list[str] | None:
     for each in layers_of(part):
         if isinstance(getattr(each, "application_mapping", None), dict):
             return sorted(map(str, each.application_mapping))
-        if type(each).__module__ == "django.core.handlers.asgi":
-            return ["http"]
+        if type(each).__module__.startswith("django.core.handlers."):
+            return ["http" if type(each).__module__.endswith(".asgi") else "wsgi"]
     return None
 
 
@@ -113,6 +113,7 @@ def describe(part: Any, origin: str, path: str, found: dict[str, Any]) -> None:
     router = next((each for each in layers_of(part) if hasattr(each, "application_mapping")), None)
     inner = router.application_mapping.get("websocket") if router else None
     found["chain"] = [type(each).__name__ for each in layers_of(inner)]
+    found["foreign"] = [type(each).__name__ for each in layers_of(inner) if type(each).__module__[:9] != "channels."]
     for each in layers_of(inner):
         if isinstance(getattr(each, "allowed_origins", None), (list, tuple)):
             found["origins"] = [str(one) for one in each.allowed_origins]
@@ -136,8 +137,11 @@ def consumer_of(router: Any, path: str, found: dict[str, Any]) -> None:
             found["consumer"] = {
                 "name": getattr(consumer, "__name__", ""), "sync": sync,
                 "bare": isinstance(route.callback, type) and hasattr(consumer, "as_asgi"),
+                "file": getattr(sys.modules.get(consumer.__module__), "__file__", ""),
             }  # fmt: skip
             return None
+    found.setdefault("unrouted", []).extend(str(route.pattern) for route in router.routes)
+    return None
 
 
 def others_with_websocket(served: Any, dotted: str) -> list[str]:

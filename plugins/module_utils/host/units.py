@@ -9,6 +9,7 @@ from typing import Any
 
 from . import raw
 from .servers import server_kind
+from .unit_setup import PROPERTIES, STARTS, command_in_file, setup
 
 #: Seconds for systemd to list all units, on a busy machine.
 PATIENCE = 30.0
@@ -22,7 +23,7 @@ def manager() -> str:
 def units(prefix: str, known: set[str]) -> list[dict[str, Any]]:
     """The units of servers: those named, those with a prefix, and those whose command starts a server."""
     wanted = "Id,ActiveState,SubState,Result,NRestarts,ExecMainStatus,ExecMainCode,ExecStart,MainPID,MemoryMax"
-    wanted += ",MemoryLimit"  # its name under cgroup v1
+    wanted += ",MemoryLimit," + PROPERTIES  # MemoryLimit: its name under cgroup v1
     shown = raw.output("systemctl", "show", "*.service", "--all", f"--property={wanted}", timeout=PATIENCE)
     # systemd forgets a unit that was stopped and is not enabled; its file is still there.
     known_now = set(re.findall(r"^Id=(\S+)", shown, re.MULTILINE))
@@ -35,14 +36,17 @@ def units(prefix: str, known: set[str]) -> list[dict[str, Any]]:
         name, command = values.get("Id", ""), values.get("ExecStart", "")
         path = re.search(r"path=(\S+) ;", command)
         argv = re.search(r"argv\[\]=(.*?) ;", command)
-        words = (argv[1] if argv else "").split()
+        # systemd forgets the command of a unit that it refuses.
+        line = argv[1] if argv else command_in_file(values.get("FragmentPath", "") if not command else "")
+        words = line.split()
         starts = bool(server_kind(words)[0]) or bool(path and _script_starts(path[1]))
         if name and (name in known or (prefix and name.startswith(prefix)) or starts):
             found.append({
                 "unit": name, "state": values.get("ActiveState", ""), "sub": values.get("SubState", ""),
                 "result": values.get("Result", ""), "restarts": int(values.get("NRestarts") or 0),
                 "status": values.get("ExecMainStatus", ""), "pid": int(values.get("MainPID") or 0),
-                "command": argv[1][:300] if argv else "", "path": path[1] if path else "", "memory_max": _limit(values),
+                "command": line[:300], "path": path[1] if path else "", "memory_max": _limit(values),
+                "setup": setup(values, path[1] if path else ""),
             })  # fmt: skip
     return found
 
@@ -50,8 +54,7 @@ def units(prefix: str, known: set[str]) -> list[dict[str, Any]]:
 def _files_that_start() -> list[str]:
     """The units among an administrator's files that name a server."""
     return [path.name for path in Path("/etc/systemd/system").glob("*.service")
-            if "@" not in path.name and re.search(r"^ExecStart=.*\b(daphne|uvicorn|hypercorn|gunicorn|runserver)\b",
-                                                  raw.read(path, 20_000), re.MULTILINE)]  # fmt: skip
+            if "@" not in path.name and STARTS.search(raw.read(path, 20_000))]  # fmt: skip
 
 
 def _limit(values: dict[str, str]) -> str:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from ..case import Case, Finding
 from .application import application
 from .certificate import certificate
+from .consumer import consumer
 from .edge import edge
 from .edges import edges
 from .effective import effective
@@ -27,6 +28,6 @@ from .reach import reach
 from .token import token
 
 RULES: tuple[Callable[[Case], Iterator[Finding]], ...] = (
-    reach, certificate, edges, front, edge, proxy, effective, process, imports, application, token, origin,
-    layer_address, layer, idle, examined,
+    reach, certificate, edges, front, edge, proxy, effective, process, imports, application, consumer, token,
+    origin, layer_address, layer, idle, examined,
 )  # fmt: skip

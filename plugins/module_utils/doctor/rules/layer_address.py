@@ -62,6 +62,7 @@ def _redises(case: Case) -> list[str]:
     """Where a Redis of this host listens, addresses of IPv4 first."""
     found = [address.removeprefix("tcp:") for each in case.host.get("processes", []) for address in each["listens"]
              if each["name"] == "redis-server" and address.startswith("tcp:")]  # fmt: skip
+    found = [re.sub(r"^(0\.0\.0\.0|::):", "127.0.0.1:", each) for each in found]
     return sorted(dict.fromkeys(found), key=lambda each: each.startswith(":"))
 
 

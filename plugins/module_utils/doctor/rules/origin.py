@@ -52,7 +52,11 @@ def _raised(case: Case, came: dict[str, Any]) -> Finding:
         return of_text(case, signature(error) or "E510_LAYER", error, [told(came)])
     if error := case.project.get("database_error", ""):
         return case.find("E513_DATABASE", [told(came), error], error=error[:200])
-    errors = [line.strip() for line in text if re.match(r"^\s*[\w.]*(Error|Exception|Timeout|DoesNotExist)\b", line)]
+    errors = [
+        line.strip()
+        for line in text
+        if re.match(r"^\s*[\w.]*(Error|Exception|Timeout|DoesNotExist|Operation|Configured)\b", line)
+    ]
     last = errors[-1] if errors else "see its log"
     return case.find("E408_CONSUMER_RAISES", [told(came), *errors[-1:]], error=last[:200],
                      status=came["status"] if came["status"] != 101 else "101 and close 1011")  # fmt: skip

@@ -12,6 +12,7 @@ from ..answers import PLAIN, told
 from ..case import Case, Finding, enough_files, of_text, version_of
 from ..signatures import signature
 from ..unsteady import unsteady_lines, unsteady_values
+from .unit_start import not_reloaded, unit_start
 
 #: A place to listen at in a command: a unit that names another one than the missing server's is not about that.
 PLACE = re.compile(r"(^|\s)(-p|--port|-b|--bind|-u|--uds|-e|--endpoint)[ =]\S+")
@@ -28,6 +29,9 @@ def process(case: Case) -> Iterator[Finding]:
     # A server of another site proves that this one has none as little as it proves the opposite.
     if dead or not (case.servers or any(each["server"] for each in case.host.get("processes", []))):
         yield from _not_running(case, dead)
+    unheard = [each for each in case.host.get("upstream") or [] if not each["listening"]]
+    if changed := not_reloaded(case, unheard):
+        yield changed
     yield from _rivals(case)
     for each in case.processes:
         if each["limit"] and each["files"] >= each["limit"] - 2:
@@ -91,7 +95,9 @@ def _not_running(case: Case, dead: list[dict[str, Any]]) -> Iterator[Finding]:
         for each in units
     )  # fmt: skip
     crashing = crashing or any(each["state"] in ("FATAL", "BACKOFF") for each in programs)
-    if starting := [] if any(each["restarts"] for each in units) else case.host.get("starting"):
+    if unable := unit_start(case, units, seen):
+        yield unable
+    elif starting := [] if any(each["restarts"] for each in units) else case.host.get("starting"):
         each = max(starting, key=lambda one: one["age"])
         yield case.find("E118_STARTING", [*seen, f"process {each['pid']} runs, and does not listen"], age=each["age"])
     elif crashing:
@@ -164,7 +170,9 @@ def _rivals(case: Case) -> Iterator[Finding]:
     mine = [each for each in case.units if _is_to_listen(each, case.servers)]
     for unit in mine:
         taken = next((line for line in reversed(unit.get("log", [])) if signature(line) == "E109_TWO_SERVERS"), "")
-        if taken and unit["state"] != "active" and not any(not each["pid"] for each in case.servers):
+        # One that is started again and again is active for a moment each time.
+        down = unit["state"] != "active" or (unit["restarts"] and unit["pid"] not in case.alive)
+        if taken and down and not any(not each["pid"] for each in case.servers):
             yield of_text(case, "E109_TWO_SERVERS", taken, [f"{unit['unit']}: {unit['state']} ({unit['sub']})"])
 
 

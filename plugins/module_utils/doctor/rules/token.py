@@ -27,10 +27,14 @@ def token(case: Case) -> Iterator[Finding]:
         return  # the token would have come from a host that could not be asked, or is not among those of this run
     elif status and came and not host_refused(case):
         other = next((each for each in case.exchanges if each["kind"] == "other_origin" and opened(each)), None)
-        if other and other["origin"]:
+        host = urlsplit(came["origin"]).hostname or ""
+        if case.project.get("origin_allowed") is False and came["origin"]:
+            seen = [told(came), "the project's validator, asked in its environment, does not allow it"]
+            yield case.find("E405_ORIGIN", seen, origin=came["origin"], settings=allowing(case, host))
+        elif other and other["origin"]:
             yield case.find("E405_ORIGIN", [told(came), f"with Origin {other['origin']}: 101"],
                             origin=came["origin"] or "a missing Origin",
-                            settings=allowing(case, urlsplit(came["origin"]).hostname or ""))  # fmt: skip
+                            settings=allowing(case, host))  # fmt: skip
         else:
             yield _refused_token(case, told(came), status, wanted, skew)
     if abs(skew) > CLOCK_SKEW and not status:

@@ -1,0 +1,76 @@
+"""Why systemd does not get as far as the server: what is wrong with its unit. Data first."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from ..case import Case, Finding
+
+#: By the status with which systemd ends a process before its program runs (systemd.exec(5)): why, and what to write.
+STEPS: dict[str, tuple[str, str]] = {
+    "200": ("its folder, {folder}, is not there", "WorkingDirectory=FOLDER, the one that holds manage.py"),
+    "216": ("the group {group} does not exist", "Group=, a group of this host"),
+    "217": ("the user {user} does not exist", "User=, a user of this host"),
+    "226": ("a folder or a file that its sandbox names is not there",
+            "correct ReadWritePaths=, BindPaths= and the like, or put - before the path"),
+}  # fmt: skip
+ENVIRONMENT = "Failed to load environment files"
+REFUSED = re.compile(r"/\S+:\d+: (?!Unknown|Standard|Support)\S.*")
+
+
+def unit_start(case: Case, units: list[dict[str, Any]], seen: list[str]) -> Finding | None:
+    """The finding for the first of some units that systemd cannot start; None if it gets as far as their programs."""
+    for each in units:
+        setup, log = each.get("setup") or {}, each.get("log") or []
+        told = setup and each["state"] != "active" and _why(each, setup, log)
+        if told:
+            why, mend, line = told
+            file = setup["file"] or each["unit"]
+            where = mend if mend.startswith("chmod ") else f"In {file}: {mend}"
+            return case.find("E124_UNIT_CANNOT_START", [*seen, line], unit=each["unit"], why=why, mend=where)
+    return None
+
+
+def not_reloaded(case: Case, dead: list[dict[str, Any]]) -> Finding | None:
+    """The finding for a unit whose file was changed, and whose process still runs with the former one."""
+    for each in case.units:
+        if dead and each["state"] == "active" and (each.get("setup") or {}).get("changed"):
+            seen = [f"nobody listens on {one['address']}" for one in dead]
+            seen += [f"{each['unit']}: NeedDaemonReload=yes; it runs {each['command']}"]
+            return case.find("E125_UNIT_NOT_RELOADED", seen, unit=each["unit"], file=each["setup"]["file"])
+    return None
+
+
+def _why(unit: dict[str, Any], setup: dict[str, Any], log: list[str]) -> tuple[str, str, str] | None:
+    """Why a unit's program does not run, what to write, and the line of the log that says so."""
+    status = unit["status"]
+    if setup["load"] == "bad-setting":
+        line = _last(log, REFUSED)
+        mend = "ExecStart= with the whole path of the server's program" if "absolute path" in line else "correct it"
+        return f"systemd refuses its file: {line}", mend, line
+    if unit["result"] == "resources" and (line := _last(log, re.compile(ENVIRONMENT))):
+        reason = line.partition(ENVIRONMENT)[2].lstrip(": ").lower()
+        mend = "EnvironmentFile= with the file's path; or make the file"
+        return f"its EnvironmentFile= cannot be read ({reason})", mend, line
+    line = _last(log, re.compile(r"Failed at step|Failed to (locate|determine)")) or _last(log, re.compile("status="))
+    if status in ("200", "203") and setup["homes_hidden"]:
+        return f"ProtectHome= hides {setup['homes_hidden'][0]} from it", "ProtectHome=no, or move it to /srv", line
+    if status in ("200", "203") and setup["closed"]:
+        user, closed = setup["user"], setup["closed"]
+        return f"its user, {user}, may not enter {closed}", f"chmod o+x {closed}; or move what is in it to /srv", line
+    if status == "203" and setup["interpreter"]:
+        why = f"the first line of {setup['program']} names {setup['interpreter']}, which is not there"
+        return why, "ExecStart= with python -m and the server's name; or make the environment anew", line
+    if status == "203" and setup["program_there"] and not setup["program_runs"]:
+        return f"{setup['program']} may not be run", f"ExecStart=, after chmod +x {setup['program']}", line
+    if status == "200" and setup["folder_there"]:
+        return None
+    if status in STEPS:
+        why, mend = STEPS[status]
+        return why.format(**setup), mend, line
+    return None
+
+
+def _last(log: list[str], pattern: re.Pattern[str]) -> str:
+    return next((line.strip() for line in reversed(log) if pattern.search(line)), "")

@@ -1,0 +1,206 @@
+"""Stacks that nobody here had seen before: units that systemd cannot start, consumers and layers as people write them.
+
+Each case was recorded on a host.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.channels.stack.plugins.module_utils.host import consumer_source, unit_setup
+from test_doctor import came, everywhere, judged
+
+REFUSED = everywhere(status=403)
+HANGS = everywhere(status=0, stage="handshake", reason="Connection reset by peer")
+CHAIN = ["OriginValidator", "CookieMiddleware", "SessionMiddleware", "AuthMiddleware", "URLRouter"]
+FILE = "/srv/chat/consumers.py"
+
+
+def source(text: str, sync: bool = False, answer: dict[str, Any] = HANGS, **connect: Any) -> dict[str, Any]:
+    """A consumer behind Channels' own middleware, with what its source says."""
+    about = {"file": FILE, "line": 6, "async": not sync, "accepts": True, "unawaited": 0, "closes": [], "users": [],
+             "tokens": [], **connect}  # fmt: skip
+    return {
+        **answer, "host__project__types": ["http", "websocket"], "host__project__chain": CHAIN,
+        "host__project__foreign": [], "host__project__origin_allowed": True,
+        "host__project__consumer": {"name": text, "sync": sync, "bare": False, "connect": about},
+    }  # fmt: skip
+
+
+def unit(status: str, line: str, result: str = "exit-code", **setup: Any) -> dict[str, Any]:
+    """A unit that systemd cannot start, and nobody who listens where nginx leads to."""
+    about = {
+        "file": "/etc/systemd/system/chat.service", "load": "loaded", "folder": "/srv/chat", "user": "deploy",
+        "group": "", "changed": False, "program": "/srv/venv/bin/daphne", "program_there": True, "program_runs": True,
+        "interpreter": "", "folder_there": True, "homes_hidden": [], "closed": "", **setup,
+    }  # fmt: skip
+    made = {"unit": "chat.service", "state": "failed", "sub": "failed", "result": result, "restarts": 5, "pid": 0,
+            "status": status, "command": "/srv/venv/bin/daphne -p 8001", "log": [line], "setup": about}  # fmt: skip
+    return {**DEAD, "host__units": [made]}
+
+
+DEAD = {
+    **everywhere(status=502), "host__servers": [{"address": "tcp:127.0.0.1:8001", "pid": 0}], "host__processes": [],
+    "host__upstream": [{"address": "tcp:127.0.0.1:8001", "listening": False}],
+    "host__exchanges": [came("proxy", status=502)],
+}  # fmt: skip
+CHDIR = "chat.service: Failed at step CHDIR spawning /srv/venv/bin/daphne: No such file or directory"
+EXEC = "chat.service: Failed at step EXEC spawning /srv/venv/bin/daphne: No such file or directory"
+BACKEND = "InvalidChannelLayerError: Cannot import BACKEND 'asgi_redis.RedisChannelLayer' specified for default"
+GUNICORN = {"pid": 10, "parent": 1, "server": "gunicorn", "name": "python", "speaks": False, "command": "gunicorn",
+            "user": "app", "folder": "/opt/app", "application": "core.wsgi:application", "ping": 20.0, "files": 20,
+            "listens": ["tcp:127.0.0.1:8001"], "limit": 1024, "unit": "app.service"}  # fmt: skip
+#: A code, what differs from a healthy host, and a part of the fix.
+UNSEEN: list[tuple[str, dict[str, Any], str]] = [
+    ("E124_UNIT_CANNOT_START", unit("200", CHDIR, folder_there=False), "WorkingDirectory="),
+    ("E124_UNIT_CANNOT_START", unit("217", "Failed at step USER spawning x: No such process"), "User="),
+    ("E124_UNIT_CANNOT_START", unit("200", CHDIR, closed="/home/deploy"), "^chmod o\\+x /home/deploy;"),
+    ("E124_UNIT_CANNOT_START", unit("203", EXEC, homes_hidden=["/home/deploy/venv/bin/daphne"]), "ProtectHome=no"),
+    ("E124_UNIT_CANNOT_START", unit("203", EXEC, interpreter="/old/venv/bin/python"), "ExecStart= with python -m"),
+    ("E124_UNIT_CANNOT_START", unit("203", EXEC, program_runs=False), "chmod \\+x"),
+    ("E124_UNIT_CANNOT_START", unit(
+        "0", "chat.service: Failed to load environment files: No such file or directory", "resources"),
+     "EnvironmentFile="),
+    ("E124_UNIT_CANNOT_START", unit(
+        "0", "/etc/systemd/system/chat.service:8: Neither a valid executable name nor an absolute path: venv/daphne",
+        "success", load="bad-setting"), "ExecStart= with the whole path"),
+    ("E103_SERVER_MISSING", unit("203", EXEC, program_there=False), "pip install daphne"),
+    ("E125_UNIT_NOT_RELOADED", {
+        "outside__0": came("outside", status=502), "host__exchanges__1": came("proxy", status=502),
+        "host__upstream": [{"address": "tcp:127.0.0.1:7", "listening": False}],
+        "host__units__0__setup": {"file": "/etc/systemd/system/app.service", "changed": True},
+     }, "daemon-reload && systemctl restart app"),
+    ("E451_NEVER_ACCEPTS", source("Chat", accepts=False), f"In {FILE}:6: await self.accept"),
+    ("E451_NEVER_ACCEPTS", source("Chat", unawaited=9), f"In {FILE}:9: await self.accept"),
+    ("E451_NEVER_ACCEPTS", source("Chat", sync=True, **{"async": True}), "AsyncWebsocketConsumer"),
+    ("E452_TOKEN_UNREAD", source("Chat", answer=REFUSED, users=["user"], closes=[8]), "a middleware of your own"),
+    ("E453_CONSUMER_CLOSES", source("Chat", answer=REFUSED, closes=[11]), f"{FILE}:11"),
+    ("E454_OTHER_PATH", {
+        **everywhere(status=404), "host__processes": [GUNICORN], "host__project__unrouted": ["^ws/chat/(?P<room>.*)/$"],
+        "host__project__types": ["http", "websocket"],
+        "host__nginx__route__headers": {}, "host__nginx__route__http_version": "1.0",
+     }, "a path that is among the routes"),
+    ("E251_NO_WEBSOCKET", {**REFUSED, "host__project__types": ["wsgi"], "host__project__others": ["core.asgi:served"],
+                           "host__exchanges__2": came("process", "http", status=500)}, "core.asgi:served in place"),
+    ("E541_LAYER_BACKEND", {**everywhere(status=500), "host__project__layer_error": BACKEND,
+                            "host__log": ["ModuleNotFoundError: No module named 'asgi_redis'"]}, "channels_redis"),
+    ("E542_REDIS_SOCKET_DENIED", {
+        **everywhere(status=500), "host__project__layer_error":
+        "ConnectionError: Error 13 connecting to /run/redis/redis.sock. Permission denied."}, "usermod -aG redis"),
+    ("E543_NO_LAYER", {**everywhere(status=500), "host__project__layer": "", "host__log": [
+        "AttributeError: 'NoneType' object has no attribute 'group_add'"]}, "CHANNEL_LAYERS = "),
+    ("E405_ORIGIN", {**REFUSED, "host__project__origin_allowed": False, "host__project__allowed_hosts": [],
+                     "host__project__origins": []}, "to ALLOWED_HOSTS"),
+    ("E203_APPS_NOT_READY", {**DEAD, "host__units": [{
+        "unit": "chat.service", "state": "activating", "sub": "auto-restart", "result": "exit-code", "restarts": 5,
+        "pid": 0, "status": "1", "command": "daphne -p 8001", "log": [
+            "django.core.exceptions.ImproperlyConfigured: Requested setting INSTALLED_APPS, but settings are not "
+            "configured. You must either define the environment variable"]}]}, "get_asgi_application"),
+    ("E109_TWO_SERVERS", {
+        **everywhere(status=404), "host__processes": [GUNICORN], "host__units": [{
+            "unit": "chat.service", "state": "active", "sub": "running", "result": "success", "restarts": 7, "pid": 99,
+            "status": "1", "command": "daphne -p 8001", "log": ["CannotListenError: [Errno 98] Address already in use"],
+        }]}, "Stop the wrong one"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("code", "changes", "fix"), UNSEEN)
+def test_a_stack_gets_its_own_cause_and_no_other(code: str, changes: dict[str, Any], fix: str) -> None:
+    report = judged(**changes)
+    finding = report["finding"]
+    assert finding and report["verdict"] == code, finding
+    assert re.search(fix, finding["fix"]), finding
+    assert [each["code"] for each in report["noticed"] if each["severity"] == "error"] == []
+
+
+@pytest.mark.parametrize(("changes", "verdict"), [
+    # A consumer that cannot be read accuses nobody of more than before.
+    (source("Chat", answer=REFUSED) | {"host__project__consumer": {"name": "Chat", "sync": False, "bare": False}},
+     "E402_TOKEN_BAD"),
+    (source("Chat", answer=REFUSED, users=["user"], tokens=["query_string"], closes=[8]), "E402_TOKEN_BAD"),
+    (source("Chat", answer=REFUSED, users=["user"], closes=[8]) | {"token": {"present": False}}, "E449_NOT_LOGGED_IN"),
+    (source("Chat", answer=REFUSED, closes=[8]) | {"host__project__foreign": ["TokenMiddleware"]}, "E402_TOKEN_BAD"),
+    (source("Chat", accepts=True), "E111_SERVER_SILENT"),
+    (unit("200", CHDIR), "E105_CRASH_LOOP"),
+    ({"host__units__0__setup": {"file": "x", "changed": True}}, "OK"),
+])  # fmt: skip
+def test_what_is_not_proven_is_not_told(changes: dict[str, Any], verdict: str) -> None:
+    slow = {"host__exchanges__2": came("process", "http", status=0, stage="handshake", reason="x")}
+    report = judged(**changes | (slow if verdict.startswith("E111") else {}))
+    assert report["verdict"] == verdict, report["finding"]
+
+
+CONSUMERS = """
+    from channels.generic.websocket import AsyncWebsocketConsumer as _, AsyncJsonWebsocketConsumer
+    class Base(AsyncJsonWebsocketConsumer):
+        async def allow(self):
+            if not self.scope["user"].is_authenticated:
+                await self.close(4001)
+            await self.accept()
+    class Chat(Base):
+        async def connect(self):
+            await self.channel_layer.group_add("all", self.channel_name)
+            await self.allow()
+    class Forgets(Base):
+        async def connect(self):
+            self.accept()
+    class Leaves(Base):
+        async def connect(self):
+            await admit(self)
+    class Mixed(SomeMixin, Base):
+        async def connect(self):
+            pass
+    class Silent(Base):
+        async def connect(self):
+            helper()
+    class Super(Base):
+        async def connect(self):
+            await super().connect()
+    def helper():
+        return "query_string"
+"""
+
+
+def test_a_consumer_s_source_is_read_as_far_as_it_is_known(tmp_path: Path) -> None:
+    file = tmp_path / "consumers.py"
+    file.write_text(textwrap.dedent(CONSUMERS))
+
+    def look(name: str) -> dict[str, Any]:
+        return consumer_source.look(str(file), name)
+
+    chat = look("Chat")
+    assert chat["accepts"] and chat["closes"] == [6] and chat["line"] == 9 and not chat["unawaited"]
+    assert chat["users"] == ["is_authenticated", "user"] and chat["tokens"] == []
+    assert look("Forgets")["unawaited"] == 14
+    assert not look("Silent")["accepts"] and look("Silent")["tokens"] == ["query_string"]
+    assert look("Super")["accepts"]
+    assert look("Leaves") == look("Mixed") == look("Base") == look("Nobody") == {}
+    assert consumer_source.look(str(tmp_path / "none.py"), "Chat") == {}
+
+
+def test_what_a_unit_needs_is_looked_at(tmp_path: Path) -> None:
+    script = tmp_path / "daphne"
+    script.write_text("#!/moved/venv/bin/python\n")
+    found = unit_setup.setup({"WorkingDirectory": "!/no/folder", "ProtectHome": "yes", "User": "nobody"}, str(script))
+    assert (found["interpreter"], found["folder_there"], found["program_there"]) == (
+        "/moved/venv/bin/python",
+        False,
+        True,
+    )
+    assert found["program_runs"] == os.access(script, os.X_OK) and found["homes_hidden"] == []
+    hidden = unit_setup.setup({"WorkingDirectory": "/home/deploy/app", "ProtectHome": "tmpfs"}, "/root/venv/bin/daphne")
+    assert hidden["homes_hidden"] == ["/root/venv/bin/daphne", "/home/deploy/app"]
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o700)
+    if os.geteuid() == 0:
+        shut = unit_setup.setup({"User": "nobody"}, str(closed / "daphne"))["closed"]
+        assert shut and str(closed).startswith(shut)
+    file = tmp_path / "chat.service"
+    file.write_text("[Service]\nExecStart=venv/bin/daphne -p 8001 core.asgi:application\n")
+    assert unit_setup.command_in_file(str(file)) == "venv/bin/daphne -p 8001 core.asgi:application"
+    assert unit_setup.command_in_file("") == ""
