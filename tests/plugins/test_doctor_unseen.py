@@ -75,6 +75,11 @@ UNSEEN: list[tuple[str, dict[str, Any], str]] = [
         "host__upstream": [{"address": "tcp:127.0.0.1:7", "listening": False}],
         "host__units__0__setup": {"file": "/etc/systemd/system/app.service", "changed": True},
      }, "daemon-reload && systemctl restart app"),
+    ("E125_UNIT_NOT_RELOADED", {
+        "outside__0": came("outside", status=502), "host__exchanges__1": came("proxy", status=502),
+        "host__upstream": [{"address": "tcp:127.0.0.1:7", "listening": False}],
+        "host__units__0__command": "daphne -p 7", "host__units__0__setup": {"file": "x", "changed": False},
+     }, "daemon-reload && systemctl restart app"),
     ("E451_NEVER_ACCEPTS", source("Chat", accepts=False), f"In {FILE}:6: await self.accept"),
     ("E451_NEVER_ACCEPTS", source("Chat", unawaited=9), f"In {FILE}:9: await self.accept"),
     ("E451_NEVER_ACCEPTS", source("Chat", sync=True, **{"async": True}), "AsyncWebsocketConsumer"),
@@ -105,7 +110,7 @@ UNSEEN: list[tuple[str, dict[str, Any], str]] = [
         **everywhere(status=404), "host__processes": [GUNICORN], "host__units": [{
             "unit": "chat.service", "state": "active", "sub": "running", "result": "success", "restarts": 7, "pid": 99,
             "status": "1", "command": "daphne -p 8001", "log": ["CannotListenError: [Errno 98] Address already in use"],
-        }]}, "Stop the wrong one"),
+        }]}, "Stop the wrong one: 10 gunicorn .app.service.; chat.service"),
 ]  # fmt: skip
 
 

@@ -119,7 +119,7 @@ FOLLOW_ENTRIES = (
           "{unit} fails before the server's program runs: {why}.",
           "{mend}; then systemctl daemon-reload && systemctl restart {unit}"),
     Entry("E125_UNIT_NOT_RELOADED", "process", "The server runs with the former file of its unit",
-          "{file} was changed, and systemd has not read it since.",
+          "{file} was changed, and {how}.",
           "systemctl daemon-reload && systemctl restart {unit}"),
     Entry("W447_PAGE_FAILS", "origin", "A page of the site fails",
           "GET / is answered with {status}, while sockets open.",

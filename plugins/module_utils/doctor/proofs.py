@@ -15,6 +15,7 @@ from .lines import lacking
 from .project_proofs import PROJECT_PROOFS
 from .proof import Proof
 from .rules.effective import CLIENT_CERT, answering_rule, shadowed
+from .rules.unit_start import outdated
 
 
 def proven(code: str, case: Case) -> bool:
@@ -127,8 +128,9 @@ PROOFS: dict[str, Proof] = {
         "looked at on the host.",
         lambda case: any(each.get("setup") and each["state"] != "active" for each in case.units)),
     "E125_UNIT_NOT_RELOADED": Proof(
-        "systemd says so (NeedDaemonReload=yes), the unit runs, and nobody listens where nginx leads to.",
-        lambda case: any((each.get("setup") or {}).get("changed") for each in case.units)
+        "systemd says so (NeedDaemonReload=yes), or the unit's command is another one than its process's; and nobody "
+        "listens where nginx leads to.",
+        lambda case: any(outdated(case, each) for each in case.units)
         and any(not each["listening"] for each in case.host.get("upstream") or [])),
     "E301_UPGRADE_LOST": Proof(
         "The headers that nginx would send, computed from its whole configuration, lack Upgrade; sent straight to the "

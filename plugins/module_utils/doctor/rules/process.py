@@ -173,7 +173,9 @@ def _rivals(case: Case) -> Iterator[Finding]:
         # One that is started again and again is active for a moment each time.
         down = unit["state"] != "active" or (unit["restarts"] and unit["pid"] not in case.alive)
         if taken and down and not any(not each["pid"] for each in case.servers):
-            yield of_text(case, "E109_TWO_SERVERS", taken, [f"{unit['unit']}: {unit['state']} ({unit['sub']})"])
+            holders = [f"{each['pid']} {each['command'][:60]} ({each['unit'] or 'no unit'})" for each in case.processes]
+            seen = [f"{unit['unit']}: {unit['state']} ({unit['sub']})", taken.strip(), *holders]
+            yield case.find("E109_TWO_SERVERS", seen, listeners="; ".join([*holders, unit["unit"]]))
 
 
 def _port(address: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from ...host.servers import is_to_listen
 from ..case import Case, Finding
 
 #: By the status with which systemd ends a process before its program runs (systemd.exec(5)): why, and what to write.
@@ -35,11 +36,24 @@ def unit_start(case: Case, units: list[dict[str, Any]], seen: list[str]) -> Find
 def not_reloaded(case: Case, dead: list[dict[str, Any]]) -> Finding | None:
     """The finding for a unit whose file was changed, and whose process still runs with the former one."""
     for each in case.units:
-        if dead and each["state"] == "active" and (each.get("setup") or {}).get("changed"):
+        if dead and each["state"] == "active" and (how := outdated(case, each)):
             seen = [f"nobody listens on {one['address']}" for one in dead]
-            seen += [f"{each['unit']}: NeedDaemonReload=yes; it runs {each['command']}"]
-            return case.find("E125_UNIT_NOT_RELOADED", seen, unit=each["unit"], file=each["setup"]["file"])
+            running = [one["command"] for one in case.host.get("processes", []) if one["pid"] == each["pid"]]
+            seen += [f"{each['unit']}: {each['command']}", *(f"its process: {one}" for one in running)]
+            return case.find("E125_UNIT_NOT_RELOADED", seen, unit=each["unit"], file=each["setup"]["file"], how=how)
     return None
+
+
+def outdated(case: Case, unit: dict[str, Any]) -> str:
+    """How a unit that runs differs from its file: systemd has not read it, or its process is older; or nothing."""
+    setup = unit.get("setup") or {}
+    if setup.get("changed"):
+        return "systemd has not read it since"
+    places = [each["address"] for each in case.host.get("upstream") or [] if not each["listening"]]
+    process = next((each for each in case.processes if each["pid"] == unit["pid"]), None)
+    meant = any(is_to_listen("", unit["command"], place) for place in places)
+    old = setup and meant and process and not any(is_to_listen("", process["command"], place) for place in places)
+    return "its process was started before" if old else ""
 
 
 def _why(unit: dict[str, Any], setup: dict[str, Any], log: list[str]) -> tuple[str, str, str] | None:
