@@ -1,6 +1,6 @@
 """Whether the service that keeps a repository answers at all.
 
-restic itself tries again for a quarter of an hour, and says nothing meanwhile to whom runs it from a playbook.
+restic itself tries again for a quarter of an hour, and a playbook that runs it shows nothing meanwhile.
 """
 
 from __future__ import annotations
