@@ -102,3 +102,26 @@ def test_clients_are_sent_away_until_the_end(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(tool, "send_away", send_away)
     tool.follow(SETTINGS, "10.0.0.2")
     assert tried == [("10.0.0.2", 6379)] * len(tool.SWEEPS)
+
+
+def test_switch_waits_for_a_busy_group(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that does not answer at once, or a Sentinel that has just missed a replica, stops no switch."""
+    well = {"healthy": True, "primary": "10.0.0.1"}
+    said = iter([{**well, "healthy": False}, well, {**well, "healthy": False}, {**well, "primary": "10.0.0.2"}])
+    begun = iter([False, True])
+    monkeypatch.setattr(tool, "status", lambda settings: next(said))
+    monkeypatch.setattr(tool, "hand_over", lambda settings: next(begun))
+    monkeypatch.setattr(tool, "agreed", lambda *arguments: ("10.0.0.2", 6379))
+    monkeypatch.setattr(tool.time, "sleep", lambda seconds: None)
+    done = tool.switch(SETTINGS)
+    assert (done["former"], done["primary"], done["healthy"]) == ("10.0.0.1", "10.0.0.2", True) and "error" not in done
+
+
+def test_switch_leaves_a_broken_group_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It says so once the time is over, and asks no Sentinel."""
+    clock = iter(range(0, 1000, 5))
+    monkeypatch.setattr(tool.time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(tool.time, "sleep", lambda seconds: None)
+    monkeypatch.setattr(tool, "status", lambda settings: {"healthy": False, "primary": None})
+    monkeypatch.setattr(tool, "hand_over", lambda settings: pytest.fail("it was asked"))
+    assert tool.switch(SETTINGS)["error"].startswith("Nothing was changed")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import socket
 import ssl
 import time
 from collections.abc import Iterator
@@ -12,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from lab_host import ROOT, LabHost, Run
-from secure_site import PARTS, Authority, greet, loose, names_of, port_of, read_chain, sent
-from websockets.sync.client import ClientConnection, connect
+from secure_site import PARTS, Authority, greet, handshake, loose, names_of, opened, read_chain
+from websockets.sync.client import ClientConnection
 
 CERTIFICATE = "/etc/dashboard/certificate/fullchain.pem"
 # What a user's hook does with a DNS provider's API.
@@ -126,24 +125,13 @@ class Acme:
 
     def opened(self) -> ClientConnection:
         """Open a WebSocket to the site, whoever issued its certificate."""
-        url = f"wss://site.test/ws/dashboard/?token={self.lab.token()}"
-
-        def connecting() -> ClientConnection:
-            way = socket.create_connection(("127.0.0.1", port_of(self.lab)), timeout=10)
-            return connect(url, sock=way, ssl=loose(), open_timeout=30, ping_interval=None, proxy=None)
-
-        return sent(connecting)
+        return opened(self.lab, context=loose(), name="site.test")
 
     def handshake(self) -> bytes:
         """Send a WebSocket handshake, drop the socket, and return the first line of the answer."""
-        request = (
-            f"GET /ws/dashboard/?token={self.lab.token()} HTTP/1.1\r\nHost: site.test\r\nUpgrade: websocket\r\n"
-            "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
-            "Origin: https://site.test\r\n\r\n"
-        )
         with greet(self.lab, loose(), "site.test") as way:
             way.settimeout(60)
-            way.sendall(request.encode())
+            way.sendall(handshake(self.lab.token(), "site.test"))
             return way.makefile("rb").readline()
 
     def names(self) -> set[str]:

@@ -8,12 +8,11 @@ import json
 import socket
 import ssl
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from lab_host import GOOD, ROOT, LabHost
-from websockets.exceptions import InvalidMessage
+from tls_relay import through_tls
 from websockets.sync.client import ClientConnection, connect
 
 sys.path.insert(0, str(ROOT / "collections"))
@@ -75,24 +74,23 @@ def get(lab: LabHost, path: str, context: ssl.SSLContext | None = None) -> tuple
         way.close()
 
 
-def sent(connecting: Callable[[], ClientConnection]) -> ClientConnection:
-    """Connect over TLS; try twice if the client itself did not send its request.
-
-    The library reads in one thread while it writes in another, which OpenSSL connections don't support. On a busy
-    machine, one request in some hundreds is never sent, and nginx ends the connection after client_header_timeout.
-    Tests with clients without threads show that no handshake is lost.
-    """
-    with contextlib.suppress(TimeoutError, InvalidMessage):
-        return connecting()
-    return connecting()
+def handshake(token: str, host: str = "localhost") -> bytes:
+    """Return the request of a WebSocket handshake, for clients that write it themselves."""
+    return (
+        f"GET /ws/dashboard/?token={token} HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\n"
+        "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
+        f"Origin: https://{host}\r\n\r\n"
+    ).encode()
 
 
-def opened(lab: LabHost, token: str = GOOD, context: ssl.SSLContext | None = None) -> ClientConnection:
+def opened(
+    lab: LabHost, token: str = GOOD, context: ssl.SSLContext | None = None, name: str = "localhost"
+) -> ClientConnection:
     """Open a WebSocket over TLS."""
     given = lab.token() if token == GOOD else token
-    url = f"wss://localhost:{port_of(lab)}/ws/dashboard/?token={given}"
-    options = {"ssl": context or trusting(), "open_timeout": 30, "ping_interval": None, "proxy": None}
-    return sent(lambda: connect(url, **options))
+    way = through_tls("127.0.0.1", port_of(lab), context or trusting(), name)
+    url = f"ws://{name}/ws/dashboard/?token={given}"
+    return connect(url, sock=way, open_timeout=30, ping_interval=None, proxy=None)
 
 
 # Runs on the host; arguments are units' files. Each is judged as written, with its own drop-ins but without the ones

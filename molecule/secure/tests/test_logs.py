@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from canaries import Canaries
 from lab_host import ROOT, SERVING, LabHost, Run, ask
-from secure_site import greet, loose, opened, port_of, trusting
+from secure_site import greet, handshake, loose, opened, port_of, trusting
 
 ACCESS_LOG = "/var/log/nginx/dashboard.access.log"
 SITE = "/etc/nginx/sites-enabled/dashboard.conf"
@@ -156,9 +156,11 @@ def sockets_that_end(story: Story) -> None:
     """Some end normally, and some because their client is gone."""
     with opened(story.lab, story.good("closed")) as websocket:
         ask(websocket, {"type": "status"})
-    websocket = opened(story.lab, story.good("reset by the client"))
-    websocket.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    websocket.socket.close()
+    way = greet(story.lab, trusting())
+    way.sendall(handshake(story.good("reset by the client")))
+    assert way.recv(64).startswith(b"HTTP/1.1 101 ")
+    way.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    way.close()
 
 
 @contextlib.contextmanager

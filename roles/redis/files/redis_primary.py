@@ -39,8 +39,13 @@ SENTINEL = Path("/etc/redis/sentinel.conf")
 STATE = r"sentinel (?:(?:myid|current-epoch) \S+|(?:config-epoch|leader-epoch) {0} \d+|known-\w+ {0} (\S+) \d+.*)"
 #: Seconds that a connection or an answer may take.
 PATIENCE = 1.0
-#: Seconds for another Redis to become the primary, and for all Sentinels to say so.
-SWITCH_SECONDS = 30.0
+#: Seconds for another Redis to become the primary, and for all Sentinels to say so. A Sentinel whose host was too busy
+#: for two seconds does nothing for the next 30 ("TILT mode" in Redis's documentation of Sentinel).
+SWITCH_SECONDS = 60.0
+#: The same for the script that Sentinel calls and ends after 60 seconds; what it does then takes some, too.
+FOLLOW_SECONDS = 45.0
+#: Seconds in which all of the group have to work before a switch: a busy one answers late, a new one is not in step.
+READY_SECONDS = 15.0
 #: Seconds after a switch at which clients that still came to a replica are sent away.
 SWEEPS = (0.0, 1.0, 2.0, 4.0)
 
@@ -198,7 +203,7 @@ def follow(settings: dict[str, Any], new: str) -> None:
     came after it. And it does not wait until all Sentinels name the new primary: a client that asks one of the others
     would come straight back, and stay.
     """
-    chosen = agreed(settings, mine(settings), SWITCH_SECONDS) if new != settings["address"] else None
+    chosen = agreed(settings, mine(settings), FOLLOW_SECONDS) if new != settings["address"] else None
     for pause in SWEEPS if chosen else ():
         time.sleep(pause)
         with contextlib.suppress(OSError):  # the run of a switch right before this one sends this one away, too
@@ -236,17 +241,26 @@ def status(settings: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def settled(settings: dict[str, Any], seconds: float) -> dict[str, Any]:
+    """Wait until all of the group work, for so many seconds at most; return what they say then."""
+    deadline = time.monotonic() + seconds
+    while not (said := status(settings))["healthy"] and time.monotonic() < deadline:
+        time.sleep(0.2)
+    return said
+
+
 def switch(settings: dict[str, Any]) -> dict[str, Any]:
     """Make another Redis the primary, and wait until all are in step with it."""
-    before, begun = status(settings), time.monotonic()
+    before = settled(settings, READY_SECONDS)
     if not before["healthy"]:
         return {"error": "Nothing was changed, because not all of the group work", **before}
-    former = (before["primary"], settings["port"])
-    if not hand_over(settings) or not agreed(settings, former, SWITCH_SECONDS):
+    former, begun = (before["primary"], settings["port"]), time.monotonic()
+    while not (begins := hand_over(settings)) and time.monotonic() < begun + READY_SECONDS:
+        time.sleep(0.5)  # a Sentinel takes no replica that has just not answered it
+    if not begins or not agreed(settings, former, SWITCH_SECONDS):
         return {"error": "No other Redis became the primary", **status(settings)}
     seconds = round(time.monotonic() - begun, 1)
-    while not (after := status(settings))["healthy"] and time.monotonic() < begun + 2 * SWITCH_SECONDS:
-        time.sleep(0.2)
+    after = settled(settings, SWITCH_SECONDS)
     error = {} if after["healthy"] else {"error": "Another Redis is the primary, but not all are in step with it"}
     return {**error, "former": former[0], "seconds": seconds, **after}
 
