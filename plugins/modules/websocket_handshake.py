@@ -164,6 +164,14 @@ options:
     type: list
     elements: str
     default: []
+  unsteady_command:
+    description:
+      - Command on the host that prints the processes that keep dying, as a JSON list of objects with C(kind),
+        C(restarts), C(what) and C(log). A unix socket that such a server should create is not waited for after its
+        third restart, unless its log shows a reason that may pass.
+    type: list
+    elements: str
+    default: []
   delay:
     description:
       - Seconds between two tries.
@@ -344,6 +352,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "timeout": {"type": "float", "default": 10},
     "wait_seconds": {"type": "float", "default": 0},
     "log_command": {"type": "list", "elements": "str", "default": []},
+    "unsteady_command": {"type": "list", "elements": "str", "default": []},
     "delay": {"type": "float", "default": 0.5},
     "validate_certs": {"type": "bool", "default": True},
     "ca_path": {"type": "path"},

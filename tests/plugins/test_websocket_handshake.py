@@ -560,6 +560,28 @@ def test_error_of_processes_that_die_is_not_their_last_word(
 
 
 @pytest.mark.usefixtures("hasty")
+@pytest.mark.parametrize(
+    ("row", "told"),
+    [
+        ({}, True),
+        ({"restarts": 2}, False),
+        ({"kind": "worker"}, False),  # the deploy looks at workers itself, once servers are there
+        ({"log": ["ConnectionError: Error 111 connecting to 127.0.0.1:6379. Connection refused."]}, False),
+        (None, False),
+    ],
+)
+def test_process_that_keeps_dying_is_not_waited_for(
+    check: Check, tmp_path: Path, row: dict[str, Any] | None, told: bool
+) -> None:
+    """Unless it waits for another service."""
+    dying = {"kind": "server", "restarts": 3, "what": "daphne@1 does not run", "log": ["PermissionError: no"]}
+    printed = "no such generation" if row is None else json.dumps([dying | row])
+    (entry,) = check(url="ws://h/", unix_sockets=[str(tmp_path / "none")], wait_seconds=60 if told else 1, delay=0.1,
+                     unsteady_command=["printf", "%s", printed])  # fmt: skip
+    assert not entry["ok"] and ("daphne@1 does not run." in entry["problem"]["what"]) == told
+
+
+@pytest.mark.usefixtures("hasty")
 @pytest.mark.parametrize("code", [1000, 1011, 4401])
 def test_consumer_that_ends_each_socket_is_believed(check: Check, serve: Serve, code: int) -> None:
     """It has accepted before, so that there is no status."""

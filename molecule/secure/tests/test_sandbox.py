@@ -255,7 +255,7 @@ def compiled(folder: Path) -> dict[str, dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {lab.name: {"before": lab.pids()} for lab in fellows()}
     with ExitStack() as stack:
         sockets = {lab.name: stack.enter_context(opened(lab)) for lab in fellows()}
-        rejected = deploy()
+        rejected = deploy(asgi_start_seconds=900)  # longer than the test may take: nobody waits for it
         for lab in fellows():
             found[lab.name] |= {"rejected": rejected, "after": lab.pids(), "kept": echoes(sockets[lab.name])}
         more = {"asgi_http": "wsgi", "asgi_workers": WORKERS, "asgi_sandbox": {"MemoryDenyWriteExecute": False}}
@@ -288,6 +288,7 @@ def test_project_that_cannot_bear_the_sandbox_is_rejected(compiling: dict[str, A
     """Its gate rejects it and names the line that allows it; what serves is not touched."""
     output = re.sub(r"\s+", " ", compiling["rejected"].output)
     assert compiling["rejected"].code and "asgi_sandbox: {MemoryDenyWriteExecute: false}" in output, output
+    assert "was started again" in output, "that its process keeps dying is not told"
     assert compiling["after"] == compiling["before"] and compiling["kept"]
 
 

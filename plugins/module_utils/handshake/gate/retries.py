@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import socket
 import struct
@@ -20,6 +21,9 @@ REFUSING_CODES = frozenset({1000, 1008, *range(3000, 5000)})  # from a consumer 
 FAILED_SECONDS = 6  # of the same failure, with a reason in the log that will not pass
 UNKNOWN_SECONDS = 12  # of the same failure without a reason: Django logs none for a page, unless it is told to
 FAILED_TRIES = 4
+#: A process that was started again as often as this will not live longer the next time, unless it waits for another
+#: service.
+DYING_TIMES = 3
 REASON = re.compile(
     r"(?:[A-Za-z_]\w*\.)*[A-Z]\w*"
     r"(?:Error|Exception|Configured|DoesNotExist|NotReady|Refused|Timeout|Mismatch|Operation|Denied)\b"
@@ -38,8 +42,9 @@ Try = Callable[[Plan, "str | None"], dict[str, Any]]
 
 def check(plan: Plan, unix_socket: str | None, attempt: Try) -> dict[str, Any]:
     """Try one target until it is right, its answer is final, or the time to wait is over."""
-    give_up = time.monotonic() + plan.options["wait_seconds"]
-    attempts, since, first, look_at = 0, 0.0, 0, 0.0
+    begun = time.monotonic()
+    give_up = begun + plan.options["wait_seconds"]
+    attempts, since, first, look_at = 0, 0.0, 0, begun + FAILED_SECONDS
     answer: tuple[object, ...] = ()
     while True:
         attempts += 1
@@ -53,6 +58,11 @@ def check(plan: Plan, unix_socket: str | None, attempt: Try) -> dict[str, Any]:
             answer, since, first = said, now, attempts
         if kind == "refused" and now > since + REFUSED_SECONDS:
             return {**result, "attempts": attempts}
+        if not kind and unix_socket and now > look_at and not process_behind(unix_socket):
+            look_at, death = now + LOG_SECONDS, keeps_dying(plan)
+            if death:
+                result["problem"]["what"] += f" {death}."
+                return {**result, "attempts": attempts}
         if kind == "failed" and now > max(since + FAILED_SECONDS, look_at) and attempts >= first + FAILED_TRIES:
             look_at, passes = now + LOG_SECONDS, may_pass(plan)
             if passes is False or (passes is None and now > since + UNKNOWN_SECONDS):
@@ -89,11 +99,24 @@ def process_behind(unix_socket: str | None) -> int:
 
 def may_pass(plan: Plan) -> bool | None:
     """Tell from the log whether an error may be about something that is still to come; None if it does not say."""
-    if not plan.options["log_command"]:
-        return None
-    try:
-        done = subprocess.run(plan.options["log_command"], capture_output=True, timeout=10, check=False)
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    reasons = [line for line in done.stdout.decode(errors="replace").splitlines() if REASON.match(line)]
+    reasons = [line for line in printed(plan.options["log_command"]).splitlines() if REASON.match(line)]
     return any(PASSING.search(line) for line in reasons) if reasons else None
+
+
+def keeps_dying(plan: Plan) -> str:
+    """Return what the manager says of a serving process that dies again and again, for a reason that will not pass."""
+    try:
+        found = json.loads(printed(plan.options["unsteady_command"]) or "[]")
+    except ValueError:
+        return ""
+    dying = [one for one in found if one["kind"] != "worker" and one["restarts"] >= DYING_TIMES]
+    return next((one["what"] for one in dying if not PASSING.search("\n".join(one["log"]))), "")
+
+
+def printed(command: list[str]) -> str:
+    """Return what a command prints, nothing if there is none or it cannot be run."""
+    try:
+        done = subprocess.run(command, capture_output=True, timeout=10, check=False) if command else None
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout.decode(errors="replace") if done else ""
