@@ -56,7 +56,7 @@ def writable_code():
 def execute_setuid():
     """Become root through a setuid program."""
     shown = subprocess.run(
-        ["su", "-c", "id -u"], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=20
+        ["su", "-c", "id -u"], stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=120
     )
     if shown.stdout.strip() != "0":
         raise PermissionError(errno.EPERM, "su")

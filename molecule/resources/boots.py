@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 
 import pytest
-from lab_host import LabHost
+from lab_host import PATIENCE, LabHost
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
 
@@ -17,7 +17,7 @@ def engine(*command: str) -> None:
     subprocess.run(["docker", *command], check=True, capture_output=True)
 
 
-def await_handshake(name: str, shake: Callable[[], int], seconds: float = 60) -> None:
+def await_handshake(name: str, shake: Callable[[], int], seconds: float = PATIENCE) -> None:
     """Wait until handshakes work; `shake` makes one, and returns its status."""
     ending, last = time.monotonic() + seconds, "nothing tried"
     while time.monotonic() < ending:
@@ -29,7 +29,7 @@ def await_handshake(name: str, shake: Callable[[], int], seconds: float = 60) ->
     pytest.fail(f"{name} accepts no handshake after {seconds:.0f} s: {last}")
 
 
-def await_ssh(host: LabHost, seconds: float = 60) -> None:
+def await_ssh(host: LabHost, seconds: float = PATIENCE) -> None:
     """Wait until a host accepts SSH logins."""
     ending = time.monotonic() + seconds
     while True:

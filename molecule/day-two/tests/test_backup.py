@@ -69,7 +69,7 @@ for table in ("notes", "django_migrations", "auth_permission"):
     seen.append(f"{table} {rows}")
 print("\\n".join(seen))
 """
-HOLD_ON = "for _ in $(seq 600); do %s && exit 0; sleep 0.1; done; exit 1"
+HOLD_ON = "for _ in $(seq 1200); do %s && exit 0; sleep 0.1; done; exit 1"
 
 
 @pytest.fixture(scope="module")

@@ -21,7 +21,7 @@ from ansible_collections.channels.stack.plugins.module_utils.certificates.pairs 
 testinfra_hosts = ["ansible://day-two-site"]
 
 INVENTORY = Path(os.environ["MOLECULE_EPHEMERAL_DIRECTORY"]) / "inventory"
-PATIENCE = 90  # seconds; rsyslog asks a collector that is away ever more rarely
+PATIENCE = 240  # seconds; rsyslog asks a collector that is away ever more rarely
 PORT = 6514
 NAME = "collector.test"
 GOT = "/root/collected"

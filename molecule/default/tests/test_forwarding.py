@@ -53,7 +53,7 @@ def mirror(lab: LabHost) -> Iterator[LabHost]:
     try:
         lab.run(
             "systemd-run --quiet --collect --unit=mirror --uid=dashboard python3 -c %s %s && "
-            "for i in $(seq 100); do test -S %s && exit 0; sleep 0.05; done; exit 1",
+            "for i in $(seq 2000); do test -S %s && exit 0; sleep 0.05; done; exit 1",
             MIRROR_SERVER, MIRROR, MIRROR,
         )  # fmt: skip
         with lab.upstream(MIRROR):
@@ -118,7 +118,7 @@ def test_plain_request_is_no_upgrade(mirror: LabHost) -> None:
 @pytest.mark.parametrize("kind", ["text/event-stream", "application/json"])
 def test_stream_arrives_as_it_is_written(mirror: LabHost, kind: str) -> None:
     """The head arrives before the first part, and each part whole before the next is written, compressed or not."""
-    connection = http.client.HTTPConnection("127.0.0.1", mirror.port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", mirror.port, timeout=60)
     try:
         connection.request("GET", f"/stream/{kind}", headers={"Host": "localhost", "Accept-Encoding": "gzip"})
         answer = connection.getresponse()

@@ -6,7 +6,7 @@ import json
 import time
 
 import pytest
-from lab_host import ROOT, LabHost, Run
+from lab_host import PATIENCE, ROOT, LabHost, Run
 
 testinfra_hosts = ["ansible://default-bookworm"]
 
@@ -41,7 +41,7 @@ def test_sums_are_those_of_the_host(lab: LabHost) -> None:
     assert result["gave_way"]["what"] == ""
     assert told["sizing"]["for"]["sockets"] == 50_000
     assert "240 of 240 sockets opened" in report.with_suffix(".md").read_text()
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + PATIENCE
     while connections(lab) > before:
         assert time.monotonic() < deadline, "sockets of the load test are still open"
         time.sleep(0.2)

@@ -17,7 +17,7 @@ ACCESS_LOG = "/var/log/nginx/dashboard.access.log"
 
 def logged_line(lab: LabHost, agent: str) -> str:
     """Return a request's line in the access log, by its User-Agent; nginx writes it when the request is over."""
-    for _ in range(40):
+    for _ in range(1200):
         if found := lab.host.run("grep --fixed-strings %s %s", agent, ACCESS_LOG).stdout.strip():
             return found
         time.sleep(0.05)

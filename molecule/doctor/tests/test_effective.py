@@ -154,7 +154,7 @@ def test_stacks(handmade: Handmade, repair: ExitStack) -> None:  # noqa: F811 - 
     )
     for port in (9001, 9002):
         handmade.await_port(port)
-    lab.run(f"for i in $(seq 600); do test -S {FOLDER}/shut/d.sock && exit 0; sleep 0.1; done; exit 1")
+    lab.run(f"for i in $(seq 1200); do test -S {FOLDER}/shut/d.sock && exit 0; sleep 0.1; done; exit 1")
     repair.callback(lab.reload_nginx)
     repair.callback(lab.host.run, f"rm -f {FILE}")
     lab.run(f"printf %%s %s > {FILE}", text_of(address, without="unloaded"))
@@ -190,7 +190,7 @@ def test_connections(handmade: Handmade, repair: ExitStack) -> None:  # noqa: F8
     repair.callback(lab.host.run, "systemctl stop handmade-crowd; rm -f /run/handmade-full")
     crowd = ("127.0.0.1", "8101", head, "/run/handmade-full")
     lab.run("systemd-run --quiet --unit=handmade-crowd python3 -c %s %s %s %s %s", HOLD, *crowd)
-    lab.run("for i in $(seq 600); do test -e /run/handmade-full && exit 0; sleep 0.1; done; exit 1")
+    lab.run("for i in $(seq 1200); do test -e /run/handmade-full && exit 0; sleep 0.1; done; exit 1")
     found = Diagnosis.each(lab, **cases)["full"]
     found.blames("E350_PROXY_FULL", r"nginx\.conf:\d+: worker_connections 16384;", "fullest worker|not enough")
 

@@ -143,6 +143,6 @@ def test_each_fault_is_mended_as_its_report_says(
     lab.reload_nginx()
     for number in (4, 5, 6, 7):
         handmade.await_port(9000 + number)
-    lab.run("for i in $(seq 600); do test -S /run/app/app.sock && exit 0; sleep 0.1; done; exit 1")
+    lab.run("for i in $(seq 1200); do test -S /run/app/app.sock && exit 0; sleep 0.1; done; exit 1")
     for name, each in Diagnosis.each(lab, **cases).items():
         assert each.report["ok"] and each.codes == [], f"{name}: {each.told()}"

@@ -98,13 +98,13 @@ class Handmade:
         self.lab.run(f"printf %%s %s > {SITE}", "\n".join(sites))
         self.lab.reload_nginx()
         ending = [f"handmade-{name}" for name, each in stacks.items() if each.ends]
-        self.lab.run(f"for u in {' '.join(ending)}; do for i in $(seq 600); do systemctl is-failed -q $u && break; "
+        self.lab.run(f"for u in {' '.join(ending)}; do for i in $(seq 1200); do systemctl is-failed -q $u && break; "
                      "sleep 0.1; done; systemctl is-failed $u; done")  # fmt: skip
         return cases
 
     def await_port(self, port: int) -> None:
         """Wait until something listens on a port."""
-        self.lab.run(f"for i in $(seq 600); do ss -ltn | grep -q ':{port} ' && exit 0; sleep 0.1; done; exit 1")
+        self.lab.run(f"for i in $(seq 1200); do ss -ltn | grep -q ':{port} ' && exit 0; sleep 0.1; done; exit 1")
 
 
 @pytest.fixture(scope="module")
@@ -234,7 +234,7 @@ def test_supervisor(handmade: Handmade, repair: ExitStack) -> None:
     )
     lab.run(f"mkdir {FOLDER}/chat; cp -rL {HOME}/code {FOLDER}/chat/app; chown -R handy {FOLDER}/chat")
     lab.run("printf %%s %s > /etc/supervisor/conf.d/chat.conf; supervisorctl update", program)
-    lab.run("for i in $(seq 300); do supervisorctl status | grep -q FATAL && exit 0; sleep 0.2; done; exit 1")
+    lab.run("for i in $(seq 1200); do supervisorctl status | grep -q FATAL && exit 0; sleep 0.2; done; exit 1")
     cases = handmade.stand(repair, program=Stack(""))
     Diagnosis.each(lab, **cases)["program"].blames(
         "E202_ASGI_ATTRIBUTE", "core.asgi:application", "supervisor: chat FATAL"

@@ -104,7 +104,7 @@ def test_crash(lab: LabHost, repair: ExitStack) -> None:
     with lab.edited(f"{HOME}/serve", "s/core.asgi:application/core.asgi:app/"):
         lab.run("systemctl restart --no-block " + " ".join(lab.units))
         lab.run(
-            "for i in $(seq 150); do [ $(systemctl show --value --property=NRestarts %s) -gt 0 ] && exit 0; "
+            "for i in $(seq 1200); do [ $(systemctl show --value --property=NRestarts %s) -gt 0 ] && exit 0; "
             "sleep 0.2; done; exit 1",
             lab.units[0],
         )

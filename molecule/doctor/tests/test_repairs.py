@@ -103,7 +103,7 @@ def crowd(lab: LabHost) -> None:
     """Take up many of each process's files and many of Redis's client slots, replacing an earlier crowd."""
     lab.host.run("systemctl stop crowd; rm -f /run/crowded")
     lab.run("systemd-run --quiet --collect --unit=crowd python3 -c %s " + " ".join(lab.live["sockets"]), CROWD)
-    lab.run("for i in $(seq 100); do [ -e /run/crowded ] && exit 0; sleep 0.1; done; exit 1")
+    lab.run("for i in $(seq 1200); do [ -e /run/crowded ] && exit 0; sleep 0.1; done; exit 1")
 
 
 def test_settings(lab: LabHost, inventory: Inventory, repair: ExitStack) -> None:

@@ -24,7 +24,7 @@ from websockets.sync.client import ClientConnection, connect
 SHARED = "shared"
 APP_1, APP_2 = (name for name in NAMES if "-app-" in name)
 #: Seconds that a test waits for what must come; what it says about time it measures.
-PATIENCE = 90
+PATIENCE = 240
 CA = ROOT / ".lab" / "authority" / "authority.crt"
 # Runs on an edge; prints the state of each app host and the number of its connections, by name.
 SEEN = """
@@ -132,9 +132,9 @@ class Fleet:
         """Request a page through an edge, by TLS on port 443 and without it on port 80."""
         place = self.place(edge.name, port)
         way = (
-            http.client.HTTPSConnection(*place, timeout=30, context=self.tls)
+            http.client.HTTPSConnection(*place, timeout=PATIENCE, context=self.tls)
             if port == 443
-            else http.client.HTTPConnection(*place, timeout=30)
+            else http.client.HTTPConnection(*place, timeout=PATIENCE)
         )
         way.request("GET", path, headers=headers)
         return way.getresponse()

@@ -38,7 +38,7 @@ echo "$1 site.test" >> /etc/hosts
 echo "$2" > /etc/pebble/config
 systemd-run --unit=pebble --setenv=PEBBLE_VA_NOSLEEP=1 --setenv=PEBBLE_WFE_NONCEREJECT=0 \\
     pebble -config /etc/pebble/config
-for _ in $(seq 600); do ss -ltn | grep -q :14000 && exit; sleep 0.1; done
+for _ in $(seq 1200); do ss -ltn | grep -q :14000 && exit; sleep 0.1; done
 exit 1
 """
 END = """

@@ -15,7 +15,7 @@ from redis_group import Group
 
 Record = Callable[[str, object], None]
 # Runs on an edge, with a moment: waits until keepalived has seen since then that HAProxy answers.
-AWAIT_CHECK = """for _ in $(seq 300); do
+AWAIT_CHECK = """for _ in $(seq 1200); do
     journalctl --unit=keepalived --since=@%s --output=cat | grep -q 'haproxy_answers) succeeded' && exit 0
     sleep 0.3
 done

@@ -40,7 +40,7 @@ def run(*command: str, stdin: str | None = None, **options: Any) -> str:
     return done.stdout
 
 
-def wait_for(condition: Callable[[], Any], seconds: float = 20) -> Any:
+def wait_for(condition: Callable[[], Any], seconds: float = 180) -> Any:
     """Return a condition's result as soon as it is true; fail the test if that never happens."""
     deadline = time.monotonic() + seconds
     while not (found := condition()):
@@ -137,7 +137,7 @@ class Stack:
 
     def get(self, path: str) -> tuple[int, str]:
         """Request a path through nginx; return status and body, or 0 if nothing listens."""
-        connection = http.client.HTTPConnection("localhost", self.port, timeout=10)
+        connection = http.client.HTTPConnection("localhost", self.port, timeout=60)
         try:
             connection.request("GET", path)
             answer = connection.getresponse()

@@ -32,7 +32,7 @@ HOSTS = {
 PROJECTS = [name for pair in itertools.zip_longest(*HOSTS.values()) for name in pair if name]
 # Deployed with what inspect writes, and the ports that are free.
 INSPECTED = {"compose": {}, "guesses": {"nginx_http_port": 8105, "nginx_local_port": 8005}}
-RUN_SECONDS = 300  # a run that takes longer hangs
+RUN_SECONDS = 900  # a run that takes longer hangs
 
 
 class UnsafeLoader(yaml.SafeLoader):
@@ -149,7 +149,7 @@ class Site:
 
     def request(self, path: str, method: str = "GET", body: str | None = None) -> tuple[int, dict[str, str], str]:
         """Request a path of the site; return status, headers (names in lower case) and body."""
-        with contextlib.closing(http.client.HTTPConnection(self.address, self.port, timeout=10)) as way:
+        with contextlib.closing(http.client.HTTPConnection(self.address, self.port, timeout=60)) as way:
             way.request(method, path, body)
             answer = way.getresponse()
             return answer.status, {name.lower(): value for name, value in answer.getheaders()}, answer.read().decode()

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from lab_host import ROOT
+from lab_host import PATIENCE, ROOT
 from pair import Pair, deploy
 from playwright.sync_api import Page, sync_playwright
 from websockets.exceptions import ConnectionClosed
@@ -65,7 +65,7 @@ def test_pages_are_back_within_a_second_of_a_friendly_drain(lab: Pair, pages: li
     closed = []
     for websocket in sockets:
         with pytest.raises(ConnectionClosed) as ended:
-            websocket.recv(timeout=max(1.0, deadline + 5 - time.time()))
+            websocket.recv(timeout=max(1.0, deadline + PATIENCE - time.time()))
         closed.append(ended.value.rcvd.code if ended.value.rcvd else 1006)
     assert closed == [DRAINED] * SOCKETS
     folder = ROOT / "artifacts" / "release"

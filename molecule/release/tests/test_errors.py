@@ -32,7 +32,7 @@ def test_reason_is_told_and_the_query_is_not(lab: Pair, canaries: Canaries) -> N
             name, canary = f"none-{uuid.uuid4().hex[:8]}.js", canaries.new(f"static file on {host.name}")
             assert host.get(f"/static/{name}?token={canary}")[0] == 404
             told = ("dashboard-nginx-errors: ", f" nginx: GET /static/{name}?token=[hidden] 404 ")
-            for _ in range(60):
+            for _ in range(240):
                 found = reasons(host, name)
                 if all(any(part in line for line in found) for part in told):
                     break

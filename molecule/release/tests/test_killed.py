@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from clients import NAMES
+from lab_host import PATIENCE
 from pair import Copy, Pair, deploy
 from websockets.exceptions import ConnectionClosed
 
@@ -113,7 +114,7 @@ def test_migration_of_a_killed_run_is_waited_for(lab: Pair, copy: Callable) -> N
     one, two = f"slow_{time.time_ns()}", f"next_{time.time_ns()}"
     killed = deploy(migrating(copy("killed"), one, 20), "-e", "release_who=killed@desk")
     killed.until("migrate its database")
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + PATIENCE
     while "begin" not in lab.hosts[0].run(written):
         assert time.monotonic() < deadline, "the migration did not begin"
     killed.kill()
@@ -180,5 +181,5 @@ def test_changed_environment_is_a_generation_of_the_same_release(lab: Pair, same
     assert lab.redis("zrange asgi:group:dashboard 0 -1") == []
     for websocket in opened:
         with pytest.raises(ConnectionClosed):
-            websocket.recv(timeout=5)
+            websocket.recv(timeout=PATIENCE)
     lab.assert_settled()

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from lab_host import ROOT, ask
+from lab_host import PATIENCE, ROOT, ask
 from pair import Copy, Pair, Playbook, ReleaseHost, deploy
 
 LOG = "/srv/dashboard/shared/workers.log"
@@ -256,12 +256,12 @@ def test_sockets_are_shown(lab: Pair) -> None:
 def test_scheduled_command_is_run_at_its_time(lab: Pair, workers: dict[str, str]) -> None:
     """The release that serves runs it; this test comes last, so that its minute passes while the others run."""
     for host in lab:
-        await_that(lambda host=host: noted(host, "nightly", workers["second"]), "cron ran nothing", 70)
+        await_that(lambda host=host: noted(host, "nightly", workers["second"]), "cron ran nothing")
         line = noted(host, "nightly", workers["second"])[0]
         assert line["instance"] == f"{workers['second']}-0" and line["odd"]
 
 
-def await_that(holds: Callable[[], Any], otherwise: str, seconds: float = 20) -> None:
+def await_that(holds: Callable[[], Any], otherwise: str, seconds: float = PATIENCE) -> None:
     """Wait until a condition holds; fail the test if it doesn't within some seconds."""
     ending = time.monotonic() + seconds
     while not holds():

@@ -40,7 +40,7 @@ def test_limits_are_kept_and_status_shows_all(lab: Pair, copy: Callable, clients
     lab.assert_settled()
 
 
-HEALTH = "import urllib.request as r; print(r.urlopen('http://localhost:8000/health/', timeout=10).read().decode())"
+HEALTH = "import urllib.request as r; print(r.urlopen('http://localhost:8000/health/', timeout=60).read().decode())"
 
 
 @contextlib.contextmanager

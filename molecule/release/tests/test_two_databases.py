@@ -16,7 +16,7 @@ from pair import NAMES, Copy, Pair, Playbook, ReleaseHost, deploy
 from test_rotation import ASKS_DATABASE
 
 #: Seconds that a test waits for what must come.
-PATIENCE = 90
+PATIENCE = 240
 PASSWORD = "the-password-of-the-standby"
 VARIABLES = {
     "private_address": "{{ lookup('ansible.builtin.file', lab_root ~ '/.lab/addresses/' ~ inventory_hostname) }}",

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from lab_host import ROOT, LabHost, Run
+from lab_host import PATIENCE, ROOT, LabHost, Run
 from secure_site import PARTS, Authority, greet, handshake, loose, names_of, opened, read_chain
 from websockets.sync.client import ClientConnection
 
@@ -62,7 +62,7 @@ class Acme:
         # By default it refuses one in twenty nonces, for clients that don't try again; certbot does, but only once.
         given = "--setenv=PEBBLE_VA_NOSLEEP=1 --setenv=PEBBLE_WFE_NONCEREJECT=0"
         run = f"systemd-run --unit=pebble-{port} {given} pebble -config /etc/pebble/{port} {options}"
-        self.lab.run(f"{run} && for _ in $(seq 600); do ss -ltn | grep -q :{port} && exit; sleep 0.1; done; exit 1")
+        self.lab.run(f"{run} && for _ in $(seq 1200); do ss -ltn | grep -q :{port} && exit; sleep 0.1; done; exit 1")
         return f"https://localhost:{port}/dir"
 
     def stop(self, port: int = 14000) -> None:
@@ -115,7 +115,7 @@ class Acme:
 
     def await_served(self, name: str, certificate: bytes) -> None:
         """Wait until nginx serves a certificate: old workers accept connections until they notice the reload."""
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + PATIENCE
         while True:
             with contextlib.suppress(ssl.SSLError):
                 if self.served(name) == certificate:

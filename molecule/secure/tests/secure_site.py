@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from lab_host import GOOD, ROOT, LabHost
+from lab_host import GOOD, PATIENCE, ROOT, LabHost
 from tls_relay import through_tls
 from websockets.sync.client import ClientConnection, connect
 
@@ -46,7 +46,7 @@ def trusting(*authorities: Path) -> ssl.SSLContext:
 
 def greet(lab: LabHost, context: ssl.SSLContext, name: str | None = "localhost") -> ssl.SSLSocket:
     """Complete just the TLS handshake."""
-    way = socket.create_connection(("127.0.0.1", port_of(lab)), timeout=10)
+    way = socket.create_connection(("127.0.0.1", port_of(lab)), timeout=60)
     with contextlib.ExitStack() as stack:
         stack.callback(way.close)
         made = context.wrap_socket(way, server_hostname=name)
@@ -65,7 +65,7 @@ def loose(**options: Any) -> ssl.SSLContext:
 
 def get(lab: LabHost, path: str, context: ssl.SSLContext | None = None) -> tuple[int, dict[str, str]]:
     """Request a path over TLS; return status and headers, their names in lower case."""
-    way = http.client.HTTPSConnection("localhost", port_of(lab), timeout=10, context=context or trusting())
+    way = http.client.HTTPSConnection("localhost", port_of(lab), timeout=60, context=context or trusting())
     try:
         way.request("GET", path, headers={"Host": "localhost"})
         answer = way.getresponse()
@@ -90,7 +90,7 @@ def opened(
     given = lab.token() if token == GOOD else token
     way = through_tls("127.0.0.1", port_of(lab), context or trusting(), name)
     url = f"ws://{name}/ws/dashboard/?token={given}"
-    return connect(url, sock=way, open_timeout=30, ping_interval=None, proxy=None)
+    return connect(url, sock=way, open_timeout=PATIENCE, ping_interval=None, proxy=None)
 
 
 # Runs on the host; arguments are units' files. Each is judged as written, with its own drop-ins but without the ones

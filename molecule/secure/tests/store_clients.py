@@ -158,7 +158,7 @@ class Store:
     def tapped(self) -> Iterator[Path]:
         """Capture its traffic; yield the file on its host that contains it."""
         with background(self.lab, shlex.join(["python3", "-c", TAP, str(self.port), "/tmp/wire.tap"])):
-            self.lab.run("for _ in $(seq 100); do test -e /tmp/wire.ready && exit; sleep 0.1; done; exit 1")
+            self.lab.run("for _ in $(seq 1200); do test -e /tmp/wire.ready && exit; sleep 0.1; done; exit 1")
             yield Path("/tmp/wire.tap")
         self.lab.run("rm /tmp/wire.ready /tmp/wire.tap")
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from lab_host import ROOT, SSH_CONFIG, LabHost, Run, echoes, playbook_command
+from lab_host import PATIENCE, ROOT, SSH_CONFIG, LabHost, Run, echoes, playbook_command
 from secure_site import opened
 from websockets.sync.client import ClientConnection
 
@@ -294,7 +294,7 @@ def test_failing_logins_are_shut_out(walled: Walled) -> None:
         "print(json.dumps(None))"
     )
     on(walled.other, script)
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE
     while walled.addresses[walled.other] not in walled.lab.run("fail2ban-client get sshd banip"):
         assert time.monotonic() < deadline, walled.lab.run("fail2ban-client status sshd")
         time.sleep(1)
@@ -316,7 +316,7 @@ def test_rules_that_shut_out_are_taken_back(walled: Walled) -> None:
     run = walled.run(_firewall_ssh_ports=["2222"], firewall_confirm_seconds=90)
     assert run.code and "lets no new connection of this machine in" in run.output, run.output
     await_login(walled.lab.name)
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE
     while walled.rules() != rules:
         assert time.monotonic() < deadline, walled.rules()
         time.sleep(1)

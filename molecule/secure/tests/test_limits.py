@@ -41,7 +41,7 @@ http {{
 }}''')
 subprocess.run(["nginx", "-c", home / "nginx.conf"], check=True, capture_output=True)
 def status(address):
-    way = http.client.HTTPConnection("127.0.0.9", 8999, timeout=10, source_address=("127.0.0.8", 0))
+    way = http.client.HTTPConnection("127.0.0.9", 8999, timeout=60, source_address=("127.0.0.8", 0))
     way.request("GET", "/", headers={"Upgrade": "websocket", "X-Forwarded-For": address})
     return way.getresponse().status
 try:

@@ -105,11 +105,11 @@ def holding(host: LabHost) -> Iterator[None]:
     program = shlex.join(["/srv/dashboard/live/within", "/srv/dashboard/live/venv/bin/python", "-c", HOLDING])
     with background(host, f"runuser --user dashboard -- {program}"):
         host.run(
-            "for _ in $(seq 300); do test -e /tmp/holding && exit; sleep 0.1; done; cat /tmp/background.log; exit 1"
+            "for _ in $(seq 1200); do test -e /tmp/holding && exit; sleep 0.1; done; cat /tmp/background.log; exit 1"
         )
         yield
         host.run(
-            "rm /tmp/holding; for _ in $(seq 300); do grep -q . /tmp/background.log && exit; sleep 0.1; done; exit 1"
+            "rm /tmp/holding; for _ in $(seq 1200); do grep -q . /tmp/background.log && exit; sleep 0.1; done; exit 1"
         )
         said = host.run("cat /tmp/background.log")
     assert said.startswith("asked "), said
@@ -132,5 +132,5 @@ def test_modes_change_without_cutting_anybody(store: Store, other: LabHost) -> N
 
 def test_a_crash_is_over_in_a_moment(store: Store, other: LabHost) -> None:
     store.lab.run("kill -KILL $(cat /run/pgbouncer/pgbouncer.pid)")
-    store.lab.run("for _ in $(seq 300); do systemctl is-active -q pgbouncer && exit; sleep 0.1; done; exit 1")
+    store.lab.run("for _ in $(seq 1200); do systemctl is-active -q pgbouncer && exit; sleep 0.1; done; exit 1")
     assert store.used(other, PGBOUNCER) == IN

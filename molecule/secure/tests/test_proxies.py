@@ -162,7 +162,7 @@ def balancer(site: LabHost) -> Iterator[LabHost]:
         site.run(f"{install} && systemctl stop haproxy && cat /etc/dashboard/certificate/*.pem > /etc/haproxy/site.pem")
         site.run("chmod 600 /etc/haproxy/site.pem; printf %s %s > /etc/haproxy/balancer.cfg", "%s", HAPROXY)
         site.run("systemd-run --quiet --collect --unit=balancer haproxy -db -f /etc/haproxy/balancer.cfg")
-        site.run("for i in $(seq 100); do ss -ltn | grep -q :9445 && exit 0; sleep 0.1; done; exit 1")
+        site.run("for i in $(seq 1200); do ss -ltn | grep -q :9445 && exit 0; sleep 0.1; done; exit 1")
         yield site
     finally:
         purge = "DEBIAN_FRONTEND=noninteractive apt-get purge --quiet --yes --auto-remove haproxy"
@@ -179,7 +179,7 @@ def teller(site: LabHost) -> Iterator[LabHost]:
         site.run(
             "systemd-run --quiet --collect --unit=teller --uid=dashboard --property=SupplementaryGroups=www-data "
             "/srv/dashboard/live/within sh -c %s && "
-            "for i in $(seq 300); do test -S %s && exit 0; sleep 0.1; done; exit 1",
+            "for i in $(seq 1200); do test -S %s && exit 0; sleep 0.1; done; exit 1",
             daphne, TELLER,
         )  # fmt: skip
         yield site

@@ -139,7 +139,7 @@ def test_launched_process_is_the_one_that_is_told_to_stop(lab: LabHost) -> None:
     try:
         said = lab.run(
             "/srv/dashboard/live/launch 400000 /bin/sh /opt/attempts/wait > /run/attempt.log 2>&1 & pid=$!; "
-            "for _ in $(seq 300); do grep -q began /run/attempt.log && break; sleep 0.1; done; "
+            "for _ in $(seq 1200); do grep -q began /run/attempt.log && break; sleep 0.1; done; "
             "kill -TERM $pid; wait $pid; echo ended $? $pid; cat /run/attempt.log"
         ).splitlines()
         ended = said[0].split()
@@ -180,21 +180,21 @@ def test_nginx_is_confined_and_serves(lab: LabHost) -> None:
         lab.reload_nginx()
         assert get(lab, "/")[0] == 200 and echoes(websocket)
         lines = lab.run(
-            "for _ in $(seq 50); do [ -s $0 ] && break; sleep 0.1; done; cat $0; rm $0.1".replace(
+            "for _ in $(seq 1200); do [ -s $0 ] && break; sleep 0.1; done; cat $0; rm $0.1".replace(
                 "$0", "/var/log/nginx/dashboard.access.log"
             )
         )
         assert '"status":200' in lines, "it has no log after that was turned over"
         # As Debian's package does during an upgrade: a new main process beside the old one.
         lab.run(
-            f"kill -USR2 {main}; for _ in $(seq 100); do [ -s /run/nginx.pid.oldbin ] && "
+            f"kill -USR2 {main}; for _ in $(seq 1200); do [ -s /run/nginx.pid.oldbin ] && "
             f"[ -s /run/nginx.pid ] && [ $(cat /run/nginx.pid) != {main} ] && break; sleep 0.1; done; "
             "kill -WINCH $(cat /run/nginx.pid.oldbin)"
         )
         assert lab.run("cat /run/nginx.pid").strip() != main
         assert get(lab, "/")[0] == 200 and echoes(websocket)
     lab.run("kill -QUIT $(cat /run/nginx.pid.oldbin)")
-    lab.run("for _ in $(seq 100); do [ -e /run/nginx.pid.oldbin ] || exit 0; sleep 0.1; done; exit 1")
+    lab.run("for _ in $(seq 1200); do [ -e /run/nginx.pid.oldbin ] || exit 0; sleep 0.1; done; exit 1")
     assert get(lab, "/")[0] == 200
     assert lab.run("systemctl show --value --property=MainPID nginx") == lab.run("cat /run/nginx.pid")
 

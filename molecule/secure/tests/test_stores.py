@@ -106,7 +106,7 @@ def test_messages_reach_the_other_host(store: Store, other: LabHost) -> None:
         f"REDISCLI_AUTH={shlex.quote(lab.secrets()['Redis password'])} redis-cli --tls --cacert {TRUST} --user observer"
     )
     with opened(lab) as one, opened(other) as two, background(lab, f"{watch} monitor"):
-        lab.run("for _ in $(seq 100); do grep -q OK /tmp/background.log && exit; sleep 0.1; done; exit 1")
+        lab.run("for _ in $(seq 1200); do grep -q OK /tmp/background.log && exit; sleep 0.1; done; exit 1")
         deliver(f"{SECRET} from one", one, two)
         deliver(f"{SECRET} from two", two, one)
         seen = lab.run("cat /tmp/background.log")
