@@ -8,11 +8,13 @@ from __future__ import annotations
 import json
 import os
 import socket
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from urllib.parse import urlsplit
 
 import crossplane
 import pytest
@@ -25,7 +27,7 @@ from ansible_collections.channels.stack.plugins.module_utils.host.nginx.syntax i
 from ansible_collections.channels.stack.plugins.module_utils.websocket import exchange
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from test_doctor import came
+from test_doctor import came, judged
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.append(str(ROOT / "molecule" / "doctor" / "tests"))
@@ -37,6 +39,35 @@ PAGE = "http://chat.example.org"
 
 
 # --- how nginx is read
+
+
+def test_a_site_without_its_link_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only one that would get the request and pass it on; and the printed command makes nginx read it."""
+    parked, enabled = tmp_path / "sites-available", tmp_path / "sites-enabled"
+    for folder in (parked, enabled):
+        folder.mkdir()
+    monkeypatch.setattr(look, "PARKED", str(parked))
+    monkeypatch.setattr(look, "ENABLED", str(enabled))
+    (parked / "default").write_text("server { listen 80 default_server; root /var/www/html; }")
+    (enabled / "default").symlink_to(parked / "default")
+    (parked / "aside").write_text("server { listen 81; location / { proxy_pass http://127.0.0.1:9001; } }")
+    (parked / "other").write_text("server { listen 80; server_name other; location / { proxy_pass http://a; } }")
+    (parked / "pages").write_text("server { listen 80; server_name chat; location /a { proxy_pass http://a; } }")
+
+    def asleep() -> dict[str, str]:
+        shown = f"# configuration file {tmp_path}/nginx.conf:\nhttp {{ include sites-enabled/*; }}\n"
+        for path in sorted(enabled.iterdir()):
+            shown += f"# configuration file {path}:\n{path.read_text()}\n"
+        return look.Nginx().asleep(shown, urlsplit("ws://chat/ws/"), "/ws/", [("Host", "chat")])
+
+    assert asleep() == {}
+    (parked / "chat").write_text("server { listen 80; server_name chat; location /ws { proxy_pass http://a; } }")
+    found = asleep()
+    assert found == {"file": str(parked / "chat"), "folder": str(enabled)}
+    fix = judged(host__nginx__asleep=found, host__nginx__route__pass="", host__exchanges__1=came("proxy", status=404),
+                 outside__0=came("outside", status=404))["finding"]["fix"]  # fmt: skip
+    subprocess.run(["sh", "-c", fix.partition(" && ")[0]], check=True)
+    assert asleep() == {}, "the printed link leads nowhere"
 
 
 NGINX = """nginx: configuration file /etc/nginx/nginx.conf test is successful

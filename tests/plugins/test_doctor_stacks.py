@@ -207,6 +207,14 @@ STACKS: dict[str, tuple[dict[str, Any], str, str]] = {
               host__nginx__replay={"whole": came("replay"), "trials": [], "causes": [], "mended": False},
               **on_port(status=403)), "E354_RULE_ANSWERS", r"^Remove \S+app:3: if \(\$invalid_referer\)"),
     "a return that closes": (stack("return 444;", **on_port(**CLOSED)), "E354_RULE_ANSWERS", "Remove .*: return 444"),
+    "a request for permission that fails": (
+        stack("location = /auth { return 404; }\nlocation /ws/ {\nauth_request /auth;\n" + GOOD + "}",
+              **said("subrequest", "auth request unexpected status: 404 while sending") | on_port(status=500)),
+        "E359_AUTH_REQUEST", r"\(\S+app:4: auth_request /auth\).* auth_request off;$"),
+    "a site without its link": (
+        stack("location / { try_files $uri =404; }",
+              host__nginx__asleep={"file": "/etc/nginx/sites-available/chat", "folder": "/etc/nginx/sites-enabled"}),
+        "E358_SITE_NOT_ENABLED", "^ln -s /etc/nginx/sites-available/chat /etc/nginx/sites-enabled/ && nginx -t"),
     "a client's certificate": (
         stack(ws(GOOD), **on_port(status=400, body="<center>No required SSL certificate was sent</center>")),
         "E355_CLIENT_CERT", "ssl_verify_client optional"),
@@ -265,8 +273,8 @@ PAGE_OF = {"origin": "https://app.example.org", "secure": False, "redirects": Tr
 CUT = {"close": {"code": 1011, "reason": "", "at": 5.0}}
 #: What else proves a code of the project, its token and its layer, beside a healthy host's evidence.
 PROVEN: dict[str, dict[str, Any]] = {
-    "E201_ASGI_MODULE": {"host__bundle": {"app": "app"}, "host__project__import_error":
-                         "ModuleNotFoundError: No module named 'core.azgi'"},
+    "E201_ASGI_MODULE": {"host__bundle": {"app": "app", "application": "core.azgi:application"},
+                         "host__project__import_error": "ModuleNotFoundError: No module named 'core.azgi'"},
     "E202_ASGI_ATTRIBUTE": {"host__bundle": {"app": "app"}, "host__project__import_error":
                             "AttributeError: module 'core.asgi' has no attribute 'app'"},
     "E203_APPS_NOT_READY": {"host__bundle": {"app": "app"}, "host__project__import_error":

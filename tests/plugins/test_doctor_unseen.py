@@ -55,6 +55,21 @@ BACKEND = "InvalidChannelLayerError: Cannot import BACKEND 'asgi_redis.RedisChan
 GUNICORN = {"pid": 10, "parent": 1, "server": "gunicorn", "name": "python", "speaks": False, "command": "gunicorn",
             "user": "app", "folder": "/opt/app", "application": "core.wsgi:application", "ping": 20.0, "files": 20,
             "listens": ["tcp:127.0.0.1:8001"], "limit": 1024, "unit": "app.service"}  # fmt: skip
+INIT = {**GUNICORN, "pid": 1, "server": "", "name": "init", "command": "/sbin/init", "application": ""}
+PROTECTED = "ResponseError: DENIED Redis is running in protected mode because protected mode is enabled"
+
+
+FRONT = {"outside__0": "outside", "host__exchanges__0": "proxy"}
+LIBRARY = {"host__project__versions": {"uvicorn": "0.34", "websockets": "14"}}
+
+
+def crashing(error: str) -> dict[str, Any]:
+    """A unit whose server ends at each start, with an error of Python's."""
+    return {"unit": "chat.service", "state": "activating", "sub": "auto-restart", "result": "exit-code", "restarts": 5,
+            "pid": 0, "status": "1", "command": "daphne -p 8001 core.asgi:application",
+            "log": [f"ModuleNotFoundError: {error}"]}  # fmt: skip
+
+
 #: A code, what differs from a healthy host, and a part of the fix.
 UNSEEN: list[tuple[str, dict[str, Any], str]] = [
     ("E124_UNIT_CANNOT_START", unit("200", CHDIR, folder_there=False), "WorkingDirectory="),
@@ -99,6 +114,25 @@ UNSEEN: list[tuple[str, dict[str, Any], str]] = [
         "ConnectionError: Error 13 connecting to /run/redis/redis.sock. Permission denied."}, "usermod -aG redis"),
     ("E543_NO_LAYER", {**everywhere(status=500), "host__project__layer": "", "host__log": [
         "AttributeError: 'NoneType' object has no attribute 'group_add'"]}, "CHANNEL_LAYERS = "),
+    ("E206_SETTINGS_MODULE", {**DEAD, "host__units": [crashing("No module named 'core.settings.prod'")]},
+     "^DJANGO_SETTINGS_MODULE: a module that exists"),
+    ("E206_SETTINGS_MODULE", {**DEAD, "host__units": [], "host__project__settings": "core.conf",
+                              "host__project__import_error": "ModuleNotFoundError: No module named 'core.conf'"},
+     "^DJANGO_SETTINGS_MODULE: a module that exists"),
+    ("E204_IMPORT_ERROR", {**DEAD, "host__units": [crashing("No module named 'core.middleware'")]}, "import core.asgi"),
+    ("E201_ASGI_MODULE", {**DEAD, "host__units": [crashing("No module named 'core'")]}, "FOLDER-OF-manage.py"),
+    ("E126_NOBODY_BEHIND", {
+        **HANGS, "host__processes": [{**GUNICORN, "server": "", "name": "docker-proxy", "command": "docker-proxy -x"}],
+        "host__exchanges__2": came("process", "http", status=0, stage="handshake", reason="closed"),
+     }, r"daphne -b 0\.0\.0\.0 .* --filter publish=8001"),
+    ("E204_IMPORT_ERROR", {
+        **HANGS, "host__servers": [{"address": "tcp:127.0.0.1:8001", "pid": 1}], "host__processes": [INIT],
+        "host__units": [crashing("No module named 'corsheaders'")],
+     }, "import core.asgi"),
+    ("E544_REDIS_PROTECTED", {**everywhere(status=500), "host__project__layer_error": PROTECTED}, "requirepass"),
+    ("E544_REDIS_PROTECTED", {**everywhere(status=500), "host__project__layer_error": "ConnectionError: closed",
+                              "host__project__layer_hosts": [{"scheme": "redis", "host": "10.0.0.1", "port": 6379,
+                                                              "options": [], "speaks": "protected"}]}, "requirepass"),
     ("E405_ORIGIN", {**REFUSED, "host__project__origin_allowed": False, "host__project__allowed_hosts": [],
                      "host__project__origins": []}, "to ALLOWED_HOSTS"),
     ("E203_APPS_NOT_READY", {**DEAD, "host__units": [{
@@ -133,6 +167,20 @@ def test_a_stack_gets_its_own_cause_and_no_other(code: str, changes: dict[str, A
     (source("Chat", accepts=True), "E111_SERVER_SILENT"),
     (unit("200", CHDIR), "E105_CRASH_LOOP"),
     ({"host__units__0__setup": {"file": "x", "changed": True}}, "OK"),
+    # A 503 is no limit where none counts: error_page may have made it of a 502.
+    ({**DEAD, **{path: came(via, status=503) for path, via in FRONT.items()}, "host__units": []}, "E104_NOT_RUNNING"),
+    ({path: came(via, status=503) for path, via in FRONT.items()}, "E905_UNEXPLAINED"),
+    ({**{path: came(via, status=503) for path, via in FRONT.items()},
+      "host__nginx__route__guards": ["x:1: limit_req zone=a"]}, "E311_LIMIT"),
+    ({"host": None, "outside__0": came("outside", status=503, body="No server is available to handle this request.")},
+     "E905_UNEXPLAINED"),
+    # Nobody is seen at the address, and handshakes through nginx open: a container is there.
+    ({"host__servers": [{"address": "tcp:127.0.0.1:8001", "pid": 0}], "host__processes": [],
+      "host__exchanges": [came("proxy")]}, "OK"),
+    # uvicorn has other reasons for 400.
+    ({**everywhere(status=400), "host__processes__0__server": "uvicorn", **LIBRARY}, "E905_UNEXPLAINED"),
+    ({**everywhere(status=404), "host__processes__0__server": "gunicorn with uvicorn workers", **LIBRARY,
+      "host__log": ["WARNING:  Unsupported upgrade request."]}, "E112_NO_WEBSOCKET_LIBRARY"),
 ])  # fmt: skip
 def test_what_is_not_proven_is_not_told(changes: dict[str, Any], verdict: str) -> None:
     slow = {"host__exchanges__2": came("process", "http", status=0, stage="handshake", reason="x")}

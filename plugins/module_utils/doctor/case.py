@@ -6,6 +6,7 @@ import re
 from typing import Any
 from urllib.parse import urlsplit
 
+from ..host.servers import application_of
 from .answers import opened
 from .catalogue import CATALOGUE
 from .lines import ALL
@@ -82,7 +83,9 @@ class Case:
     def application(self) -> str:
         """The ASGI path, as far as it is known."""
         process = self.processes[0]["application"] if self.processes else ""
-        return self.bundle.get("application") or self.project.get("application") or process or "core.asgi:application"
+        known = self.bundle.get("application") or self.project.get("application") or process
+        meant = (application_of(each["command"].split()) for each in self.units if each["state"] != "active")
+        return known or next(filter(None, meant), "") or "core.asgi:application"
 
     @property
     def log_command(self) -> str:
@@ -148,14 +151,24 @@ def of_text(case: Case, code: str, line: str, seen: list[str]) -> Finding:
     if code == "E201_ASGI_MODULE":
         wanted = case.application.partition(":")[0]
         missing = re.search(r"No module named '([\w.]+)'", line)
-        if missing and not wanted.startswith(missing[1].split(".")[0]):
-            code = "E204_IMPORT_ERROR"
+        if missing and wanted != missing[1] and not wanted.startswith(f"{missing[1]}."):
+            code = "E206_SETTINGS_MODULE" if lost_settings(case, line) else "E204_IMPORT_ERROR"
     listeners = "; ".join(f"{each['pid']} {each['command'][:60]}" for each in case.host.get("processes", [])
                           if each["server"])  # fmt: skip
     pattern = re.search(r"path '?([^'.\s]+)'?", line)
     wanted_path = pattern[1] if pattern else case.path.lstrip("/")
     return case.find(code, [*seen, line], error=line[:200], socket=socket, limit="see /proc/PID/limits",
-                     files=enough_files(0), listeners=listeners or "ss -ltnp", pattern=wanted_path)  # fmt: skip
+                     files=enough_files(0), listeners=listeners or "ss -ltnp", pattern=wanted_path,
+                     missing=lost_settings(case, line))  # fmt: skip
+
+
+def lost_settings(case: Case, line: str) -> str:
+    """The settings module that a line says is not found; empty if it is about another one."""
+    missing = re.search(r"No module named '([\w.]+)'", line)
+    named = case.project.get("settings", "")
+    if not missing or not (missing[1] == named or re.search(r"(^|\.)settings?($|[._])", missing[1])):
+        return ""
+    return missing[1]
 
 
 def proxy_is_down(case: Case) -> bool:

@@ -164,6 +164,10 @@ _ENTRIES = (
     Entry("E205_ASGI_PATH", "import", "The ASGI path has the wrong form",
           "Servers need module:attribute; Django's ASGI_APPLICATION needs dots only.",
           "daphne {module}:application on the command line, ASGI_APPLICATION = \"{module}.application\" in settings"),
+    Entry("E206_SETTINGS_MODULE", "import", "The settings module was not found",
+          "{missing} cannot be imported. DJANGO_SETTINGS_MODULE names it, or the settings that it names import it.",
+          "DJANGO_SETTINGS_MODULE: a module that exists, in the unit's Environment=, its EnvironmentFile= or the ASGI "
+          "module; then restart the server"),
     # --- proxies
     Entry("E301_UPGRADE_LOST", "proxy", "The proxy drops the Upgrade header",
           "nginx passes neither Upgrade nor Connection on by itself, so the server sees a plain GET and answers 404.",

@@ -121,6 +121,11 @@ FOLLOW_ENTRIES = (
     Entry("E125_UNIT_NOT_RELOADED", "process", "The server runs with the former file of its unit",
           "{file} was changed, and {how}.",
           "systemctl daemon-reload && systemctl restart {unit}"),
+    Entry("E126_NOBODY_BEHIND", "process", "Nobody answers behind the program on the server's port",
+          "{who} listens at {places} and passes connections on. It accepts them, and nobody behind it answers. In a "
+          "container, a server that listens on 127.0.0.1 can be reached from inside alone.",
+          "In the container's command: daphne -b 0.0.0.0 -p PORT, with the port that is published; docker ps --filter "
+          "publish={published} names the container, and docker logs says whether the server runs"),
     Entry("W447_PAGE_FAILS", "origin", "A page of the site fails",
           "GET / is answered with {status}, while sockets open.",
           "See the application's error: {log}"),
@@ -172,6 +177,10 @@ FOLLOW_ENTRIES = (
           "\"default\".",
           "In the settings: CHANNEL_LAYERS = {{\"default\": {{\"BACKEND\": "
           "\"channels_redis.core.RedisChannelLayer\", \"CONFIG\": {{\"hosts\": [(\"127.0.0.1\", 6379)]}}}}}}"),
+    Entry("E544_REDIS_PROTECTED", "layer", "Redis is in protected mode",
+          "Redis has no password, so it refuses connections that do not come from loopback: {error}",
+          "requirepass PASSWORD in redis.conf, then systemctl restart redis-server; and in the layer's address "
+          "(REDIS_URL): redis://:PASSWORD@HOST:6379/0. If Redis is on the same host: 127.0.0.1 as the layer's host"),
     Entry("E537_LAYER_WORKERS", "layer", "The channel layer does not leave the process",
           "InMemoryChannelLayer reaches only sockets of the process that sends, and {workers} sends from a process of "
           "its own. Nothing arrives, and nothing is logged.",
@@ -194,6 +203,13 @@ _LAYER = (*_GENERAL, "E501_REDIS_DOWN", "E510_LAYER", "E514_REDIS_TLS")
 _TOKEN = ("E401_NO_TOKEN", "E402_TOKEN_BAD", "E413_OTHER_SECRET")
 EXPLAINS: dict[str, tuple[str, ...]] = {
     "E251_NO_WEBSOCKET": (*_GENERAL, "E252_NO_HTTP", "E301_UPGRADE_LOST", "E312_EDGE", *_TOKEN),
+    "E358_SITE_NOT_ENABLED": (
+        *_PROXY,
+        "E011_TCP_REFUSED",
+        "E305_REDIRECT_HTTPS",
+        "E306_REDIRECT_PATH",
+        "E354_RULE_ANSWERS",
+    ),
     "E361_APACHE_UPGRADE": _PROXY,
     "E362_APACHE_ORDER": _PROXY,
     "E363_APACHE_MODULE": _PROXY,
@@ -210,6 +226,7 @@ EXPLAINS: dict[str, tuple[str, ...]] = {
     "E374_UNDERSCORES": (*_PROXY, "E401_NO_TOKEN", "E402_TOKEN_BAD"),
     "E375_SOCKET_HIDDEN": ("E113_SOCKET_PERMISSION", "E307_UPSTREAM_ELSEWHERE", "E104_NOT_RUNNING", *_PROXY),
     "E109_TWO_SERVERS": ("E101_RUNSERVER", "E102_WSGI"),
+    "E126_NOBODY_BEHIND": (*_GENERAL, "E312_EDGE"),
     "E125_UNIT_NOT_RELOADED": ("E104_NOT_RUNNING", "E307_UPSTREAM_ELSEWHERE"),
     "E151_SUPERVISORD_DOWN": ("E104_NOT_RUNNING", "E107_STALE_SOCKET", "E201_ASGI_MODULE", "E905_UNEXPLAINED"),
     "E441_ORIGIN_LIST": ("E405_ORIGIN", "E401_NO_TOKEN", "E402_TOKEN_BAD", "E413_OTHER_SECRET"),
@@ -227,6 +244,7 @@ EXPLAINS: dict[str, tuple[str, ...]] = {
     "E541_LAYER_BACKEND": (*_LAYER, "E201_ASGI_MODULE", "E202_ASGI_ATTRIBUTE", "E204_IMPORT_ERROR"),
     "E542_REDIS_SOCKET_DENIED": _LAYER,
     "E543_NO_LAYER": _GENERAL,
+    "E544_REDIS_PROTECTED": (*_LAYER, "E502_REDIS_PASSWORD"),
     "E531_LAYER_TLS_OPTIONS": _LAYER,
     "E532_LAYER_TLS": _LAYER,
     "E533_REDIS_WANTS_TLS": _LAYER,

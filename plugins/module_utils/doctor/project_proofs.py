@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from .answers import cut_late, opened, refusal
-from .case import Case, version_of
+from .case import Case, lost_settings, version_of
 from .https import judge
 from .proof import Proof
 from .rules.application import ORDER, TABLES
@@ -124,6 +124,9 @@ PROJECT_PROOFS: dict[str, Proof] = {
     "E204_IMPORT_ERROR": Proof(
         "The import in the project's own environment, or the server's log, has the error.",
         lambda case: bool(case.project.get("import_error")) or _said("E201_ASGI_MODULE")(case)),
+    "E206_SETTINGS_MODULE": Proof(
+        "The import, or the server's log, says which module is not found, and that is DJANGO_SETTINGS_MODULE or a "
+        "module of settings.", lambda case: any(lost_settings(case, text) for text in _texts(case))),
     "E251_NO_WEBSOCKET": Proof(
         "The object that is served, imported in the project's environment, knows no type websocket, and the server "
         "refuses a handshake.", lambda case: _served(case, "websocket") and not opened(case.direct)),
@@ -238,6 +241,9 @@ PROJECT_PROOFS: dict[str, Proof] = {
         _said("E542_REDIS_SOCKET_DENIED")),
     "E543_NO_LAYER": Proof(
         "The log says that the layer is None, or the consumer's use of it does.", _said("E543_NO_LAYER")),
+    "E544_REDIS_PROTECTED": Proof(
+        "Redis's own answer (-DENIED … protected mode), to the layer or to a PING of the doctor's.",
+        lambda case: _said("E544_REDIS_PROTECTED")(case) or _layer_fails(case, "protected")),
     "E531_LAYER_TLS_OPTIONS": Proof(
         "The layer's address, as the project has parsed it, is redis:// and has options that begin with ssl_; the "
         "client raises the TypeError.",

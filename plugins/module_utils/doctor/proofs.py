@@ -15,6 +15,7 @@ from .lines import lacking
 from .project_proofs import PROJECT_PROOFS
 from .proof import Proof
 from .rules.effective import CLIENT_CERT, answering_rule, shadowed
+from .rules.process import FORWARDERS, INIT
 from .rules.unit_start import outdated
 
 
@@ -32,7 +33,7 @@ def _statuses(case: Case) -> set[int]:
 
 
 def _nobody_listens(case: Case) -> bool:
-    return not case.servers or any(not each["pid"] and not each.get("remote") for each in case.servers)
+    return not case.servers or any(each["pid"] in (0, INIT) and not each.get("remote") for each in case.servers)
 
 
 def _unlooked(case: Case) -> bool:
@@ -95,6 +96,15 @@ def _own_answer(case: Case, code: str) -> bool:
     return any(each["status"] and proxy_code(each["status"], each["body"]) == code for each in _answers(case))
 
 
+def _limited(case: Case) -> bool:
+    """Whether a limit was reached: 503 may as well be a front's answer for a server that is gone."""
+    counts = any(": limit_req " in each or ": limit_conn " in each for each in case.route.get("guards", []))
+    known = bool(case.bundle or counts or case.said("limit"))
+    pages = [each["body"] for each in _answers(case) if _unlooked(case) and each["status"] == 503]
+    known = known or any("nginx" in each and "503 Service Temporarily" in each for each in pages)
+    return 429 in _statuses(case) or (known and _own_answer(case, "E311_LIMIT"))
+
+
 def _own(code: str) -> Callable[[Case], bool]:
     return lambda case: _own_answer(case, code)
 
@@ -132,6 +142,10 @@ PROOFS: dict[str, Proof] = {
         "listens where nginx leads to.",
         lambda case: any(outdated(case, each) for each in case.units)
         and any(not each["listening"] for each in case.host.get("upstream") or [])),
+    "E126_NOBODY_BEHIND": Proof(
+        "The process that holds the server's port is a forwarder (docker-proxy, ssh, socat) by its name; it accepts a "
+        "connection and closes it, or never answers.", lambda case: _no_answer(case) and any(
+            each["name"] in FORWARDERS for each in case.processes)),
     "E301_UPGRADE_LOST": Proof(
         "The headers that nginx would send, computed from its whole configuration, lack Upgrade; sent straight to the "
         "server, they get the same refusal. From outside alone, the answer of a server to a plain GET.",
@@ -145,7 +159,9 @@ PROOFS: dict[str, Proof] = {
     "E306_REDIRECT_PATH": Proof(
         "The answer is a redirect.", lambda case: bool(_statuses(case) & {*REDIRECTS})),
     "E304_HEADER_BUFFERS": Proof("The answer is nginx's own for a long request.", _own("E304_HEADER_BUFFERS")),
-    "E311_LIMIT": Proof("The answer is 429 or 503.", _own("E311_LIMIT")),
+    "E311_LIMIT": Proof(
+        "The answer is 429, or a 503 that nginx itself makes: its log says so, or a limit_req or limit_conn counts for "
+        "the path, or maintenance of this bundle is on.", _limited),
     "E315_NGINX_ORIGINS": Proof(
         "The answer is this bundle's own text.",
         lambda case: any(ORIGIN_MARK in each["body"] for each in _answers(case))),
@@ -200,6 +216,10 @@ PROOFS: dict[str, Proof] = {
         "By nginx's rules, a return with this status is reached; or it is the only one that may be reached, and what "
         "nginx would send otherwise is accepted by the server.",
         lambda case: answering_rule(case) is not None),
+    "E358_SITE_NOT_ENABLED": Proof(
+        "nginx -T does not show the file, and by nginx's rules, the path is passed on with it and not without it.",
+        lambda case: bool(case.nginx.get("asleep")) and not opened(case.proxy)),
+    "E359_AUTH_REQUEST": Proof("nginx's log says so during the try.", lambda case: bool(case.said("subrequest"))),
     "E355_CLIENT_CERT": Proof(
         "The answer is nginx's own text for it.",
         lambda case: any(CLIENT_CERT in each["body"] for each in _answers(case))),

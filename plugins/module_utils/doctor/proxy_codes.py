@@ -60,6 +60,14 @@ PROXY_ENTRIES = (
     Entry("E357_ANSWER_CHANGED", "proxy", "The proxy hides what clients check in the server's answer",
           "The server's 101 has {names}, and nginx's has not: clients give up the handshake.",
           "Remove {lines}; then nginx -t && systemctl reload nginx"),
+    Entry("E358_SITE_NOT_ENABLED", "proxy", "The site's file is not enabled",
+          "{file} passes {path} on, but nginx does not read it: no link in {folder} leads to it.",
+          "ln -s {file} {folder}/ && nginx -t && systemctl reload nginx"),
+    Entry("E359_AUTH_REQUEST", "proxy", "The request by which the proxy asks for permission fails",
+          "auth_request asks a location of its own first, which answers neither 2xx, 401 nor 403. So nginx answers "
+          "500, and does not ask the server: {error}",
+          "See why what auth_request asks fails ({guard}); or keep it off the WebSocket path, in {where}: auth_request "
+          "off;"),
     Entry("E353_UPSTREAM_UNREACHED", "proxy", "The server behind the proxy, on another host, cannot be reached",
           "{line} leads to {upstream}, and a connection from this host ends with: {error}",
           "On {host}: start the server, and let this host through to port {port} (ss -ltnp; nft list ruleset); or "

@@ -9,6 +9,7 @@ SIGNATURES: tuple[tuple[str, str], ...] = (
     (r"You can't write against a read only replica|READONLY You can't", "E538_REDIS_READONLY"),
     (r"command not allowed when used memory", "E539_REDIS_FULL"),
     (r"MISCONF Redis is configured to save|MISCONF Errors writing", "E540_REDIS_CANNOT_SAVE"),
+    (r"running in protected mode", "E544_REDIS_PROTECTED"),
     (r"No route found for path", "E404_NO_ROUTE"),
     (r"AppRegistryNotReady|Apps aren't loaded yet|settings are not configured", "E203_APPS_NOT_READY"),
     (r"No module named '?(daphne|uvicorn|gunicorn)\b|(daphne|uvicorn): (command )?not found", "E103_SERVER_MISSING"),

@@ -195,7 +195,7 @@ def _number(text: str) -> int:
 
 
 def speaks(host: str, port: int) -> str:
-    """Return what Redis's address says to a PING: `plain`, `tls`, `silent`, or why there is no connection."""
+    """Return what Redis's address says to a PING: `plain`, `protected`, `tls`, `silent`, or why nothing connects."""
     for tls in (False, True):
         try:
             with socket.create_connection((host, port), 1.5) as way:
@@ -206,8 +206,9 @@ def speaks(host: str, port: int) -> str:
                     context.wrap_socket(way, server_hostname=host).close()
                     return "tls"
                 way.sendall(b"PING\r\n")
-                if way.recv(1) in (b"+", b"-"):
-                    return "plain"
+                said = way.recv(64)
+                if said[:1] in (b"+", b"-"):
+                    return "protected" if said.startswith(b"-DENIED") else "plain"
         except socket.gaierror:
             return "name"
         except ConnectionRefusedError:
@@ -402,6 +403,7 @@ def main(given: str, commands: dict[str, list[str]], origin: str, path: str = ""
     found: dict[str, Any] = {"versions": versions(), "secrets": [], "minted": {}, "not_minted": {}, "hosts": []}
     sys.path.insert(0, "")
     name_settings()
+    found["settings"] = os.environ.get("DJANGO_SETTINGS_MODULE", "")
     part = import_application(given, found)
     answers: dict[str, Any] = {}
     answering = threading.Thread(target=_quietly, args=(layer_hosts, answers), daemon=True)

@@ -151,6 +151,9 @@ def _said(case: Case, came: dict[str, Any]) -> Iterator[Finding]:
                         line=line.partition(": ")[0], setting="remove max_conns,")  # fmt: skip
     if refused := next((each for each in (came, case.outside) if each and CLIENT_CERT in each["body"]), None):
         yield case.find("E355_CLIENT_CERT", told(refused), server=case.route["server"])
+    for each in case.said("subrequest")[:1]:
+        guard = next((line for line in case.route.get("guards", []) if ": auth_request " in line), "auth_request")
+        yield case.find("E359_AUTH_REQUEST", [told(came), each["line"], guard], error=each["line"], guard=guard)
     for each in case.said("name")[:1]:
         yield case.find("E352_UPSTREAM_NAME", [told(came), each["line"]], error=each["line"], where=_line(case))
 

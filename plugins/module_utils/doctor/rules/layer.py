@@ -46,7 +46,11 @@ def answered(case: Case, error: str) -> bool:
     One that answers a PING is up: what waits for it is slow, or waits for something else.
     """
     hosts = case.project.get("layer_hosts") or []
-    up = {f"{each.get('host')}:{each.get('port')}" for each in hosts if each.get("speaks") in ("plain", "tls")}
+    up = {
+        f"{each.get('host')}:{each.get('port')}"
+        for each in hosts
+        if each.get("speaks") in ("plain", "protected", "tls")
+    }
     place = re.search(r"connecting to (\S+?:\d+)", error)
     return "No master found" not in error and (place[1] in up if place else bool(up))
 

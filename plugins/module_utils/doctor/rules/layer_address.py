@@ -39,6 +39,8 @@ def _address(case: Case, host: dict[str, Any]) -> Finding | None:
         return case.find("E532_LAYER_TLS", seen, address=address)
     if scheme in ("", "redis") and speaks == "tls" and not case.bundle:
         return case.find("E533_REDIS_WANTS_TLS", seen, address=address)
+    if speaks == "protected":
+        return case.find("E544_REDIS_PROTECTED", seen, error=f"{place} answers -DENIED")
     there = _redises(case)
     if path := host.get("path", ""):
         places = [place for each in case.host.get("processes", []) for place in each["listens"]

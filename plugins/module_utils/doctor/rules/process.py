@@ -8,7 +8,7 @@ from typing import Any
 
 from ...host.servers import is_to_listen
 from ...host.steady import of_kind
-from ..answers import PLAIN, told
+from ..answers import PLAIN, opened, told
 from ..case import Case, Finding, enough_files, of_text, version_of
 from ..signatures import signature
 from ..unsteady import unsteady_lines, unsteady_values
@@ -16,6 +16,13 @@ from .unit_start import not_reloaded, unit_start
 
 #: A place to listen at in a command: a unit that names another one than the missing server's is not about that.
 PLACE = re.compile(r"(^|\s)(-p|--port|-b|--bind|-u|--uds|-e|--endpoint)[ =]\S+")
+
+#: What uvicorn logs of a handshake that it cannot take.
+NO_LIBRARY = re.compile(r"Unsupported upgrade request|No supported WebSocket library")
+#: The process that holds the sockets of socket units.
+INIT = 1
+#: What accepts connections for others, and answers none itself.
+FORWARDERS = ("docker-proxy", "rootlessport", "slirp4netns", "socat", "ssh", "sshd")
 
 
 def process(case: Case) -> Iterator[Finding]:
@@ -26,8 +33,12 @@ def process(case: Case) -> Iterator[Finding]:
         yield case.find("E117_NOT_DEPLOYED", "no server was found on this host", home=case.host["missing"])
         return
     dead = [each for each in case.servers if not each["pid"] and not each.get("remote")]
+    # systemd holds the sockets of socket units, and accepts for services that it cannot start.
+    dead += [each for each in case.servers if each["pid"] == INIT and case.direct and not opened(case.direct)]
+    # By nobody whom this host shows, as a container's port may be.
+    served = opened(case.proxy) and not case.directs
     # A server of another site proves that this one has none as little as it proves the opposite.
-    if dead or not (case.servers or any(each["server"] for each in case.host.get("processes", []))):
+    if not served and (dead or not (case.servers or any(each["server"] for each in case.host.get("processes", [])))):
         yield from _not_running(case, dead)
     unheard = [each for each in case.host.get("upstream") or [] if not each["listening"]]
     if changed := not_reloaded(case, unheard):
@@ -199,11 +210,18 @@ def _wrong_server(case: Case) -> Iterator[Finding]:
             yield case.find("E101_RUNSERVER" if plain else "W115_RUNSERVER_SERVES", seen)
         elif each["server"] and not each["speaks"] and plain:
             yield case.find("E102_WSGI", seen, server=each["server"])
-        elif each["server"] == "uvicorn" and plain:
+        elif "uvicorn" in each["server"] and plain and no_library(case, each):
             yield case.find("E112_NO_WEBSOCKET_LIBRARY", seen)
         else:
             continue
         return
+
+
+def no_library(case: Case, process: dict[str, Any]) -> bool:
+    """Whether uvicorn is known to have nothing that speaks WebSocket: it has other reasons for 400, too."""
+    versions = case.project.get("versions") or {}
+    lacks = bool(versions) and not {"websockets", "wsproto"} & set(versions)
+    return lacks or re.search(r"--ws[ =]none", process["command"]) is not None or any(map(NO_LIBRARY.search, case.log))
 
 
 def _silent(case: Case) -> Iterator[Finding]:
@@ -211,10 +229,17 @@ def _silent(case: Case) -> Iterator[Finding]:
     came = case.direct
     if not came or came["stage"] != "handshake" or any(each["files"] >= each["limit"] - 2 for each in case.processes):
         return
-    pid = case.processes[0]["pid"] if case.processes else "PID"
+    holder = case.processes[0] if case.processes else {"pid": "PID", "name": "", "command": "", "listens": []}
+    if holder["pid"] == INIT:
+        return  # the service behind its socket is not there
+    if holder["name"] in FORWARDERS:
+        places = ", ".join(holder["listens"])
+        yield case.find("E126_NOBODY_BEHIND", [told(came), f"process {holder['pid']}: {holder['command']}"],
+                        who=holder["name"], places=places, published=places.rpartition(":")[2])  # fmt: skip
+        return
     plain = case.one("process", "http")
     if plain and plain["status"]:
         longer = max(20, *(2 * int(each.get("connect_timeout", 5)) for each in case.processes))
         yield case.find("E410_CONNECT_SLOW", [told(came), told(plain)], longer=longer)
     else:
-        yield case.find("E111_SERVER_SILENT", told(came), pid=pid)
+        yield case.find("E111_SERVER_SILENT", told(came), pid=holder["pid"])

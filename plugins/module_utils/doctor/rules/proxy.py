@@ -26,6 +26,9 @@ def proxy(case: Case) -> Iterator[Finding]:
         yield case.find("E309_PROXY_CONFIG", f"nginx -t: {nginx['error']}", error=nginx["error"])
     elif nginx.get("present") and not nginx.get("running") and (case.route.get("pass") or case.bundle):
         yield case.find("E308_PROXY_DOWN", "no process of nginx runs")
+    if (parked := nginx.get("asleep")) and not opened(case.proxy) and not shadowed(case):
+        yield case.find("E358_SITE_NOT_ENABLED", [told(case.proxy or case.outside), f"not read: {parked['file']}"],
+                        **parked)  # fmt: skip
     if not case.route or opened(case.proxy):
         return
     came, inner = case.proxy, case.direct

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import re
 from collections.abc import Iterable
@@ -15,6 +16,8 @@ BINARIES = ("/usr/sbin/nginx", "/usr/local/sbin/nginx", "/usr/local/nginx/sbin/n
 #: Headers whose values hold no secret.
 SHOWN = ("host", "upgrade", "connection", "origin", "x-forwarded-proto", "x-forwarded-host", "sec-websocket-version")
 LOG = "/var/log/nginx/error.log"
+#: Where Debian keeps the sites' files, and the links to those that nginx reads.
+PARKED, ENABLED = "/etc/nginx/sites-available", "/etc/nginx/sites-enabled"
 
 
 class Nginx:
@@ -34,7 +37,8 @@ class Nginx:
         shown = raw.output(binary, "-T", errors=True)
         built = raw.output(binary, "-V", errors=True)
         error = re.search(r"^(?:nginx:|\S+ \S+) \[emerg\] (?:\d+#\d+: )?(.*)$", shown, re.MULTILINE)
-        config = self.config = Config(built.partition("\n")[0] + "\n" + shown)
+        whole = built.partition("\n")[0] + "\n" + shown
+        config = self.config = Config(whole)
         route = self.route(parts, target, headers)
         default_log = re.search(r"--error-log-path=(\S+)", built)
         own = config.single("error_log")
@@ -46,7 +50,22 @@ class Nginx:
             "version": ".".join(map(str, config.version)),
             "warnings": re.findall(r"\[warn\] (?:\d+#\d+: )?(.*)", shown)[:10],
             "unread": changed_since_loaded(shown), "connections": connections(config),
+            "asleep": {} if route and route["pass"] else self.asleep(whole, parts, target, headers),
         }  # fmt: skip
+
+    def asleep(self, shown: str, parts: SplitResult, target: str, headers: Iterable[tuple[str, str]]) -> dict[str, str]:
+        """A site's file that nginx does not read and that would pass the request on, and the folder for its link."""
+        read = {os.path.realpath(path) for path in re.findall(r"^# configuration file (\S+):$", shown, re.MULTILINE)}
+        for path in sorted(glob.glob(f"{PARKED}/*")):
+            link = f"{ENABLED}/{os.path.basename(path)}"
+            if os.path.realpath(path) in read or os.path.lexists(link) or not os.path.isfile(path):
+                continue
+            config = Config(f"{shown}\n# configuration file {link}:\n{raw.read(path)}")
+            port = parts.port or (443 if parts.scheme in ("wss", "https") else 80)
+            route = config.route(parts.hostname or "", port, target, headers)
+            if route and route["certain"] and route["pass"] and route["server"].startswith(f"{link}:"):
+                return {"file": path, "folder": ENABLED}
+        return {}
 
     def route(self, parts: SplitResult, target: str, headers: Iterable[tuple[str, str]]) -> dict[str, Any] | None:
         """What becomes of a handshake; the result may hold its token."""
