@@ -325,8 +325,8 @@ FRONTS: list[tuple[str, dict[str, Any], str]] = [
         {"unit": "apache2.service", "state": "failed", "result": "exit-code", "log": ["AH00526: Syntax error"]}]},
      "apache2ctl configtest && systemctl start apache2"),
     ("E370_APACHE_PATH", front_is("Apache", {"status": 500}, **{
-        **APACHE, "scheme": "ws", "target": "ws://127.0.0.1:8001/chat/", "asked": "/chat/"}),
-     'ProxyPass "/ws/chat/" "ws://127.0.0.1:8001/ws/chat/"'),
+        **APACHE, "scheme": "ws", "target": "ws://127.0.0.1:8001/", "asked": "/chat/", "prefix": "/ws/"}),
+     '^In /etc/it.conf:7: ProxyPass "/ws/" "ws://127.0.0.1:8001/ws/", in place of it'),
     ("E364_TUNNEL_TIMEOUT", front_is("HAProxy", HA_CUT, idle=10.0, idle_name="client", idle_where="/etc/it.conf:3",
                                      backend="b"), r"/etc/it.conf:7 \(backend b\): timeout tunnel 1h"),
     ("E371_REDIRECT_LOOP", {"outside__0": came("outside", status=301, headers={

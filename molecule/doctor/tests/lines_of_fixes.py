@@ -22,7 +22,7 @@ def edited(lines: list[str], at: int, what: str, remove: bool) -> list[str]:
             return lines[:at] + lines[at + 1 :]
         return [*lines[:at], re.sub(rf"\s+{re.escape(found[1].rstrip(';'))}\b", "", lines[at]), *lines[at + 1 :]]
     what = re.sub(r"^in place of [^,]+, ", "", what)
-    what = re.split(r"(?<=;) (?:with nothing|in place)", what)[0].strip()
+    what = re.split(r"(?<=;) (?:with nothing|in place|\()", what)[0].strip()
     what = what if what.endswith((";", "}")) else f"{what};"
     name = what.split()[0]
     if not lines[at].rstrip().endswith("{"):

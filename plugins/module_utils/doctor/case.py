@@ -114,6 +114,8 @@ class Case:
             host=self.name, port=self.port, path=self.path, application=application,
             module=application.partition(":")[0], log=self.log_command, name=self.evidence.get("name", ""),
             where=self.route.get("where") or "the location of " + self.path,
+            http=self.route.get("buffers_line") or self.route.get("http") or "nginx's http block",
+            timed=self.route.get("timeout_line") or self.route.get("where") or "the location of " + self.path,
             restart=" ".join(["systemctl restart", *(each["unit"] for each in self.units)] if self.units
                              else ["restart the processes"]),
             server=self.bundle.get("server") or "daphne", lines=ALL,

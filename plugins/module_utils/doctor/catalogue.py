@@ -180,7 +180,7 @@ _ENTRIES = (
           "In {where}: {lines}"),
     Entry("E304_HEADER_BUFFERS", "proxy", "The token is too long for the proxy's buffers",
           "The request line, which contains the token, is longer than large_client_header_buffers allows: 414 or 400.",
-          "In {where}: large_client_header_buffers 4 16k; (nginx_header_buffers)"),
+          "In {http}: large_client_header_buffers 4 16k; (nginx_header_buffers)"),
     Entry("E305_REDIRECT_HTTPS", "edge", "The handshake is redirected to https",
           "The answer is {status} with Location: {location}. WebSocket clients do not follow redirects.",
           "Use {location_ws} in the client"),
@@ -353,7 +353,7 @@ _ENTRIES = (
     Entry("E601_IDLE_PROXY", "idle", "The proxy cuts idle sockets",
           "A silent socket through the proxy was closed after {seconds} s, but one directly to the process stays open. "
           "proxy_read_timeout is {timeout}.",
-          "In {where}: proxy_read_timeout 3600s; proxy_send_timeout 3600s; (nginx_websocket_timeout)"),
+          "In {timed}: proxy_read_timeout 3600s; (nginx_websocket_timeout)"),
     Entry("E602_IDLE_BALANCER", "idle", "Something in front cuts idle sockets",
           "A silent socket from outside was closed after {seconds} s, but one on the host stays open.",
           "Raise the idle timeout of the load balancer or CDN, or have the client send a ping every {half} s"),
@@ -371,7 +371,7 @@ _ENTRIES = (
           "Look for the consumer's last error, and check firewalls and balancers on the way: {log}"),
     Entry("W605_READ_TIMEOUT", "idle", "The proxy's timeout is shorter than the server's ping",
           "proxy_read_timeout is {timeout} s and the server pings every {ping} s: silent sockets will be cut.",
-          "In {where}: proxy_read_timeout 3600s; or --ping-interval below the timeout"),
+          "In {timed}: proxy_read_timeout 3600s; or --ping-interval below the timeout"),
     Entry("W606_REDIS_PY_8", "idle", "This redis-py may cut idle consumers",
           "With the core layer, redis-py {version} closes silent consumers after 5 s. The test was too short to see "
           "it.",

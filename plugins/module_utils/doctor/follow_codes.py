@@ -56,7 +56,7 @@ FOLLOW_ENTRIES = (
     # --- who listens on the port
     Entry("E361_APACHE_UPGRADE", "proxy", "Apache drops the Upgrade header",
           "This rule passes the path on as plain HTTP, so the server sees a plain GET: {rule}",
-          "In {where}: {right}, in place of it or above it; then {module}systemctl reload apache2"),
+          "In {where}: {right}, {how}; then {module}systemctl reload apache2"),
     Entry("E362_APACHE_ORDER", "proxy", "An earlier rule of Apache takes the path",
           "Apache uses the first rule that fits, which is {rule}. The one for WebSockets comes later, at {later}.",
           "Move the line {later} above {where}; then systemctl reload apache2"),
@@ -90,7 +90,7 @@ FOLLOW_ENTRIES = (
           "{start}"),
     Entry("E370_APACHE_PATH", "proxy", "Apache asks the server for another path",
           "The rule changes {path} into {asked}, for which the application has no consumer: {rule}",
-          "In {where}: {right}; then systemctl reload apache2"),
+          "In {where}: {right}, in place of it; then systemctl reload apache2"),
     Entry("E371_REDIRECT_LOOP", "edge", "The address redirects to itself",
           "The answer is {status} with Location: {location}, which is where the client came from. What redirects does "
           "not know that the client already uses TLS, because a proxy in front has ended it.",

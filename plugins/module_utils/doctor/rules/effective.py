@@ -153,7 +153,10 @@ def _said(case: Case, came: dict[str, Any]) -> Iterator[Finding]:
         yield case.find("E355_CLIENT_CERT", told(refused), server=case.route["server"])
     for each in case.said("subrequest")[:1]:
         guard = next((line for line in case.route.get("guards", []) if ": auth_request " in line), "auth_request")
-        yield case.find("E359_AUTH_REQUEST", [told(came), each["line"], guard], error=each["line"], guard=guard)
+        line = guard.partition(": ")[0]
+        where = line if line in case.route.get("own_guards", []) else case.route["where"]
+        yield case.find("E359_AUTH_REQUEST", [told(came), each["line"], guard], error=each["line"], guard=guard,
+                        where=where)  # fmt: skip
     for each in case.said("name")[:1]:
         yield case.find("E352_UPSTREAM_NAME", [told(came), each["line"]], error=each["line"], where=_line(case))
 

@@ -125,7 +125,10 @@ def _apache(case: Case, front: dict[str, Any], seen: list[str]) -> Iterator[Find
         right = apache_rule(case.path, front)
         needs = "proxy_http" if front["upgrades"] else "proxy_wstunnel"
         module = "" if needs in modules else f"a2enmod {needs} && "
-        yield case.find("E361_APACHE_UPGRADE", seen, rule=front["rule"], right=right, module=module,
+        how = "in place of it or above it"
+        if front["rule"].startswith("RewriteRule"):
+            how = "as two lines above it and its RewriteCond lines"
+        yield case.find("E361_APACHE_UPGRADE", seen, rule=front["rule"], right=right, module=module, how=how,
                         where=front["where"])  # fmt: skip
         return
     tunnel = front["scheme"] in ("ws", "wss")
@@ -135,10 +138,14 @@ def _apache(case: Case, front: dict[str, Any], seen: list[str]) -> Iterator[Find
         yield case.find("E363_APACHE_MODULE", seen, rule=front["rule"],
                         module="proxy_wstunnel" if tunnel else "proxy_http")  # fmt: skip
     elif front["asked"] != case.path and opened(inner):
-        target = front["target"].replace(front["asked"], "")
-        yield case.find("E370_APACHE_PATH", seen, rule=front["rule"], asked=front["asked"],
-                        right=f"ProxyPass \"{case.path}\" \"{target}{case.path}\""
-                        + (" upgrade=websocket" if not tunnel else ""))  # fmt: skip
+        place = front.get("prefix") or case.path
+        base = front["target"].partition("://")
+        server = "".join([*base[:2], base[2].partition("/")[0]])
+        right = apache_rule(case.path, {**front, "upgrades": not tunnel, "target": server + place})
+        if front["rule"].startswith("RewriteRule"):
+            right = f"RewriteRule ^/?(.*)$ {server}/$1 [P,L]"
+        yield case.find("E370_APACHE_PATH", seen, rule=front["rule"], asked=front["asked"], right=right,
+                        where=front["where"])  # fmt: skip
     elif opened(inner) and not front.get("behind"):
         yield case.find(
             "E368_FRONT", seen, front="Apache", right=f"Look at {front['where']}, and in Apache's error log"
@@ -147,11 +154,15 @@ def _apache(case: Case, front: dict[str, Any], seen: list[str]) -> Iterator[Find
 
 def apache_rule(path: str, front: dict[str, Any]) -> str:
     """The line that has Apache pass on what a rule passes, with the upgrade."""
-    prefix = front.get("prefix") or path
-    target = front["target"]
+    words, target = front["rule"].split(), front["target"]
+    if words[0] == "RewriteRule" and len(words) > 2:
+        tunnel = re.sub(r"\bhttp(s?)://", r"ws\1://", words[2])
+        return f"RewriteCond %{{HTTP:Upgrade}} =websocket [NC] RewriteRule {words[1]} {tunnel} [P,L]"
+    # A Location has the path already.
+    place = "" if words[1:] and "://" in words[1] else f'"{front.get("prefix") or path}" '
     if front["upgrades"]:
-        return f'ProxyPass "{prefix}" "{target}" upgrade=websocket'
-    return f'ProxyPass "{prefix}" "{re.sub("^http", "ws", target)}"'
+        return f'ProxyPass {place}"{target}" upgrade=websocket'
+    return f'ProxyPass {place}"{re.sub("(^|(?<=[|]))http", "ws", target)}"'
 
 
 def own_language(kind: str, path: str, place: str) -> str:
@@ -271,7 +282,8 @@ def _underscores(case: Case) -> Iterator[Finding]:
                         + ", ".join(each.replace("_", "-") for each in names))  # fmt: skip
         return
     if names and opened(case.direct) and case.proxy and case.proxy["status"] and not opened(case.proxy) and case.route:
-        right = "In the server block: underscores_in_headers on; or name the header with dashes"
+        place = case.route.get("http") or "nginx's http block"
+        right = f"In {place}: underscores_in_headers on; or name the header with dashes"
         seen = [told(case.proxy), told(case.direct)]
         yield case.find("E374_UNDERSCORES", seen, names=", ".join(names), who="nginx", right=right)
 

@@ -173,6 +173,7 @@ class Config:
             "status": 500 if passes and not address else outcome.status,
             "redirects": outcome.location.partition("?")[0],
             "guards": [f"{each.where}: {' '.join(each.words)}" for each in _guards(levels)],
+            "own_guards": [each.where for each in levels[0] if each.name in GUARDS],
             # the server behind it, and what it gets
             "scheme": scheme, "pass": address, "upstream": self.addresses(address) if passes else [],
             "passes": any(each.name in PASSES for one in outcome.place.chain[-1:] for each in one.block),
@@ -191,7 +192,11 @@ class Config:
             "map": self._map_of_upgrades(),
             # what else counts for sockets
             "read_timeout": seconds(timeout.value) if timeout else 60.0,
+            "timeout_line": timeout.where if timeout and timeout in levels[0] else "",
+            # No location may have them, and the block that counts may be another server's: a new line goes to http.
             "buffers": " ".join(buffers.words[1:]) if buffers else "4 8k",
+            "buffers_line": buffers.where if buffers else "",
+            "http": next((each.where for each in self.main if each.name == "http"), ""),
             "logs": [each.value for level in [*levels, self.main] for each in level if each.name == "error_log"],
         }  # fmt: skip
 
