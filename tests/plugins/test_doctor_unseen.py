@@ -12,7 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.channels.stack.plugins.module_utils.host import consumer_source, unit_setup
+from ansible_collections.channels.stack.plugins.module_utils.host import (
+    consumer_source,
+    relatives,
+    servers,
+    unit_setup,
+)
 from test_doctor import came, everywhere, judged
 
 REFUSED = everywhere(status=403)
@@ -61,6 +66,9 @@ PROTECTED = "ResponseError: DENIED Redis is running in protected mode because pr
 
 FRONT = {"outside__0": "outside", "host__exchanges__0": "proxy"}
 LIBRARY = {"host__project__versions": {"uvicorn": "0.34", "websockets": "14"}}
+
+
+NOT_CONFIGURED = "Requested setting INSTALLED_APPS, but settings are not configured."
 
 
 def crashing(error: str) -> dict[str, Any]:
@@ -133,6 +141,16 @@ UNSEEN: list[tuple[str, dict[str, Any], str]] = [
     ("E544_REDIS_PROTECTED", {**everywhere(status=500), "host__project__layer_error": "ConnectionError: closed",
                               "host__project__layer_hosts": [{"scheme": "redis", "host": "10.0.0.1", "port": 6379,
                                                               "options": [], "speaks": "protected"}]}, "requirepass"),
+    ("E207_NO_SETTINGS", unit("1", f"django.core.exceptions.ImproperlyConfigured: {NOT_CONFIGURED}",
+                              names_settings=False), "Environment=DJANGO_SETTINGS_MODULE=core"),
+    ("E102_WSGI", {**everywhere(status=500), "host__processes": [GUNICORN], "host__log": [
+        "TypeError: ProtocolTypeRouter.__call__() missing 1 required positional argument: 'send'"]}, "with: daphne"),
+    ("E545_OTHER_LAYER", {
+        "host__relatives": [{"what": "celery worker", "kind": "celery", "command": "worker", "pid": 7,
+                             "sends": "chat/tasks.py", "elsewhere": [
+                                 {"name": "REDIS_URL", "server": "127.0.0.1:6379/0", "worker": "127.0.0.1:6379/1"}]}],
+        "host__project__layer_hosts": [{"scheme": "redis", "host": "127.0.0.1", "port": 6379, "database": "0"}],
+     }, "^REDIS_URL: the same for both"),
     ("E405_ORIGIN", {**REFUSED, "host__project__origin_allowed": False, "host__project__allowed_hosts": [],
                      "host__project__origins": []}, "to ALLOWED_HOSTS"),
     ("E203_APPS_NOT_READY", {**DEAD, "host__units": [{
@@ -257,3 +275,28 @@ def test_what_a_unit_needs_is_looked_at(tmp_path: Path) -> None:
     file.write_text("[Service]\nExecStart=venv/bin/daphne -p 8001 core.asgi:application\n")
     assert unit_setup.command_in_file(str(file)) == "venv/bin/daphne -p 8001 core.asgi:application"
     assert unit_setup.command_in_file("") == ""
+
+
+def test_workers_of_gunicorn_are_read_where_they_are_named(tmp_path: Path) -> None:
+    def workers(*options: str, **environ: str) -> str:
+        return servers.workers_of_gunicorn(["gunicorn", *options, "core.asgi:application"], str(tmp_path), environ)
+
+    assert workers() == "" and workers("-k", "gevent") == "" and workers("--worker-class=asgi") == "asgi"
+    assert workers(GUNICORN_CMD_ARGS="--worker-class uvicorn_worker.UvicornWorker") == "uvicorn"
+    (tmp_path / "gunicorn.conf.py").write_text("workers = 2\nworker_class = 'uvicorn.workers.UvicornWorker'\n")
+    assert workers() == "uvicorn" and workers("-k", "sync") == "" and workers("-c", "other.py") == ""
+
+
+def test_a_module_is_read_for_the_name_of_its_settings(tmp_path: Path) -> None:
+    (tmp_path / "core").mkdir()
+    command, values = "/venv/bin/daphne core.asgi:application", {"WorkingDirectory": str(tmp_path)}
+    assert unit_setup.setup(values, "", command)["names_settings"], "what is not read accuses nobody"
+    for text, named in (("import django\n", False), ("os.environ.setdefault('DJANGO_SETTINGS_MODULE', 'x')", True)):
+        (tmp_path / "core" / "asgi.py").write_text(text)
+        assert unit_setup.setup(values, "", command)["names_settings"] is named
+
+
+def test_a_redis_is_told_from_another_without_its_password() -> None:
+    assert relatives.place_of("redis://:secret@10.0.0.1/1") == "10.0.0.1:6379/1"
+    assert relatives.place_of("rediss://r:6380") == "r:6380/0" and relatives.place_of("amqp://x") == ""
+    assert relatives.place_of("redis://h:port") == ""

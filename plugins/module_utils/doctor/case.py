@@ -112,7 +112,8 @@ class Case:
         application = self.application
         known = Values(
             host=self.name, port=self.port, path=self.path, application=application,
-            module=application.partition(":")[0], log=self.log_command, name=self.evidence.get("name", ""),
+            module=application.partition(":")[0], top=application.partition(".")[0],
+            log=self.log_command, name=self.evidence.get("name", ""),
             where=self.route.get("where") or "the location of " + self.path,
             http=self.route.get("buffers_line") or self.route.get("http") or "nginx's http block",
             timed=self.route.get("timeout_line") or self.route.get("where") or "the location of " + self.path,
@@ -155,6 +156,10 @@ def of_text(case: Case, code: str, line: str, seen: list[str]) -> Finding:
         missing = re.search(r"No module named '([\w.]+)'", line)
         if missing and wanted != missing[1] and not wanted.startswith(f"{missing[1]}."):
             code = "E206_SETTINGS_MODULE" if lost_settings(case, line) else "E204_IMPORT_ERROR"
+    if code == "E203_APPS_NOT_READY" and "settings are not configured" in line and any(
+        (each.get("setup") or {}).get("names_settings") is False for each in case.units if each["state"] != "active"
+    ):  # fmt: skip
+        code = "E207_NO_SETTINGS"
     listeners = "; ".join(f"{each['pid']} {each['command'][:60]}" for each in case.host.get("processes", [])
                           if each["server"])  # fmt: skip
     pattern = re.search(r"path '?([^'.\s]+)'?", line)

@@ -168,6 +168,12 @@ _ENTRIES = (
           "{missing} cannot be imported. DJANGO_SETTINGS_MODULE names it, or the settings that it names import it.",
           "DJANGO_SETTINGS_MODULE: a module that exists, in the unit's Environment=, its EnvironmentFile= or the ASGI "
           "module; then restart the server"),
+    Entry("E207_NO_SETTINGS", "import", "Nothing names the settings module",
+          "DJANGO_SETTINGS_MODULE is not in the server's environment, and the module {module} does not set it, so "
+          "Django has no settings when it is imported.",
+          "In {module}, before all imports of the project: os.environ.setdefault(\"DJANGO_SETTINGS_MODULE\", "
+          "\"{top}.settings\"); or in the unit: Environment=DJANGO_SETTINGS_MODULE={top}.settings (lines of an "
+          "EnvironmentFile have no export)"),
     # --- proxies
     Entry("E301_UPGRADE_LOST", "proxy", "The proxy drops the Upgrade header",
           "nginx passes neither Upgrade nor Connection on by itself, so the server sees a plain GET and answers 404.",

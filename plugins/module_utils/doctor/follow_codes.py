@@ -186,6 +186,10 @@ FOLLOW_ENTRIES = (
           "its own. Nothing arrives, and nothing is logged.",
           "CHANNEL_LAYERS = {{\"default\": {{\"BACKEND\": \"channels_redis.pubsub.RedisPubSubChannelLayer\", …}}}} for "
           "both"),
+    Entry("E545_OTHER_LAYER", "layer", "A worker sends over another channel layer",
+          "{worker} has another {name} than the server: {worker_place}, and not {server}. What it sends reaches no "
+          "socket, and nothing is logged.",
+          "{name}: the same for both, in the unit or the EnvironmentFile of {worker}; then restart it"),
     Entry("W537_LAYER_WORKERS", "layer", "The channel layer does not reach workers",
           "InMemoryChannelLayer reaches only sockets of the process that sends. {workers} runs beside it; what it "
           "sends would be lost.",
@@ -225,6 +229,7 @@ EXPLAINS: dict[str, tuple[str, ...]] = {
     "E376_ONE_OF_SEVERAL": ("E102_WSGI", "E367_WRONG_SERVER", "E372_SOMETIMES", "E404_NO_ROUTE", *_PROXY),
     "E374_UNDERSCORES": (*_PROXY, "E401_NO_TOKEN", "E402_TOKEN_BAD"),
     "E375_SOCKET_HIDDEN": ("E113_SOCKET_PERMISSION", "E307_UPSTREAM_ELSEWHERE", "E104_NOT_RUNNING", *_PROXY),
+    "E102_WSGI": ("E408_CONSUMER_RAISES",),
     "E109_TWO_SERVERS": ("E101_RUNSERVER", "E102_WSGI"),
     "E126_NOBODY_BEHIND": (*_GENERAL, "E312_EDGE"),
     "E125_UNIT_NOT_RELOADED": ("E104_NOT_RUNNING", "E307_UPSTREAM_ELSEWHERE"),

@@ -13,7 +13,7 @@ from .proof import Proof
 from .rules.application import ORDER, TABLES
 from .rules.consumer import closes_itself, never_accepts, off_the_routes, reads, token_unread
 from .rules.layer import answered
-from .rules.layer_address import GONE
+from .rules.layer_address import GONE, other_layers
 from .signatures import signature
 
 #: What a connection that fails is called.
@@ -127,6 +127,11 @@ PROJECT_PROOFS: dict[str, Proof] = {
     "E206_SETTINGS_MODULE": Proof(
         "The import, or the server's log, says which module is not found, and that is DJANGO_SETTINGS_MODULE or a "
         "module of settings.", lambda case: any(lost_settings(case, text) for text in _texts(case))),
+    "E207_NO_SETTINGS": Proof(
+        "The log says that settings are not configured, and the ASGI module's file, read on the host, has no "
+        "DJANGO_SETTINGS_MODULE.", lambda case: any(
+            (each.get("setup") or {}).get("names_settings") is False for each in case.units) and any(
+            "settings are not configured" in text for text in _texts(case))),
     "E251_NO_WEBSOCKET": Proof(
         "The object that is served, imported in the project's environment, knows no type websocket, and the server "
         "refuses a handshake.", lambda case: _served(case, "websocket") and not opened(case.direct)),
@@ -269,6 +274,9 @@ PROJECT_PROOFS: dict[str, Proof] = {
         "The layer is InMemoryChannelLayer, and another process of the project, which runs or is started by the clock, "
         "has code that sends over it.",
         lambda case: _in_memory(case) and any(each["sends"] for each in case.host.get("relatives") or [])),
+    "E545_OTHER_LAYER": Proof(
+        "A process of the project that has code that sends over the layer runs with another address of Redis than the "
+        "server, by the variable that the server's layer follows.", lambda case: bool(other_layers(case))),
     "E538_REDIS_READONLY": Proof("Redis's own answer (READONLY).", _said("E538_REDIS_READONLY")),
     "E539_REDIS_FULL": Proof("Redis's own answer (OOM).", _said("E539_REDIS_FULL")),
     "E540_REDIS_CANNOT_SAVE": Proof("Redis's own answer (MISCONF).", _said("E540_REDIS_CANNOT_SAVE")),

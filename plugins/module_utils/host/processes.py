@@ -8,7 +8,7 @@ import re
 from typing import Any
 
 from . import proc
-from .servers import application_of, number, server_kind
+from .servers import application_of, number, server_kind, workers_of_gunicorn
 
 
 def processes() -> list[dict[str, Any]]:
@@ -26,6 +26,8 @@ def processes() -> list[dict[str, Any]]:
 
 def _process(pid: int, argv: list[str], listens: list[str], files: int) -> dict[str, Any]:
     kind, speaks = server_kind(argv)
+    if kind == "gunicorn" and (workers := workers_of_gunicorn(argv, proc.link(pid, "cwd"), proc.environment_of(pid))):
+        kind, speaks = f"gunicorn with {workers} workers", True
     limit = re.search(r"Max open files\s+(\d+)", proc.text(pid, "limits"))
     status = proc.text(pid, "status")
     uid = re.search(r"^Uid:\s+(\d+)", status, re.MULTILINE)

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from . import proc, raw
 
@@ -45,7 +46,27 @@ def relatives(server: dict[str, Any]) -> list[dict[str, Any]]:
     senders = list(_senders(Path(folder))) if once else []
     for each in once.values():
         each["sends"] = _sender_of(each["kind"], each["command"], senders)
+        each["elsewhere"] = _elsewhere(server["pid"], each["pid"])
     return list(once.values())
+
+
+def _elsewhere(server: int, worker: int) -> list[dict[str, str]]:
+    """The variables that name a Redis, and lead a worker to another one than the server: `name`, `server`, `worker`."""
+    if not worker:
+        return []
+    one, other = proc.environment_of(server), proc.environment_of(worker)
+    names = [name for name in sorted(one) if other.get(name, one[name]) != one[name] and place_of(one[name])]
+    return [{"name": name, "server": place_of(one[name]), "worker": place_of(other[name])} for name in names]
+
+
+def place_of(url: str) -> str:
+    """The host, port and database of a Redis's address, without its password; empty if it is none."""
+    try:
+        parts = urlsplit(url)
+        return f"{parts.hostname}:{parts.port or 6379}/{parts.path.strip('/') or '0'}" if parts.scheme in (
+            "redis", "rediss") else ""  # fmt: skip
+    except ValueError:
+        return ""
 
 
 def kind_of(argv: list[str]) -> tuple[str, str]:

@@ -6,6 +6,8 @@ import os
 import re
 import stat
 
+from . import raw
+
 #: Servers that cannot speak WebSocket.
 WSGI = ("gunicorn", "uwsgi", "waitress-serve", "mod_wsgi-express")
 ASGI = ("daphne", "uvicorn", "hypercorn", "granian")
@@ -29,6 +31,21 @@ def server_kind(argv: list[str]) -> tuple[str, bool]:
         if name in named:
             return name, name in ASGI
     return "", False
+
+
+def workers_of_gunicorn(argv: list[str], folder: str, environ: dict[str, str]) -> str:
+    """The workers of a gunicorn that may speak WebSocket: `uvicorn` or `asgi`; empty for others.
+
+    Their class may be on the command line, in GUNICORN_CMD_ARGS, or in a file of settings.
+    """
+    words = [*argv, *environ.get("GUNICORN_CMD_ARGS", "").split()]
+    given = option(words, "-k", "--worker-class")
+    if not given:
+        file = option(words, "-c", "--config") or "gunicorn.conf.py"
+        text = raw.read(os.path.join(folder, file.removeprefix("file:")), 50_000)
+        lines = re.findall(r"^\s*worker_class\s*=\s*[\"']([\w.]+)", text, re.MULTILINE)
+        given = lines[-1] if lines else ""
+    return "uvicorn" if "uvicorn" in given else "asgi" if given == "asgi" else ""
 
 
 def application_of(argv: list[str]) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 
 from . import raw
 from .access import in_the_way
+from .servers import application_of
 
 #: The properties that this reads, of those that `systemctl show` prints.
 PROPERTIES = "LoadState,FragmentPath,User,Group,WorkingDirectory,ProtectHome,NeedDaemonReload"
@@ -17,8 +18,8 @@ HOMES = re.compile(r"/(home|root|run/user)(/|$)")
 STARTS = re.compile(r"^ExecStart=(.*\b(?:daphne|uvicorn|hypercorn|gunicorn|runserver)\b.*)$", re.MULTILINE)
 
 
-def setup(values: dict[str, str], path: str) -> dict[str, Any]:
-    """What is known of a unit's start, by its properties and the path of its program."""
+def setup(values: dict[str, str], path: str, command: str = "") -> dict[str, Any]:
+    """What is known of a unit's start, by its properties, the path of its program and its command."""
     folder = values.get("WorkingDirectory", "").lstrip("!-")
     hides = values.get("ProtectHome", "no") not in ("no", "")
     who = _identity(values.get("User", ""))
@@ -29,8 +30,15 @@ def setup(values: dict[str, str], path: str) -> dict[str, Any]:
         "program_there": os.path.isfile(path), "program_runs": os.access(path, os.X_OK),
         "interpreter": _missing_interpreter(path), "folder_there": os.path.isdir(folder) if folder else True,
         "homes_hidden": [each for each in (path, folder) if hides and HOMES.match(each)],
-        "closed": _closed(path, who) or _closed(folder, who),
+        "closed": _closed(path, who) or _closed(folder, who), "names_settings": _names_settings(folder, command),
     }  # fmt: skip
+
+
+def _names_settings(folder: str, command: str) -> bool:
+    """Whether the ASGI module of a command names DJANGO_SETTINGS_MODULE; true if the module cannot be read."""
+    module = application_of(command.split()).partition(":")[0]
+    text = raw.read(os.path.join(folder, *module.split(".")) + ".py", 50_000) if folder and module else ""
+    return not text or "DJANGO_SETTINGS_MODULE" in text
 
 
 def command_in_file(file: str) -> str:

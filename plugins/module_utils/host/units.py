@@ -46,7 +46,7 @@ def units(prefix: str, known: set[str]) -> list[dict[str, Any]]:
                 "result": values.get("Result", ""), "restarts": int(values.get("NRestarts") or 0),
                 "status": values.get("ExecMainStatus", ""), "pid": int(values.get("MainPID") or 0),
                 "command": line[:300], "path": path[1] if path else "", "memory_max": _limit(values),
-                "setup": setup(values, path[1] if path else ""),
+                "setup": setup(values, path[1] if path else "", line),
             })  # fmt: skip
     return found
 

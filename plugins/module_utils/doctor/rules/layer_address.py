@@ -20,6 +20,7 @@ def layer_address(case: Case) -> Iterator[Finding]:
                 yield finding
                 break
     yield from _workers(case)
+    yield from _other_layers(case)
 
 
 def _address(case: Case, host: dict[str, Any]) -> Finding | None:
@@ -70,6 +71,22 @@ def _redises(case: Case) -> list[str]:
 
 def _own_addresses(places: list[str]) -> set[str]:
     return {each.rpartition(":")[0] for each in places}
+
+
+def other_layers(case: Case) -> list[tuple[dict[str, Any], dict[str, str]]]:
+    """The workers that send, whose environment leads to another Redis or database than the layer of the sockets."""
+    layers = {f"{each.get('host')}:{each.get('port')}/{each.get('database') or '0'}"
+              for each in case.project.get("layer_hosts") or []}  # fmt: skip
+    return [(each, other) for each in case.host.get("relatives") or [] if each["sends"]
+            for other in each.get("elsewhere", []) if other["server"] in layers]  # fmt: skip
+
+
+def _other_layers(case: Case) -> Iterator[Finding]:
+    for worker, other in other_layers(case)[:1]:
+        seen = [f"{worker['what']} (process {worker['pid']}) sends: {worker['sends']}",
+                f"{other['name']}: {other['server']} for the server, {other['worker']} for it"]  # fmt: skip
+        yield case.find("E545_OTHER_LAYER", seen, worker=worker["what"], name=other["name"], server=other["server"],
+                        worker_place=other["worker"])  # fmt: skip
 
 
 def _workers(case: Case) -> Iterator[Finding]:

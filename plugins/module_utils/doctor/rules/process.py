@@ -19,6 +19,8 @@ PLACE = re.compile(r"(^|\s)(-p|--port|-b|--bind|-u|--uds|-e|--endpoint)[ =]\S+")
 
 #: What uvicorn logs of a handshake that it cannot take.
 NO_LIBRARY = re.compile(r"Unsupported upgrade request|No supported WebSocket library")
+#: What Python says where an ASGI object gets the two arguments of WSGI.
+AS_WSGI = re.compile(r"__call__\(\) (missing \d+ required positional argument|takes \d+ positional arguments)")
 #: The process that holds the sockets of socket units.
 INIT = 1
 #: What accepts connections for others, and answers none itself.
@@ -208,13 +210,18 @@ def _wrong_server(case: Case) -> Iterator[Finding]:
         seen = [f"process {each['pid']}: {each['command']}", told(came)]
         if each["server"] == "runserver":
             yield case.find("E101_RUNSERVER" if plain else "W115_RUNSERVER_SERVES", seen)
-        elif each["server"] and not each["speaks"] and plain:
+        elif each["server"] and not each["speaks"] and (plain or _called_as_wsgi(case)):
             yield case.find("E102_WSGI", seen, server=each["server"])
         elif "uvicorn" in each["server"] and plain and no_library(case, each):
             yield case.find("E112_NO_WEBSOCKET_LIBRARY", seen)
         else:
             continue
         return
+
+
+def _called_as_wsgi(case: Case) -> bool:
+    """Whether a server calls an ASGI object as if it were one of WSGI, and answers 500."""
+    return bool(case.direct and case.direct["status"] == 500) and any(map(AS_WSGI.search, case.log))
 
 
 def no_library(case: Case, process: dict[str, Any]) -> bool:
