@@ -49,6 +49,7 @@ BROKEN: list[tuple[str, str, str, dict[str, Any]]] = [
     ("E310_PROXY_REFUSES", f'auth_basic "x"; {ws(GOOD)}', "", on_port(status=401)),
     ("E313_PATH_NOT_PROXIED", f"location ~ chat {{ try_files $uri =404; }} {ws(GOOD)}", "", {}),
     ("E313_PATH_NOT_PROXIED", f"location = /ws/chat/ {{ root /var/www; }} {ws(GOOD)}", "", {}),
+    ("E313_PATH_NOT_PROXIED", f"location ~ ^/ws {{ internal; {GOOD} }}", "", {}),
     ("E354_RULE_ANSWERS", f"location = /ws/chat/ {{ return 404; }} {ws(GOOD)}", "", {}),
     ("E354_RULE_ANSWERS", f"if ($http_origin !~ ^https://www) {{ return 403; }} {ws(GOOD)}", "", {}),
     ("E354_RULE_ANSWERS", f"if ($invalid_referer) {{ return 403; }} {ws(GOOD)}", "", on_port(status=403) | REPLAYED),

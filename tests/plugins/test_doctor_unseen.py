@@ -13,12 +13,17 @@ from typing import Any
 
 import pytest
 from ansible_collections.channels.stack.plugins.module_utils.host import (
+    apache,
     consumer_source,
+    fronts,
+    haproxy_config,
+    probe,
     relatives,
     servers,
     unit_setup,
 )
 from test_doctor import came, everywhere, judged
+from test_doctor_follow import APACHE, front_is
 
 REFUSED = everywhere(status=403)
 HANGS = everywhere(status=0, stage="handshake", reason="Connection reset by peer")
@@ -69,6 +74,13 @@ LIBRARY = {"host__project__versions": {"uvicorn": "0.34", "websockets": "14"}}
 
 
 NOT_CONFIGURED = "Requested setting INSTALLED_APPS, but settings are not configured."
+
+
+def chained(answer: dict[str, Any], **way: Any) -> dict[str, Any]:
+    """A HAProxy in front of an nginx that does well by itself."""
+    front = front_is("HAProxy", answer, **way)["host__front"]
+    return {"host__front": {**front, "chained": True}, "outside__0": came("outside", **answer),
+            "host__nginx__route__listen": {"address": "", "port": 443, "tls": True, "proxied": False}}  # fmt: skip
 
 
 def crashing(error: str) -> dict[str, Any]:
@@ -151,6 +163,38 @@ UNSEEN: list[tuple[str, dict[str, Any], str]] = [
                                  {"name": "REDIS_URL", "server": "127.0.0.1:6379/0", "worker": "127.0.0.1:6379/1"}]}],
         "host__project__layer_hosts": [{"scheme": "redis", "host": "127.0.0.1", "port": 6379, "database": "0"}],
      }, "^REDIS_URL: the same for both"),
+    ("E127_SOCKET_FOLDER", {**DEAD, "host__units": [{**crashing(""), "log": [
+        "Listen failure: Couldn't listen on any:b'/run/chat/d.sock': [Errno 2] No such file or directory."]}]},
+     "echo 'd /run/chat 0755 USER USER -'"),
+    ("E128_BIND_ADDRESS", {**DEAD, "host__units": [{**crashing(""), "log": [
+        "CannotListenError: Couldn't listen on 198.51.100.7:8001: [Errno 99] Cannot assign requested address."]}]},
+     "-b 127.0.0.1"),
+    ("E455_MIDDLEWARE_CLOSES", source("Chat", answer=REFUSED) | {
+        "host__project__foreign": ["KeyMiddleware"], "host__project__foreign_reads": ["headers"],
+        "token": {"present": False}}, "See what KeyMiddleware in core.asgi asks"),
+    ("E113_SOCKET_PERMISSION", {
+        "outside__0": came("outside", status=502), "host__exchanges__1": came("proxy", status=502),
+        "host__nginx__reach": [{"address": "unix:/run/a.sock", "errno": 13, "user": "www-data", "ways": [
+            {"path": "/run/a.sock", "mode": "700", "folder": False}]}],
+        "host__supervisor": {"running": True, "programs": [
+            {"program": "asgi", "kind": "fcgi-program", "file": "/etc/s.conf", "command": "daphne --fd 0",
+             "socket": "unix:///run/a.sock", "autostart": True}]},
+     }, r"socket_owner=www-data:www-data and socket_mode=0660 in \[fcgi-program:asgi\] of /etc/s.conf"),
+    ("E310_PROXY_REFUSES", front_is("Apache", {"status": 403}, **APACHE, guards=["/etc/it.conf:9: Require local"]),
+     "^Remove /etc/it.conf:9: Require local; .* Require all granted$"),
+    ("E366_FRONT_ELSEWHERE", {
+        **front_is("HAProxy", {"status": 503}, upstream=["127.0.0.1:81"], down="web1 is DOWN"),
+        "host__exchanges__0": came("proxy", "again", status=503), "host__units": [],
+        "host__servers": [{"address": "tcp:127.0.0.1:81", "pid": 0}],
+        "host__upstream": [{"address": "tcp:127.0.0.1:81", "listening": False}],
+        "host__processes": [{**GUNICORN, "server": "", "name": "nginx", "listens": ["tcp:0.0.0.0:80"]}],
+     }, "127.0.0.1:80 in place of 127.0.0.1:81"),
+    ("E377_SEND_PROXY", chained({"status": 400}, sends_proxy=True, upstream=["127.0.0.1:443"]), "remove send-proxy"),
+    ("E378_HEALTH_CHECK", front_is("HAProxy", {"status": 503}, down="Server web/web1 is DOWN, reason: Layer7 wrong"),
+     "option httpchk with a path"),
+    ("E379_FRONT_PATH", front_is("Caddy", {"status": 500}) | {"host__log": ["No route found for path 'chat/'."]},
+     "handle in place of handle_path"),
+    ("E368_FRONT", chained({"status": 502}), "^Look at /etc/it.conf:7, and in the log of HAProxy: it answers 502$"),
     ("E405_ORIGIN", {**REFUSED, "host__project__origin_allowed": False, "host__project__allowed_hosts": [],
                      "host__project__origins": []}, "to ALLOWED_HOSTS"),
     ("E203_APPS_NOT_READY", {**DEAD, "host__units": [{
@@ -185,6 +229,10 @@ def test_a_stack_gets_its_own_cause_and_no_other(code: str, changes: dict[str, A
     (source("Chat", accepts=True), "E111_SERVER_SILENT"),
     (unit("200", CHDIR), "E105_CRASH_LOOP"),
     ({"host__units__0__setup": {"file": "x", "changed": True}}, "OK"),
+    # A middleware of the project's own that may read a token.
+    (source("Chat", answer=REFUSED) | {"host__project__foreign": ["JwtMiddleware"], "token": {"present": False},
+                                       "host__project__chain": ["JwtMiddleware", "URLRouter"],
+                                       "host__project__foreign_reads": ["jwt", "query_string"]}, "E401_NO_TOKEN"),
     # A 503 is no limit where none counts: error_page may have made it of a 502.
     ({**DEAD, **{path: came(via, status=503) for path, via in FRONT.items()}, "host__units": []}, "E104_NOT_RUNNING"),
     ({path: came(via, status=503) for path, via in FRONT.items()}, "E905_UNEXPLAINED"),
@@ -300,3 +348,52 @@ def test_a_redis_is_told_from_another_without_its_password() -> None:
     assert relatives.place_of("redis://:secret@10.0.0.1/1") == "10.0.0.1:6379/1"
     assert relatives.place_of("rediss://r:6380") == "r:6380/0" and relatives.place_of("amqp://x") == ""
     assert relatives.place_of("redis://h:port") == ""
+
+
+def test_what_a_front_refuses_is_read_from_its_configuration(tmp_path: Path) -> None:
+    file = tmp_path / "apache2.conf"
+    file.write_text("<VirtualHost *:80>\n<Location />\nRequire all granted\n</Location>\n<Location /ws/>\n"
+                    "Require ip 10.0.0.1\n</Location>\nProxyPass / http://127.0.0.1:8001/\n</VirtualHost>\n")  # fmt: skip
+    lines = apache.read(str(file), str(tmp_path))
+    assert apache.way(lines, "h", 80, "/ws/chat/", "2.4.62")["guards"] == [f"{file}:6: Require ip 10.0.0.1"]
+    assert apache.way(lines, "h", 80, "/", "2.4.62")["guards"] == []
+    text = "frontend f\n bind :80\n acl ws path_beg /ws\n http-request deny if ws\n http-request deny if !ws\n"
+    text += " http-request tarpit unless ws\n default_backend b\nbackend b\n server a 127.0.0.1:1 send-proxy-v2\n"
+    way = haproxy_config.way(text, "h", "x", 80, "/ws/chat/")
+    assert way["guards"] == ["h:4: http-request deny if ws"] and way["sends_proxy"]
+
+
+def test_haproxy_s_last_word_about_a_server_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    said = [
+        "Server web/a is DOWN, reason: Layer7 wrong status.",
+        "Server web/b is DOWN.",
+        "Server web/b is UP",
+    ]
+    monkeypatch.setattr(fronts.raw, "output", lambda *_words: "\n".join(said))
+    assert fronts.down() == said[0]
+    said.append("Server web/a is UP, reason: Layer7 check passed")
+    assert fronts.down() == ""
+
+
+def test_a_project_s_own_middleware_is_asked_what_it_reads() -> None:
+    found: dict[str, Any] = {}
+
+    class Inner:
+        routes: tuple[Any, ...] = ()
+
+        def __call__(self) -> None: ...
+
+    class KeyMiddleware:
+        inner = Inner()
+
+        def __call__(self) -> None:
+            """Looks at headers."""
+
+    class Router:
+        def __init__(self) -> None:
+            self.application_mapping = {"websocket": KeyMiddleware()}
+
+        def __call__(self) -> None: ...
+
+    probe.describe(Router(), "", "/ws/", found)
+    assert found["foreign"] == ["KeyMiddleware", "Inner"] and found["foreign_reads"] == ["headers"]

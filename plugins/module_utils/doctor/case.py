@@ -166,7 +166,7 @@ def of_text(case: Case, code: str, line: str, seen: list[str]) -> Finding:
     wanted_path = pattern[1] if pattern else case.path.lstrip("/")
     return case.find(code, [*seen, line], error=line[:200], socket=socket, limit="see /proc/PID/limits",
                      files=enough_files(0), listeners=listeners or "ss -ltnp", pattern=wanted_path,
-                     missing=lost_settings(case, line))  # fmt: skip
+                     missing=lost_settings(case, line), folder=socket.rpartition("/")[0] or "/run/NAME")  # fmt: skip
 
 
 def lost_settings(case: Case, line: str) -> str:

@@ -50,6 +50,10 @@ FOLLOW_ENTRIES = (
     Entry("E454_OTHER_PATH", "origin", "The project has no WebSocket at this path",
           "The project's URLRouter has no route for {path}. Its routes: {routes}.",
           "In the client's URL: a path that is among the routes; or in routing.py: a route for {path}"),
+    Entry("E455_MIDDLEWARE_CLOSES", "origin", "Middleware of the project's own refuses the handshake",
+          "The handshake is refused with {status}. {names} comes before {consumer}, whose connect() refuses nobody; "
+          "its source reads no token (it has: {what}).",
+          "See what {names} in {module} asks of a handshake. For the doctor: doctor_headers: {{NAME: VALUE}}"),
     Entry("E445_MIGRATIONS", "origin", "A table is missing in the database",
           "Migrations have not been applied to the database that the processes use: {error}",
           "In the project's folder and environment: python manage.py migrate"),
@@ -102,6 +106,17 @@ FOLLOW_ENTRIES = (
     Entry("E376_ONE_OF_SEVERAL", "proxy", "One of the servers behind the proxy is not the application",
           "{where} leads to {all}. At {bad}, {what} answers, which does not accept handshakes, so some fail.",
           "Take {bad} out of the upstream at {where}, or serve the application there"),
+    Entry("E377_SEND_PROXY", "proxy", "The program in front sends the PROXY protocol, and nginx does not expect it",
+          "{front} begins each connection to {upstream} with a line of the PROXY protocol, which nginx takes for a bad "
+          "request.",
+          "In {where}: remove send-proxy from its server lines; or in {line}: proxy_protocol in the listen line"),
+    Entry("E378_HEALTH_CHECK", "proxy", "The program in front has taken its server out",
+          "{front} sends nothing to the server, because its health check fails: {error}",
+          "In {where}: option httpchk with a path and a Host that the server answers with 200; or no check"),
+    Entry("E379_FRONT_PATH", "proxy", "The program in front asks the server for another path",
+          "A client asks for {path}, and {front} asks the server for {asked}, for which the application has no "
+          "consumer.",
+          "In {where}: pass {path} on unchanged: {how}"),
     Entry("E373_ADDRESSES_DIFFER", "tcp", "One of the name's addresses does not serve",
           "{host} has the addresses {all}. At {bad}, the handshake fails: {why}",
           "Remove {bad} from the DNS records of {host}, or have the site served there"),
@@ -126,6 +141,16 @@ FOLLOW_ENTRIES = (
           "container, a server that listens on 127.0.0.1 can be reached from inside alone.",
           "In the container's command: daphne -b 0.0.0.0 -p PORT, with the port that is published; docker ps --filter "
           "publish={published} names the container, and docker logs says whether the server runs"),
+    Entry("E127_SOCKET_FOLDER", "process", "The server cannot make its unix socket",
+          "The folder of {socket} is not there, or the server's user may not write to it. What is below /run is gone "
+          "after each start of the machine.",
+          "In the unit: RuntimeDirectory=NAME, and /run/NAME/ as the socket's folder. Without systemd's units: "
+          "echo 'd {folder} 0755 USER USER -' > /etc/tmpfiles.d/channels.conf && systemd-tmpfiles --create, with the "
+          "server's user"),
+    Entry("E128_BIND_ADDRESS", "process", "The server is to listen at an address that this host does not have",
+          "bind(2) fails: {error}",
+          "In the server's command: -b 127.0.0.1 (daphne), --host 127.0.0.1 (uvicorn) or --bind 127.0.0.1:PORT "
+          "(gunicorn), if the proxy is on the same host"),
     Entry("W447_PAGE_FAILS", "origin", "A page of the site fails",
           "GET / is answered with {status}, while sockets open.",
           "See the application's error: {log}"),
@@ -219,7 +244,10 @@ EXPLAINS: dict[str, tuple[str, ...]] = {
     "E363_APACHE_MODULE": _PROXY,
     "E364_TUNNEL_TIMEOUT": ("E601_IDLE_PROXY", "E602_IDLE_BALANCER"),
     "E365_FRONT_NO_RULE": _PROXY,
-    "E366_FRONT_ELSEWHERE": _PROXY,
+    "E366_FRONT_ELSEWHERE": (*_PROXY, "E104_NOT_RUNNING"),
+    "E377_SEND_PROXY": _PROXY,
+    "E378_HEALTH_CHECK": (*_PROXY, "E368_FRONT"),
+    "E379_FRONT_PATH": (*_PROXY, "E368_FRONT", "E404_NO_ROUTE"),
     "E367_WRONG_SERVER": ("E101_RUNSERVER", "E102_WSGI", *_PROXY),
     "E368_FRONT": _PROXY,
     "E369_FRONT_DOWN": ("E011_TCP_REFUSED", "E905_UNEXPLAINED"),
@@ -244,6 +272,7 @@ EXPLAINS: dict[str, tuple[str, ...]] = {
     "E452_TOKEN_UNREAD": (*_TOKEN, "E403_TOKEN_EXPIRED", "E409_CLOCK"),
     "E453_CONSUMER_CLOSES": (*_TOKEN, "E403_TOKEN_EXPIRED", "E409_CLOCK", "E449_NOT_LOGGED_IN"),
     "E454_OTHER_PATH": ("E101_RUNSERVER", "E102_WSGI", "E367_WRONG_SERVER", *_PROXY),
+    "E455_MIDDLEWARE_CLOSES": (*_TOKEN, "E403_TOKEN_EXPIRED", "E409_CLOCK", "E449_NOT_LOGGED_IN"),
     "E513_DATABASE": _GENERAL,
     "E514_REDIS_TLS": (*_GENERAL, "E510_LAYER"),
     "E541_LAYER_BACKEND": (*_LAYER, "E201_ASGI_MODULE", "E202_ASGI_ATTRIBUTE", "E204_IMPORT_ERROR"),

@@ -11,7 +11,7 @@ from .case import Case, lost_settings, version_of
 from .https import judge
 from .proof import Proof
 from .rules.application import ORDER, TABLES
-from .rules.consumer import closes_itself, never_accepts, off_the_routes, reads, token_unread
+from .rules.consumer import closes_itself, middleware_closes, never_accepts, off_the_routes, reads, token_unread
 from .rules.layer import answered
 from .rules.layer_address import GONE, other_layers
 from .signatures import signature
@@ -73,6 +73,7 @@ def _accused(case: Case, minted: bool) -> bool:
         and bool(_token(case).get("present"))
         and bool(_token(case).get("minted")) == minted
         and not other
+        and reads(case, "tokens")
     )
 
 
@@ -121,6 +122,10 @@ PROJECT_PROOFS: dict[str, Proof] = {
         _said("E202_ASGI_ATTRIBUTE")),
     "E203_APPS_NOT_READY": Proof(
         "The import, or the log, says so (AppRegistryNotReady).", _said("E203_APPS_NOT_READY")),
+    "E127_SOCKET_FOLDER": Proof(
+        "The server's log has the error of its bind(2), ENOENT or EACCES, with the socket's path.",
+        _said("E127_SOCKET_FOLDER")),
+    "E128_BIND_ADDRESS": Proof("The server's log has the error of its bind(2) (errno 99).", _said("E128_BIND_ADDRESS")),
     "E204_IMPORT_ERROR": Proof(
         "The import in the project's own environment, or the server's log, has the error.",
         lambda case: bool(case.project.get("import_error")) or _said("E201_ASGI_MODULE")(case)),
@@ -202,6 +207,9 @@ PROJECT_PROOFS: dict[str, Proof] = {
     "E454_OTHER_PATH": Proof(
         "The project's router, imported, has routes and none for the path; and the server that was asked is another "
         "one, which takes the handshake for a plain request.", off_the_routes),
+    "E455_MIDDLEWARE_CLOSES": Proof(
+        "The server refuses the handshake, Channels' own validator allows the Origin, the source of connect() has no "
+        "close(), and the source of the project's middleware has no word of a token.", middleware_closes),
     "E445_MIGRATIONS": Proof("The application's log says which table is missing.", _logged(TABLES)),
     "E448_CSP": Proof(
         "The page's own header, as it came, does not allow the socket's address.",

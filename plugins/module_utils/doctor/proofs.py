@@ -15,6 +15,7 @@ from .lines import lacking
 from .project_proofs import PROJECT_PROOFS
 from .proof import Proof
 from .rules.effective import CLIENT_CERT, answering_rule, shadowed
+from .rules.front_answers import needless_protocol, other_path
 from .rules.process import FORWARDERS, INIT
 from .rules.unit_start import outdated
 
@@ -77,6 +78,7 @@ def _refusing(case: Case) -> bool:
     guarded = any(
         word in each for each in case.route.get("guards", []) for word in (": deny ", ": auth_", ": limit_except ")
     )
+    guarded = guarded or bool(case.front.get("guards"))
     known = not _unlooked(case) and case.proxy is not None and not opened(case.proxy)
     return bool(_statuses(case) & {*REFUSED}) and (not known or guarded or bool(case.said("denied", "login")))
 
@@ -173,14 +175,25 @@ PROOFS: dict[str, Proof] = {
         lambda case: bool(case.nginx.get("present") and not case.nginx.get("running"))),
     "E309_PROXY_CONFIG": Proof("nginx -t says so.", lambda case: bool(case.nginx.get("error"))),
     "E310_PROXY_REFUSES": Proof(
-        "The answer is 401 or 403, and a deny, auth_basic, auth_request or limit_except counts for the path, or "
-        "nginx's log says that it has refused; or the same handshake opens on the host, and not from outside.",
+        "The answer is 401 or 403, and a deny, auth_basic, auth_request or limit_except counts for the path (of "
+        "Apache, a Require; of HAProxy, an http-request deny), or nginx's log says that it has refused; or the "
+        "same handshake opens on the host, and not from outside.",
         _refusing),
     "E312_EDGE": Proof(
         "The same handshake opens through nginx on the host (without one, at the server), and not from outside.",
         lambda case: not opened(case.outside) and opened(case.proxy or case.direct)),
     "E313_PATH_NOT_PROXIED": Proof(
         "By nginx's rules, no …_pass counts for the path, and the server accepts the handshake.", _not_passed),
+    "E377_SEND_PROXY": Proof(
+        "HAProxy's server line has send-proxy, and no listen line of nginx's for that port has proxy_protocol; the "
+        "handshake opens at nginx without it.", lambda case: needless_protocol(case) and opened(case.proxy)),
+    "E378_HEALTH_CHECK": Proof(
+        "HAProxy's log says last of its server that it is DOWN, and answers 503; the server accepts a handshake.",
+        lambda case: bool(case.front.get("down")) and 503 in _statuses(case)),
+    "E379_FRONT_PATH": Proof(
+        "The application's log names another path than the client's during the try, and behind the program in front, "
+        "the client's own opens.", lambda case: bool(case.front) and bool(other_path(case)) and opened(
+            case.proxy if case.front.get("chained") else case.direct)),
     "E340_PATH_CHANGED": Proof(
         "The good request is refused with nginx's path or query in it, and with nothing else changed.",
         lambda case: _cause(case, "path", "query")),

@@ -109,10 +109,28 @@ def way(lines: list[Line], host: str, port: int, path: str, version: str) -> dic
     return {
         **({"where": mine[0].where if mine else "", "rule": "", "target": "", "upgrade": False} | taken),
         "later": {key: later[key] for key in ("where", "rule", "target")} if later else {},
+        "guards": _guards([*(everywhere if wanted else []), *mine], path),
         "modules": sorted(modules & {"proxy", "proxy_http", "proxy_wstunnel", "rewrite", "headers"}),
         "version": version, "upgrades": _numbers(version) >= UPGRADES,
         "upstream": [taken["address"]] if taken.get("address") else [],
     }  # fmt: skip
+
+
+def _guards(lines: list[Line], path: str) -> list[str]:
+    """The lines of a Location of the path that let only some clients in; the last Location that fits decides."""
+    found: dict[str, list[str]] = {}
+    for each in lines:
+        if each.name not in ("require", "deny", "authtype") or not each.sections:
+            continue
+        kind, prefix = each.sections[-1]
+        regular = kind == "locationmatch" or prefix.startswith("~ ")
+        if kind not in ("location", "locationmatch") or not (
+            _matched(prefix.removeprefix("~ ").strip("\"'"), path) if regular else _below(path, prefix)
+        ):  # fmt: skip
+            continue
+        open_ = " ".join(each.words[1:]).lower() == "all granted"
+        found.setdefault(prefix, []).extend([] if open_ else [f"{each.where}: {' '.join(each.words)}"])
+    return list(found.values())[-1] if found else []
 
 
 def _numbers(version: str) -> tuple[int, ...]:

@@ -41,10 +41,21 @@ def route(kind: str, host: str, port: int, path: str) -> dict[str, Any]:
     if kind == "Apache":
         return apache.route(host, port, path)
     if kind == "HAProxy":
-        return haproxy_config.route(host, port, path)
+        found = haproxy_config.route(host, port, path)
+        return {**found, "down": down()} if found else {}
     if kind == "Caddy":
         return caddy(raw.read(CADDYFILE), path)
     return {}
+
+
+def down() -> str:
+    """The line by which HAProxy has last said that a server is down; empty if it has come back since."""
+    last: dict[str, str] = {}
+    for line in raw.output("journalctl", "--no-pager", "--quiet", "--output=cat", "--unit=haproxy", "--lines=60",
+                           ).splitlines():  # fmt: skip
+        if found := re.search(r"Server (\S+) is (UP|DOWN)", line):
+            last[found[1]] = line.strip() if found[2] == "DOWN" else ""
+    return next(filter(None, last.values()), "")
 
 
 def caddy(text: str, path: str) -> dict[str, Any]:

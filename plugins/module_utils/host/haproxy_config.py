@@ -9,6 +9,8 @@ from typing import Any
 from . import raw
 
 CONFIG = "/etc/haproxy/haproxy.cfg"
+#: What answers in place of the server.
+REFUSALS = ("deny", "tarpit", "reject", "auth", "silent-drop")
 _UNITS = {"us": 1e-6, "ms": 0.001, "": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -84,8 +86,30 @@ def way(text: str, file: str, host: str, port: int, path: str) -> dict[str, Any]
     return {
         "where": back.where if back else front.where, "frontend": front.name, "backend": name if back else "",
         "rule": f"backend {name}" if back else "", "upstream": servers, "upgrade": True,
+        "guards": [f"{line}: {' '.join(words)}" for each in (front, back) if each for words, line in each.lines
+                   if words[:1] == ["http-request"] and words[1:2] and words[1] in REFUSALS
+                   and _refuses(words, each, host, path)],
+        "sends_proxy": any("send-proxy" in word for words, _ in (back.lines if back else []) for word in words
+                           if words[0] in ("server", "default-server")),
         "idle": limit, "idle_where": line, "idle_name": which,
     }  # fmt: skip
+
+
+def _refuses(words: list[str], section: Section, host: str, path: str) -> bool:
+    """Whether a rule that refuses requests holds for a handshake; conditions that are not understood do not hold."""
+    names = [index for index, word in enumerate(words) if word in ("if", "unless")]
+    if not names:
+        return True
+    rules: dict[str, list[str]] = {}
+    for each, _ in section.lines:
+        if each[0] == "acl" and len(each) > 2:
+            rules.setdefault(each[1], []).append(" ".join(each[2:]))
+    condition = " ".join(words[names[0] + 1 :])
+    holds = any(
+        all(_holds(one, rules, host, path) for one in re.findall(r"!?\{[^}]*\}|!?[\w.-]+", part))
+        for part in re.split(r"\s+(?:or|\|\|)\s+", condition)
+    )
+    return holds == (words[names[0]] == "if")
 
 
 def _binds(section: Section, port: int) -> bool:

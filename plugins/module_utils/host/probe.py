@@ -13,6 +13,7 @@ import contextlib
 import glob
 import importlib
 import importlib.metadata
+import inspect
 import io
 import json
 import os
@@ -29,6 +30,7 @@ from urllib.parse import parse_qsl, urlparse, urlsplit
 LAYER_SECONDS = 3
 DATABASE_SECONDS = 5
 PACKAGES = ("django", "channels", "channels-redis", "redis", "daphne", "uvicorn", "websockets", "wsproto", "gunicorn")
+READS = re.compile(r"(?i)token|jwt|query_string|subprotocol|authorization|cookie|headers|session|client")
 SETTINGS = re.compile(r"DJANGO_SETTINGS_MODULE['\"]\s*[,\]=]+\s*['\"]([\w.]+)")
 
 
@@ -114,6 +116,10 @@ def describe(part: Any, origin: str, path: str, found: dict[str, Any]) -> None:
     inner = router.application_mapping.get("websocket") if router else None
     found["chain"] = [type(each).__name__ for each in layers_of(inner)]
     found["foreign"] = [type(each).__name__ for each in layers_of(inner) if type(each).__module__[:9] != "channels."]
+    own = [each for each in layers_of(inner) if type(each).__module__[:9] != "channels."]
+    with contextlib.suppress(BaseException):
+        texts = [inspect.getsource(type(each)) for each in own]
+        found["foreign_reads"] = sorted({word.lower() for text in texts for word in READS.findall(text)})
     for each in layers_of(inner):
         if isinstance(getattr(each, "allowed_origins", None), (list, tuple)):
             found["origins"] = [str(one) for one in each.allowed_origins]

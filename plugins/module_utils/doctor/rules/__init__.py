@@ -17,6 +17,7 @@ from .edges import edges
 from .effective import effective
 from .examined import examined
 from .front import front
+from .front_answers import front_answers
 from .idle import idle
 from .imports import imports
 from .layer import layer
@@ -28,6 +29,6 @@ from .reach import reach
 from .token import token
 
 RULES: tuple[Callable[[Case], Iterator[Finding]], ...] = (
-    reach, certificate, edges, front, edge, proxy, effective, process, imports, application, consumer, token,
-    origin, layer_address, layer, idle, examined,
+    reach, certificate, edges, front, front_answers, edge, proxy, effective, process, imports, application, consumer,
+    token, origin, layer_address, layer, idle, examined,
 )  # fmt: skip

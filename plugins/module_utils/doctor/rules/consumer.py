@@ -9,6 +9,9 @@ from ..answers import PLAIN, opened, refusal, told
 from ..case import Case, Finding
 from ..signatures import signature
 
+#: Words in a middleware's source that show that it reads a token.
+TOKENS = {"token", "jwt", "query_string", "subprotocol", "authorization"}
+
 
 def consumer(case: Case) -> Iterator[Finding]:
     """What the path's consumer does with a handshake that does not open; or that the path has none."""
@@ -25,6 +28,13 @@ def consumer(case: Case) -> Iterator[Finding]:
             yield case.find("E451_NEVER_ACCEPTS", [told(case.direct), f"{name}.connect() is at {place}"], consumer=name,
                             why=why[0], place=f"{about['file']}:{why[2]}", mend=why[1])  # fmt: skip
         status = refusal(case.direct)
+        if middleware_closes(case):
+            names, what = (
+                ", ".join(case.project["foreign"]),
+                ", ".join(case.project["foreign_reads"]) or "nothing known",
+            )
+            yield case.find("E455_MIDDLEWARE_CLOSES", [told(case.direct), " → ".join(case.project["chain"]), place],
+                            consumer=name, status=status, names=names, what=what)  # fmt: skip
         if token_unread(case):
             yield case.find("E452_TOKEN_UNREAD", [told(case.direct), " → ".join(case.project["chain"]), place],
                             consumer=name, status=status)  # fmt: skip
@@ -62,7 +72,17 @@ def _is_judged_by_its_source(case: Case) -> bool:
 
 def reads(case: Case, *what: str) -> bool:
     """Whether the project may read tokens (`tokens`) or users (`users`); true if it cannot be told."""
+    if "tokens" in what and case.project.get("foreign") and "foreign_reads" in case.project and connect_of(case):
+        return bool(TOKENS & {*case.project["foreign_reads"]}) or any(connect_of(case)[each] for each in what)
     return not _is_judged_by_its_source(case) or any(connect_of(case)[each] for each in what)
+
+
+def middleware_closes(case: Case) -> bool:
+    """Whether middleware of the project's own refuses: it reads no token, and the consumer refuses nobody."""
+    known = case.project.get("foreign") and "foreign_reads" in case.project and connect_of(case)
+    if not known or not refusal(case.direct) or case.project.get("origin_allowed") is False:
+        return False
+    return not connect_of(case)["closes"] and not reads(case, "tokens")
 
 
 def token_unread(case: Case) -> bool:

@@ -218,6 +218,9 @@ def lost(
         if trials and name in trials
     ]
     lines = missing(route, lacks)
+    present = [route["header_lines"][name] for name in lacks if name in route.get("header_lines", {})]
+    if present and route["header_lines"]:
+        lines += f" in place of what is at {' and '.join(dict.fromkeys(present))}"
     outer = {name: where for name, where in route.get("hidden", {}).items() if name in lacks}
     if outer and route["headers"]:
         own = ", ".join(sorted(set(route["header_lines"].values())))

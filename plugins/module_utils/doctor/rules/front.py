@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ...host.servers import is_to_listen
-from ..answers import REDIRECTS, opened, refusal, told
+from ..answers import REDIRECTS, REFUSED, opened, refusal, told
 from ..case import Case, Finding
 
 SERVICES = {"Apache": "apache2", "HAProxy": "haproxy", "Caddy": "caddy", "nginx": "nginx"}
@@ -88,6 +88,8 @@ def _through(case: Case, front: dict[str, Any]) -> Iterator[Finding]:
     kind, inner, came = front["kind"], case.direct, case.proxy or case.outside
     if kind == "server" or not came or came["stage"] in ("name", "tcp", "tls"):
         return
+    if came["status"] in REFUSED and front.get("guards"):
+        return  # it refuses on purpose
     seen = [told(came), told(inner), front.get("rule", "")]
     listening = next((each["address"] for each in case.servers if each["pid"]), "")
     place = listening.removeprefix("tcp:")
@@ -102,6 +104,10 @@ def _through(case: Case, front: dict[str, Any]) -> Iterator[Finding]:
             yield case.find("E366_FRONT_ELSEWHERE", seen, front=kind, upstream=", ".join(front["upstream"]),
                             listening=place, where=front["where"], service=SERVICES[kind])  # fmt: skip
             return
+        if asked and not any(asked.values()) and inner is None and (elsewhere := _meant(case, list(asked))):
+            yield case.find("E366_FRONT_ELSEWHERE", seen, front=kind, upstream=", ".join(front["upstream"]),
+                            listening=elsewhere, where=front["where"], service=SERVICES[kind])  # fmt: skip
+            return
         if kind == "Apache":
             yield from _apache(case, front, seen)
             return
@@ -109,6 +115,19 @@ def _through(case: Case, front: dict[str, Any]) -> Iterator[Finding]:
     if opened(inner) and came["status"] not in REDIRECTS and not front.get("behind"):
         name = kind or front["name"]
         yield case.find("E368_FRONT", seen, front=name, right=_look_there(name, front, case.path, place))
+
+
+def _meant(case: Case, dead: list[str]) -> str:
+    """Where a front may be meant to lead, if nothing here is to listen where it leads: nginx, or a server."""
+    supervised = (case.host.get("supervisor") or {}).get("programs") or []
+    known = [(each["unit"], each["command"]) for each in case.units]
+    known += [(each["program"], f"{each['command']} {each['socket']}") for each in supervised]
+    if any(is_to_listen(name, command, place) for name, command in known for place in dead):
+        return ""
+    running = case.host.get("processes", [])
+    places = [place for each in running if each["name"] == "nginx" or each["speaks"] for place in each["listens"]]
+    first = sorted((each.removeprefix("tcp:") for each in places), key=lambda each: each.startswith(":"))
+    return re.sub(r"^(0\.0\.0\.0|::):", "127.0.0.1:", first[0]) if first else ""
 
 
 def _apache(case: Case, front: dict[str, Any], seen: list[str]) -> Iterator[Finding]:

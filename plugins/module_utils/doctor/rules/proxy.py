@@ -93,7 +93,9 @@ def _not_passed(case: Case, seen: list[str], status: int) -> Finding:
     words = " ".join(route["location"])
     taker = f"location {words} in {route['where']}" if words else f"the server block in {route['where']}"
     returns = route.get("handler") == "return"
-    if returns and not words:  # of the server block: it comes before all locations
+    if route.get("handler") == "internal":
+        mend = f"Remove {route['handler_line']}: internal; then nginx -t && systemctl reload nginx"
+    elif returns and not words:  # of the server block: it comes before all locations
         mend = f"In {route['handler_line']}: move the return into location / {{ }}, and add location ^~ {case.path} "
         mend += f"{{ {lines} }}"
     elif words in (case.path, f"= {case.path}", f"^~ {case.path}"):
@@ -132,6 +134,10 @@ def _denied(case: Case, seen: list[str], found: dict[str, Any]) -> Finding:
     mend = [f"chmod o+x {each['path']}" for each in folders]
     mend += [f"chgrp {user} {path} && chmod 660 {path}"] if files or not folders else []
     last = f"; and for its next starts, Group={user} in its unit and daphne -e unix:{path}:mode=660"
+    programs = (case.host.get("supervisor") or {}).get("programs") or []
+    if made := next((each for each in programs if each["socket"].endswith(path)), None):
+        last = (f"; and for its next starts, socket_owner={user}:{user} and socket_mode=0660 in "
+                f"[{made['kind']}:{made['program']}] of {made['file']}")  # fmt: skip
     return case.find("E113_SOCKET_PERMISSION", seen, user=user, socket=path,
                      why="; ".join(why) or f"connect() to {path} fails with errno 13",
                      mend=" && ".join(mend) + (last if files or not folders else ""))  # fmt: skip

@@ -62,6 +62,8 @@ class Handling:
         self.changed: list[Directive] = []
         self.unparsed = self.located = True
         self.moved = False
+        #: Whether nginx itself has sent the request on.
+        self.inside = False
         #: Each `if` that may be true, with the `return` in it.
         self.doubts: list[tuple[Directive, Directive]] = []
         self.branch: Directive | None = None
@@ -76,6 +78,8 @@ class Handling:
                     self._rules(self.server.block, inside=False)
                     self.branch = None
                 self._find()
+                if closed := self._internal():
+                    return self._end(closed, 404)
                 if self.place.redirect:
                     return self._redirected()
                 self._rules(self.place.chain[-1].block if self.place.chain else [], inside=True)
@@ -86,14 +90,14 @@ class Handling:
             except _Answer as answer:
                 handled = self._answered(answer)
                 if handled is None:
-                    restart = True
+                    restart = self.inside = True
                     continue
                 return handled
             tried = self._files()
             if isinstance(tried, Outcome):
                 return tried
             if tried == "uri":
-                restart = True
+                restart = self.inside = True
                 continue
             return self._handled()
         return self._end(None, 500)
@@ -103,6 +107,12 @@ class Handling:
         self.variables.unknown |= set(self.place.unread)
         if self.place.match:
             self.variables.note(self.place.match)
+
+    def _internal(self) -> Directive | None:
+        """The line that keeps requests of clients out of the place."""
+        if self.inside or self.changed:
+            return None
+        return next((each for place in self.place.chain for each in place.block if each.name == "internal"), None)
 
     # --- rules of the rewrite module
 
