@@ -155,7 +155,7 @@ RECORDED: dict[str, tuple[dict[str, Any], str]] = {
         {"outside__0": came("outside", status=403, body="Pages of this Origin may open no WebSocket (nginx_origins)\n"),
          "host__exchanges__1": came("proxy", status=403, body="… (nginx_origins)\n")},
         "Add https://app.example.org to nginx_origins"),
-    "E312_EDGE": (outside(status=502), "proxy_http_version"),
+    "E312_EDGE": (outside(status=404), "proxy_http_version"),
     "E313_PATH_NOT_PROXIED": (
         {"host__nginx__route__pass": "", "host__exchanges__1": came("proxy", status=404),
          "outside__0": came("outside", status=404)}, "location \\^~ /ws/chat/ {"),

@@ -195,6 +195,9 @@ UNSEEN: list[tuple[str, dict[str, Any], str]] = [
     ("E379_FRONT_PATH", front_is("Caddy", {"status": 500}) | {"host__log": ["No route found for path 'chat/'."]},
      "handle in place of handle_path"),
     ("E368_FRONT", chained({"status": 502}), "^Look at /etc/it.conf:7, and in the log of HAProxy: it answers 502$"),
+    ("E312_EDGE", {"outside__0": came("outside", status=502)}, r"dig \+short app\.example\.org"),
+    ("E312_EDGE", {"host": None, "outside__0": came("outside", status=522)}, "let that reach this host"),
+    ("E310_PROXY_REFUSES", {"outside__0": came("outside", status=403)}, "the rule of that proxy, firewall or login"),
     ("E405_ORIGIN", {**REFUSED, "host__project__origin_allowed": False, "host__project__allowed_hosts": [],
                      "host__project__origins": []}, "to ALLOWED_HOSTS"),
     ("E203_APPS_NOT_READY", {**DEAD, "host__units": [{
@@ -352,8 +355,9 @@ def test_a_redis_is_told_from_another_without_its_password() -> None:
 
 def test_what_a_front_refuses_is_read_from_its_configuration(tmp_path: Path) -> None:
     file = tmp_path / "apache2.conf"
-    file.write_text("<VirtualHost *:80>\n<Location />\nRequire all granted\n</Location>\n<Location /ws/>\n"
-                    "Require ip 10.0.0.1\n</Location>\nProxyPass / http://127.0.0.1:8001/\n</VirtualHost>\n")  # fmt: skip
+    file.write_text("<VirtualHost *:80>\n<Location />\nRequire all granted\n</Location>\n"
+                    "<Location /ws/>\nRequire ip 10.0.0.1\n</Location>\n"
+                    "ProxyPass / http://127.0.0.1:8001/\n</VirtualHost>\n")  # fmt: skip
     lines = apache.read(str(file), str(tmp_path))
     assert apache.way(lines, "h", 80, "/ws/chat/", "2.4.62")["guards"] == [f"{file}:6: Require ip 10.0.0.1"]
     assert apache.way(lines, "h", 80, "/", "2.4.62")["guards"] == []

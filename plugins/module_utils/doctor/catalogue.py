@@ -8,13 +8,9 @@ from __future__ import annotations
 from .edge_codes import EDGE_ENTRIES
 from .entry import HOPS, Entry
 from .follow_codes import FOLLOW_ENTRIES
-from .lines import ALL
 from .proxy_codes import PROXY_ENTRIES
 
 __all__ = ["BESIDE", "CATALOGUE", "HOPS", "Entry"]
-
-#: The lines that pass a handshake on, for places that were not looked at.
-UPGRADE_LINES = ALL.replace("{", "{{").replace("}", "}}")
 
 _ENTRIES = (
     # --- the way there
@@ -211,9 +207,8 @@ _ENTRIES = (
           "{status}: limit_req or limit_conn has been reached, or maintenance is on.",
           "Raise limit_req and limit_conn for the WebSocket path in {where}; or switch maintenance off"),
     Entry("E312_EDGE", "edge", "A proxy in front loses the handshake",
-          "It works on the host itself, but from outside the answer is {status}: a load balancer, CDN or proxy in "
-          "between drops the upgrade.",
-          "In that proxy, for the WebSocket path: " + UPGRADE_LINES),
+          "From outside the answer is {status}: {between}",
+          "{cure}"),
     Entry("E313_PATH_NOT_PROXIED", "proxy", "The proxy does not pass this path on",
           "No location in the proxy passes {path} to a server: {taker} answers {status} itself.",
           "{mend}"),

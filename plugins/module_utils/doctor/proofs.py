@@ -14,6 +14,7 @@ from .case import Case
 from .lines import lacking
 from .project_proofs import PROJECT_PROOFS
 from .proof import Proof
+from .rules.edge import CDN
 from .rules.effective import CLIENT_CERT, answering_rule, shadowed
 from .rules.front_answers import needless_protocol, other_path
 from .rules.process import FORWARDERS, INIT
@@ -180,8 +181,10 @@ PROOFS: dict[str, Proof] = {
         "same handshake opens on the host, and not from outside.",
         _refusing),
     "E312_EDGE": Proof(
-        "The same handshake opens through nginx on the host (without one, at the server), and not from outside.",
-        lambda case: not opened(case.outside) and opened(case.proxy or case.direct)),
+        "The same handshake opens through nginx on the host (without one, at the server), and not from outside; or "
+        "the answer is one of a CDN's own (520 to 526).",
+        lambda case: not opened(case.outside) and (
+            opened(case.proxy or case.direct) or bool(_statuses(case) & {*CDN}))),
     "E313_PATH_NOT_PROXIED": Proof(
         "By nginx's rules, no …_pass counts for the path, and the server accepts the handshake.", _not_passed),
     "E377_SEND_PROXY": Proof(

@@ -6,8 +6,17 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from ..answers import ITS_OWN, PLAIN, REDIRECTS, REFUSED, opened, proxy_code, told
+from ..answers import ITS_OWN, PLAIN, REDIRECTS, opened, proxy_code, told
 from ..case import Case, Finding, proxy_is_down
+from ..lines import ALL
+
+#: What Cloudflare's own answers mean (its documentation, "5xx errors"); other servers do not use them.
+CDN = {520: "the CDN does not understand the host's answer", 521: "the host refuses the CDN's connections",
+       522: "the CDN gets no connection to the host", 523: "the CDN has no way to the host",
+       524: "the CDN has waited too long for the host's answer", 525: "TLS between the CDN and the host fails",
+       526: "the CDN does not trust the host's certificate"}  # fmt: skip
+#: A gateway that has not reached what is behind it.
+GATEWAY = (502, 503, 504)
 
 
 def edge(case: Case) -> Iterator[Finding]:
@@ -33,10 +42,24 @@ def edge(case: Case) -> Iterator[Finding]:
         return  # the port's flags are at fault, and the rule for them says so
     elif opened(inner) and status:
         code = proxy_code(status, came["body"])
-        yield case.find(code if code != "E310_PROXY_REFUSES" or status in REFUSED else "E312_EDGE",
-                        [told(came), told(inner)], hop="edge", status=status, origin=came["origin"])  # fmt: skip
+        guards = {"guards": "the rule of that proxy, firewall or login that refuses it", "where": "its configuration",
+                  "open": "let it pass"}  # fmt: skip
+        yield case.find(code, [told(came), told(inner)], hop="edge", status=status, origin=came["origin"],
+                        **(guards if code == "E310_PROXY_REFUSES" else between(case, status)))  # fmt: skip
     elif opened(inner):
-        yield case.find("E312_EDGE", [told(came), told(inner)], status=came["reason"])
+        yield case.find("E312_EDGE", [told(came), told(inner)], status=came["reason"], **between(case, 0))
+
+
+def between(case: Case, status: int) -> dict[str, str]:
+    """What a proxy in front, which nobody has looked at, does by its answer, and what to do about that."""
+    if status in CDN or status in GATEWAY:
+        why = CDN.get(
+            status, "what is in between gets no answer from this host, or from another one that it takes for it"
+        )
+        return {"between": f"{why}.", "cure": f"See to which address and port {case.name} leads there, and let that "
+                           f"reach this host: dig +short {case.name}; nft list ruleset"}  # fmt: skip
+    return {"between": "it works on the host itself, so a load balancer, CDN or proxy in between drops the upgrade.",
+            "cure": f"In that proxy, for the WebSocket path: {ALL}"}  # fmt: skip
 
 
 def _bare_fails(case: Case) -> bool:
@@ -66,6 +89,8 @@ def _edge_alone(case: Case, came: dict[str, Any]) -> Iterator[Finding]:
         yield case.find("E102_WSGI", seen, server="gunicorn")
     elif proxy_code(status, came["body"]) in ITS_OWN:
         yield case.find(proxy_code(status, came["body"]), seen, hop="edge", status=status, origin=came["origin"])
+    elif status in CDN:
+        yield case.find("E312_EDGE", seen, status=status, **between(case, status))
     elif status in (502, 504):
         yield case.find("E104_NOT_RUNNING" if status == 502 else "E111_SERVER_SILENT", seen,
                         start="systemctl status of the server's unit, and its log")  # fmt: skip
