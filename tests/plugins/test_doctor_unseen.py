@@ -166,6 +166,12 @@ UNSEEN: list[tuple[str, dict[str, Any], str]] = [
     ("E127_SOCKET_FOLDER", {**DEAD, "host__units": [{**crashing(""), "log": [
         "Listen failure: Couldn't listen on any:b'/run/chat/d.sock': [Errno 2] No such file or directory."]}]},
      "echo 'd /run/chat 0755 USER USER -'"),
+    ("E127_SOCKET_FOLDER", {**DEAD, "host__units": [{**crashing(""), "log": [
+        "CRITICAL Listen failure: [Errno 13] Permission denied: '7153' -> b'/run/d.sock.lock'"]}]},
+     "d /run/channels 0755"),
+    ("E127_SOCKET_FOLDER", {**DEAD, "host__servers": [{"address": "unix:/run/app/u.sock", "pid": 0}], "host__units": [{
+        **crashing(""), "command": "uvicorn --uds /run/app/u.sock core.asgi:application",
+        "log": ["ERROR:    [Errno 2] No such file or directory"]}]}, "echo 'd /run/app 0755"),
     ("E128_BIND_ADDRESS", {**DEAD, "host__units": [{**crashing(""), "log": [
         "CannotListenError: Couldn't listen on 198.51.100.7:8001: [Errno 99] Cannot assign requested address."]}]},
      "-b 127.0.0.1"),

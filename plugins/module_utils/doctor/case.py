@@ -13,6 +13,8 @@ from .lines import ALL
 from .mends import MENDS, Mend
 
 Finding = dict[str, Any]
+#: A unix socket in a server's command.
+SOCKET = re.compile(r"(?:-u|--unix-socket|--uds)[ =](/\S+)|unix:(/[^\s:]+)")
 
 
 class Values(dict[str, Any]):
@@ -149,7 +151,9 @@ def of_text(case: Case, code: str, line: str, seen: list[str]) -> Finding:
     """A finding from a line of a log or an error, which it shows."""
     line = line.strip()
     # daphne shows the path as Python shows bytes: on any:b'/run/app.sock': Cannot acquire lock
-    path = re.search(r"unix:(\S+?)(?::|'|$)|on any:b?'?(/[^'\s]+?)'?: ", line)
+    path = re.search(
+        r"unix:(\S+?)(?::|'|$)|on any:b?'?(/[^'\s]+?)'?: |-> b?'(/\S+)\.lock'|connection to (/\S+) failed", line
+    ) or next(filter(None, (SOCKET.search(each["command"]) for each in case.units)), None)
     socket = next((each for each in path.groups() if each), "…") if path else "SOCKET"
     if code == "E201_ASGI_MODULE":
         wanted = case.application.partition(":")[0]
@@ -166,7 +170,13 @@ def of_text(case: Case, code: str, line: str, seen: list[str]) -> Finding:
     wanted_path = pattern[1] if pattern else case.path.lstrip("/")
     return case.find(code, [*seen, line], error=line[:200], socket=socket, limit="see /proc/PID/limits",
                      files=enough_files(0), listeners=listeners or "ss -ltnp", pattern=wanted_path,
-                     missing=lost_settings(case, line), folder=socket.rpartition("/")[0] or "/run/NAME")  # fmt: skip
+                     missing=lost_settings(case, line), folder=own_folder(socket))  # fmt: skip
+
+
+def own_folder(socket: str) -> str:
+    """The folder of a socket, if it can be the server's own; folders of the system stay as they are."""
+    folder = socket.rpartition("/")[0]
+    return folder if re.match(r"/(run|var/run|srv|opt|home/[^/]+|var/lib)/[^/]", folder) else "/run/channels"
 
 
 def lost_settings(case: Case, line: str) -> str:

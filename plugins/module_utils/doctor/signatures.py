@@ -14,7 +14,9 @@ SIGNATURES: tuple[tuple[str, str], ...] = (
     (r"AppRegistryNotReady|Apps aren't loaded yet|settings are not configured", "E203_APPS_NOT_READY"),
     (r"No module named '?(daphne|uvicorn|gunicorn)\b|(daphne|uvicorn): (command )?not found", "E103_SERVER_MISSING"),
     (r"Cannot acquire lock", "E108_STALE_LOCK"),
-    (r"listen on any:.*\[Errno (2|13)\]", "E127_SOCKET_FOLDER"),
+    # daphne makes a lock beside its socket first; uvicorn says no path.
+    (r"(listen on any:|Listen failure: |connection to /\S+ failed: |^ERROR:\s+).{0,80}\[Errno (2|13)\]|"
+     r"Errno (2|13)\].*-> b?'\S+\.lock'", "E127_SOCKET_FOLDER"),
     (r"Errno 99\b|Cannot assign requested address|cannot assign requested address", "E128_BIND_ADDRESS"),
     (r"Address already in use|Errno 98", "E109_TWO_SERVERS"),
     (r"Too many open files|Errno 24", "E110_OPEN_FILES"),
