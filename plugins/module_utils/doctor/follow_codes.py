@@ -145,8 +145,8 @@ FOLLOW_ENTRIES = (
           "The folder of {socket} is not there, or the server's user may not write to it. What is below /run is gone "
           "after each start of the machine.",
           "In the unit: RuntimeDirectory=NAME, and the socket in /run/NAME/, here and in the proxy. Without a unit of "
-          "its own: echo 'd {folder} 0755 USER USER -' > /etc/tmpfiles.d/channels.conf && systemd-tmpfiles --create, with "
-          "the server's user, and the socket in {folder}/"),
+          "its own: echo 'd {folder} 0755 USER USER -' > /etc/tmpfiles.d/channels.conf && systemd-tmpfiles --create, "
+          "with the server's user, and the socket in {folder}/"),
     Entry("E128_BIND_ADDRESS", "process", "The server is to listen at an address that this host does not have",
           "bind(2) fails: {error}",
           "In the server's command: -b 127.0.0.1 (daphne), --host 127.0.0.1 (uvicorn) or --bind 127.0.0.1:PORT "

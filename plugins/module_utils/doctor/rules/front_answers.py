@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from ..answers import REFUSED, opened, told
+from ..answers import REDIRECTS, REFUSED, opened, told
 from ..case import Case, Finding
 
 NO_ROUTE = re.compile(r"No route found for path '([^']*)'")
@@ -35,11 +35,11 @@ def front_answers(case: Case) -> Iterator[Finding]:
         yield case.find("E377_SEND_PROXY", seen, front=kind, where=where, line=line, upstream=front["upstream"][0])
     elif came["status"] == 503 and front.get("down"):
         yield case.find("E378_HEALTH_CHECK", [*seen, front["down"]], front=kind, where=where, error=front["down"])
-    elif path := other_path(case):
+    elif came["status"] == 500 and (path := other_path(case)):
         how = CHANGERS.get(kind, "no rule that changes it")
         yield case.find("E379_FRONT_PATH", [*seen, f"the application was asked for {path}"], front=kind, where=where,
                         asked=path, how=how)  # fmt: skip
-    elif front.get("chained") and came["status"]:
+    elif front.get("chained") and came["status"] not in REDIRECTS:
         yield case.find("E368_FRONT", seen, front=kind, right=f"Look at {where}, and in the log of {kind}: it answers "
                         f"{came['status']}")  # fmt: skip
 
