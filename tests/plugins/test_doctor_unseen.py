@@ -7,17 +7,20 @@ from __future__ import annotations
 
 import os
 import re
+import socket
 import textwrap
 from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.channels.stack.plugins.module_utils.doctor import following
 from ansible_collections.channels.stack.plugins.module_utils.host import (
     apache,
     consumer_source,
     fronts,
     haproxy_config,
     probe,
+    processes,
     relatives,
     servers,
     unit_setup,
@@ -407,3 +410,22 @@ def test_a_project_s_own_middleware_is_asked_what_it_reads() -> None:
 
     probe.describe(Router(), "", "/ws/", found)
     assert found["foreign"] == ["KeyMiddleware", "Inner"] and found["foreign_reads"] == ["headers"]
+
+
+def test_a_server_in_a_container_is_told_from_one_that_does_not_listen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is in another network: what it listens on is in a table of its own."""
+    monkeypatch.setattr(processes.proc, "pids", lambda: [5, 6])
+    monkeypatch.setattr(processes.proc, "argv", lambda _pid: ["/venv/bin/daphne", "core.asgi:application"])
+    monkeypatch.setattr(processes.proc, "open_files", lambda _pid: ["socket:[77]"])
+    monkeypatch.setattr(processes.proc, "listening", lambda pid=0: {"77": "tcp:127.0.0.1:8001"} if pid == 5 else {})
+    monkeypatch.setattr(processes.proc, "link", lambda pid, _name: "net:[2]" if pid == 5 else "net:[1]")
+    contained, lonely = processes.processes()
+    assert contained["apart"] == ["tcp:127.0.0.1:8001"] and contained["listens"] == [] and "apart" not in lonely
+
+
+def test_a_port_that_accepts_has_somebody_behind_it() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        place = f"tcp:127.0.0.1:{listening.getsockname()[1]}"
+        assert following.accepts(place)
+    assert not following.accepts(place) and not following.accepts("unix:/run/a.sock")
+    assert not following.accepts("tcp:192.0.2.1:80"), "that is another host"

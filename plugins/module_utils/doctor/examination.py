@@ -22,7 +22,7 @@ from ..host.relatives import relatives
 from ..host.steady import Watch
 from ..text.secrets import header_secrets, redact, scrub, secrets_of
 from ..websocket import exchange
-from .following import follow, front_of, hidden, loose, page_of, promised, silence, tries
+from .following import accepts, follow, front_of, hidden, loose, page_of, promised, silence, tries
 from .through_nginx import ThroughNginx, try_like_nginx
 
 #: Speak to this many processes at most: they are all alike.
@@ -139,7 +139,7 @@ class Examination:
 
     def _lonely(self) -> list[dict[str, Any]]:
         """The servers that listen nowhere, and are not known to belong to another stack."""
-        lonely = [each for each in self.processes if each["server"] and not each["listens"]]
+        lonely = [each for each in self.processes if each["server"] and not each["listens"] and "apart" not in each]
         dead = [each["address"] for each in self.servers if not each["pid"]]
         return [each for each in lonely if not dead or _is_meant("", each, dead)]
 
@@ -170,13 +170,15 @@ class Examination:
         for address in list(dict.fromkeys(wanted))[:MOST_SERVERS]:
             process = _holder(address, listening)
             made = {"address": address, "pid": process["pid"] if process else 0}
-            self.servers.append(made if process or _is_local(address) else {**made, "remote": True})
+            here = process or (_is_local(address) and not accepts(address))
+            self.servers.append(made if here else {**made, "remote": True})
         self.main = next((_holder(each["address"], listening) for each in self.servers if each["pid"]), None)
         if self.main is None:
             self.main = next(iter(self._lonely()), None)
         self.evidence["servers"] = self.servers
         self.evidence["upstream"] = [
-            {"address": address, "listening": _holder(address, listening) is not None} for address in upstream
+            {"address": address, "listening": _holder(address, listening) is not None or accepts(address)}
+            for address in upstream
         ]
         self.evidence["leftovers"] = servers.leftovers([*sockets, *upstream], set(listening))
 

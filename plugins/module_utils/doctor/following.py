@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import re
+import socket
 import ssl
 from typing import TYPE_CHECKING, Any
 
 from ..host import fronts, proc, supervisor
+from ..host.nginx.servers import is_here
 from ..host.servers import is_to_listen
 
 if TYPE_CHECKING:
@@ -48,6 +50,18 @@ def follow(examination: Examination) -> list[str]:
         nginx |= {"aside": True, "route": None, "others": sorted(taken)}
     evidence["front"] = {**way, **first, "chained": chained}
     return upstream if nginx.get("aside") else own
+
+
+def accepts(address: str) -> bool:
+    """Whether a port of this host accepts connections: one of a container has no process here that listens on it."""
+    host, _, port = address.removeprefix("tcp:").rpartition(":")
+    if not address.startswith("tcp:") or not is_here(host):
+        return False
+    try:
+        socket.create_connection(("127.0.0.1" if host in ("0.0.0.0", "") else host, int(port)), 1).close()
+    except (OSError, ValueError):
+        return False
+    return True
 
 
 def behind(examination: Examination, upstream: list[str]) -> list[str]:

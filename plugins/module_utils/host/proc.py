@@ -206,14 +206,17 @@ def held_by(name: str) -> Iterator[str]:
 # --- the network
 
 
-def listening() -> dict[str, str]:
-    """Return the addresses that are listened on, by the socket's inode: `unix:/path` or `tcp:address:port`."""
+def listening(pid: int = 0) -> dict[str, str]:
+    """Return the addresses that are listened on, by the socket's inode: `unix:/path` or `tcp:address:port`.
+
+    Those of the network that this process is in, or another one with the id `pid`, which may be in a container.
+    """
     found = {}
-    for fields in _table("unix"):
+    for fields in _table("unix", pid):
         if len(fields) > 7 and fields[3] == "00010000":  # flag __SO_ACCEPTCON: it listens
             found[fields[6]] = "unix:" + fields[7]
     for name, family in (("tcp", socket.AF_INET), ("tcp6", socket.AF_INET6)):
-        for fields in _table(name):
+        for fields in _table(name, pid):
             if fields[3] == "0A":  # TCP_LISTEN
                 address, _, port = fields[1].partition(":")
                 packed = b"".join(bytes.fromhex(address[at : at + 8])[::-1] for at in range(0, len(address), 8))
@@ -233,6 +236,13 @@ def has_ipv6() -> bool:
     return any(line.split()[-1] == "lo" for line in lines if line.strip())
 
 
-def _table(name: str) -> list[list[str]]:
+def apart(pid: int) -> bool:
+    """Tell whether a process is in another network than this one, as in a container."""
+    own, other = link(os.getpid(), "ns/net"), link(pid, "ns/net")
+    return bool(own and other and own != other)
+
+
+def _table(name: str, pid: int = 0) -> list[list[str]]:
     """Return the rows of one of the network's tables, without its heading."""
-    return [line.split() for line in raw.read(PROC / "net" / name, TABLE).splitlines()[1:]]
+    folder = PROC / str(pid) if pid else PROC
+    return [line.split() for line in raw.read(folder / "net" / name, TABLE).splitlines()[1:]]

@@ -12,7 +12,10 @@ from .servers import application_of, number, server_kind, workers_of_gunicorn
 
 
 def processes() -> list[dict[str, Any]]:
-    """Return the servers that run, and every process that listens; `argv` is for this host only."""
+    """Return the servers that run, and every process that listens; `argv` is for this host only.
+
+    A server in a container's network listens nowhere here: `apart` has its addresses there.
+    """
     listening, found = proc.listening(), []
     for pid in proc.pids():
         argv = proc.argv(pid)
@@ -20,7 +23,11 @@ def processes() -> list[dict[str, Any]]:
         inodes = {name[8:-1] for name in files if name.startswith("socket:[")}
         listens = sorted({listening[inode] for inode in inodes if inode in listening})
         if server_kind(argv)[0] or listens:
-            found.append(_process(pid, argv, listens, len(files)))
+            made = _process(pid, argv, listens, len(files))
+            if made["server"] and not listens and proc.apart(pid):
+                there = proc.listening(pid)
+                made["apart"] = sorted({there[inode] for inode in inodes if inode in there})
+            found.append(made)
     return sorted(found, key=lambda each: each["pid"])
 
 

@@ -241,7 +241,9 @@ def _silent(case: Case) -> Iterator[Finding]:
         return  # the service behind its socket is not there
     if holder["name"] in FORWARDERS:
         places = ", ".join(holder["listens"])
-        yield case.find("E126_NOBODY_BEHIND", [told(came), f"process {holder['pid']}: {holder['command']}"],
+        inside = [f"in a container, process {each['pid']} ({each['server']}) listens at {', '.join(each['apart'])}"
+                  for each in case.host.get("processes", []) if each.get("apart")]  # fmt: skip
+        yield case.find("E126_NOBODY_BEHIND", [told(came), f"process {holder['pid']}: {holder['command']}", *inside],
                         who=holder["name"], places=places, published=places.rpartition(":")[2])  # fmt: skip
         return
     plain = case.one("process", "http")
