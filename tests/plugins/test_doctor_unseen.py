@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.channels.stack.plugins.module_utils.doctor import following
+from ansible_collections.channels.stack.plugins.module_utils.doctor import following, routes
 from ansible_collections.channels.stack.plugins.module_utils.host import (
     apache,
     consumer_source,
@@ -204,6 +204,9 @@ UNSEEN: list[tuple[str, dict[str, Any], str]] = [
     ("E379_FRONT_PATH", front_is("Caddy", {"status": 500}) | {"host__log": ["No route found for path 'chat/'."]},
      "handle in place of handle_path"),
     ("E368_FRONT", chained({"status": 502}), "^Look at /etc/it.conf:7, and in the log of HAProxy: it answers 502$"),
+    ("E404_NO_ROUTE", {**everywhere(status=500), "host__log": ["ValueError: No route found for path 'ws/chat/a-b/'."],
+                       "host__project__unrouted": [r"^ws/chat/(?P<room>\w+)/$"]},
+     r'^In routing\.py: r"\^ws/chat/\(\?P<room>\[\\w-\]\+\)/\$" in place of r"\^ws/chat'),
     ("E312_EDGE", {"outside__0": came("outside", status=502)}, r"dig \+short app\.example\.org"),
     ("E312_EDGE", {"host": None, "outside__0": came("outside", status=522)}, "let that reach this host"),
     ("E310_PROXY_REFUSES", {"outside__0": came("outside", status=403)}, "the rule of that proxy, firewall or login"),
@@ -429,3 +432,15 @@ def test_a_port_that_accepts_has_somebody_behind_it() -> None:
         assert following.accepts(place)
     assert not following.accepts(place) and not following.accepts("unix:/run/a.sock")
     assert not following.accepts("tcp:192.0.2.1:80"), "that is another host"
+
+
+@pytest.mark.parametrize(("route", "path", "right"), [
+    (r"^/ws/chat/(?P<room>\w+)/$", "/ws/chat/a/", r"^ws/chat/(?P<room>\w+)/$"),
+    (r"ws/chat/(?P<room>\w+)/$", "/ws/chat/my-room/", r"ws/chat/(?P<room>[\w-]+)/$"),
+    (r"ws/chat/(?P<room>\w+)/$", "/ws/chat/my-room", r"ws/chat/(?P<room>[\w-]+)/?$"),
+    ("/ws/chat/<str:room>/", "/ws/chat/a/", "ws/chat/<str:room>/"),
+    ("ws/chat/<int:room>/", "/ws/chat/a/", "ws/chat/<str:room>/"),
+    (r"ws/news/$", "/ws/chat/a/", ""), ("(", "/ws/", ""),
+])  # fmt: skip
+def test_a_route_is_told_that_would_fit_with_a_small_change(route: str, path: str, right: str) -> None:
+    assert routes.nearest(["admin/$", route], path) == ((route, right) if right else ("", ""))

@@ -11,6 +11,7 @@ from .answers import opened
 from .catalogue import CATALOGUE
 from .lines import ALL
 from .mends import MENDS, Mend
+from .routes import nearest
 
 Finding = dict[str, Any]
 #: A unix socket in a server's command.
@@ -168,8 +169,12 @@ def of_text(case: Case, code: str, line: str, seen: list[str]) -> Finding:
                           if each["server"])  # fmt: skip
     pattern = re.search(r"path '?([^'.\s]+)'?", line)
     wanted_path = pattern[1] if pattern else case.path.lstrip("/")
+    routes = case.project.get("unrouted") or [] if code == "E404_NO_ROUTE" else []
+    route, right = nearest(routes, wanted_path)
+    routing = f'r"{right}" in place of r"{route}"' if right else f're_path(r"^{wanted_path}$", MyConsumer.as_asgi())'
+    seen = [*seen, *([f"the project's routes: {', '.join(routes[:6])}"] if routes else [])]
     return case.find(code, [*seen, line], error=line[:200], socket=socket, limit="see /proc/PID/limits",
-                     files=enough_files(0), listeners=listeners or "ss -ltnp", pattern=wanted_path,
+                     files=enough_files(0), listeners=listeners or "ss -ltnp", routing=routing,
                      missing=lost_settings(case, line), folder=own_folder(socket))  # fmt: skip
 
 

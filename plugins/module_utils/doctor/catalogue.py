@@ -233,7 +233,7 @@ _ENTRIES = (
           "Have the client fetch a new token before each connection, including reconnections"),
     Entry("E404_NO_ROUTE", "origin", "The path has no consumer",
           "URLRouter: No route found for path. Slashes at both ends count.",
-          "In routing.py: re_path(r\"^{pattern}$\", MyConsumer.as_asgi()), or correct the client's path"),
+          "In routing.py: {routing}, or correct the client's path"),
     Entry("E405_ORIGIN", "origin", "The Origin is refused",
           "AllowedHostsOriginValidator or a similar rule does not allow {origin}.",
           "Add the host of {origin} to ALLOWED_HOSTS (release_environment), and deploy"),
