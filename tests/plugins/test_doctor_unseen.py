@@ -258,6 +258,11 @@ def test_a_stack_gets_its_own_cause_and_no_other(code: str, changes: dict[str, A
     # Nobody is seen at the address, and handshakes through nginx open: a container is there.
     ({"host__servers": [{"address": "tcp:127.0.0.1:8001", "pid": 0}], "host__processes": [],
       "host__exchanges": [came("proxy")]}, "OK"),
+    # Neither a port below 1024 nor another file is a socket that cannot be made.
+    ({**DEAD, "host__units": [{**crashing(""), "log": [
+        "Listen failure: Couldn't listen on 0.0.0.0:80: [Errno 13] Permission denied."]}]}, "E105_CRASH_LOOP"),
+    ({**DEAD, "host__units": [{**crashing(""), "log": ["ERROR:    [Errno 2] No such file or directory"]}]},
+     "E105_CRASH_LOOP"),
     # uvicorn has other reasons for 400.
     ({**everywhere(status=400), "host__processes__0__server": "uvicorn", **LIBRARY}, "E905_UNEXPLAINED"),
     ({**everywhere(status=404), "host__processes__0__server": "gunicorn with uvicorn workers", **LIBRARY,

@@ -155,6 +155,8 @@ def of_text(case: Case, code: str, line: str, seen: list[str]) -> Finding:
     path = re.search(
         r"unix:(\S+?)(?::|'|$)|on any:b?'?(/[^'\s]+?)'?: |-> b?'(/\S+)\.lock'|connection to (/\S+) failed", line
     ) or next(filter(None, (SOCKET.search(each["command"]) for each in case.units)), None)
+    if code == "E127_SOCKET_FOLDER" and not path:
+        code = "E105_CRASH_LOOP"  # another file is meant
     socket = next((each for each in path.groups() if each), "…") if path else "SOCKET"
     if code == "E201_ASGI_MODULE":
         wanted = case.application.partition(":")[0]

@@ -15,7 +15,7 @@ SIGNATURES: tuple[tuple[str, str], ...] = (
     (r"No module named '?(daphne|uvicorn|gunicorn)\b|(daphne|uvicorn): (command )?not found", "E103_SERVER_MISSING"),
     (r"Cannot acquire lock", "E108_STALE_LOCK"),
     # daphne makes a lock beside its socket first; uvicorn says no path.
-    (r"(listen on any:|Listen failure: |connection to /\S+ failed: |^ERROR:\s+).{0,80}\[Errno (2|13)\]|"
+    (r"(listen on any:\S+ |Listen failure: |connection to /\S+ failed: |^ERROR:\s+)\[Errno (2|13)\]|"
      r"Errno (2|13)\].*-> b?'\S+\.lock'", "E127_SOCKET_FOLDER"),
     (r"Errno 99\b|Cannot assign requested address|cannot assign requested address", "E128_BIND_ADDRESS"),
     (r"Address already in use|Errno 98", "E109_TWO_SERVERS"),
