@@ -151,6 +151,10 @@ FOLLOW_ENTRIES = (
           "bind(2) fails: {error}",
           "In the server's command: -b 127.0.0.1 (daphne), --host 127.0.0.1 (uvicorn) or --bind 127.0.0.1:PORT "
           "(gunicorn), if the proxy is on the same host"),
+    Entry("E129_PORT_DENIED", "process", "The server's user may not listen on this port",
+          "bind(2) fails: {error}. Ports below 1024 are for root.",
+          "In the unit: AmbientCapabilities=CAP_NET_BIND_SERVICE; or a port above 1023 in the server's command, and a "
+          "proxy in front"),
     Entry("W447_PAGE_FAILS", "origin", "A page of the site fails",
           "GET / is answered with {status}, while sockets open.",
           "See the application's error: {log}"),

@@ -14,6 +14,8 @@ SIGNATURES: tuple[tuple[str, str], ...] = (
     (r"AppRegistryNotReady|Apps aren't loaded yet|settings are not configured", "E203_APPS_NOT_READY"),
     (r"No module named '?(daphne|uvicorn|gunicorn)\b|(daphne|uvicorn): (command )?not found", "E103_SERVER_MISSING"),
     (r"Cannot acquire lock", "E108_STALE_LOCK"),
+    (r"listen on [\w.:\[\]]*:\d+: \[Errno 13\]|Errno 13\] error while attempting to bind|"
+     r"connection to \('[^)]*', \d+\) failed: \[Errno 13\]", "E129_PORT_DENIED"),
     # daphne makes a lock beside its socket first; uvicorn says no path.
     (r"(listen on any:\S+ |Listen failure: |connection to /\S+ failed: |^ERROR:\s+)\[Errno (2|13)\]|"
      r"Errno (2|13)\].*-> b?'\S+\.lock'", "E127_SOCKET_FOLDER"),
