@@ -155,6 +155,10 @@ FOLLOW_ENTRIES = (
           "bind(2) fails: {error}. Ports below 1024 are for root.",
           "In the unit: AmbientCapabilities=CAP_NET_BIND_SERVICE; or a port above 1023 in the server's command, and a "
           "proxy in front"),
+    Entry("E130_WORKER_CLASS", "process", "gunicorn does not find its worker class",
+          "{error}",
+          "In gunicorn's command or settings: -k uvicorn_worker.UvicornWorker, with the packages uvicorn-worker and "
+          "uvicorn[standard] in the project's environment"),
     Entry("W447_PAGE_FAILS", "origin", "A page of the site fails",
           "GET / is answered with {status}, while sockets open.",
           "See the application's error: {log}"),

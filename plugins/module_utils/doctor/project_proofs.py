@@ -127,6 +127,7 @@ PROJECT_PROOFS: dict[str, Proof] = {
         _said("E127_SOCKET_FOLDER")),
     "E128_BIND_ADDRESS": Proof("The server's log has the error of its bind(2) (errno 99).", _said("E128_BIND_ADDRESS")),
     "E129_PORT_DENIED": Proof("The server's log has the error of its bind(2) (errno 13).", _said("E129_PORT_DENIED")),
+    "E130_WORKER_CLASS": Proof("gunicorn's own message (class uri … not found).", _said("E130_WORKER_CLASS")),
     "E204_IMPORT_ERROR": Proof(
         "The import in the project's own environment, or the server's log, has the error.",
         lambda case: bool(case.project.get("import_error")) or _said("E201_ASGI_MODULE")(case)),

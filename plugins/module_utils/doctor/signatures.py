@@ -12,6 +12,7 @@ SIGNATURES: tuple[tuple[str, str], ...] = (
     (r"running in protected mode", "E544_REDIS_PROTECTED"),
     (r"No route found for path", "E404_NO_ROUTE"),
     (r"AppRegistryNotReady|Apps aren't loaded yet|settings are not configured", "E203_APPS_NOT_READY"),
+    (r"class uri '\S+' invalid or not found", "E130_WORKER_CLASS"),
     (r"No module named '?(daphne|uvicorn|gunicorn)\b|(daphne|uvicorn): (command )?not found", "E103_SERVER_MISSING"),
     (r"Cannot acquire lock", "E108_STALE_LOCK"),
     (r"listen on [\w.:\[\]]*:\d+: \[Errno 13\]|Errno 13\] error while attempting to bind|"

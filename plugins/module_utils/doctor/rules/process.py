@@ -117,7 +117,9 @@ def _not_running(case: Case, dead: list[dict[str, Any]]) -> Iterator[Finding]:
         if any(each["status"] == "203" for each in units):
             yield case.find("E103_SERVER_MISSING", [*seen, last])
             return
-        cause = next(((line, code) for line in reversed(lines) if (code := signature(line))), None)
+        known = [(line, code) for line in reversed(lines) if (code := signature(line))]
+        # What gunicorn says of its workers comes before the error of Python's that it is about.
+        cause = next((each for each in known if each[1] == "E130_WORKER_CLASS"), next(iter(known), None))
         if cause:
             yield of_text(case, cause[1], cause[0], seen)
         else:

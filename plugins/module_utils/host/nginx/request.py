@@ -156,7 +156,6 @@ class Config:
         scheme, address = target_of(target)
         rules, hidden = _headers(levels)
         version, off = _single(levels, "proxy_http_version"), _single(levels, "proxy_pass_request_headers")
-        timeout, buffers = _single(levels, "proxy_read_timeout"), _single(levels, "large_client_header_buffers")
         foreign = {each.name for level in levels for each in level if _FOREIGN.match(each.name)}
         default_version = "1.1" if self.version >= (1, 29, 7) else "1.0"
         return {
@@ -190,15 +189,24 @@ class Config:
             "hidden": {each.value.lower(): each.where for each in hidden},
             "without_headers": off.where if off and off.value == "off" else "",
             "map": self._map_of_upgrades(),
-            # what else counts for sockets
+            **self._beside_headers(levels),
+            "logs": [each.value for level in [*levels, self.main] for each in level if each.name == "error_log"],
+        }  # fmt: skip
+
+    def _beside_headers(self, levels: list[list[Directive]]) -> dict[str, Any]:
+        """What else counts for sockets, and where lines for it would count.
+
+        No location may have buffers for headers, and the block that counts for them may be another server's: a new
+        line goes to http.
+        """
+        timeout, buffers = _single(levels, "proxy_read_timeout"), _single(levels, "large_client_header_buffers")
+        return {
             "read_timeout": seconds(timeout.value) if timeout else 60.0,
             "timeout_line": timeout.where if timeout and timeout in levels[0] else "",
-            # No location may have them, and the block that counts may be another server's: a new line goes to http.
             "buffers": " ".join(buffers.words[1:]) if buffers else "4 8k",
             "buffers_line": buffers.where if buffers else "",
             "http": next((each.where for each in self.main if each.name == "http"), ""),
-            "logs": [each.value for level in [*levels, self.main] for each in level if each.name == "error_log"],
-        }  # fmt: skip
+        }
 
     def _map_of_upgrades(self) -> str:
         """The variable of a map that is `upgrade` for a handshake; empty if there is none."""
