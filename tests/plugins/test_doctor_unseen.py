@@ -166,7 +166,7 @@ UNSEEN: list[tuple[str, dict[str, Any], str]] = [
         "CRITICAL Listen failure: Couldn't listen on 0.0.0.0:80: [Errno 13] Permission denied.",
         "ERROR:    [Errno 13] error while attempting to bind on address ('0.0.0.0', 80): permission denied")),
     ("E130_WORKER_CLASS", {**DEAD, "host__units": [{**crashing(""), "log": [
-        "Error: class uri 'uvicorn.workers.UvicornWorker' invalid or not found: ", "[Traceback (most recent call last):",
+        "Error: class uri 'uvicorn.workers.UvicornWorker' invalid or not found: ", "[Traceback:",
         "ModuleNotFoundError: No module named 'uvicorn.workers'", "]"]}]}, "-k uvicorn_worker.UvicornWorker"),
     ("E455_MIDDLEWARE_CLOSES", source("Chat", answer=REFUSED) | {
         "host__project__foreign": ["KeyMiddleware"], "host__project__foreign_reads": ["headers"],
