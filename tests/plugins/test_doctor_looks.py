@@ -8,8 +8,9 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
+import jwt
 import pytest
-from ansible_collections.channels.stack.plugins.module_utils.doctor import following, routes
+from ansible_collections.channels.stack.plugins.module_utils.doctor import following, routes, seal
 from ansible_collections.channels.stack.plugins.module_utils.host import (
     apache,
     consumer_source,
@@ -21,6 +22,7 @@ from ansible_collections.channels.stack.plugins.module_utils.host import (
     servers,
     unit_setup,
 )
+from test_doctor import everywhere, judged
 
 CONSUMERS = """
     from channels.generic.websocket import AsyncWebsocketConsumer as _, AsyncJsonWebsocketConsumer
@@ -197,3 +199,17 @@ def test_a_port_that_accepts_has_somebody_behind_it() -> None:
 ])  # fmt: skip
 def test_a_route_is_told_that_would_fit_with_a_small_change(route: str, path: str, right: str) -> None:
     assert routes.nearest(["admin/$", route], path) == ((route, right) if right else ("", ""))
+
+
+def test_a_token_is_held_against_the_project_s_secrets() -> None:
+    token = jwt.encode({"sub": "1"}, "k" * 32, "HS256")
+    assert seal.sealed_by(token, [None, "", "x", "k" * 32]) is True and seal.sealed_by(token, ["x"]) is False
+    for other in ("opaque", "a.b.c", "", jwt.encode({"sub": "1"}, None, "none")):
+        assert seal.sealed_by(other, ["k" * 32]) is None
+    for sealed, why in (
+        (True, "has signed it, so the user"),
+        (False, "none of the project's secrets"),
+        (None, "or for"),
+    ):
+        finding = judged(**everywhere(status=403), host__project__sealed=sealed)["finding"]
+        assert finding["code"] == "E402_TOKEN_BAD" and why in finding["cause"]

@@ -225,9 +225,8 @@ _ENTRIES = (
           "The handshake without a token is refused with {status}.",
           "Send one: ?token=… in the URL. For the doctor: doctor_token_command, or a URL with a token"),
     Entry("E402_TOKEN_BAD", "token", "The token is refused",
-          "The token has not expired, but the application refuses it with {status}: it is signed with another secret, "
-          "for another audience, or for a user who has no access.",
-          "Create a new one on the host that serves. Compare the signing secrets of issuer and server"),
+          "The token has not expired, but the application refuses it with {status}: {because}",
+          "{compare}"),
     Entry("E403_TOKEN_EXPIRED", "token", "The token has expired",
           "It expired {ago}.",
           "Have the client fetch a new token before each connection, including reconnections"),

@@ -23,6 +23,7 @@ from ..host.steady import Watch
 from ..text.secrets import header_secrets, redact, scrub, secrets_of
 from ..websocket import exchange
 from .following import accepts, follow, front_of, hidden, loose, page_of, promised, silence, tries
+from .seal import sealed_by, spoiled
 from .through_nginx import ThroughNginx, try_like_nginx
 
 #: Speak to this many processes at most: they are all alike.
@@ -212,8 +213,8 @@ class Examination:
             project = Project({}, self.main, environ, self.params["probe"])
             if not project.known:
                 return
-            asgi = self.main and self.main["server"] in servers.ASGI
-            found, disk = self.ask(project, self.main["application"] if self.main and asgi else "")
+            asgi = self.main["application"] if self.main and self.main["server"] in servers.ASGI else ""
+            found, disk = self.ask(project, asgi)
         self.secrets += secrets_of(disk)
         if disk and environ:
             found["stale"] = stale(disk, environ)
@@ -221,7 +222,9 @@ class Examination:
         minted = found.pop("minted", {})
         self.token = self.token or minted.get("good", "")
         self.expired = minted.get("expired", "")
-        self.secrets += [*found.pop("secrets", []), *minted.values()]
+        self.secrets += (own := found.pop("secrets", []))
+        found["sealed"] = sealed_by(self.token, [*own, *secrets_of(environ), *secrets_of(disk)])
+        self.secrets += minted.values()
         self.evidence["project"] = found
         if consumer := found.get("consumer"):
             consumer["connect"] = consumer_source.look(consumer.get("file") or "", consumer["name"])
@@ -442,9 +445,3 @@ def _is_local(address: str) -> bool:
 
 def _loopback(host: str) -> str:
     return "127.0.0.1" if host in ("", "0.0.0.0", "*", "::", "[::]") else host.strip("[]")
-
-
-def spoiled(token: str) -> str:
-    """A token with one character of its signature changed, far enough from the end to matter."""
-    position = max(0, len(token) - 8)
-    return token[:position] + ("A" if token[position : position + 1] != "A" else "B") + token[position + 1 :]

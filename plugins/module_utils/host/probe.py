@@ -375,6 +375,9 @@ def note_settings(found: dict[str, Any]) -> None:
     from django.conf import settings
 
     found["secrets"].append(str(settings.SECRET_KEY))
+    own = [getattr(settings, name) for name in dir(settings) if re.search("SECRET|SIGNING|JWT.*KEY", name)]
+    own += [(getattr(settings, name, None) or {}).get("SIGNING_KEY") for name in ("SIMPLE_JWT", "NINJA_JWT")]
+    found["secrets"] += [each for each in own if isinstance(each, str) and len(each) > 7]
     found["allowed_hosts"] = [str(host) for host in settings.ALLOWED_HOSTS]
     found["debug"] = bool(settings.DEBUG)
     apps = list(settings.INSTALLED_APPS)

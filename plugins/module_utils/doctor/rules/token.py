@@ -11,6 +11,15 @@ from ..answers import opened, refusal, told
 from ..case import Case, Finding
 from .origin import allowing, host_refused
 
+#: Why a token is refused, and what to do, by whether a secret of the project has signed it.
+SEALED = {
+    True: ("a secret of the project has signed it, so the user, the audience or another claim in it is refused.",
+           "Compare the token's user, aud, iss and other claims with what the project expects of them"),
+    False: ("none of the project's secrets, as far as its settings and environment show them, has signed it.",
+            "Create a new one on the host that serves. Compare the signing secrets of issuer and server"),
+    None: ("it is signed with another secret, for another audience, or for a user who has no access.",
+           "Create a new one on the host that serves. Compare the signing secrets of issuer and server"),
+}  # fmt: skip
 CLOCK_SKEW = 30  # seconds that clocks may differ
 
 
@@ -61,7 +70,9 @@ def _refused_token(case: Case, seen: str, status: str, wanted: dict[str, Any], s
         return case.find("E403_TOKEN_EXPIRED", seen, ago=_ago(now - ends))
     if starts > now + CLOCK_SKEW:
         return case.find("E409_CLOCK", seen, skew=round(now - starts))
-    return case.find("E413_OTHER_SECRET" if wanted.get("minted") else "E402_TOKEN_BAD", seen, status=status)
+    because, compare = SEALED[case.project.get("sealed")]
+    return case.find("E413_OTHER_SECRET" if wanted.get("minted") else "E402_TOKEN_BAD", seen, status=status,
+                     because=because, compare=compare)  # fmt: skip
 
 
 def _ago(seconds: float) -> str:
