@@ -6,7 +6,7 @@ import time
 import uuid
 from typing import Any
 
-from ...doctor.examination import spoiled
+from ...doctor.seal import spoiled
 from ...websocket.client import WebSocket
 from ...websocket.errors import HandshakeFailed, HandshakeRefused
 from ...websocket.exchange import carries_token, opened_exchange
