@@ -17,7 +17,7 @@ def sealed_by(token: str, secrets: Iterable[str | None]) -> bool | None:
     parts = token.split(".")
     try:
         head = json.loads(_bytes(parts[0])) if len(parts) == 3 else {}
-        kind = HASHES.get(head.get("alg", "")) if isinstance(head, dict) else None
+        kind = HASHES.get(str(head.get("alg"))) if isinstance(head, dict) else None
         given = _bytes(parts[2]) if kind else b""
     except (ValueError, binascii.Error):
         return None
