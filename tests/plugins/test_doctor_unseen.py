@@ -168,6 +168,19 @@ UNSEEN: list[tuple[str, dict[str, Any], str]] = [
     ("E130_WORKER_CLASS", {**DEAD, "host__units": [{**crashing(""), "log": [
         "Error: class uri 'uvicorn.workers.UvicornWorker' invalid or not found: ", "[Traceback:",
         "ModuleNotFoundError: No module named 'uvicorn.workers'", "]"]}]}, "-k uvicorn_worker.UvicornWorker"),
+    ("E131_FD_UNIX", {**HANGS, "host__processes__0__command": "daphne --fd 0 core.asgi:application",
+                      "host__processes__0__listens": ["unix:/run/chat.sock"],
+                      "host__exchanges__2": came("process", "http", status=0, stage="handshake", reason="Broken pipe"),
+                      }, "daphne -u /run/chat.sock, and neither"),
+    ("E127_SOCKET_FOLDER", {
+        **HANGS, "host__exchanges__2": came("process", "http", status=0, stage="handshake", reason="no answer"),
+        "host__log": ["CRITICAL Listen failure: [Errno 2] No such file or directory: '18' -> b'/run/d/d.sock.lock'"],
+     }, "echo 'd /run/d 0755"),
+    ("E204_IMPORT_ERROR", {
+        **HANGS, "host__exchanges__2": came("process", "http", status=0, stage="handshake", reason="no answer"),
+        "host__processes__0__server": "gunicorn with uvicorn workers", "host__log": [
+            "ModuleNotFoundError: No module named 'corsheaders'", "[2140] [ERROR] Reason: Worker failed to boot."],
+     }, "import core.asgi"),
     ("E455_MIDDLEWARE_CLOSES", source("Chat", answer=REFUSED) | {
         "host__project__foreign": ["KeyMiddleware"], "host__project__foreign_reads": ["headers"],
         "token": {"present": False}}, "See what KeyMiddleware in core.asgi asks"),

@@ -213,7 +213,7 @@ class Examination:
             project = Project({}, self.main, environ, self.params["probe"])
             if not project.known:
                 return
-            asgi = self.main["application"] if self.main and self.main["server"] in servers.ASGI else ""
+            asgi = self.main["application"] if self.main and self.main["speaks"] else ""
             found, disk = self.ask(project, asgi)
         self.secrets += secrets_of(disk)
         if disk and environ:

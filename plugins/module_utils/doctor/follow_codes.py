@@ -159,6 +159,11 @@ FOLLOW_ENTRIES = (
           "{error}",
           "In gunicorn's command or settings: -k uvicorn_worker.UvicornWorker, with the packages uvicorn-worker and "
           "uvicorn[standard] in the project's environment"),
+    Entry("E131_FD_UNIX", "process", "daphne takes the unix socket that it was given for TCP",
+          "{command} gets {socket} from the program that starts it, by --fd. daphne can only take TCP that way, and "
+          "closes each connection.",
+          "In supervisor: socket=tcp://127.0.0.1:8000 in the [fcgi-program], and the same in the proxy; or a [program] "
+          "with daphne -u {socket}, and neither socket= nor --fd"),
     Entry("W447_PAGE_FAILS", "origin", "A page of the site fails",
           "GET / is answered with {status}, while sockets open.",
           "See the application's error: {log}"),
@@ -232,6 +237,7 @@ FOLLOW_ENTRIES = (
 
 #: What a code explains: these others are what the same fault looks like to rules that know less.
 _GENERAL = ("E408_CONSUMER_RAISES", "E410_CONNECT_SLOW", "E111_SERVER_SILENT", "E905_UNEXPLAINED")
+_SILENT = ("E111_SERVER_SILENT", "E410_CONNECT_SLOW")
 _PROXY = (
     "E301_UPGRADE_LOST", "E302_CONNECTION_LOST", "E303_HTTP10", "E307_UPSTREAM_ELSEWHERE", "E310_PROXY_REFUSES",
     "E312_EDGE", "E313_PATH_NOT_PROXIED", "E905_UNEXPLAINED",
@@ -239,6 +245,19 @@ _PROXY = (
 _LAYER = (*_GENERAL, "E501_REDIS_DOWN", "E510_LAYER", "E514_REDIS_TLS")
 _TOKEN = ("E401_NO_TOKEN", "E402_TOKEN_BAD", "E413_OTHER_SECRET")
 EXPLAINS: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(
+        (
+            "E201_ASGI_MODULE",
+            "E202_ASGI_ATTRIBUTE",
+            "E203_APPS_NOT_READY",
+            "E204_IMPORT_ERROR",
+            "E205_ASGI_PATH",
+            "E206_SETTINGS_MODULE",
+            "E207_NO_SETTINGS",
+            "E130_WORKER_CLASS",
+        ),
+        _SILENT,
+    ),
     "E251_NO_WEBSOCKET": (*_GENERAL, "E252_NO_HTTP", "E301_UPGRADE_LOST", "E312_EDGE", *_TOKEN),
     "E358_SITE_NOT_ENABLED": (
         *_PROXY,
@@ -267,6 +286,9 @@ EXPLAINS: dict[str, tuple[str, ...]] = {
     "E375_SOCKET_HIDDEN": ("E113_SOCKET_PERMISSION", "E307_UPSTREAM_ELSEWHERE", "E104_NOT_RUNNING", *_PROXY),
     "E102_WSGI": ("E408_CONSUMER_RAISES",),
     "E109_TWO_SERVERS": ("E101_RUNSERVER", "E102_WSGI"),
+    "E127_SOCKET_FOLDER": _GENERAL,
+    "E128_BIND_ADDRESS": _GENERAL,
+    "E131_FD_UNIX": (*_GENERAL, "E113_SOCKET_PERMISSION"),
     "E126_NOBODY_BEHIND": (*_GENERAL, "E312_EDGE"),
     "E125_UNIT_NOT_RELOADED": ("E104_NOT_RUNNING", "E307_UPSTREAM_ELSEWHERE"),
     "E151_SUPERVISORD_DOWN": ("E104_NOT_RUNNING", "E107_STALE_SOCKET", "E201_ASGI_MODULE", "E905_UNEXPLAINED"),

@@ -17,7 +17,7 @@ from .proof import Proof
 from .rules.edge import CDN
 from .rules.effective import CLIENT_CERT, answering_rule, shadowed
 from .rules.front_answers import needless_protocol, other_path
-from .rules.process import FORWARDERS, INIT
+from .rules.process import FORWARDERS, INIT, fd_of_unix
 from .rules.unit_start import outdated
 
 
@@ -149,6 +149,9 @@ PROOFS: dict[str, Proof] = {
         "The process that holds the server's port is a forwarder (docker-proxy, ssh, socat) by its name; it accepts a "
         "connection and closes it, or never answers.", lambda case: _no_answer(case) and any(
             each["name"] in FORWARDERS for each in case.processes)),
+    "E131_FD_UNIX": Proof(
+        "daphne's command has --fd, all that the process listens on are unix sockets, and a connection to it is closed "
+        "without an answer.", lambda case: _no_answer(case) and fd_of_unix(case) is not None),
     "E301_UPGRADE_LOST": Proof(
         "The headers that nginx would send, computed from its whole configuration, lack Upgrade; sent straight to the "
         "server, they get the same refusal. From outside alone, the answer of a server to a plain GET.",

@@ -15,7 +15,7 @@ def imports(case: Case) -> Iterator[Finding]:
     # If somebody else's process serves, it has already imported this, and its environment is not fully known.
     if not error or (not case.bundle and any(opened(each) for each in case.directs)):
         return
-    if not case.bundle and case.processes and case.processes[0]["server"] not in ("daphne", "uvicorn", "hypercorn"):
+    if not case.bundle and case.processes and not (case.processes[0]["server"] and case.processes[0]["speaks"]):
         return
     code = signature(error)
     if not code.startswith("E2"):

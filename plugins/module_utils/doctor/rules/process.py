@@ -21,6 +21,10 @@ PLACE = re.compile(r"(^|\s)(-p|--port|-b|--bind|-u|--uds|-e|--endpoint)[ =]\S+")
 NO_LIBRARY = re.compile(r"Unsupported upgrade request|No supported WebSocket library")
 #: What Python says where an ASGI object gets the two arguments of WSGI.
 AS_WSGI = re.compile(r"__call__\(\) (missing \d+ required positional argument|takes \d+ positional arguments)")
+#: Why a server ends when it starts to listen.
+ENDINGS = ("E108_STALE_LOCK", "E127_SOCKET_FOLDER", "E128_BIND_ADDRESS", "E129_PORT_DENIED")
+#: Why it ends before that.
+IMPORTS = ("E201_ASGI_MODULE", "E202_ASGI_ATTRIBUTE", "E203_APPS_NOT_READY", "E205_ASGI_PATH", "E130_WORKER_CLASS")
 #: The process that holds the sockets of socket units.
 INIT = 1
 #: What accepts connections for others, and answers none itself.
@@ -221,6 +225,20 @@ def _wrong_server(case: Case) -> Iterator[Finding]:
         return
 
 
+def fd_of_unix(case: Case) -> dict[str, Any] | None:
+    """A daphne that was given a unix socket by --fd, and nothing else."""
+    return next(
+        (
+            each
+            for each in case.processes
+            if each["server"] == "daphne"
+            and re.search(r"\s--fd[ =]\d", each["command"])
+            and all(place.startswith("unix:") for place in each["listens"])
+        ),
+        None,
+    )
+
+
 def _called_as_wsgi(case: Case) -> bool:
     """Whether a server calls an ASGI object as if it were one of WSGI, and answers 500."""
     return bool(case.direct and case.direct["status"] == 500) and any(map(AS_WSGI.search, case.log))
@@ -247,6 +265,16 @@ def _silent(case: Case) -> Iterator[Finding]:
                   for each in case.host.get("processes", []) if each.get("apart")]  # fmt: skip
         yield case.find("E126_NOBODY_BEHIND", [told(came), f"process {holder['pid']}: {holder['command']}", *inside],
                         who=holder["name"], places=places, published=places.rpartition(":")[2])  # fmt: skip
+        return
+    if given := fd_of_unix(case):
+        yield case.find("E131_FD_UNIX", [told(came), f"process {given['pid']}: {given['command']}"],
+                        socket=given["listens"][0].removeprefix("unix:"), command=given["server"])  # fmt: skip
+        return
+    # One that ends soon after each start accepts nothing, though a parent holds its socket.
+    dies = any("Worker failed to boot" in line or "Main process exited" in line for line in case.log)
+    why = (*ENDINGS, *IMPORTS) if dies else ENDINGS
+    if ended := next(((line, code) for line in reversed(case.log) if (code := signature(line)) in why), None):
+        yield of_text(case, ended[1], ended[0], [told(came)])
         return
     plain = case.one("process", "http")
     if plain and plain["status"]:
