@@ -181,6 +181,11 @@ UNSEEN: list[tuple[str, dict[str, Any], str]] = [
         "host__processes__0__server": "gunicorn with uvicorn workers", "host__log": [
             "ModuleNotFoundError: No module named 'corsheaders'", "[2140] [ERROR] Reason: Worker failed to boot."],
      }, "import core.asgi"),
+    ("E307_UPSTREAM_ELSEWHERE", {
+        "outside__0": came("outside", status=502), "host__exchanges__1": came("proxy", status=502),
+        "host__upstream": [{"address": "tcp:::1:8001", "listening": False}],
+        "host__nginx__said": [{"kind": "connect", "errno": 99, "peer": "[::1]:8001", "line": "connect() failed (99:"}],
+     }, "to tcp:127.0.0.1:8001"),
     ("E455_MIDDLEWARE_CLOSES", source("Chat", answer=REFUSED) | {
         "host__project__foreign": ["KeyMiddleware"], "host__project__foreign_reads": ["headers"],
         "token": {"present": False}}, "See what KeyMiddleware in core.asgi asks"),

@@ -217,8 +217,8 @@ FOLLOW_ENTRIES = (
           "\"channels_redis.core.RedisChannelLayer\", \"CONFIG\": {{\"hosts\": [(\"127.0.0.1\", 6379)]}}}}}}"),
     Entry("E544_REDIS_PROTECTED", "layer", "Redis is in protected mode",
           "Redis has no password, so it refuses connections that do not come from loopback: {error}",
-          "requirepass PASSWORD in redis.conf, then systemctl restart redis-server, and the same password in the layer's "
-          "address (REDIS_URL); or, if Redis is on the same host, 127.0.0.1 as the layer's host"),
+          "requirepass PASSWORD in redis.conf, then systemctl restart redis-server, and the same password in the "
+          "layer's address (REDIS_URL); or, if Redis is on the same host, 127.0.0.1 as the layer's host"),
     Entry("E537_LAYER_WORKERS", "layer", "The channel layer does not leave the process",
           "InMemoryChannelLayer reaches only sockets of the process that sends, and {workers} sends from a process of "
           "its own. Nothing arrives, and nothing is logged.",

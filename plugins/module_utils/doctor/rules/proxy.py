@@ -12,8 +12,8 @@ from ..lines import lacking, missing
 from .edge import redirect
 from .effective import answering_rule, lost, shadowed, target
 
-#: Errors of connect(2) that mean that nobody listens: ENOENT, ECONNREFUSED.
-NOBODY = (2, 111)
+#: Errors of connect(2) that mean that nobody listens: ENOENT, EADDRNOTAVAIL (as ::1 without IPv6), ECONNREFUSED.
+NOBODY = (2, 99, 111)
 DENIED = 13
 
 
