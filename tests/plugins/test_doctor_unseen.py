@@ -269,6 +269,24 @@ def test_a_stack_gets_its_own_cause_and_no_other(code: str, changes: dict[str, A
     # Another file is no socket that cannot be made.
     ({**DEAD, "host__units": [{**crashing(""), "log": ["ERROR:    [Errno 2] No such file or directory"]}]},
      "E105_CRASH_LOOP"),
+    # A front is blamed for what it does itself.
+    (chained({"status": 0, "stage": "handshake", "reason": "no answer within 6 s"}), "E368_FRONT"),
+    (chained({"status": 0, "stage": "tcp", "reason": "Connection refused"}), "E011_TCP_REFUSED"),
+    (chained({"status": 301, "headers": {"location": "wss://b.example.org/"}}), "E306_REDIRECT_PATH"),
+    (chained({"status": 400}, sends_proxy=True, upstream=["127.0.0.1:443"]) | {
+        "host__nginx__route__listen": {"address": "", "port": 443, "tls": True, "proxied": True}}, "E368_FRONT"),
+    (chained({"status": 400}, sends_proxy=True, upstream=["127.0.0.1:81"]), "E368_FRONT"),
+    (chained({"status": 400}, upstream=["127.0.0.1:443"]), "E368_FRONT"),
+    (chained({}, guards=["x:1: http-request deny"]), "OK"),
+    (front_is("Apache", {"status": 404}, **{**APACHE, "upgrade": False}, guards=["x:1: Require ip 10.1.1.1"]),
+     "E361_APACHE_UPGRADE"),
+    (front_is("Apache", {"status": 403}, **APACHE), "E368_FRONT"),
+    (front_is("Caddy", {"status": 500}) | {"host__log": ["No route found for path 'ws/chat/'."]}, "E368_FRONT"),
+    (front_is("Caddy", {"status": 404}) | {"host__log": ["No route found for path 'chat/'."]}, "E368_FRONT"),
+    (front_is("HAProxy", {"status": 502}, down="Server web/a is DOWN"), "E368_FRONT"),
+    (front_is("HAProxy", {"status": 503}, down="Server web/a is DOWN") | {"host__exchanges__1": came("proxy", "again")},
+     "E378_HEALTH_CHECK"),
+    (front_is("server", {"status": 403}, guards=["x:1: deny"]), "E905_UNEXPLAINED"),
     # uvicorn has other reasons for 400.
     ({**everywhere(status=400), "host__processes__0__server": "uvicorn", **LIBRARY}, "E905_UNEXPLAINED"),
     ({**everywhere(status=404), "host__processes__0__server": "gunicorn with uvicorn workers", **LIBRARY,

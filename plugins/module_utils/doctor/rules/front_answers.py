@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from ..answers import REDIRECTS, REFUSED, opened, told
 from ..case import Case, Finding
 
+#: Where a handshake breaks before it comes to the program in front.
+WAYS = ("name", "tcp", "tls")
 NO_ROUTE = re.compile(r"No route found for path '([^']*)'")
 #: What changes a path in a program's own configuration.
 CHANGERS = {"Caddy": "handle in place of handle_path, and no uri strip_prefix", "Traefik": "no StripPrefix middleware",
@@ -18,7 +20,7 @@ CHANGERS = {"Caddy": "handle in place of handle_path, and no uri strip_prefix", 
 def front_answers(case: Case) -> Iterator[Finding]:
     """A front that loses a handshake which opens behind it: what its configuration and the logs say about that."""
     front, came = case.front, case.outside if case.front.get("chained") else case.proxy or case.outside
-    if not front or not came or came["stage"] or opened(came) or front["kind"] == "server":
+    if not front or not came or came["stage"] in WAYS or opened(came) or front["kind"] == "server":
         return
     inner = case.proxy if front.get("chained") else case.direct
     if not opened(inner):
@@ -41,7 +43,7 @@ def front_answers(case: Case) -> Iterator[Finding]:
                         asked=path, how=how)  # fmt: skip
     elif front.get("chained") and came["status"] not in REDIRECTS:
         yield case.find("E368_FRONT", seen, front=kind, right=f"Look at {where}, and in the log of {kind}: it answers "
-                        f"{came['status']}")  # fmt: skip
+                        f"{came['status'] or 'nothing'}")  # fmt: skip
 
 
 def needless_protocol(case: Case) -> bool:
