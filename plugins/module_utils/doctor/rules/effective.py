@@ -220,7 +220,8 @@ def lost(
     lines = missing(route, lacks)
     present = [route["header_lines"][name] for name in lacks if name in route.get("header_lines", {})]
     if present and route["header_lines"]:
-        lines += f" in place of what is at {' and '.join(dict.fromkeys(present))}"
+        own, once, rest = lines.partition(" and, once")
+        lines = f"{own} in place of what is at {' and '.join(dict.fromkeys(present))}{';' if once else ''}{once}{rest}"
     outer = {name: where for name, where in route.get("hidden", {}).items() if name in lacks}
     if outer and route["headers"]:
         own = ", ".join(sorted(set(route["header_lines"].values())))
