@@ -186,6 +186,10 @@ UNSEEN: list[tuple[str, dict[str, Any], str]] = [
         "host__upstream": [{"address": "tcp:::1:8001", "listening": False}],
         "host__nginx__said": [{"kind": "connect", "errno": 99, "peer": "[::1]:8001", "line": "connect() failed (99:"}],
      }, "to tcp:127.0.0.1:8001"),
+    ("E409_CLOCK", {**REFUSED, "token__claims": {"nbf": 1.8e9 + 3600, "exp": 1.8e9 + 7200}}, "timedatectl"),
+    ("E370_APACHE_PATH", front_is("Apache", {"status": 500}, **{
+        **APACHE, "scheme": "ws", "target": "ws://127.0.0.1:8001/", "asked": "/chat/", "prefix": "/ws/"}) | {
+            "host__log": ["No route found for path 'chat/'."]}, "in place of it"),
     ("E455_MIDDLEWARE_CLOSES", source("Chat", answer=REFUSED) | {
         "host__project__foreign": ["KeyMiddleware"], "host__project__foreign_reads": ["headers"],
         "token": {"present": False}}, "See what KeyMiddleware in core.asgi asks"),

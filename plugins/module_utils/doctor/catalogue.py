@@ -247,7 +247,7 @@ _ENTRIES = (
           "The handshake ends with {status}: {error}",
           "Correct the consumer; the traceback is in the log: {log}"),
     Entry("E409_CLOCK", "token", "The clocks differ",
-          "The host's clock is {skew} s off, so new tokens are not yet valid, or valid ones have already expired.",
+          "{clocks}",
           "timedatectl set-ntp true (systemd-timesyncd or chrony) on the host whose clock is wrong"),
     Entry("W409_CLOCK", "token", "The clocks differ",
           "The host's clock is {skew} s off this machine's. Short-lived tokens will be refused.",
