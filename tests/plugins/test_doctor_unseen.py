@@ -190,6 +190,9 @@ UNSEEN: list[tuple[str, dict[str, Any], str]] = [
     ("E370_APACHE_PATH", front_is("Apache", {"status": 500}, **{
         **APACHE, "scheme": "ws", "target": "ws://127.0.0.1:8001/", "asked": "/chat/", "prefix": "/ws/"}) | {
             "host__log": ["No route found for path 'chat/'."]}, "in place of it"),
+    ("E132_NOT_PUBLISHED", {**DEAD, "host__units": [], "host__processes": [
+        {**GUNICORN, "server": "daphne", "speaks": True, "listens": [], "apart": ["tcp:0.0.0.0:8001"]}]},
+     r'ports: \["127\.0\.0\.1:8001:8001"\]'),
     ("E455_MIDDLEWARE_CLOSES", source("Chat", answer=REFUSED) | {
         "host__project__foreign": ["KeyMiddleware"], "host__project__foreign_reads": ["headers"],
         "token": {"present": False}}, "See what KeyMiddleware in core.asgi asks"),

@@ -126,7 +126,7 @@ class Examination:
         if dead:
             started = [each for each in self.units() if each["state"] in ("active", "activating")]
             lonely |= {each["pid"] for each in started if _is_meant(each["unit"], each, dead)}
-        listening = {each["pid"] for each in self.processes if each["listens"]}
+        listening = {each["pid"] for each in self.processes if each["listens"] or each.get("apart")}
         ages = {pid: proc.age(pid) for pid in lonely - listening - {0}}
         return {pid: {"pid": pid, "age": age} for pid, age in ages.items() if 0 <= age < LONGEST_START}
 

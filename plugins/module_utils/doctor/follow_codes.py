@@ -141,6 +141,11 @@ FOLLOW_ENTRIES = (
           "container, a server that listens on 127.0.0.1 can be reached from inside alone.",
           "In the container's command: daphne -b 0.0.0.0 -p PORT, with the port that is published; docker ps --filter "
           "publish={published} names the container, and docker logs says whether the server runs"),
+    Entry("E132_NOT_PUBLISHED", "process", "The server's port is in a container, and not on this host",
+          "{server} listens at {inside} in a network of its own, as in a container. Nothing on this host passes "
+          "{places} on to it.",
+          "Publish the port: ports: [\"127.0.0.1:{published}:{published}\"] in compose.yml, or docker run -p, with a "
+          "server that listens on 0.0.0.0; or have the proxy lead to the container's own address"),
     Entry("E127_SOCKET_FOLDER", "process", "The server cannot make its unix socket",
           "The folder of {socket} is not there, or the server's user may not write to it. What is below /run is gone "
           "after each start of the machine.",

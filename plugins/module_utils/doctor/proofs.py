@@ -17,7 +17,7 @@ from .proof import Proof
 from .rules.edge import CDN
 from .rules.effective import CLIENT_CERT, answering_rule, shadowed
 from .rules.front_answers import needless_protocol, other_path
-from .rules.process import FORWARDERS, INIT, fd_of_unix
+from .rules.process import FORWARDERS, INIT, fd_of_unix, in_containers
 from .rules.unit_start import outdated
 
 
@@ -149,6 +149,9 @@ PROOFS: dict[str, Proof] = {
         "The process that holds the server's port is a forwarder (docker-proxy, ssh, socat) by its name; it accepts a "
         "connection and closes it, or never answers.", lambda case: _no_answer(case) and any(
             each["name"] in FORWARDERS for each in case.processes)),
+    "E132_NOT_PUBLISHED": Proof(
+        "Nobody listens on the port in this host's network, and a server does in another one (/proc/PID/net).",
+        lambda case: bool(in_containers(case))),
     "E131_FD_UNIX": Proof(
         "daphne's command has --fd, all that the process listens on are unix sockets, and a connection to it is closed "
         "without an answer.", lambda case: _no_answer(case) and fd_of_unix(case) is not None),

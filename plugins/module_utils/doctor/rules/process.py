@@ -44,7 +44,12 @@ def process(case: Case) -> Iterator[Finding]:
     # By nobody whom this host shows, as a container's port may be.
     served = opened(case.proxy) and not case.directs
     # A server of another site proves that this one has none as little as it proves the opposite.
-    if not served and (dead or not (case.servers or any(each["server"] for each in case.host.get("processes", [])))):
+    if contained := [] if served else in_containers(case):
+        inside = "; ".join(f"process {each['pid']} at {', '.join(each['apart'])}" for each in contained)
+        places = ", ".join(each["address"] for each in dead)
+        yield case.find("E132_NOT_PUBLISHED", [f"nobody listens on {places}", inside], server=contained[0]["server"],
+                        places=places, inside=", ".join(contained[0]["apart"]), published=_port(places))  # fmt: skip
+    elif not served and (dead or not (case.servers or any(each["server"] for each in case.host.get("processes", [])))):
         yield from _not_running(case, dead)
     unheard = [each for each in case.host.get("upstream") or [] if not each["listening"]]
     if changed := not_reloaded(case, unheard):
@@ -223,6 +228,12 @@ def _wrong_server(case: Case) -> Iterator[Finding]:
         else:
             continue
         return
+
+
+def in_containers(case: Case) -> list[dict[str, Any]]:
+    """The servers that listen on a missing server's port in another network than this host's."""
+    ports = {_port(each["address"]) for each in case.servers if not each["pid"] and not each.get("remote")} - {""}
+    return [each for each in case.host.get("processes", []) if ports & {_port(one) for one in each.get("apart") or []}]
 
 
 def fd_of_unix(case: Case) -> dict[str, Any] | None:

@@ -65,13 +65,13 @@ def _refused_token(case: Case, seen: str, status: str, wanted: dict[str, Any], s
         return case.find("E401_NO_TOKEN", seen, status=status)
     # The host's own clock is what judges a token: now + skew.
     if abs(skew) > CLOCK_SKEW and ((ends or now + 1) > now and (starts > now + skew or (ends or 1e12) < now + skew)):
-        return case.find("E409_CLOCK", seen, clocks=f"The host's clock is {round(skew)} s off, so new tokens are not yet "
-                         "valid, or valid ones have already expired.")  # fmt: skip
+        return case.find("E409_CLOCK", seen, clocks=f"The host's clock is {round(skew)} s off, so new tokens are not "
+                         "yet valid, or valid ones have already expired.")  # fmt: skip
     if ends and ends < now:
         return case.find("E403_TOKEN_EXPIRED", seen, ago=_ago(now - ends))
     if starts > now + CLOCK_SKEW:
-        return case.find("E409_CLOCK", seen, clocks=f"The token begins to be valid {round(starts - now)} s from now, and "
-                         "this host's clock is right: the clock of whoever has issued it is ahead.")  # fmt: skip
+        return case.find("E409_CLOCK", seen, clocks=f"The token begins to be valid {round(starts - now)} s from now, "
+                         "and this host's clock is right: the clock of whoever has issued it is ahead.")  # fmt: skip
     because, compare = SEALED[case.project.get("sealed")]
     return case.find("E413_OTHER_SECRET" if wanted.get("minted") else "E402_TOKEN_BAD", seen, status=status,
                      because=because, compare=compare)  # fmt: skip
