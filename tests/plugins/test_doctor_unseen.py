@@ -185,7 +185,7 @@ UNSEEN: list[tuple[str, dict[str, Any], str]] = [
         "outside__0": came("outside", status=502), "host__exchanges__1": came("proxy", status=502),
         "host__upstream": [{"address": "tcp:::1:8001", "listening": False}],
         "host__nginx__said": [{"kind": "connect", "errno": 99, "peer": "[::1]:8001", "line": "connect() failed (99:"}],
-     }, "to tcp:127.0.0.1:8001"),
+     }, "to 127.0.0.1:8001"),
     ("E409_CLOCK", {**REFUSED, "token__claims": {"nbf": 1.8e9 + 3600, "exp": 1.8e9 + 7200}}, "timedatectl"),
     ("E370_APACHE_PATH", front_is("Apache", {"status": 500}, **{
         **APACHE, "scheme": "ws", "target": "ws://127.0.0.1:8001/", "asked": "/chat/", "prefix": "/ws/"}) | {

@@ -116,8 +116,8 @@ def _unreached(case: Case, seen: list[str]) -> Iterator[Finding]:
     if DENIED in errors:
         yield _denied(case, [*seen, *lines], errors[DENIED])
     elif upstream and not any(each["listening"] for each in upstream) and case.direct is not None:
-        listening = ", ".join(each["address"] for each in case.servers if each["pid"])
-        addresses = ", ".join(each["address"] for each in upstream)
+        listening = ", ".join(each["address"].removeprefix("tcp:") for each in case.servers if each["pid"])
+        addresses = ", ".join(each["address"].removeprefix("tcp:") for each in upstream)
         refused = any(number in errors for number in NOBODY) or not errors
         if refused and listening and opened(case.direct):
             yield case.find("E307_UPSTREAM_ELSEWHERE", [*seen, *lines], upstream=addresses, listening=listening)
