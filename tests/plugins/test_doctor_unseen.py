@@ -294,6 +294,18 @@ def test_a_stack_gets_its_own_cause_and_no_other(code: str, changes: dict[str, A
     (front_is("HAProxy", {"status": 503}, down="Server web/a is DOWN") | {"host__exchanges__1": came("proxy", "again")},
      "E378_HEALTH_CHECK"),
     (front_is("server", {"status": 403}, guards=["x:1: deny"]), "E905_UNEXPLAINED"),
+    # A server that closes with 1011 has failed, seen from outside alone as well; with another code it has not.
+    ({"host": None, "outside__0": came("outside", close={"code": 1011, "reason": "", "at": 0.1})},
+     "E408_CONSUMER_RAISES"),
+    ({"host": None, "outside__0": came("outside", close={"code": 1012, "reason": "", "at": 0.1})}, "E905_UNEXPLAINED"),
+    # A KeyError of the project's own, where the middleware is there, is not about its order.
+    ({**everywhere(status=500), "host__log": ["KeyError: 'session'"], "host__project__chain": ["URLRouter"]},
+     "E442_MIDDLEWARE_ORDER"),
+    ({**everywhere(status=500), "host__log": ["KeyError: 'session'"],
+      "host__project__chain": ["AuthMiddleware", "URLRouter"]}, "E408_CONSUMER_RAISES"),
+    # A path that the asked router itself has not found is no other server's.
+    ({**everywhere(status=404), "host__processes": [GUNICORN], "host__project__unrouted": ["^ws/chat/$"],
+      "host__log": ["No route found for path 'ws/chat/x'."]}, "E102_WSGI"),
     # uvicorn has other reasons for 400.
     ({**everywhere(status=400), "host__processes__0__server": "uvicorn", **LIBRARY}, "E905_UNEXPLAINED"),
     ({**everywhere(status=404), "host__processes__0__server": "gunicorn with uvicorn workers", **LIBRARY,
