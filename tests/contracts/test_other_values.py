@@ -23,6 +23,11 @@ ELSEWHERE = {
         "backup_drill", "restore_confirm", "restore_mask_command", "restore_snapshot",
     ],
     "tests/templates/test_backup_files.py": ["backup_prune", "backup_sandbox"],
+    "molecule/day-two/tests/test_recovery.py": ["pgbackrest_recover_confirm", "pgbackrest_recover_to"],
+    "tests/templates/test_pgbackrest_files.py": [
+        "pgbackrest_s3_key", "pgbackrest_s3_key_secret", "pgbackrest_s3_path_style", "pgbackrest_s3_region",
+        "pgbackrest_sandbox",
+    ],
     "molecule/fleet/tests/test_upgrade.py": ["upgrade_sockets"],
     "molecule/default/tests/test_load.py": [
         "load_at_once", "load_confirm", "load_hold_seconds", "load_most", "load_plan_sockets", "load_sockets",
@@ -103,6 +108,7 @@ NOWHERE = {
     "nginx_maintenance_template": "found as nginx_site_template is",
     "drill_cut_seconds": "how long a test would have to wait",
     "restore_keep_replaced": "tests/plugins/test_backup_tool.py has what is kept, and how it is taken back",
+    "pgbackrest_keep_replaced": "tests/plugins/test_pgbackrest_tool.py has what is kept, and how it is taken back",
     "drill_fail": "doctor_fail does the same",
     "drain_settle_seconds": "how long a test would have to wait",
     "drain_wait_seconds": "it only ends a wait for edges that never agree",

@@ -109,7 +109,7 @@ def test_configure_sets_up_each_daemon_and_deploys_nothing() -> None:
     found = listed("configure")
     daemons = {
         "base", "firewall", "hardening", "stores", "redis", "sentinel", "postgresql", "pgbouncer", "supervisor",
-        "certificate", "nginx", "haproxy", "keepalived", "metrics", "monitoring", "logs", "backup",
+        "certificate", "nginx", "haproxy", "keepalived", "metrics", "monitoring", "logs", "backup", "pgbackrest",
     }  # fmt: skip
     # A task that includes a role is shown without its own.
     assert {role for role, _ in found} - {""} == daemons

@@ -36,8 +36,9 @@ INVENTORY = {
     "_asgi_generation": "0123456789ab-c0ffee",
 }
 ROLES = (
-    "base", "firewall", "hardening", "stores", "redis", "sentinel", "postgresql", "pgbouncer", "backup", "release",
-    "asgi", "certificate", "nginx", "haproxy", "keepalived", "logs", "handshake", "remove", "metrics", "monitoring",
+    "base", "firewall", "hardening", "stores", "redis", "sentinel", "postgresql", "pgbouncer", "backup", "pgbackrest",
+    "release", "asgi", "certificate", "nginx", "haproxy", "keepalived", "logs", "handshake", "remove", "metrics",
+    "monitoring",
 )  # fmt: skip
 
 

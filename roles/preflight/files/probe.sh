@@ -73,6 +73,7 @@ printf 'postgresql_connections=%s\n' "$(sed -n 's/^max_connections = //p' \
   /etc/postgresql/*/main/conf.d/channels-start.conf 2>&-)"
 printf 'backup_projects=%s\n' "$(ls /etc/systemd/system/*-backup.timer /etc/cron.d/*-backup 2>&- |
   sed 's|.*/||; s/-backup[.a-z]*$//' | tr '\n' ' ')"
+printf 'pgbackrest_project=%s\n' "$(sed -n 's/^ *"app": "\(.*\)",$/\1/p' /etc/pgbackrest/channels.json 2>&-)"
 printf 'pgbouncer_projects=%s\n' "$(ls /etc/pgbouncer/projects 2>&- | sed -n 's/\.json$//p' | tr '\n' ' ')"
 # Whose connection this is, which sudo takes out of the environment: of the nearest process above that still has it.
 pid=$$ connection=

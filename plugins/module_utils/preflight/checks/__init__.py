@@ -38,6 +38,7 @@ TOPICS = (
     "postgresql",
     "pgbouncer",
     "backup",
+    "pgbackrest",
     "numbers",
     "groups",
     "redis",
