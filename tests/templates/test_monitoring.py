@@ -136,11 +136,13 @@ def test_each_alert_has_a_runbook_and_a_test(render: Render) -> None:
 
 
 def test_rules_and_dashboard_read_what_is_written(render: Render) -> None:
-    """By role backup, too: its metric is the only one of this bundle's that the daemon does not write."""
+    """By roles backup and pgbackrest, too: their metrics are the only ones that the daemon does not write."""
     source = (ROOT / "roles/metrics/files/channels_metrics/samples.py").read_text()
     known = set(re.findall(r'^    "(channels_\w+)": ', source, re.MULTILINE))
     read = {name for rule in rules(render) for name in MADE.findall(rule["expr"])}
-    assert read - known == {"channels_backup_last_success_timestamp_seconds"}
+    assert read - known == {
+        "channels_backup_last_success_timestamp_seconds", "channels_pgbackrest_last_success_timestamp_seconds",
+    }  # fmt: skip
     board = json.loads((ROOT / "roles/monitoring/files/dashboard.json").read_text())
     shown = {name for panel in board["panels"] for each in panel["targets"] for name in MADE.findall(each["expr"])}
     assert shown and shown <= known
