@@ -306,6 +306,8 @@ def test_a_recovery_that_fails_leaves_nothing(server: cluster.Cluster, monkeypat
     monkeypatch.setattr(server, "play", played.append)
     server.recovered.mkdir()
     asked = answering(monkeypatch, (55, "", "ERROR: [055]: unable to find a file"))
+    restoring = repository.run
+    monkeypatch.setattr(repository, "run", lambda words: (server.recovered.mkdir(), restoring(words))[1])
     with pytest.raises(Failed, match="unable to find a file"):
         server.fetch(Repository(server.settings), BACKUPS[0], NOON)
     assert asked[0][2:] == [
