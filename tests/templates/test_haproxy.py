@@ -6,6 +6,7 @@ import ast
 import contextlib
 import http.client
 import re
+import secrets
 import shutil
 import socket
 import ssl
@@ -151,8 +152,8 @@ def test_request_gets_an_id_whatever_the_client_sent(tmp_path: Path, render: Ren
         def serve() -> None:
             way, _ = site.accept()
             with way:
-                while not b"".join(came).endswith(b"\r\n\r\n"):
-                    came.append(way.recv(1000))
+                while not b"".join(came).endswith(b"\r\n\r\n") and (part := way.recv(1000)):
+                    came.append(part)
                 way.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
 
         thread = threading.Thread(target=serve, daemon=True)
@@ -276,9 +277,11 @@ class TlsSite:
 
 
 def free_port() -> int:
-    """A port that nobody has now."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
+    """A port that nobody has now, below those that the kernel gives to connections (from 32768 on)."""
+    while True:
+        port = 20000 + secrets.randbelow(12000)
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
 
 
 @pytest.mark.skipif(not shutil.which("haproxy"), reason="HAProxy is not installed")
