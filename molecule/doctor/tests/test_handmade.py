@@ -230,7 +230,7 @@ def test_supervisor(handmade: Handmade, repair: ExitStack) -> None:
     repair.callback(lab.host.run, "systemctl disable --now --quiet supervisor")
     lab.run(
         "DEBIAN_FRONTEND=noninteractive apt-get -qq install --yes --no-install-recommends supervisor >/dev/null "
-        "&& systemctl start supervisor"
+        "&& systemctl start supervisor; for i in $(seq 1200); do supervisorctl pid && exit 0; sleep 0.1; done; exit 1"
     )
     lab.run(f"mkdir {FOLDER}/chat; cp -rL {HOME}/code {FOLDER}/chat/app; chown -R handy {FOLDER}/chat")
     lab.run("printf %%s %s > /etc/supervisor/conf.d/chat.conf; supervisorctl update", program)
