@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 from pathlib import Path
 from typing import Any
@@ -85,7 +86,7 @@ def test_sentinel_keeps_what_it_has_found_out(place: Path) -> None:
 def test_replica_does_not_follow_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     """The new primary is called by its Sentinel, too."""
     monkeypatch.setattr(tool, "connected", lambda *arguments: pytest.fail("it was touched"))
-    tool.follow(SETTINGS, "10.0.0.1")
+    tool.follow(SETTINGS, "10.0.0.2", "10.0.0.1")
 
 
 def test_clients_are_sent_away_until_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -94,14 +95,40 @@ def test_clients_are_sent_away_until_the_end(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(tool.time, "sleep", lambda seconds: None)
     tried: list[Any] = []
 
-    def send_away(settings: dict[str, Any], chosen: Any) -> None:
+    def send_away(settings: dict[str, Any], chosen: Any, former: bool) -> None:
+        assert former
         tried.append(chosen)
         if len(tried) == 1:
             raise ConnectionResetError
 
     monkeypatch.setattr(tool, "send_away", send_away)
-    tool.follow(SETTINGS, "10.0.0.2")
+    monkeypatch.setattr(tool, "primary", lambda settings: ("10.0.0.2", 6379))
+    tool.follow(SETTINGS, "10.0.0.1", "10.0.0.2")
     assert tried == [("10.0.0.2", 6379)] * len(tool.SWEEPS)
+    # Once this Redis is to be the primary, the run of the switch before leaves it alone.
+    monkeypatch.setattr(tool, "primary", lambda settings: ("10.0.0.1", 6379))
+    tool.follow(SETTINGS, "10.0.0.1", "10.0.0.2")
+    assert len(tried) == len(tool.SWEEPS)
+
+
+@pytest.mark.parametrize(("role", "former", "asked"), [
+    ("master", True, ["ROLE", "MULTI", "REPLICAOF", "CLIENT", "CLIENT", "EXEC"]),
+    ("slave", False, ["ROLE", "MULTI", "CLIENT", "CLIENT", "EXEC"]),
+    ("master", False, ["ROLE"]),  # the next switch has begun, and this one is to be the primary
+])  # fmt: skip
+def test_only_the_former_primary_is_made_a_replica(
+    monkeypatch: pytest.MonkeyPatch, role: str, former: bool, asked: list[str]
+) -> None:
+    said: list[str] = []
+
+    class Redis:
+        def ask(self, *words: Any) -> Any:
+            said.append(words[0])
+            return [role]
+
+    monkeypatch.setattr(tool, "connected", lambda *arguments: contextlib.nullcontext(Redis()))
+    tool.send_away(SETTINGS, ("10.0.0.2", 6379), former)
+    assert said == asked
 
 
 def test_switch_waits_for_a_busy_group(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -196,7 +196,7 @@ def start_sentinel(settings: dict[str, Any]) -> None:
     part.replace(SENTINEL)
 
 
-def follow(settings: dict[str, Any], new: str) -> None:
+def follow(settings: dict[str, Any], former: str, new: str) -> None:
     """After a switch, have this host's Redis follow the new primary at once, and send away whoever uses it.
 
     Sentinel would do it after ten seconds, in which processes that came before the switch would not hear those that
@@ -206,14 +206,21 @@ def follow(settings: dict[str, Any], new: str) -> None:
     chosen = agreed(settings, mine(settings), FOLLOW_SECONDS) if new != settings["address"] else None
     for pause in SWEEPS if chosen else ():
         time.sleep(pause)
+        if primary(settings) != chosen:
+            return  # another switch has come since, with a run of its own
         with contextlib.suppress(OSError):  # the run of a switch right before this one sends this one away, too
-            send_away(settings, chosen)
+            send_away(settings, chosen, former == settings["address"])
 
 
-def send_away(settings: dict[str, Any], chosen: Address) -> None:
-    """Have this host's Redis follow the primary if it does not, and close the connections of its clients."""
+def send_away(settings: dict[str, Any], chosen: Address, former: bool) -> None:
+    """Have this host's Redis follow the primary if it was the one before, and close the connections of its clients.
+
+    One that leads and was not the former primary is about to take over: the next switch has begun.
+    """
     with connected(settings, *mine(settings)) as redis:
         leads = redis.ask("ROLE")[0] == "master"
+        if leads and not former:
+            return
         redis.ask("MULTI")
         if leads:
             redis.ask("REPLICAOF", *chosen)
@@ -270,7 +277,7 @@ def main(arguments: list[str]) -> int:
     commands = {"redis": start_redis, "sentinel": start_sentinel, "status": status, "switch": switch}
     settings = json.loads(SETTINGS.read_text()) if SETTINGS.exists() else {}
     if len(arguments) == 7:  # by Sentinel: name, role, state, former address and port, new address and port
-        follow(settings, arguments[5])
+        follow(settings, arguments[3], arguments[5])
         return 0
     if len(arguments) != 1 or arguments[0] not in commands:
         print(__doc__, file=sys.stderr)
