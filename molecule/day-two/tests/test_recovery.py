@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from lab_host import LabHost, Run
+from lab_host import PATIENCE, LabHost, Run
 
 testinfra_hosts = ["ansible://day-two-site"]
 
@@ -29,7 +29,7 @@ def archived(lab: LabHost) -> Iterator[Run]:
     with lab.connect() as websocket:
         run = Run("playbooks/provision.yml", *ON, "--tags", "base,pgbackrest", "--diff", "-v")
         run.changed(lab.name)
-        assert websocket.ping().wait(10)
+        assert websocket.ping().wait(PATIENCE)
     yield run
     Run("playbooks/provision.yml", "--tags", "pgbackrest").changed(lab.name)
     assert lab.run(PSQL + "'SHOW archive_mode'").strip() == "off"
@@ -78,7 +78,7 @@ def test_what_was_deleted_comes_back(lab: LabHost) -> None:
     assert lab.run(DIGEST) == before
     assert lab.run("ls /var/lib/postgresql/15").split() == ["main"]
     with lab.connect() as websocket:
-        assert websocket.ping().wait(10)
+        assert websocket.ping().wait(PATIENCE)
     assert lab.run("channels-pgbackrest list").count("  full  ") == 2
     assert Run("playbooks/provision.yml", *ON, "--tags", "postgresql,pgbackrest").changed(lab.name) == 0
 
