@@ -75,6 +75,18 @@ class Group:
         """Return processes that are connected to a host's Redis, with their addresses."""
         return lab.run("ss -Htnp state established '( dport = :6379 )' | grep -e daphne || true") if lab else ""
 
+    def failed_scripts(self) -> int:
+        """Count what Sentinels have called in vain, since the hosts were made."""
+        log = "/var/log/redis/redis-sentinel.log"
+        return sum(int(lab.run(f"grep -c -e -script-error {log} || true")) for lab in self.hosts)
+
+    def replace_programs(self) -> int:
+        """Put other files in the places of those that Sentinel runs, as upgrades do; count what has failed so far."""
+        for lab in self.hosts:
+            for program in ("/usr/local/sbin/redis-primary", '"$(readlink -f /usr/bin/python3)"'):
+                lab.run(f"cp -p {program} {program}.new && mv {program}.new {program}")
+        return self.failed_scripts()
+
     @contextlib.contextmanager
     def cut_off(self, lab: LabHost) -> Iterator[None]:
         """Drop everything between one host and all others of the fleet for a while, without a word to either side."""

@@ -24,7 +24,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 SETTINGS = Path("/etc/redis/primary.json")
 #: The primary of a group that has never had one. Written once, when the group is set up.
@@ -40,8 +40,10 @@ STATE = r"sentinel (?:(?:myid|current-epoch) \S+|(?:config-epoch|leader-epoch) {
 #: Seconds that a connection or an answer may take.
 PATIENCE = 1.0
 #: Seconds for another Redis to become the primary, and for all Sentinels to say so. A Sentinel whose host was too busy
-#: for two seconds does nothing for the next 30 ("TILT mode" in Redis's documentation of Sentinel).
-SWITCH_SECONDS = 60.0
+#: for two seconds does nothing for the next 30 ("TILT mode" in Redis's documentation of Sentinel), and then gives up.
+SWITCH_SECONDS = 120.0
+#: The same while Redis starts, which systemd ends after 90 seconds.
+START_SECONDS = 60.0
 #: The same for the script that Sentinel calls and ends after 60 seconds; what it does then takes some, too.
 FOLLOW_SECONDS = 45.0
 #: Seconds in which all of the group have to work before a switch: a busy one answers late, a new one is not in step.
@@ -50,6 +52,14 @@ READY_SECONDS = 15.0
 SWEEPS = (0.0, 1.0, 2.0, 4.0)
 
 Address = tuple[str, int]
+
+
+class Said(NamedTuple):
+    """What a Sentinel says: the number of the latest switch, the primary since then, and whether one is under way."""
+
+    epoch: int
+    primary: Address
+    switching: bool
 
 
 class AnswerError(Exception):
@@ -102,15 +112,16 @@ def connected(settings: dict[str, Any], address: str, port: int) -> Iterator[Con
         connection.socket.close()
 
 
-def said_by_sentinels(settings: dict[str, Any]) -> dict[str, tuple[int, Address]]:
-    """What each Sentinel that answers says, by its address: the number of the switch, and the primary since then."""
+def said_by_sentinels(settings: dict[str, Any]) -> dict[str, Said]:
+    """What each Sentinel that answers says, by its address."""
     found = {}
     for member in settings["members"]:
         with contextlib.suppress(OSError, AnswerError):
             with connected(settings, member, settings["sentinel_port"]) as sentinel:
                 flat = sentinel.ask("SENTINEL", "MASTER", settings["name"])
             facts = dict(zip(flat[::2], flat[1::2], strict=False))
-            found[member] = (int(facts["config-epoch"]), (facts["ip"], int(facts["port"])))
+            switching = "failover_in_progress" in facts["flags"].split(",")
+            found[member] = Said(int(facts["config-epoch"]), (facts["ip"], int(facts["port"])), switching)
     return found
 
 
@@ -135,7 +146,7 @@ def written(settings: dict[str, Any]) -> Address | None:
 def primary(settings: dict[str, Any]) -> Address:
     """The primary, according to whoever knows best: Sentinels, their files, the Redises that run, or the first run."""
     if said := said_by_sentinels(settings):
-        return max(said.values())[1]
+        return max(said.values()).primary
     if found := written(settings):
         return found
     roles = {member: role for member, role in said_by_redises(settings).items() if member != settings["address"]}
@@ -162,13 +173,20 @@ def hand_over(settings: dict[str, Any]) -> bool:
     return False
 
 
-def agreed(settings: dict[str, Any], former: Address, seconds: float) -> Address | None:
-    """Wait until all Sentinels that answer name one primary, another one than before; return it."""
+def agreed(settings: dict[str, Any], former: Address, seconds: float, *, asking: bool = False) -> Address | None:
+    """Wait until all Sentinels that answer name one primary, another one than before; return it.
+
+    Have one of them begin the switch if asked to, and again if it gave up: a Sentinel does so if the replica that it
+    has chosen does not lead after ten seconds, and takes no replica that has just not answered it.
+    """
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
-        said = {address for _, address in said_by_sentinels(settings).values()}
-        if len(said) == 1 and former not in said:
-            return said.pop()
+        said = said_by_sentinels(settings).values()
+        named = {one.primary for one in said}
+        if len(named) == 1 and former not in named:
+            return named.pop()
+        if asking and named == {former} and len(said) >= settings["quorum"] and not any(one.switching for one in said):
+            hand_over(settings)
         time.sleep(0.1)
     return None
 
@@ -177,7 +195,7 @@ def start_redis(settings: dict[str, Any]) -> None:
     """Have Redis start as a replica of the primary. If it is the primary, have another one take over first."""
     chosen = primary(settings)
     if chosen == mine(settings) and said_by_sentinels(settings) and hand_over(settings):
-        chosen = agreed(settings, chosen, SWITCH_SECONDS) or chosen
+        chosen = agreed(settings, chosen, START_SECONDS, asking=True) or chosen
     text = "" if chosen == mine(settings) else f"replicaof {chosen[0]} {chosen[1]}\n"
     ROLE.write_text(f"# Written whenever Redis starts. The primary is {chosen[0]}.\n{text}")
 
@@ -204,22 +222,27 @@ def follow(settings: dict[str, Any], former: str, new: str) -> None:
     would come straight back, and stay.
     """
     chosen = agreed(settings, mine(settings), FOLLOW_SECONDS) if new != settings["address"] else None
+    still_leads = former == settings["address"]
     for pause in SWEEPS if chosen else ():
         time.sleep(pause)
-        if primary(settings) != chosen:
+        said = said_by_sentinels(settings).values()
+        if any(one.primary != chosen for one in said):
             return  # another switch has come since, with a run of its own
+        if any(one.switching for one in said):
+            continue  # another one has begun, and may have chosen this Redis
         with contextlib.suppress(OSError):  # the run of a switch right before this one sends this one away, too
-            send_away(settings, chosen, former == settings["address"])
+            send_away(settings, chosen, still_leads)
+            still_leads = False
 
 
-def send_away(settings: dict[str, Any], chosen: Address, former: bool) -> None:
-    """Have this host's Redis follow the primary if it was the one before, and close the connections of its clients.
+def send_away(settings: dict[str, Any], chosen: Address, still_leads: bool) -> None:
+    """Have this host's Redis follow the primary if it still leads, and close the connections of its clients.
 
-    One that leads and was not the former primary is about to take over: the next switch has begun.
+    One that leads again is about to take over: the next switch has begun, also back to the primary before this one.
     """
     with connected(settings, *mine(settings)) as redis:
         leads = redis.ask("ROLE")[0] == "master"
-        if leads and not former:
+        if leads and not still_leads:
             return
         redis.ask("MULTI")
         if leads:
@@ -232,12 +255,12 @@ def send_away(settings: dict[str, Any], chosen: Address, former: bool) -> None:
 def status(settings: dict[str, Any]) -> dict[str, Any]:
     """What all of the group say, and whether they agree: one primary, and all others in step with it."""
     sentinels, redises = said_by_sentinels(settings), said_by_redises(settings)
-    named = {address[0] for _, address in sentinels.values()}
+    named = {one.primary[0] for one in sentinels.values()}
     leading = [member for member, role in redises.items() if role[0] == "master"]
     in_step = [member for member, role in redises.items() if role[0] == "slave" and role[3] == "connected"]
     healthy = len(sentinels) == len(redises) == len(settings["members"]) and named == set(leading)
     return {
-        "primary": max(sentinels.values())[1][0] if sentinels else None,
+        "primary": max(sentinels.values()).primary[0] if sentinels else None,
         "healthy": healthy and len(in_step) == len(settings["members"]) - 1,
         "redis": {
             member: {"master": "primary", "slave": "replica"}.get(redises.get(member, [""])[0], "down")
@@ -262,9 +285,7 @@ def switch(settings: dict[str, Any]) -> dict[str, Any]:
     if not before["healthy"]:
         return {"error": "Nothing was changed, because not all of the group work", **before}
     former, begun = (before["primary"], settings["port"]), time.monotonic()
-    while not (begins := hand_over(settings)) and time.monotonic() < begun + READY_SECONDS:
-        time.sleep(0.5)  # a Sentinel takes no replica that has just not answered it
-    if not begins or not agreed(settings, former, SWITCH_SECONDS):
+    if not agreed(settings, former, SWITCH_SECONDS, asking=True):
         return {"error": "No other Redis became the primary", **status(settings)}
     seconds = round(time.monotonic() - begun, 1)
     after = settled(settings, SWITCH_SECONDS)
