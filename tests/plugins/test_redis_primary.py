@@ -54,6 +54,8 @@ def test_sentinels_know_best(place: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert tool.primary(SETTINGS) == ("10.0.0.3", 6379)
     (place / "sentinel").write_text(OLD.replace("10.0.0.3", "10.0.0.2", 1))
     assert tool.primary(SETTINGS) == ("10.0.0.2", 6379)
+    (place / "sentinel").write_text(OLD.replace("10.0.0.3", "10.0.0.9", 1))  # a host that has left the group
+    assert tool.primary(SETTINGS) == ("10.0.0.3", 6379)
     monkeypatch.setattr(tool, "said_by_sentinels", lambda settings: {**say(1, 4), **say(3, 5, sentinels=[2])})
     assert tool.primary(SETTINGS) == ("10.0.0.3", 6379)
 
@@ -174,7 +176,8 @@ def test_switch_leaves_a_broken_group_alone(monkeypatch: pytest.MonkeyPatch) -> 
 def test_switch_is_begun_again_if_a_sentinel_gave_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """But not while one is at it, knows of the new primary already, or does not answer as most do."""
     at_it = {**say(1), **say(1, switching=True, sentinels=[2])}
-    rounds = [say(1), at_it, at_it, say(1), at_it, say(1, sentinels=[3]), {**say(1), **say(2, sentinels=[3])}, say(2)]
+    most, few, some_know = say(1, sentinels=[1, 2]), say(1, sentinels=[3]), {**say(1), **say(2, sentinels=[3])}
+    rounds = [say(1), at_it, at_it, most, at_it, few, some_know, say(2)]
     said, asked = iter(rounds), []
     monkeypatch.setattr(tool.time, "sleep", lambda seconds: None)
     monkeypatch.setattr(tool, "said_by_sentinels", lambda settings: next(said))
