@@ -141,7 +141,8 @@ def test_rules_and_dashboard_read_what_is_written(render: Render) -> None:
     known = set(re.findall(r'^    "(channels_\w+)": ', source, re.MULTILINE))
     read = {name for rule in rules(render) for name in MADE.findall(rule["expr"])}
     assert read - known == {
-        "channels_backup_last_success_timestamp_seconds", "channels_pgbackrest_last_success_timestamp_seconds",
+        "channels_backup_last_exit_code", "channels_backup_last_success_timestamp_seconds",
+        "channels_pgbackrest_last_exit_code", "channels_pgbackrest_last_success_timestamp_seconds",
     }  # fmt: skip
     board = json.loads((ROOT / "roles/monitoring/files/dashboard.json").read_text())
     shown = {name for panel in board["panels"] for each in panel["targets"] for name in MADE.findall(each["expr"])}
