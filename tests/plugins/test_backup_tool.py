@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
+import re
 import socket
 import sqlite3
 import sys
@@ -263,6 +265,34 @@ def test_metrics(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert path.stat().st_mode & 0o777 == 0o644
     assert (settings.state / "state.json").stat().st_mode & 0o777 == 0o600
     assert sorted(os.listdir(tmp_path / "metrics")) == ["channels_backup_shop.prom"]
+
+
+@pytest.mark.parametrize(
+    ("fault", "raised", "said"),
+    [
+        (Failed("no room left"), Failed, "no room left"),
+        (OSError(28, "No space left on device", "/x"), Failed, "on this host: .*No space left on device: '/x'"),
+        (SystemExit("ended by SIGTERM"), SystemExit, "ended by SIGTERM"),
+        (KeyError("files"), KeyError, "a fault of the tool's"),
+    ],
+)  # fmt: skip
+def test_whatever_ends_a_backup_is_noted(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, fault: BaseException, raised: type, said: str
+) -> None:
+    """The one before went well, and stays the last one that did."""
+
+    def backup(*_: Any) -> None:
+        raise fault
+
+    monkeypatch.setattr(report, "METRICS", settings.state / "metrics")
+    monkeypatch.setattr(commands, "ETC", settings.folder)
+    monkeypatch.setattr(commands, "backup", backup)
+    report.note(settings, last_exit_code=0, error="", last_success_timestamp_seconds=17)
+    with pytest.raises(raised):
+        commands.run_(argparse.Namespace(reason="scheduled"))
+    noted = report.read(settings)
+    assert noted["last_exit_code"] == 1 and noted["last_success_timestamp_seconds"] == 17
+    assert re.search(said, noted["error"])
 
 
 @pytest.mark.parametrize(("command", "failed"), [("true", ""), ("echo no room; exit 3", "failed with 3: no room")])

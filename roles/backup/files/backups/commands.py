@@ -97,14 +97,18 @@ def run_(given: argparse.Namespace) -> None:
     """Make a backup here and now."""
     settings = Settings.read(ETC)
     with alone(settings):
-        begun, changes = time.time(), {}
+        begun = time.time()
+        changes: dict[str, Any] = {"last_exit_code": 1, "error": "it was ended by a fault of the tool's"}
         try:
             changes = backup(settings, given.reason)
         except Failed as error:
-            changes = {"last_exit_code": 1, "error": str(error)}
+            changes["error"] = str(error)
             raise
+        except OSError as error:  # this host's own disk is full, for example
+            changes["error"] = f"It cannot be made on this host: {error}"
+            raise Failed(changes["error"]) from error
         except SystemExit as error:
-            changes = {"last_exit_code": 1, "error": str(error.code)}
+            changes["error"] = str(error.code)
             raise
         finally:
             took = round(time.time() - begun, 1)
