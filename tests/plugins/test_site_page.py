@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import math
 import re
+import shutil
+import subprocess
 import threading
 import urllib.parse
 from collections.abc import Callable, Iterator
@@ -196,6 +198,28 @@ def test_only_the_highest_of_many_are_drawn_and_the_page_says_so() -> None:
 @pytest.mark.parametrize(("hours", "step", "count"), [(24, 300, 288), (0.1, 15, 24), (1, 15, 240), (360, 4500, 288)])
 def test_grid_fits_the_hours(hours: float, step: int, count: int) -> None:
     assert queries.grid(hours) == (step, count)
+
+
+@pytest.mark.skipif(not shutil.which("promtool"), reason="promtool is not installed")
+def test_fullest_disk_is_one_that_can_be_written_to(tmp_path: Path) -> None:
+    """As in the alert: an image of a CD is full, and nobody can make room in it."""
+
+    def disk(metric: str, fstype: str, values: str, host: str = "app-1") -> dict[str, str]:
+        return {"series": f'node_filesystem_{metric}{{instance="{host}",fstype="{fstype}"}}', "values": values}
+
+    given = [
+        each for fstype, avail, readonly in (("ext4", 39, 0), ("xfs", 60, 0), ("iso9660", 0, 1), ("tmpfs", 1, 0))
+        for each in (
+            disk("avail_bytes", fstype, f"{avail}x20"), disk("size_bytes", fstype, "100x20"),
+            disk("readonly", fstype, f"{readonly}x20"),
+        )
+    ]  # fmt: skip
+    others = [disk("avail_bytes", "ext4", "5x20", "app-2"), disk("size_bytes", "ext4", "10x20", "app-2")]
+    asked = queries.queries("dashboard", ["app-1"], 15)["disk"]
+    told = {"expr": asked, "eval_time": "5m", "exp_samples": [{"labels": '{instance="app-1"}', "value": 0.61}]}
+    test = {"interval": "1m", "input_series": given + others, "promql_expr_test": [told]}
+    (tmp_path / "disk.yml").write_text(json.dumps({"rule_files": [], "tests": [test]}))
+    subprocess.run(["promtool", "test", "rules", "disk.yml"], cwd=tmp_path, check=True)
 
 
 def test_names_are_quoted_in_questions() -> None:

@@ -44,7 +44,7 @@ def queries(app: str, hosts: Sequence[str], step: int) -> dict[str, str]:
         "processor": f'1 - avg by (instance) (rate(node_cpu_seconds_total{{mode="idle",{here}}}{rate}))',
         "memory": f"1 - min by (instance) (node_memory_MemAvailable_bytes{{{here}}} / node_memory_MemTotal_bytes)",
         "disk": "1 - min by (instance) (node_filesystem_avail_bytes"
-        f'{{fstype!~"{NO_DISKS}",{here}}} / node_filesystem_size_bytes)',
+        f'{{fstype!~"{NO_DISKS}",{here}}} / node_filesystem_size_bytes unless node_filesystem_readonly == 1)',
         "alerts": "max by (alertname, instance, severity) (max_over_time("
         f'ALERTS{{alertstate="firing",{ours}}}{within}))',
     }  # fmt: skip
