@@ -217,7 +217,7 @@ def test_how_a_backup_went_is_reported(settings: Settings, monkeypatch: pytest.M
     prom, before = commands.METRICS / "channels_pgbackrest.prom", int(time.time())
     asked = answering(monkeypatch, status(0), (0, "", ""))
     commands.run_(settings, argparse.Namespace(kind="due"))
-    assert asked[-1][2:] == ["--type=full", "--log-level-stderr=warn", "backup"]
+    assert asked[-1][2:] == ["--type=full", "backup"]
     lines = dict(line.split(" ") for line in prom.read_text().splitlines() if line[0] != "#")
     assert lines['channels_pgbackrest_last_exit_code{app="shop"}'] == "0"
     made = lines['channels_pgbackrest_last_success_timestamp_seconds{app="shop"}']

@@ -33,6 +33,7 @@ def test_folder(render: Render) -> None:
             "repo1-retention-full": "9", "repo1-bundle": "y", "compress-type": "zst", "process-max": "5",
             "start-fast": "y", "archive-push-queue-max": "777MiB", "io-timeout": "15",
             "lock-path": "/var/lib/channels-pgbackrest/lock", "log-level-console": "off", "log-level-file": "off",
+            "log-level-stderr": "warn",
         },
         "shop-17": {"pg1-path": "/var/lib/postgresql/17/main", "pg1-port": "5433"},
     }  # fmt: skip

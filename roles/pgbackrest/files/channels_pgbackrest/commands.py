@@ -100,7 +100,7 @@ def run_(settings: Settings, given: argparse.Namespace) -> None:
             kind = given.kind
             if kind == "due":
                 kind = due(repository.backups(), settings.full_days, begun)
-            repository.run(f"--type={kind}", "--log-level-stderr=warn", "backup")
+            repository.run(f"--type={kind}", "backup")
             changes = {"last_exit_code": 0, "error": "", "last_success_timestamp_seconds": int(begun)}
             print(f"A backup is made ({kind}).")
         except (Failed, SystemExit) as error:
