@@ -56,9 +56,9 @@ def test_samples_are_as_prometheus_reads_them(library: Callable[[str], ModuleTyp
         samples.add("channels_unheard_of", 1)
 
 
-def line(status: int, upgrade: str = "websocket", agent: str = "") -> bytes:
+def line(status: int, upgrade: str = "websocket", agent: str = "", end: str = "") -> bytes:
     """A line of the access log."""
-    return f'{{"status":{status},"agent":"{agent}","upgrade":"{upgrade}","end":""}}\n'.encode()
+    return f'{{"status":{status},"agent":"{agent}","upgrade":"{upgrade}","end":"{end}"}}\n'.encode()
 
 
 def test_handshakes_are_counted_once_over_a_rotation(library: Callable[[str], ModuleType], tmp_path: Path) -> None:
@@ -78,6 +78,22 @@ def test_handshakes_are_counted_once_over_a_rotation(library: Callable[[str], Mo
     assert requests.look()["101"] == 5
     log.unlink()
     assert requests.look()["101"] == 5
+
+
+def test_ends_are_counted_as_the_log_has_them(library: Callable[[str], ModuleType], tmp_path: Path) -> None:
+    """An ordinary answer has none, such as a refusal by the project."""
+    log = tmp_path / "a.access.log"
+    log.touch()
+    requests = library("requests").Requests(log)
+    log.write_bytes(
+        line(101, end="closed") * 3 + line(101, end="cut") + line(403) + line(502, end="unreachable")
+        + line(101, agent="channels-metrics", end="closed") + line(200, "", end="client_left")
+        + line(408, end="client_slow")
+    )  # fmt: skip
+    requests.look()
+    assert dict(requests.ends) == {
+        "closed": 3, "cut": 1, "unreachable": 1, "broken": 0, "timeout": 0, "client_left": 0, "client_slow": 1,
+    }  # fmt: skip
 
 
 class Fake:

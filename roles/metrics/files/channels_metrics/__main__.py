@@ -58,6 +58,8 @@ class Watched:
         assert self.requests
         for status, count in sorted(self.requests.look().items()):
             samples.add("channels_websocket_requests_total", count, status=status)
+        for end, count in sorted(self.requests.ends.items()):
+            samples.add("channels_websocket_ends_total", count, end=end)
         page = NGINX / f"{self.app}-maintenance.conf"
         samples.add("channels_maintenance", page.exists() and "default 1;" in page.read_text())
         samples.add("channels_drained", Path("/srv", self.app, "drained").exists())

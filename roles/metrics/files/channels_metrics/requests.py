@@ -1,4 +1,4 @@
-"""Handshakes by status, from nginx's access log: only what was written since the last look is read."""
+"""Handshakes by status and by how they ended, from nginx's access log: only what is new since the last look is read."""
 
 from __future__ import annotations
 
@@ -7,14 +7,16 @@ import re
 from collections import Counter
 from pathlib import Path
 
-# A line says more, and nothing else of it is needed. Both stand in each line (templates/nginx/access_log.conf.j2).
+# A line says more, and nothing else of it is needed. All stand in each line (templates/nginx/access_log.conf.j2).
 STATUS = re.compile(rb'"status":(\d+)')
+END = re.compile(rb'"end":"(\w+)"')  # not empty: docs/logs.md has them
 WEBSOCKET = b'"upgrade":"websocket"'
 PROBE = b'"agent":"channels-metrics"'  # the probe's own say nothing of anybody's
 CHUNK = 1 << 20  # bytes that are read at once
 MOST = 64  # chunks that are read in one look; a log that grows faster is sampled
 # What each counter begins with, so that the first refusal after a start counts as one.
 USUAL = ("101", "403", "500", "502", "503", "504")
+USUAL_ENDS = ("closed", "cut", "unreachable", "broken", "timeout", "client_left")
 
 
 class Requests:
@@ -23,6 +25,7 @@ class Requests:
     def __init__(self, path: Path) -> None:
         """Take the log's path."""
         self.path, self.counts = path, Counter(dict.fromkeys(USUAL, 0))
+        self.ends = Counter(dict.fromkeys(USUAL_ENDS, 0))
         self._inode, self._offset, self._rest = 0, 0, b""
         if path.exists():
             status = path.stat()
@@ -56,4 +59,6 @@ class Requests:
                 for line in lines:
                     if WEBSOCKET in line and PROBE not in line and (status := STATUS.search(line)):
                         self.counts[status[1].decode()] += 1
+                        if end := END.search(line):
+                            self.ends[end[1].decode()] += 1
             self._offset, self._rest = file.seek(0, os.SEEK_END), b""

@@ -23,6 +23,7 @@ KNOWN = {
     "channels_process_restarts_total": ("counter", "How often a process was started again."),
     "channels_process_age_seconds": ("gauge", "How long a process has run."),
     "channels_websocket_requests_total": ("counter", "Handshakes by status; a socket counts when it has ended."),
+    "channels_websocket_ends_total": ("counter", "Sockets and handshakes by how they ended, as far as nginx knows."),
     "channels_maintenance": ("gauge", "Whether the site is in maintenance."),
     "channels_drained": ("gauge", "Whether the host was taken out of the fleet."),
     "channels_nginx_worker_files": ("gauge", "Open files of the nginx worker that has most of them."),
