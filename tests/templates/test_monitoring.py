@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 import shlex
@@ -43,6 +44,26 @@ def rules(render: Render, **variables: Any) -> list[dict[str, Any]]:
     """All rules that the bundle brings."""
     groups = yaml.safe_load(render("monitoring/rules.yml.j2", **variables))["groups"]
     return [rule for group in groups for rule in group["rules"]]
+
+
+def test_nothing_of_day_two_is_installed_where_nobody_asks_for_it(evaluate: Render) -> None:
+    """Each part comes with its own switch, and alone."""
+
+    def installed(**variables: Any) -> set[str]:
+        given: dict[str, Any] = {"group_names": ["app", "redis", "database", "proxy"], "groups": {"app": ["h"]}}
+        given |= {"preflight_host": {"init": "systemd"}, **variables}
+        found = ast.literal_eval(evaluate("_base_packages", **given))
+        assert "nginx" in found
+        return {one for one in found if re.search("prometheus|restic|rsyslog|pgbackrest|fluent|vector", one)}
+
+    assert installed() == set()
+    assert installed(backup_repository="/mnt/backups") == {"restic"}
+    assert installed(pgbackrest_enabled=True) == {"pgbackrest"}
+    assert installed(logs_target="logs.example.org:6514") == {"rsyslog", "rsyslog-gnutls"}
+    assert installed(metrics_enabled=True, redis_password="p") == {
+        f"prometheus-{one}-exporter" for one in ("node", "redis", "postgres")
+    }
+    assert installed(groups={"app": ["h"], "monitoring": ["w"]}) >= {"prometheus-node-exporter"}
 
 
 @pytest.mark.parametrize("exporter", ["node", "redis", "postgres"])
