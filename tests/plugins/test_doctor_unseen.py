@@ -60,6 +60,8 @@ FRONT = {"outside__0": "outside", "host__exchanges__0": "proxy"}
 LIBRARY = {"host__project__versions": {"uvicorn": "0.34", "websockets": "14"}}
 
 
+REFUSING = "redis.exceptions.ConnectionError: Error 99 connecting to localhost:6379. Cannot assign requested address."
+POSTGRES = 'OperationalError: connection to server at "localhost" (::1) failed: Cannot assign requested address'
 NOT_CONFIGURED = "Requested setting INSTALLED_APPS, but settings are not configured."
 
 
@@ -75,6 +77,16 @@ def crashing(error: str) -> dict[str, Any]:
     return {"unit": "chat.service", "state": "activating", "sub": "auto-restart", "result": "exit-code", "restarts": 5,
             "pid": 0, "status": "1", "command": "daphne -p 8001 core.asgi:application",
             "log": [f"ModuleNotFoundError: {error}"]}  # fmt: skip
+
+
+def dying(line: str, command: str = "/srv/venv/bin/daphne -p 8001 core.asgi:application") -> dict[str, Any]:
+    """A server that ends at each start, with this line as its last."""
+    return {**DEAD, "host__units": [{**crashing(""), "command": command, "log": [line]}]}
+
+
+def raising(line: str, **other: Any) -> dict[str, Any]:
+    """A server that runs, and an application that logs this line and answers 500."""
+    return {**everywhere(status=500), "host__log": [line], **other}
 
 
 #: A code, what differs from a healthy host, and a part of the fix.
@@ -168,6 +180,17 @@ UNSEEN: list[tuple[str, dict[str, Any], str]] = [
     ("E130_WORKER_CLASS", {**DEAD, "host__units": [{**crashing(""), "log": [
         "Error: class uri 'uvicorn.workers.UvicornWorker' invalid or not found: ", "[Traceback:",
         "ModuleNotFoundError: No module named 'uvicorn.workers'", "]"]}]}, "-k uvicorn_worker.UvicornWorker"),
+    # A name that the module of worker classes lacks: gunicorn shows Python's own error.
+    *(("E130_WORKER_CLASS", dying(f"AttributeError: module '{module}' has no attribute 'Wroker'",
+                                  f"gunicorn -k {module}.Wroker core.asgi:application"), "-k uvicorn_worker.Uvicorn")
+      for module in ("uvicorn.workers", "core.workers")),
+    ("E202_ASGI_ATTRIBUTE", dying("AttributeError: module 'core.asgi' has no attribute 'application'"), "core.asgi:"),
+    ("E202_ASGI_ATTRIBUTE", dying("Failed to find attribute 'application' in 'core.asgi'."), "core.asgi:application"),
+    ("E205_ASGI_PATH", dying("ValueError: not enough values to unpack (expected 2, got 1)",
+                             "daphne -p 8001 core.asgi.application"), "core.asgi:application on the command line"),
+    ("E501_REDIS_DOWN", raising(REFUSING, host__project__hosts=["localhost:6379/0"]), "systemctl start redis"),
+    ("E501_REDIS_DOWN", {**everywhere(status=500), "host__project__layer_error":
+                         "TimeoutError: Timeout connecting to server"}, "systemctl start redis"),
     ("E131_FD_UNIX", {**HANGS, "host__processes__0__command": "daphne --fd 0 core.asgi:application",
                       "host__processes__0__listens": ["unix:/run/chat.sock"],
                       "host__exchanges__2": came("process", "http", status=0, stage="handshake", reason="Broken pipe"),
@@ -303,6 +326,27 @@ def test_a_stack_gets_its_own_cause_and_no_other(code: str, changes: dict[str, A
      "E442_MIDDLEWARE_ORDER"),
     ({**everywhere(status=500), "host__log": ["KeyError: 'session'"],
       "host__project__chain": ["AuthMiddleware", "URLRouter"]}, "E408_CONSUMER_RAISES"),
+    # A server that answers has started: what would end it at its start comes from the application.
+    *((raising(line), "E408_CONSUMER_RAISES") for line in (
+        "ValueError: not enough values to unpack (expected 2, got 1)",
+        "AttributeError: module 'jwt' has no attribute 'encode'", "ModuleNotFoundError: No module named 'pandas'",
+        "MemoryError", "OSError: [Errno 98] Address already in use", f"django.db.utils.{POSTGRES}",
+        # Other errors than Redis's that have the same words.
+        "accounts.errors.AuthenticationError: expired", "PermissionError: the user has no permissions here",
+        "OSError: [Errno 111] Connect call failed ('127.0.0.1', 5432)",
+        "kombu.exceptions.OperationalError: Error 111 connecting to localhost:6380. Connection refused.",
+        "elastic_transport.ConnectionError: Connection error caused by: ConnectTimeoutError")),
+    # A Sentinel names the primary's address, which no setting has.
+    (raising("redis.exceptions.ConnectionError: Error 111 connecting to 10.0.0.9:6400. Connection refused.",
+             host__project__layer_hosts=[{"scheme": "", "host": "", "port": 0, "options": ["sentinels"]}]),
+     "E501_REDIS_DOWN"),
+    # Packages that do not fit, and a project's own code, are no fault of the ASGI path or the address.
+    *((dying(line), "E105_CRASH_LOOP") for line in (
+        "AttributeError: module 'lib' has no attribute 'X509_V_FLAG_NOTIFY_POLICY'",
+        "ValueError: not enough values to unpack (expected 2, got 1)", f"django.db.utils.{POSTGRES}",
+        "redis.exceptions.ConnectionError: Error 111 connecting to localhost:6380. Connection refused.")),
+    ({**DEAD, "host__units": [], "host__project__import_error":
+      "AttributeError: module 'collections' has no attribute 'Mapping'"}, "E204_IMPORT_ERROR"),
     # A path that the asked router itself has not found is no other server's.
     ({**everywhere(status=404), "host__processes": [GUNICORN], "host__project__unrouted": ["^ws/chat/$"],
       "host__log": ["No route found for path 'ws/chat/x'."]}, "E102_WSGI"),

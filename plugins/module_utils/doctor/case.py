@@ -17,6 +17,11 @@ Finding = dict[str, Any]
 #: A unix socket in a server's command.
 SOCKET = re.compile(r"(?:-u|--unix-socket|--uds)[ =](/\S+)|unix:(/[^\s:]+)")
 
+#: Modules that have worker classes for gunicorn.
+WORKERS = re.compile(r"(gunicorn|uvicorn)\.workers\b|uvicorn_worker\b")
+#: A server's name in a command.
+SERVERS = re.compile(r"\b(daphne|uvicorn|hypercorn)\b")
+
 
 class Values(dict[str, Any]):
     """The values for a text's `{names}`; an unknown name becomes three dots."""
@@ -151,6 +156,7 @@ def settings_of(mend: Mend, known: Values) -> dict[str, Any]:
 def of_text(case: Case, code: str, line: str, seen: list[str]) -> Finding:
     """A finding from a line of a log or an error, which it shows."""
     line = line.strip()
+    code = meant(case, code, line)
     # daphne shows the path as Python shows bytes: on any:b'/run/app.sock': Cannot acquire lock
     path = re.search(
         r"unix:(\S+?)(?::|'|$)|on any:b?'?(/[^'\s]+?)'?: |-> b?'(/\S+)\.lock'|connection to (/\S+) failed", line
@@ -178,6 +184,26 @@ def of_text(case: Case, code: str, line: str, seen: list[str]) -> Finding:
     return case.find(code, [*seen, line], error=line[:200], socket=socket, limit="see /proc/PID/limits",
                      files=enough_files(0), listeners=listeners or "ss -ltnp", routing=routing,
                      missing=lost_settings(case, line), folder=own_folder(socket))  # fmt: skip
+
+
+def meant(case: Case, code: str, line: str) -> str:
+    """The code of a line, by what the servers' commands name: any package may lack an attribute, or unpack too little.
+
+    What ends a server for such a reason of its own is told as a crash.
+    """
+    commands = [each["command"] for each in (*case.units, *case.host.get("processes", []))]
+    commands += [each["command"] for each in (case.host.get("supervisor") or {}).get("programs") or []]
+    lacks = re.search(r"[Mm]odule '([\w.]+)' has no attribute '(\w+)'", line)
+    if code == "E202_ASGI_ATTRIBUTE" and lacks:
+        module, name = lacks.groups()
+        if WORKERS.match(module) or any(f"{module}.{name}" in each for each in commands):
+            return "E130_WORKER_CLASS"
+        asked = [case.application, *(application_of(each.split()) for each in commands)]
+        return code if module in {each.partition(":")[0] for each in asked} else "E105_CRASH_LOOP"
+    if code == "E205_ASGI_PATH" and "not enough values" in line:
+        without = [each for each in commands if SERVERS.search(each) and not application_of(each.split())]
+        return code if without else "E105_CRASH_LOOP"
+    return code
 
 
 def own_folder(socket: str) -> str:

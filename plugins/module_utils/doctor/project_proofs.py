@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from .answers import cut_late, opened, refusal
-from .case import Case, lost_settings, version_of
+from .case import Case, lost_settings, meant, version_of
 from .https import judge
 from .proof import Proof
 from .rules.application import ORDER, TABLES
 from .rules.consumer import closes_itself, middleware_closes, never_accepts, off_the_routes, reads, token_unread
-from .rules.layer import answered
+from .rules.layer import answered, elsewhere
 from .rules.layer_address import GONE, other_layers
 from .signatures import signature
 
@@ -42,7 +42,10 @@ def _hosts(case: Case, *speaks: str) -> list[dict[str, Any]]:
 def _unreached(case: Case) -> bool:
     """Whether a connection to a Redis failed, and none answers at the address to which it was made."""
     return any(
-        _CONNECT.search(text) and signature(text) in ("", "E501_REDIS_DOWN") and not answered(case, text)
+        _CONNECT.search(text)
+        and signature(text) in ("", "E501_REDIS_DOWN")
+        and not answered(case, text)
+        and not elsewhere(case, text)
         for text in _texts(case)
     )
 
@@ -127,7 +130,10 @@ PROJECT_PROOFS: dict[str, Proof] = {
         _said("E127_SOCKET_FOLDER")),
     "E128_BIND_ADDRESS": Proof("The server's log has the error of its bind(2) (errno 99).", _said("E128_BIND_ADDRESS")),
     "E129_PORT_DENIED": Proof("The server's log has the error of its bind(2) (errno 13).", _said("E129_PORT_DENIED")),
-    "E130_WORKER_CLASS": Proof("gunicorn's own message (class uri … not found).", _said("E130_WORKER_CLASS")),
+    "E130_WORKER_CLASS": Proof(
+        "gunicorn's own message (class uri … not found), or Python's, that a module has no such attribute, for the one "
+        "that gunicorn's command names.", lambda case: any(
+            meant(case, signature(text), text) == "E130_WORKER_CLASS" for text in _texts(case))),
     "E204_IMPORT_ERROR": Proof(
         "The import in the project's own environment, or the server's log, has the error.",
         lambda case: bool(case.project.get("import_error")) or _said("E201_ASGI_MODULE")(case)),

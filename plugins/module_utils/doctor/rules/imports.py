@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ..answers import opened
-from ..case import Case, Finding, of_text
+from ..case import Case, Finding, meant, of_text
 from ..signatures import signature
 
 
@@ -17,7 +17,7 @@ def imports(case: Case) -> Iterator[Finding]:
         return
     if not case.bundle and case.processes and not (case.processes[0]["server"] and case.processes[0]["speaks"]):
         return
-    code = signature(error)
+    code = meant(case, signature(error), error)
     if not code.startswith("E2"):
         code = "E204_IMPORT_ERROR"
     yield of_text(case, code, error, [f"import of {case.application}"])

@@ -11,16 +11,16 @@ from ..case import Case, Finding, of_text, version_of
 from ..signatures import signature
 from .certificate import rest
 
+#: Where a connection was to go, as redis-py says it, and as asyncio does.
+TO_REDIS = re.compile(r"connecting to \S+?:(\d+)")
+TO_ANY = re.compile(r"Connect call failed \('[^']*', (\d+)")
+
 
 def layer(case: Case) -> Iterator[Finding]:
     """The channel layer and its Redis."""
     error, name = case.project.get("layer_error", ""), case.project.get("layer", "")
     if error:
-        code = signature(error)
-        if code == "E501_REDIS_DOWN" or not code.startswith("E5"):
-            gone = re.search(r"[Cc]onnect|refused|[Tt]imeout|timed out|No master found", error)
-            code = "E501_REDIS_DOWN" if gone and not answered(case, error) else "E510_LAYER"
-        yield of_text(case, code, error, [])
+        yield of_text(case, code_of(case, error), error, [])
     if error := case.project.get("database_error", ""):
         yield case.find("W513_DATABASE" if opened(case.direct) else "E513_DATABASE", error, error=error[:200])
     count = sum(_processes_at(case, each["address"]) for each in case.servers if each["pid"])
@@ -40,6 +40,15 @@ def layer(case: Case) -> Iterator[Finding]:
         yield case.find("W509_CAPACITY", case.host["crowded"])
 
 
+def code_of(case: Case, error: str) -> str:
+    """The code for an error of the layer's own test."""
+    code = signature(error)
+    if code == "E501_REDIS_DOWN" or not code.startswith("E5"):
+        gone = re.search(r"[Cc]onnect|refused|[Tt]imeout|timed out|No master found", error)
+        return "E501_REDIS_DOWN" if gone and not answered(case, error) else "E510_LAYER"
+    return code
+
+
 def answered(case: Case, error: str) -> bool:
     """Whether a Redis answers where a connection failed, by the message of the failure.
 
@@ -53,6 +62,17 @@ def answered(case: Case, error: str) -> bool:
     }
     place = re.search(r"connecting to (\S+?:\d+)", error)
     return "No master found" not in error and (place[1] in up if place else bool(up))
+
+
+def elsewhere(case: Case, text: str) -> bool:
+    """Whether a failed connection is to another port than any of the layer's: a broker, a database, another service."""
+    asked = TO_REDIS.search(text) or TO_ANY.search(text)
+    hosts = case.project.get("layer_hosts") or []
+    known = {str(each["port"]) for each in hosts if each.get("port")}
+    known |= {port for each in case.project.get("hosts") or [] for port in re.findall(r":(\d+)(?:/|$)", str(each))}
+    if not asked or any("sentinels" in each.get("options", []) for each in hosts):
+        return False  # a Sentinel names the address
+    return asked[1] not in known if known else not TO_REDIS.search(text) and asked[1] != "6379"
 
 
 def _processes_at(case: Case, address: str) -> int:

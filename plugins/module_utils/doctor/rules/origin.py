@@ -9,7 +9,8 @@ from typing import Any
 from ..answers import cut_late, opened, refusal, told
 from ..case import Case, Finding, of_text
 from ..https import judge
-from ..signatures import signature
+from ..signatures import AT_START, signature
+from .layer import code_of, elsewhere
 
 
 def origin(case: Case) -> Iterator[Finding]:
@@ -44,12 +45,13 @@ def _raised(case: Case, came: dict[str, Any]) -> Finding:
     """The application failed during the handshake: its log says why."""
     text = [*case.log, *came["body"].splitlines()]
     for line in reversed(text):
-        if code := signature(line):
+        code = signature(line)
+        if code and code not in AT_START and not (code == "E501_REDIS_DOWN" and elsewhere(case, line)):
             # The layer's own test explains a Redis error better than the error's name alone.
             known = signature(case.project.get("layer_error", ""))
             return of_text(case, known if code.startswith("E5") and known else code, line, [told(came)])
     if error := case.project.get("layer_error", ""):
-        return of_text(case, signature(error) or "E510_LAYER", error, [told(came)])
+        return of_text(case, code_of(case, error), error, [told(came)])
     if error := case.project.get("database_error", ""):
         return case.find("E513_DATABASE", [told(came), error], error=error[:200])
     errors = [

@@ -12,6 +12,7 @@ from ..answers import PLAIN, opened, told
 from ..case import Case, Finding, enough_files, of_text, version_of
 from ..signatures import signature
 from ..unsteady import unsteady_lines, unsteady_values
+from .layer import elsewhere
 from .unit_start import not_reloaded, unit_start
 
 #: A place to listen at in a command: a unit that names another one than the missing server's is not about that.
@@ -126,7 +127,8 @@ def _not_running(case: Case, dead: list[dict[str, Any]]) -> Iterator[Finding]:
         if any(each["status"] == "203" for each in units):
             yield case.find("E103_SERVER_MISSING", [*seen, last])
             return
-        known = [(line, code) for line in reversed(lines) if (code := signature(line))]
+        known = [(line, code) for line in reversed(lines) if (code := signature(line))
+                 and not (code == "E501_REDIS_DOWN" and elsewhere(case, line))]  # fmt: skip
         # What gunicorn says of its workers comes before the error of Python's that it is about.
         cause = next((each for each in known if each[1] == "E130_WORKER_CLASS"), next(iter(known), None))
         if cause:
