@@ -83,6 +83,7 @@ def test_what_a_unit_needs_is_looked_at(tmp_path: Path) -> None:
     )
     assert found["program_runs"] == os.access(script, os.X_OK) and found["homes_hidden"] == []
     hidden = unit_setup.setup({"WorkingDirectory": "/home/deploy/app", "ProtectHome": "tmpfs"}, "/root/venv/bin/daphne")
+    assert unit_setup.setup({"Type": "notify"}, "")["type"] == "notify" and "Type" in unit_setup.PROPERTIES.split(",")
     assert hidden["homes_hidden"] == ["/root/venv/bin/daphne", "/home/deploy/app"]
     closed = tmp_path / "closed"
     closed.mkdir(mode=0o700)

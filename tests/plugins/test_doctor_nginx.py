@@ -199,6 +199,8 @@ LOG = [
     'upstream, client: 127.0.0.1, upstream: "http://127.0.0.1:9/", host: "192.0.2.7:8101"',
     '2026/01/01 10:00:00 [error] 9#9: *7 open() "/var/www/ws" failed (2: No such file or directory), '
     'host: "192.0.2.7:8101"',
+    '2026/01/01 10:00:00 [error] 9#9: *7 connect() failed (111: Connection refused) while connecting to upstream, '
+    'client: 127.0.0.1, upstream: "http://127.0.0.1:9/ws/?token=abc", host: "192.0.2.7:8101"',
     "2026/01/01 10:00:00 [notice] 9#9: signal process started",
 ]  # fmt: skip
 
@@ -207,7 +209,7 @@ def test_lines_of_nginx_have_kinds_and_no_token() -> None:
     found = error_log.entries(LOG, "192.0.2.7:8101")
     assert [(each["kind"], each["errno"]) for each in found] == [
         ("connect", 13), ("connections", 0), ("proxy_protocol", 0), ("tls_to_plain", 0), ("denied", 0),
-        ("not_http", 0), ("file", 2),
+        ("not_http", 0), ("file", 2), ("connect", 111),
     ]  # fmt: skip
     assert found[0]["peer"] == "unix:/run/a.sock" and found[0]["line"].startswith("connect() to unix:/run/a.sock")
     assert "abc" not in json.dumps(found)

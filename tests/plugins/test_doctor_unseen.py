@@ -9,6 +9,7 @@ import re
 from typing import Any
 
 import pytest
+from ansible_collections.channels.stack.plugins.module_utils.doctor.rules.unit_start import AWAITED
 from test_doctor import came, everywhere, judged
 from test_doctor_follow import APACHE, front_is
 
@@ -82,6 +83,13 @@ def crashing(error: str) -> dict[str, Any]:
 def dying(line: str, command: str = "/srv/venv/bin/daphne -p 8001 core.asgi:application") -> dict[str, Any]:
     """A server that ends at each start, with this line as its last."""
     return {**DEAD, "host__units": [{**crashing(""), "command": command, "log": [line]}]}
+
+
+def barred(peer: str) -> dict[str, Any]:
+    """An nginx whose log says that it may not connect."""
+    said = {"kind": "connect", "errno": 13, "peer": peer, "line": f"connect() to {peer} failed (13: Permission denied)"}
+    return {"outside__0": came("outside", status=502), "host__exchanges__1": came("proxy", status=502),
+            "host__nginx__said": [said]}  # fmt: skip
 
 
 def raising(line: str, **other: Any) -> dict[str, Any]:
@@ -191,6 +199,22 @@ UNSEEN: list[tuple[str, dict[str, Any], str]] = [
     ("E501_REDIS_DOWN", raising(REFUSING, host__project__hosts=["localhost:6379/0"]), "systemctl start redis"),
     ("E501_REDIS_DOWN", {**everywhere(status=500), "host__project__layer_error":
                          "TimeoutError: Timeout connecting to server"}, "systemctl start redis"),
+    *(("E133_NEVER_READY", {"host__units__0__state": "activating", "host__units__0__sub": "start",
+                            "host__units__0__command": "daphne -p 8001 core.asgi:application",
+                            "host__units__0__setup": {"type": kind, "file": "/etc/systemd/system/app.service"}},
+       "^In /etc/systemd/system/app.service: Type=simple; then systemctl daemon-reload") for kind in AWAITED),
+    ("E133_NEVER_READY", unit("0", "chat.service: start operation timed out. Terminating.", "timeout", type="notify"),
+     "Type=simple"),
+    ("E360_CONNECT_BARRED", barred("127.0.0.1:8001"), "setsebool -P httpd_can_network_connect 1"),
+    ("E546_REDIS_CLUSTER", {**everywhere(status=500), "host__project__layer_error": "MovedError: 3999 10.0.0.2:6379"},
+     "without cluster mode"),
+    ("E547_DATABASE_FULL", raising("django.db.utils.OperationalError: FATAL:  sorry, too many clients already"),
+     "CONN_MAX_AGE = 0"),
+    ("E547_DATABASE_FULL", {**everywhere(status=500), "host__project__database_error":
+                            "OperationalError: FATAL:  sorry, too many clients already"}, "CONN_MAX_AGE = 0"),
+    ("E103_SERVER_MISSING", {**DEAD, "host__units": [], "host__programs": [
+        {"program": "chat", "state": "FATAL", "text": "can't find command '/srv/venv/bin/daphne'", "pid": 0,
+         "log": ["ModuleNotFoundError: No module named 'core'"]}]}, "pip install daphne"),
     ("E131_FD_UNIX", {**HANGS, "host__processes__0__command": "daphne --fd 0 core.asgi:application",
                       "host__processes__0__listens": ["unix:/run/chat.sock"],
                       "host__exchanges__2": came("process", "http", status=0, stage="handshake", reason="Broken pipe"),
@@ -340,6 +364,16 @@ def test_a_stack_gets_its_own_cause_and_no_other(code: str, changes: dict[str, A
     (raising("redis.exceptions.ConnectionError: Error 111 connecting to 10.0.0.9:6400. Connection refused.",
              host__project__layer_hosts=[{"scheme": "", "host": "", "port": 0, "options": ["sentinels"]}]),
      "E501_REDIS_DOWN"),
+    # systemd waits for these, too, and is told.
+    *(({"host__units__0__state": state, "host__units__0__sub": "start", "host__units__0__command": command,
+        "host__units__0__setup": {"type": kind, "file": "x"}}, "OK") for state, kind, command in (
+        ("active", "notify", "daphne -p 8001 core.asgi:application"),
+        ("activating", "notify", "gunicorn -k uvicorn.workers.UvicornWorker core.asgi:application"),
+        ("activating", "forking", "gunicorn --daemon core.asgi:application"),
+        ("activating", "exec", "daphne -p 8001 core.asgi:application"))),
+    (barred("unix:/run/app.sock"), "E113_SOCKET_PERMISSION"),
+    # A cache on a cluster is no channel layer.
+    (raising("redis.exceptions.MovedError: 3999 10.0.0.2:6379"), "E408_CONSUMER_RAISES"),
     # Packages that do not fit, and a project's own code, are no fault of the ASGI path or the address.
     *((dying(line), "E105_CRASH_LOOP") for line in (
         "AttributeError: module 'lib' has no attribute 'X509_V_FLAG_NOTIFY_POLICY'",

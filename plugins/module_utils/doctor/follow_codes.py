@@ -146,6 +146,10 @@ FOLLOW_ENTRIES = (
           "{places} on to it.",
           "Publish the port: ports: [\"127.0.0.1:{published}:{published}\"] in compose.yml, or docker run -p, with a "
           "server that listens on 0.0.0.0; or have the proxy lead to the container's own address"),
+    Entry("E133_NEVER_READY", "process", "systemd waits for the server in vain, and then ends it",
+          "{unit} has Type={type}, so its start is over only when the server {does}, which it never does. systemd ends "
+          "it after TimeoutStartSec, 90 s by default, again and again.",
+          "In {file}: Type=simple; then systemctl daemon-reload && systemctl restart {unit}"),
     Entry("E127_SOCKET_FOLDER", "process", "The server cannot make its unix socket",
           "The folder of {socket} is not there, or the server's user may not write to it. What is below /run is gone "
           "after each start of the machine.",
@@ -224,6 +228,14 @@ FOLLOW_ENTRIES = (
           "Redis has no password, so it refuses connections that do not come from loopback: {error}",
           "requirepass PASSWORD in redis.conf, then systemctl restart redis-server, and the same password in the "
           "layer's address (REDIS_URL); or, if Redis is on the same host, 127.0.0.1 as the layer's host"),
+    Entry("E546_REDIS_CLUSTER", "layer", "The channel layer's Redis is a cluster",
+          "It answers as a node of Redis Cluster, which channels_redis does not support: {error}",
+          "In the layer's address (REDIS_URL): a Redis without cluster mode, with replicas and Sentinel if it must not "
+          "fail; of a provider's, the one with cluster mode disabled"),
+    Entry("E547_DATABASE_FULL", "layer", "The database accepts no more connections",
+          "All of its connections are taken: {error}",
+          "Fewer for each process: CONN_MAX_AGE = 0 in DATABASES, and ASGI_THREADS in the server's environment; "
+          "PgBouncer in between; or more in postgresql.conf: max_connections"),
     Entry("E537_LAYER_WORKERS", "layer", "The channel layer does not leave the process",
           "InMemoryChannelLayer reaches only sockets of the process that sends, and {workers} sends from a process of "
           "its own. Nothing arrives, and nothing is logged.",
@@ -293,6 +305,7 @@ EXPLAINS: dict[str, tuple[str, ...]] = {
     "E109_TWO_SERVERS": ("E101_RUNSERVER", "E102_WSGI"),
     "E127_SOCKET_FOLDER": _GENERAL,
     "E128_BIND_ADDRESS": _GENERAL,
+    "E133_NEVER_READY": ("E104_NOT_RUNNING", "E105_CRASH_LOOP", "E118_STARTING", "E121_PROCESS_UNSTEADY", *_GENERAL),
     "E131_FD_UNIX": (*_GENERAL, "E113_SOCKET_PERMISSION"),
     "E126_NOBODY_BEHIND": (*_GENERAL, "E312_EDGE"),
     "E125_UNIT_NOT_RELOADED": ("E104_NOT_RUNNING", "E307_UPSTREAM_ELSEWHERE"),
@@ -309,6 +322,8 @@ EXPLAINS: dict[str, tuple[str, ...]] = {
     "E454_OTHER_PATH": ("E101_RUNSERVER", "E102_WSGI", "E367_WRONG_SERVER", *_PROXY),
     "E455_MIDDLEWARE_CLOSES": (*_TOKEN, "E403_TOKEN_EXPIRED", "E409_CLOCK", "E449_NOT_LOGGED_IN"),
     "E513_DATABASE": _GENERAL,
+    "E546_REDIS_CLUSTER": _LAYER,
+    "E547_DATABASE_FULL": (*_GENERAL, "E513_DATABASE"),
     "E514_REDIS_TLS": (*_GENERAL, "E510_LAYER"),
     "E541_LAYER_BACKEND": (*_LAYER, "E201_ASGI_MODULE", "E202_ASGI_ATTRIBUTE", "E204_IMPORT_ERROR"),
     "E542_REDIS_SOCKET_DENIED": _LAYER,

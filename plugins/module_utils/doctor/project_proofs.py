@@ -12,7 +12,7 @@ from .https import judge
 from .proof import Proof
 from .rules.application import ORDER, TABLES
 from .rules.consumer import closes_itself, middleware_closes, never_accepts, off_the_routes, reads, token_unread
-from .rules.layer import answered, elsewhere
+from .rules.layer import CLUSTER, answered, elsewhere
 from .rules.layer_address import GONE, other_layers
 from .signatures import signature
 
@@ -256,6 +256,13 @@ PROJECT_PROOFS: dict[str, Proof] = {
         "The project, asked in its environment, cannot connect to its database, and the handshake fails.",
         lambda case: bool(case.project.get("database_error")) and not opened(case.direct)),
     "E514_REDIS_TLS": Proof("The layer's own test ends with an error of TLS.", _said("E514_REDIS_TLS")),
+    "E546_REDIS_CLUSTER": Proof(
+        "Redis's own answer to the layer's test (MOVED, CROSSSLOT, CLUSTERDOWN).",
+        lambda case: bool(CLUSTER.search(case.project.get("layer_error", "")))),
+    "E547_DATABASE_FULL": Proof(
+        "The database's own answer, to the project's test or in the log (too many clients already).",
+        lambda case: not opened(case.direct) and any(signature(text) == "E547_DATABASE_FULL" for text in (
+            *_texts(case), case.project.get("database_error", "")))),
     "E541_LAYER_BACKEND": Proof("Django's own error (Cannot import BACKEND).", _said("E541_LAYER_BACKEND")),
     "E542_REDIS_SOCKET_DENIED": Proof(
         "connect(2) to Redis's socket fails with errno 13, in the layer's own test or in the log.",

@@ -18,7 +18,8 @@ from .rules.edge import CDN
 from .rules.effective import CLIENT_CERT, answering_rule, shadowed
 from .rules.front_answers import needless_protocol, other_path
 from .rules.process import FORWARDERS, INIT, fd_of_unix, in_containers
-from .rules.unit_start import outdated
+from .rules.proxy import barred_ways
+from .rules.unit_start import never_ready, outdated
 
 
 def proven(code: str, case: Case) -> bool:
@@ -134,8 +135,15 @@ PROOFS: dict[str, Proof] = {
         "A connection straight to the server opens, and gets no answer, neither in plain HTTP nor within TLS.",
         _no_answer),
     "E113_SOCKET_PERMISSION": Proof(
-        "connect(2) fails with errno 13 in nginx's log, or when the doctor tries it as nginx's own user.",
-        lambda case: _errno(case, 13)),
+        "connect(2) to the socket fails with errno 13 in nginx's log, or when the doctor tries it as nginx's own user.",
+        lambda case: _errno(case, 13) and not barred_ways(case)),
+    "E360_CONNECT_BARRED": Proof(
+        "nginx's log says that connect(2) to an address with a port fails with errno 13, which only a security module "
+        "answers.", lambda case: bool(barred_ways(case))),
+    "E133_NEVER_READY": Proof(
+        "The unit's type has systemd wait (notify, forking), its server does not do what is waited for, and either "
+        "systemd's log says that the start has timed out, or the server listens and the unit is still activating.",
+        lambda case: never_ready(case) is not None),
     "E124_UNIT_CANNOT_START": Proof(
         "systemd's status of the unit (such as 217/USER) or its log names the step that failed, and what it needs was "
         "looked at on the host.",

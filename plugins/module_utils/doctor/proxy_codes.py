@@ -48,6 +48,11 @@ PROXY_ENTRIES = (
           "proxy_ssl_verify is on, and nginx refuses the certificate of {upstream}: {error}",
           "proxy_ssl_trusted_certificate with its authority and proxy_ssl_name with its name in {where}; or plain "
           "HTTP on loopback, with http:// in proxy_pass"),
+    Entry("E360_CONNECT_BARRED", "proxy", "The system does not let nginx connect to the server",
+          "nginx may not connect to {upstream} (errno 13). An address with a port has no file and no mode: SELinux or "
+          "AppArmor forbids it.",
+          "With SELinux: setsebool -P httpd_can_network_connect 1 (ausearch -m avc -ts recent shows the denial). With "
+          "AppArmor: network inet stream, in nginx's profile (journalctl -k --grep apparmor)"),
     Entry("E354_RULE_ANSWERS", "proxy", "A rule of the proxy answers in place of the server",
           "{line} has: {rule}. So nginx answers {status} itself, and does not ask the server.",
           "{mend}"),

@@ -12,7 +12,7 @@ from .access import in_the_way
 from .servers import application_of
 
 #: The properties that this reads, of those that `systemctl show` prints.
-PROPERTIES = "LoadState,FragmentPath,User,Group,WorkingDirectory,ProtectHome,NeedDaemonReload"
+PROPERTIES = "LoadState,FragmentPath,User,Group,WorkingDirectory,ProtectHome,NeedDaemonReload,Type"
 HOMES = re.compile(r"/(home|root|run/user)(/|$)")
 #: A line that starts a server in a unit's file.
 STARTS = re.compile(r"^ExecStart=(.*\b(?:daphne|uvicorn|hypercorn|gunicorn|runserver)\b.*)$", re.MULTILINE)
@@ -26,7 +26,7 @@ def setup(values: dict[str, str], path: str, command: str = "") -> dict[str, Any
     return {
         "file": values.get("FragmentPath", ""), "load": values.get("LoadState", ""), "folder": folder,
         "user": values.get("User", ""), "group": values.get("Group", ""),
-        "changed": values.get("NeedDaemonReload", "no") == "yes", "program": path,
+        "type": values.get("Type", ""), "changed": values.get("NeedDaemonReload", "no") == "yes", "program": path,
         "program_there": os.path.isfile(path), "program_runs": os.access(path, os.X_OK),
         "interpreter": _missing_interpreter(path), "folder_there": os.path.isdir(folder) if folder else True,
         "homes_hidden": [each for each in (path, folder) if hides and HOMES.match(each)],

@@ -11,6 +11,10 @@ from ..case import Case, Finding, of_text, version_of
 from ..signatures import signature
 from .certificate import rest
 
+#: What a node of Redis Cluster answers, and what redis-py makes of that.
+CLUSTER = re.compile(
+    r"CROSSSLOT|ClusterCrossSlotError|MovedError|\bMOVED \d+ |CLUSTERDOWN|ClusterDownError|the same slot"
+)
 #: Where a connection was to go, as redis-py says it, and as asyncio does.
 TO_REDIS = re.compile(r"connecting to \S+?:(\d+)")
 TO_ANY = re.compile(r"Connect call failed \('[^']*', (\d+)")
@@ -22,7 +26,9 @@ def layer(case: Case) -> Iterator[Finding]:
     if error:
         yield of_text(case, code_of(case, error), error, [])
     if error := case.project.get("database_error", ""):
-        yield case.find("W513_DATABASE" if opened(case.direct) else "E513_DATABASE", error, error=error[:200])
+        full = signature(error) == "E547_DATABASE_FULL"
+        code = "W513_DATABASE" if opened(case.direct) else "E547_DATABASE_FULL" if full else "E513_DATABASE"
+        yield case.find(code, error, error=error[:200])
     count = sum(_processes_at(case, each["address"]) for each in case.servers if each["pid"])
     if name.endswith("InMemoryChannelLayer") and count > 1:
         yield case.find("E508_LAYER_MEMORY", f"{name}, {count} processes", count=count)
@@ -42,6 +48,8 @@ def layer(case: Case) -> Iterator[Finding]:
 
 def code_of(case: Case, error: str) -> str:
     """The code for an error of the layer's own test."""
+    if CLUSTER.search(error):
+        return "E546_REDIS_CLUSTER"
     code = signature(error)
     if code == "E501_REDIS_DOWN" or not code.startswith("E5"):
         gone = re.search(r"[Cc]onnect|refused|[Tt]imeout|timed out|No master found", error)

@@ -13,7 +13,7 @@ from ..case import Case, Finding, enough_files, of_text, version_of
 from ..signatures import signature
 from ..unsteady import unsteady_lines, unsteady_values
 from .layer import elsewhere
-from .unit_start import not_reloaded, unit_start
+from .unit_start import never_ready, not_reloaded, unit_start
 
 #: A place to listen at in a command: a unit that names another one than the missing server's is not about that.
 PLACE = re.compile(r"(^|\s)(-p|--port|-b|--bind|-u|--uds|-e|--endpoint)[ =]\S+")
@@ -55,6 +55,8 @@ def process(case: Case) -> Iterator[Finding]:
     unheard = [each for each in case.host.get("upstream") or [] if not each["listening"]]
     if changed := not_reloaded(case, unheard):
         yield changed
+    if waiting := never_ready(case):
+        yield waiting
     yield from _rivals(case)
     for each in case.processes:
         if each["limit"] and each["files"] >= each["limit"] - 2:
@@ -124,7 +126,8 @@ def _not_running(case: Case, dead: list[dict[str, Any]]) -> Iterator[Finding]:
         each = max(starting, key=lambda one: one["age"])
         yield case.find("E118_STARTING", [*seen, f"process {each['pid']} runs, and does not listen"], age=each["age"])
     elif crashing:
-        if any(each["status"] == "203" for each in units):
+        lacks = any(each["status"] == "203" for each in units)
+        if lacks or any(signature(each["text"]) == "E103_SERVER_MISSING" for each in programs):
             yield case.find("E103_SERVER_MISSING", [*seen, last])
             return
         known = [(line, code) for line in reversed(lines) if (code := signature(line))

@@ -113,7 +113,9 @@ def _unreached(case: Case, seen: list[str]) -> Iterator[Finding]:
     tried = [each for each in case.nginx.get("reach") or [] if each["errno"] > 0]
     errors |= {each["errno"]: each for each in tried}
     lines = [each["line"] for each in case.said("connect")]
-    if DENIED in errors:
+    if barred := barred_ways(case):
+        yield case.find("E360_CONNECT_BARRED", [*seen, *lines], upstream=barred[0])
+    elif DENIED in errors:
         yield _denied(case, [*seen, *lines], errors[DENIED])
     elif upstream and not any(each["listening"] for each in upstream) and case.direct is not None:
         listening = ", ".join(each["address"].removeprefix("tcp:") for each in case.servers if each["pid"])
@@ -121,6 +123,12 @@ def _unreached(case: Case, seen: list[str]) -> Iterator[Finding]:
         refused = any(number in errors for number in NOBODY) or not errors
         if refused and listening and opened(case.direct):
             yield case.find("E307_UPSTREAM_ELSEWHERE", [*seen, *lines], upstream=addresses, listening=listening)
+
+
+def barred_ways(case: Case) -> list[str]:
+    """The addresses with a port that nginx's log says it may not connect to: no file's mode is in such a way."""
+    denied = [each["peer"] for each in case.said("connect") if each["errno"] == DENIED]
+    return [each for each in denied if each and not each.startswith("unix:")]
 
 
 def _denied(case: Case, seen: list[str], found: dict[str, Any]) -> Finding:

@@ -16,6 +16,14 @@ STEPS: dict[str, tuple[str, str]] = {
     "226": ("a folder or a file that its sandbox names is not there",
             "correct ReadWritePaths=, BindPaths= and the like, or put - before the path"),
 }  # fmt: skip
+#: Types of units whose start is over only when the program does something: what that is, and who never does it.
+AWAITED: dict[str, tuple[str, re.Pattern[str]]] = {
+    "notify": ("sends that it is ready",
+               re.compile(r"(?!.*\b(gunicorn|systemd-notify)\b).*\b(daphne|uvicorn|hypercorn)\b")),
+    "forking": ("goes into the background",
+                re.compile(r"(?!.*\s(-D|--daemon)\b).*\b(daphne|uvicorn|hypercorn|gunicorn)\b")),
+}  # fmt: skip
+TIMED_OUT = "start operation timed out"
 ENVIRONMENT = "Failed to load environment files"
 REFUSED = re.compile(r"/\S+:\d+: (?!Unknown|Standard|Support)\S.*")
 
@@ -30,6 +38,22 @@ def unit_start(case: Case, units: list[dict[str, Any]], seen: list[str]) -> Find
             file = setup["file"] or each["unit"]
             where = mend if mend.startswith("chmod ") else f"In {file}: {mend}"
             return case.find("E124_UNIT_CANNOT_START", [*seen, line], unit=each["unit"], why=why, mend=where)
+    return None
+
+
+def never_ready(case: Case) -> Finding | None:
+    """The finding for a unit whose server runs, while systemd waits for what it never does, and then ends it."""
+    for each in case.units:
+        setup = each.get("setup") or {}
+        does, servers = AWAITED.get(setup.get("type", ""), ("", None))
+        if servers is None or not servers.match(each["command"]):
+            continue
+        listens = any(one["listens"] and one["unit"] == each["unit"] for one in case.host.get("processes", []))
+        lines = [line.strip() for line in each.get("log", []) if TIMED_OUT in line]
+        if lines or (listens and each["state"] == "activating" and each["sub"] == "start"):
+            seen = [f"{each['unit']}: {each['state']} ({each['sub']}), Type={setup['type']}", *lines[-1:]]
+            return case.find("E133_NEVER_READY", seen, unit=each["unit"], file=setup["file"] or each["unit"],
+                             type=setup["type"], does=does)  # fmt: skip
     return None
 
 

@@ -21,7 +21,7 @@ KINDS: tuple[tuple[str, str], ...] = (
     ("tls_to_plain", r"SSL_do_handshake\(\) failed.*(wrong version number|unknown protocol|packet length too long)"),
     ("tls", r"SSL_do_handshake\(\) failed.*handshaking to upstream|peer closed connection in SSL handshake.*upstream"),
     ("name", r"could not be resolved|no resolver defined to resolve|host not found in upstream"),
-    ("connect", r"connect\(\) to (?P<peer>\S+) failed \((?P<errno>\d+):"),
+    ("connect", r"connect\(\) (to (?P<peer>\S+) )?failed \((?P<errno>\d+):"),
     ("no_servers", r"no live upstreams"),
     ("not_http", r"upstream sent (no valid|invalid|unsupported|unexpected)"),
     ("closed", r"upstream prematurely closed connection|recv\(\) failed \(104:"),
