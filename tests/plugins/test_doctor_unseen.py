@@ -63,6 +63,8 @@ LIBRARY = {"host__project__versions": {"uvicorn": "0.34", "websockets": "14"}}
 
 REFUSING = "redis.exceptions.ConnectionError: Error 99 connecting to localhost:6379. Cannot assign requested address."
 POSTGRES = 'OperationalError: connection to server at "localhost" (::1) failed: Cannot assign requested address'
+ENDED = "[SSL: UNEXPECTED_EOF_WHILE_READING] EOF occurred in violation of protocol (_ssl.c:1016)"
+PROXIED = {"address": "", "port": 443, "tls": True, "proxied": True, "lines": {"proxied": "x:3: listen 443 ssl …"}}
 NOT_CONFIGURED = "Requested setting INSTALLED_APPS, but settings are not configured."
 
 
@@ -206,6 +208,10 @@ UNSEEN: list[tuple[str, dict[str, Any], str]] = [
     ("E133_NEVER_READY", unit("0", "chat.service: start operation timed out. Terminating.", "timeout", type="notify"),
      "Type=simple"),
     ("E360_CONNECT_BARRED", barred("127.0.0.1:8001"), "setsebool -P httpd_can_network_connect 1"),
+    ("E345_LISTEN_PROXY_PROTOCOL", {
+        "outside__0": came("outside", stage="tls", reason=ENDED, status=0), "host__nginx__route__listen": PROXIED,
+        "host__nginx__route__sends": [], "host__exchanges__5": came("proxy", "bare", stage="tls", status=0),
+     }, "remove proxy_protocol"),
     ("E546_REDIS_CLUSTER", {**everywhere(status=500), "host__project__layer_error": "MovedError: 3999 10.0.0.2:6379"},
      "without cluster mode"),
     ("E547_DATABASE_FULL", raising("django.db.utils.OperationalError: FATAL:  sorry, too many clients already"),
@@ -364,6 +370,11 @@ def test_a_stack_gets_its_own_cause_and_no_other(code: str, changes: dict[str, A
     (raising("redis.exceptions.ConnectionError: Error 111 connecting to 10.0.0.9:6400. Connection refused.",
              host__project__layer_hosts=[{"scheme": "", "host": "", "port": 0, "options": ["sentinels"]}]),
      "E501_REDIS_DOWN"),
+    # A port that ends TLS without a word of it may expect something else; a certificate may lack what Python asks for.
+    *(({"outside__0": came("outside", stage="tls", status=0, **why)}, verdict) for why, verdict in (
+        ({"reason": ENDED}, "E905_UNEXPLAINED"), ({"reason": "no answer within 6 s"}, "E905_UNEXPLAINED"),
+        ({"reason": "Missing Authority Key Identifier", "verify": 92}, "E905_UNEXPLAINED"),
+        ({"reason": "[SSL: TLSV1_UNRECOGNIZED_NAME] tlsv1 unrecognized name (_ssl.c:1016)"}, "E026_TLS"))),
     # systemd waits for these, too, and is told.
     *(({"host__units__0__state": state, "host__units__0__sub": "start", "host__units__0__command": command,
         "host__units__0__setup": {"type": kind, "file": "x"}}, "OK") for state, kind, command in (

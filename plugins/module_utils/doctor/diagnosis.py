@@ -61,6 +61,7 @@ def unexplained(case: Case) -> Iterator[Finding]:
                 problem = explain(came["close"]["code"])
             else:
                 problem = explain(HandshakeRefused(came["status"], "", came["headers"], came["body"]))
+            hop = came["stage"] if hop == "edge" and came["stage"] in ("name", "tcp", "tls") else hop
             yield case.find("E905_UNEXPLAINED", [told(came), *_unjudged(case)], hop=hop, **problem)
             return
 

@@ -19,6 +19,7 @@ from .rules.effective import CLIENT_CERT, answering_rule, shadowed
 from .rules.front_answers import needless_protocol, other_path
 from .rules.process import FORWARDERS, INIT, fd_of_unix, in_containers
 from .rules.proxy import barred_ways
+from .rules.reach import tls_code
 from .rules.unit_start import never_ready, outdated
 
 
@@ -121,6 +122,10 @@ def _other_protocol(case: Case) -> bool:
 #: By code.
 PROOFS: dict[str, Proof] = {
     **PROJECT_PROOFS,
+    "E026_TLS": Proof(
+        "The other side has ended TLS with an alert, or speaks no version that this machine does.",
+        lambda case: case.outside is not None and case.outside["stage"] == "tls" and tls_code(
+            case.outside) == "E026_TLS"),
     "E104_NOT_RUNNING": Proof(
         "No process of this host listens at the address that nginx leads to, or no server runs at all.",
         lambda case: _nobody_listens(case) or _unlooked(case)),

@@ -11,6 +11,12 @@ from ..answers import told
 from ..case import Case, Finding, proxy_is_down
 from .certificate import rest
 
+#: How OpenSSL says that the other side has refused to go on, or speaks other versions.
+REFUSED = re.compile(
+    r"alert|unrecognized.name|unsupported.protocol|handshake.failure|no.shared.cipher|protocol.version|internal.error",
+    re.IGNORECASE,
+)
+
 
 def reach(case: Case) -> Iterator[Finding]:
     """The way from the controller to the first proxy."""
@@ -22,8 +28,8 @@ def reach(case: Case) -> Iterator[Finding]:
     elif came["stage"] == "tcp" and not proxy_is_down(case) and not case.is_edge and not case.outdated:
         refused = "refused" in came["reason"].lower()
         yield case.find("E011_TCP_REFUSED" if refused else "E012_TCP_FILTERED", told(came))
-    elif came["stage"] == "tls":
-        yield case.find(_tls_code(came), [told(came), *_chain_lines(came)], issuer=_last_issuer(came))
+    elif came["stage"] == "tls" and (code := tls_code(came)):
+        yield case.find(code, [told(came), *_chain_lines(came)], issuer=_last_issuer(came))
     if (left := rest(case, came)) is not None:
         renew = renewed_by(case.certificate) if case.certificate else "certbot renew --dry-run"
         yield case.find("W029_CERT_EXPIRES_SOON", days=int(left // 86400), renew=renew)
@@ -31,8 +37,11 @@ def reach(case: Case) -> Iterator[Finding]:
         yield case.find("N314_HTTP2")
 
 
-def _tls_code(came: dict[str, Any]) -> str:
-    """The code for a TLS connection that failed; the numbers are those of OpenSSL's X509_V_ERR_…."""
+def tls_code(came: dict[str, Any]) -> str:
+    """The code for a TLS connection that failed; the numbers are those of OpenSSL's X509_V_ERR_….
+
+    None for a connection that ends without a word of TLS: the port may expect something else first.
+    """
     by_number = {
         9: "E021_CERT_EXPIRED", 10: "E021_CERT_EXPIRED", 62: "E022_CERT_NAME", 64: "E022_CERT_NAME",
         20: "E023_CERT_CHAIN", 21: "E023_CERT_CHAIN", 2: "E023_CERT_CHAIN",
@@ -45,7 +54,7 @@ def _tls_code(came: dict[str, Any]) -> str:
         return code
     if re.search(r"wrong.version|http.request|record.layer|packet.length", came["reason"], re.IGNORECASE):
         return "E025_PORT_SPEAKS_HTTP"
-    return "E026_TLS"
+    return "E026_TLS" if not came["verify"] and REFUSED.search(came["reason"]) else ""
 
 
 def _lacks_one(chain: list[dict[str, Any]]) -> bool:

@@ -90,6 +90,14 @@ FAILED: tuple[Symptom, ...] = (
     ),
     Symptom(
         "failed",
+        "The port closed the connection or did not answer before TLS was set up: it speaks plain HTTP, or what listens "
+        "there expects something else first, such as the PROXY protocol, or something on the way cuts TLS.",
+        "Look at the log of what listens on the port, and try it from the host itself: openssl s_client -connect.",
+        stage="tls",
+        text=r"EOF|reset|closed|timed out|no answer",
+    ),
+    Symptom(
+        "failed",
         "TLS could not be set up: the server has no certificate for this name, or the port speaks plain HTTP.",
         "Check the certificate and the server name in the proxy's configuration, and the port. Without TLS, use ws://.",
         stage="tls",
