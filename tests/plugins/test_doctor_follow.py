@@ -320,7 +320,8 @@ FRONTS: list[tuple[str, dict[str, Any], str]] = [
         "host__upstream": [{"address": "tcp:127.0.0.1:8002", "listening": True}],
         "host__servers": [{"address": "tcp:127.0.0.1:8002", "pid": 11}],
      }, "pass /ws/chat/ to 127.0.0.1:8001 in place of 127.0.0.1:8002"),
-    ("E368_FRONT", front_is("docker-proxy", PLAIN, where=""), "docker ps --filter publish=443"),
+    ("E368_FRONT", front_is("docker-proxy", PLAIN, where=""), "docker ps --filter publish=443; it must pass Upgrade"),
+    ("E368_FRONT", front_is("docker-proxy", {"status": 502}, where=""), "host.docker.internal:host-gateway"),
     ("E369_FRONT_DOWN", {**TCP_REFUSED, "host__stopped": [
         {"unit": "apache2.service", "state": "failed", "result": "exit-code", "log": ["AH00526: Syntax error"]}]},
      "apache2ctl configtest && systemctl start apache2"),

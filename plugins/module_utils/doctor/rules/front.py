@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from ...host.servers import is_to_listen
 from ..answers import REDIRECTS, REFUSED, opened, refusal, told
 from ..case import Case, Finding
+from .edge import GATEWAY
 
 SERVICES = {"Apache": "apache2", "HAProxy": "haproxy", "Caddy": "caddy", "nginx": "nginx"}
 #: A message of a service that says why it ended.
@@ -114,7 +115,7 @@ def _through(case: Case, front: dict[str, Any]) -> Iterator[Finding]:
     # Behind nginx, it is nginx that may have lost the handshake.
     if opened(inner) and came["status"] not in REDIRECTS and not front.get("behind"):
         name = kind or front["name"]
-        yield case.find("E368_FRONT", seen, front=name, right=_look_there(name, front, case.path, place))
+        yield case.find("E368_FRONT", seen, front=name, right=_look_there(name, front, case, came, place))
 
 
 def _meant(case: Case, dead: list[str]) -> str:
@@ -194,8 +195,13 @@ def own_language(kind: str, path: str, place: str) -> str:
     }[kind]  # fmt: skip
 
 
-def _look_there(name: str, front: dict[str, Any], path: str, place: str) -> str:
+def _look_there(name: str, front: dict[str, Any], case: Case, came: dict[str, Any], place: str) -> str:
     """Where to look in a program whose configuration is not understood."""
+    path = case.path
+    if name == "docker-proxy" and came["status"] in GATEWAY:
+        return (f"A container has port {front['port']}: docker ps --filter publish={front['port']}; it gets no answer "
+                f"from {place}, since 127.0.0.1 is its own there: it must lead to an address of this host ("
+                "extra_hosts: host.docker.internal:host-gateway), and the server listen there, too")  # fmt: skip
     if name == "docker-proxy":
         return (f"A container has port {front['port']}: docker ps --filter publish={front['port']}; it must pass "
                 f"Upgrade and Connection on to {place}")  # fmt: skip
