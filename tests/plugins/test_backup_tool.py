@@ -273,7 +273,7 @@ def test_metrics(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyP
         (Failed("no room left"), Failed, "no room left"),
         (OSError(28, "No space left on device", "/x"), Failed, "on this host: .*No space left on device: '/x'"),
         (SystemExit("ended by SIGTERM"), SystemExit, "ended by SIGTERM"),
-        (KeyError("files"), KeyError, "a fault of the tool's"),
+        (KeyError("files"), KeyError, "an unexpected error"),
     ],
 )  # fmt: skip
 def test_whatever_ends_a_backup_is_noted(

@@ -98,7 +98,7 @@ def run_(given: argparse.Namespace) -> None:
     settings = Settings.read(ETC)
     with alone(settings):
         begun = time.time()
-        changes: dict[str, Any] = {"last_exit_code": 1, "error": "it was ended by a fault of the tool's"}
+        changes: dict[str, Any] = {"last_exit_code": 1, "error": "It ended with an unexpected error; its output has it"}
         try:
             changes = backup(settings, given.reason)
         except Failed as error:
