@@ -21,7 +21,7 @@ from ansible_collections.channels.stack.plugins.filter.fleet import top_table
 
 FILES = Path(__file__).resolve().parents[2] / "roles" / "asgi" / "files"
 sys.path.insert(0, str(FILES))
-from generations import measure, redis_reach, top  # noqa: E402
+from generations import clients, measure, redis_reach, top  # noqa: E402
 
 
 def row(name: str = "a1", state: str = "live", served: float = 1000.0, **more: Any) -> dict[str, Any]:
@@ -189,6 +189,75 @@ def figures(*rows: dict[str, Any], fault: str = "") -> dict[str, Any]:
     return {"app": "site", **measure.compare(now, now, watch, Path("/none")), "redis": redis}
 
 
+@pytest.fixture(params=["127.0.0.1", "::1"])
+def pairs(request: pytest.FixtureRequest) -> Iterator[tuple[int, list[tuple[socket.socket, socket.socket]]]]:
+    """A port at which this process listens, and both ends of three connections to it."""
+    family = socket.AF_INET6 if ":" in request.param else socket.AF_INET
+    with contextlib.ExitStack() as stack:
+        server = stack.enter_context(socket.create_server((request.param, 0), family=family))
+        found = []
+        for _ in range(3):
+            client = stack.enter_context(socket.create_connection(server.getsockname()[:2]))
+            found.append((stack.enter_context(server.accept()[0]), client))
+        yield server.getsockname()[1], found
+
+
+def test_packets_of_real_connections(pairs: tuple[int, list[tuple[socket.socket, socket.socket]]]) -> None:
+    """Of those to ports at which a process listens, with the client's address; one packet for each message."""
+    port, ends = pairs
+
+    def seen() -> dict[int, clients.Connection]:
+        found = clients.clients([os.getpid()], [], Path("/proc"))
+        return {inode: one for inode, one in found.items() if one.port == port}
+
+    def say(sender: socket.socket, receiver: socket.socket, times: int) -> None:
+        for _ in range(times):
+            sender.sendall(b"hello")
+            assert receiver.recv(5, socket.MSG_WAITALL) == b"hello"
+
+    before = seen()
+    assert before.keys() == {os.fstat(here.fileno()).st_ino for here, _ in ends}
+    assert {one.peer for one in before.values()} == {ends[0][1].getsockname()[0]}
+    for number, (here, there) in enumerate(ends):
+        say(there, here, 4)
+        say(here, there, number)
+    told = clients.traffic(before, seen(), 2.0)
+    assert (told["connections"], told["packets_in_per_second"], told["packets_out_per_second"]) == (3, 6.0, 1.5)
+    assert 0 < told["slowest"][0]["milliseconds"] < 60_000 and len(told["slowest"]) == 3 and told["stalled"] == 0
+    assert clients.clients([1 << 30], [os.getpid()], Path("/proc")).keys() >= before.keys()
+
+
+def test_client_that_does_not_read(pairs: tuple[int, list[tuple[socket.socket, socket.socket]]]) -> None:
+    """What waits for it is shown once it has taken nothing of it between two counts."""
+    _, ends = pairs
+    here, there = ends[0]
+    here.setblocking(False)
+    told: dict[str, Any] = {"stalled": 0}
+    deadline = time.monotonic() + 60
+    while not told["stalled"] and time.monotonic() < deadline:
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                here.send(b"x" * 65536)
+        before = clients.clients([os.getpid()], [], Path("/proc"))
+        time.sleep(0.2)
+        told = clients.traffic(before, clients.clients([os.getpid()], [], Path("/proc")), 0.2)
+    assert told["stalled"] == 1 and len(told["most_unread"]) == 1
+    assert told["most_unread"][0]["address"] == there.getsockname()[0] and told["most_unread"][0]["bytes"] > 1000
+    line = top.carried(told)
+    assert line.startswith("clients ") and f"1 not reading, {there.getsockname()[0]} " in line and "slowest " in line
+
+
+def test_kernel_that_tells_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is no fault, and all else is shown."""
+    monkeypatch.setattr(clients, "NETLINK_SOCK_DIAG", 30)  # of no subsystem
+    assert clients.clients([os.getpid()], [], Path("/proc")) == {}
+    monkeypatch.undo()
+    monkeypatch.setattr(clients, "SOCK_DIAG_BY_FAMILY", 99)  # an error for an answer
+    assert clients.clients([os.getpid()], [], Path("/proc")) == {}
+    told = clients.traffic({}, {}, 1.0)
+    assert top.carried(told) == "clients 0   packets/s 0 in, 0 out"
+
+
 def test_host_shows_what_is_wrong() -> None:
     text = "\n".join(top.lines(figures(row(running=0), row("old", "kept"), fault="Connection refused")))
     assert "2 sockets" in text and "10.0.0.1:6379 ! Connection refused" in text
@@ -205,6 +274,7 @@ def test_fleet_is_one_table_with_sums() -> None:
     assert [line.split()[:3] for line in table[1:3]] == [["app-1", "a1", "live"], ["old", "draining", "0"]]
     assert table[3].startswith("! app-2") and "0 of 1 processes run; Redis at 10.0.0.1:6379: no answer" in table[3]
     assert table[4].startswith("! app-3") and table[4].endswith("nothing serves")
+    assert table[0].split()[6:10] == ["HANDSHAKES/S", "FAILED/S", "IN/S", "OUT/S"]
     assert table[5] == "4 sockets on 3 hosts, 0 handshakes/s, 0 failed/s"
 
 

@@ -247,6 +247,7 @@ def test_sockets_are_shown(lab: Pair) -> None:
         assert all(counted[process]["sockets"] >= number for process, number in held.items()), (held, counted)
         assert sorted(one["pid"] for one in counted.values()) == sorted(host.pids().values())
         assert [one["fault"] for one in shown["redis"]] == [""]
+        assert shown["clients"]["connections"] >= 3 and shown["clients"]["slowest"][0]["milliseconds"] > 0
         assert serving["memory"] > 10 * 2**20 and serving["oldest_at_least"] >= 1
         told = Playbook("top", "-e", "asgi_top_seconds=1").succeeded().output
     for each in lab:

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 HEAD = (
-    "  HOST", "GENERATION", "STATE", "SOCKETS", "OLDEST", "WAITING", "HANDSHAKES/S", "FAILED/S", "CPU %", "MEMORY",
-    "LOAD", "REDIS", "",
+    "  HOST", "GENERATION", "STATE", "SOCKETS", "OLDEST", "WAITING", "HANDSHAKES/S", "FAILED/S", "IN/S", "OUT/S",
+    "CPU %", "MEMORY", "LOAD", "REDIS", "",
 )  # fmt: skip
 
 
@@ -27,11 +27,11 @@ def rows_of(name: str, said: Mapping[str, Any]) -> list[tuple[str, ...]]:
     for number, row in enumerate(shown):
         notes = generation_notes(row) + (redis_notes(said) if number == 0 else [])
         host = (
-            f"{said['handshakes_per_second']:g}", f"{said['failed_per_second']:g}", f"{row['cpu']:g}",
+            f"{said['handshakes_per_second']:g}", f"{said['failed_per_second']:g}", *packets(said), f"{row['cpu']:g}",
             megabytes(row["memory"]), f"{said['host']['load']:g} on {said['host']['cores']}", redis(said),
         )  # fmt: skip
         if number:  # what a host says of itself stands once
-            host = ("", "", host[2], host[3], "", "")
+            host = ("", "", "", "", host[4], host[5], "", "")
         oldest = "-" if row["oldest_at_least"] is None else f"≥{span(row['oldest_at_least'])}"
         rows.append((
             f"{'!' if notes else ' '} {name if number == 0 else ''}", row["generation"], row["state"],
@@ -51,6 +51,13 @@ def generation_notes(row: Mapping[str, Any]) -> list[str]:
 def redis_notes(said: Mapping[str, Any]) -> list[str]:
     """Return which Redises do not answer a host."""
     return [f"Redis at {one['address']}: {one['fault']}" for one in said["redis"] if one["fault"]]
+
+
+def packets(said: Mapping[str, Any]) -> tuple[str, str]:
+    """Return how many packets with data come and go in a second; a host of an earlier version does not say."""
+    if not (known := said.get("clients")):
+        return "-", "-"
+    return f"{known['packets_in_per_second']:g}", f"{known['packets_out_per_second']:g}"
 
 
 def redis(said: Mapping[str, Any]) -> str:

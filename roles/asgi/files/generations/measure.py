@@ -1,6 +1,7 @@
-"""What happens on this host between two moments: handshakes, sockets, waiting connections, CPU.
+"""What happens on this host between two moments: handshakes, sockets, waiting connections, traffic, CPU.
 
-Reading is cheap, and needs nothing of the project: /proc, the manager's states, and nginx's access log.
+Reading is cheap, and needs nothing of the project: /proc, the kernel's figures of connections, the manager's states
+and nginx's access log.
 """
 
 from __future__ import annotations
@@ -14,12 +15,14 @@ from pathlib import Path
 from typing import Any
 
 from . import paths
+from .clients import Connection, clients, traffic
 from .generation import listening
 from .timeline import last
 
 PROC = Path("/proc")
 TICKS = os.sysconf("SC_CLK_TCK")
 # Others whose load is the site's, by the name of their processes.
+FRONTS = ("haproxy", "nginx")  # where clients connect: to the first one that runs
 NEIGHBOURS = ("nginx", "haproxy", "redis-server", "postgres", "pgbouncer")
 CONNECTED, CONNECTING = "03", "02"  # states of unix sockets in /proc/net/unix
 
@@ -34,6 +37,7 @@ class Moment:
     waiting: dict[str, int] = field(default_factory=dict)  # connections that no process has accepted yet
     ticks: dict[int, int] = field(default_factory=dict)  # CPU time of each process and its descendants
     neighbours: dict[str, list[int]] = field(default_factory=dict)  # name: process ids
+    clients: dict[int, Connection] = field(default_factory=dict)  # by inode
 
 
 def look(rows: list[dict[str, Any]], proc: Path = PROC) -> Moment:
@@ -47,6 +51,9 @@ def look(rows: list[dict[str, Any]], proc: Path = PROC) -> Moment:
         # Only the uppermost of each name, since the others are among its descendants.
         if found := [pid for pid, called in names.items() if called == name and names.get(parents[pid]) != name]:
             moment.neighbours[name] = found
+    if front := next((name for name in FRONTS if name in moment.neighbours), ""):
+        of_its_name = [pid for pid, called in names.items() if called == front]
+        moment.clients = clients(moment.neighbours[front], of_its_name, proc)
     return moment
 
 
@@ -146,6 +153,7 @@ def compare(before: Moment, now: Moment, watch: Watch, log: Path = paths.ACCESS_
     return {
         "at": now.at, "seconds": round(seconds, 3),
         "handshakes_per_second": round((stay + ended) / seconds, 2), "failed_per_second": round(failed / seconds, 2),
+        "clients": traffic(before.clients, now.clients, seconds),
         "host": machine(), "generations": [generation(row, before, now, watch, seconds) for row in now.rows],
         "neighbours": {
             name: {"processes": len(pids), "cpu": sum(cpu(pid, before, now, seconds) for pid in pids)}

@@ -70,6 +70,7 @@ def lines(figures: dict[str, Any]) -> list[str]:
         f"{figures['handshakes_per_second']:g} handshakes/s, {figures['failed_per_second']:g} failed/s",
         f"load {host['load']:g} on {host['cores']} cores   memory {size(used)} of {size(host['memory'])}   "
         + "   ".join(f"{name} {one['cpu']:g} %" for name, one in figures["neighbours"].items()),
+        carried(figures["clients"]),
         "Redis  " + ("   ".join(map(reached, figures["redis"])) or "none in the project's environment"),
         "",
         HEAD,
@@ -82,6 +83,18 @@ def lines(figures: dict[str, Any]) -> list[str]:
 def reached(redis: dict[str, Any]) -> str:
     """Return whether a Redis answers, for a person."""
     return f"{redis['address']} " + (f"! {redis['fault']}" if redis["fault"] else f"{redis['milliseconds']:g} ms")
+
+
+def carried(found: dict[str, Any]) -> str:
+    """Return what clients' connections carry, and who is slow, for a person."""
+    told = [
+        f"clients {found['connections']}", f"packets/s {found['packets_in_per_second']:g} in, "
+        f"{found['packets_out_per_second']:g} out",
+    ]  # fmt: skip
+    told += [f"slowest {one['address']} {one['milliseconds']:.1f} ms" for one in found["slowest"][:1]]
+    told += [f"{found['stalled']} not reading, {one['address']} {one['bytes'] / 1000:.0f} kB"
+             for one in found["most_unread"][:1]]  # fmt: skip
+    return "   ".join(told)
 
 
 def generation_lines(row: dict[str, Any]) -> list[str]:
