@@ -52,7 +52,7 @@ def clients(pids: Iterable[int], others: Iterable[int], proc: Path) -> dict[int,
             listening[inode] for inode in held(others, proc) if inode in listening
         }
         return {one.inode: one for one in connections(ESTABLISHED) if one.port in ports} if ports else {}
-    except OSError:  # a kernel without sock_diag, or a namespace that hides it
+    except (OSError, struct.error):  # a kernel without sock_diag, or with another idea of it
         return {}
 
 
