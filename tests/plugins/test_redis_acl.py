@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 from ansible.module_utils.testing import patch_module_args
+from redis_protocol import commands
 
 ROOT = Path(__file__).resolve().parents[2]
 redis_acl = importlib.import_module("ansible_collections.channels.stack.plugins.modules.redis_acl")
@@ -47,11 +48,7 @@ class Session(socketserver.StreamRequestHandler):
 
     def handle(self) -> None:
         """Answer commands until the other side ends."""
-        while head := self.rfile.readline():
-            words = []
-            for _ in range(int(head[1:])):
-                length = int(self.rfile.readline()[1:])
-                words.append(self.rfile.read(length + 2)[:-2].decode())
+        for words in commands(self.rfile):
             self.server.commands.append(words)
             self.wfile.write(self.answer(words))
 

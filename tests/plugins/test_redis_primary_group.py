@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from redis_protocol import commands
 
 ROOT = Path(__file__).resolve().parents[2]
 SPEC = importlib.util.spec_from_file_location("redis_primary", ROOT / "roles/redis/files/redis_primary.py")
@@ -45,10 +46,7 @@ class Player(socketserver.StreamRequestHandler):
 
     def handle(self) -> None:
         """Answer until the client has gone."""
-        while head := self.rfile.readline():
-            words = []
-            for _ in range(int(head[1:])):
-                words.append(self.rfile.read(int(self.rfile.readline()[1:]) + 2)[:-2].decode())
+        for words in commands(self.rfile):
             answer = self.server.group.answer(self.server, words)
             if answer is None:
                 return

@@ -177,7 +177,8 @@ def agreed(settings: dict[str, Any], former: Address, seconds: float, *, asking:
     """Wait until all Sentinels that answer name one primary, another one than before; return it.
 
     Have one of them begin the switch if asked to, and again if it gave up: a Sentinel does so if the replica that it
-    has chosen does not lead after ten seconds, and takes no replica that has just not answered it.
+    has chosen does not lead after ten seconds, and takes no replica that has just not answered it. None is asked while
+    one is silent: it may be at it.
     """
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
@@ -185,7 +186,8 @@ def agreed(settings: dict[str, Any], former: Address, seconds: float, *, asking:
         named = {one.primary for one in said}
         if len(named) == 1 and former not in named:
             return named.pop()
-        if asking and named == {former} and len(said) >= settings["quorum"] and not any(one.switching for one in said):
+        idle = len(said) == len(settings["members"]) and not any(one.switching for one in said)
+        if asking and idle and named == {former}:
             hand_over(settings)
         time.sleep(0.1)
     return None
@@ -228,8 +230,8 @@ def follow(settings: dict[str, Any], former: str, new: str) -> None:
         said = said_by_sentinels(settings).values()
         if any(one.primary != chosen for one in said):
             return  # another switch has come since, with a run of its own
-        if any(one.switching for one in said):
-            continue  # another one has begun, and may have chosen this Redis
+        if not said or any(one.switching for one in said):
+            continue  # another one may have begun, and may have chosen this Redis
         with contextlib.suppress(OSError):  # the run of a switch right before this one sends this one away, too
             send_away(settings, chosen, still_leads)
             still_leads = False

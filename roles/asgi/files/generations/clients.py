@@ -89,7 +89,7 @@ def messages(data: bytes) -> Iterator[tuple[int, bytes]]:
     while len(data) >= HEADER.size:
         size, kind, *_ = HEADER.unpack_from(data)
         yield kind, data[HEADER.size : size]
-        data = data[(size + 3) & ~3 :]
+        data = data[max(HEADER.size, (size + 3) & ~3) :]
 
 
 def read(body: bytes) -> Connection:
